@@ -1,0 +1,68 @@
+"""Every name that modelyard writes into a cluster, in one place (design.md, section 1).
+
+Whoever needs a label key, a port name or a path inside a pod takes it from here, so that a rename is one line and a
+search for a name finds its only definition. Keys of our own all derive from GROUP.
+"""
+
+GROUP = "serving.modelyard.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "InferenceService"
+PLURAL = "inferenceservices"
+SINGULAR = "inferenceservice"
+SHORT_NAME = "infsvc"
+
+APPLICATION = "modelyard"
+FIELD_MANAGER = "modelyard"
+AUTOSCALER_FIELD_MANAGER = "modelyard-autoscaler"
+
+NAME_LENGTH = 50
+"""Longest name of an InferenceService: what remains of a label value's and DNS label's 63 once pool and pod suffixes
+are added (design.md, section 1). Names are never hashed."""
+
+LABEL_SERVICE = f"{GROUP}/service"
+LABEL_POOL = f"{GROUP}/pool"
+LABEL_APP_NAME = "app.kubernetes.io/name"
+LABEL_APP_INSTANCE = "app.kubernetes.io/instance"
+LABEL_APP_COMPONENT = "app.kubernetes.io/component"
+LABEL_APP_PART_OF = "app.kubernetes.io/part-of"
+LABEL_APP_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_SELECTOR = f"{LABEL_APP_MANAGED_BY}={APPLICATION}"
+"""Label selector of every child and every pod of ours; watches are limited to it on the server."""
+
+COMPONENT_ENGINE = "engine"
+DEFAULT_POOL = "default"
+
+ANNOTATION_RENDERED = f"{GROUP}/rendered"
+"""On each child: the hash of what was applied, to skip an apply that would change nothing."""
+
+ANNOTATION_INPUTS = f"{GROUP}/template-inputs"
+"""On the Deployment: what its pod template took from outside the spec, with the hash of the spec fields and of the
+template that they gave, as JSON. A new operator renders from it, so that its arrival restarts no pod (design.md, 3)."""
+
+ANNOTATION_REFRESH = f"{GROUP}/refresh"
+"""On the InferenceService, written by a person: any new value takes the operator's present defaults."""
+
+CONTAINER_FETCH = "modelyard-fetch"
+CONTAINER_ENGINE = "engine"
+
+PORT_HTTP = "http"
+PORT_FETCH_STATE = "fetch-state"
+SERVICE_PORT = 80
+FETCH_STATE_PORT = 9470
+"""Where the fetcher tells its state as JSON while it runs (GET /)."""
+
+PATH_MODEL = "/model"
+PATH_CACHE = "/cache"
+PATH_LAUNCHER_FOLDER = "/modelyard"
+PATH_LAUNCHER = f"{PATH_LAUNCHER_FOLDER}/launcher.py"
+PATH_CREDENTIALS = "/etc/modelyard/credentials"
+PATH_CA_BUNDLE = "/etc/modelyard/ca"
+
+VOLUME_CACHE = "cache"
+VOLUME_LAUNCHER = "launcher"
+VOLUME_CREDENTIALS = "credentials"
+VOLUME_CA_BUNDLE = "ca-bundle"
+VOLUME_HOME = "home"
+VOLUME_TMP = "tmp"
+VOLUME_SHM = "shm"
