@@ -1,0 +1,67 @@
+"""One InferenceService as the operator holds it: identity, parsed spec, and what people wrote beside the spec."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from modelyard import names
+from modelyard.api.types import InferenceServiceSpec
+from modelyard.errors import InvalidError
+
+Object = dict[str, Any]
+"""A Kubernetes object as the API server sends it."""
+
+
+class Key(NamedTuple):
+    """What a reconcile is asked for."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A parsed InferenceService. ``refresh`` is the value of the refresh annotation, ``status`` the stored status."""
+
+    key: Key
+    uid: str
+    generation: int
+    spec: InferenceServiceSpec
+    refresh: str | None
+    status: Object
+
+    @property
+    def model_name(self) -> str:
+        """The model's name as requests give it."""
+        return self.spec.model.name or self.key.name
+
+
+def key_of(body: Object) -> Key:
+    """Namespace and name of a namespaced object."""
+    return Key(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def parse(body: Object) -> Service:
+    """The Service in ``body``, an object as the API server stores it.
+
+    Raises InvalidError (InvalidSpec) naming the field: only reachable when the CRD on the server is not the one that
+    belongs to this operator, since the server checks the same schema.
+    """
+    metadata = body["metadata"]
+    try:
+        spec = InferenceServiceSpec.model_validate(body.get("spec") or {})
+    except ValidationError as error:
+        problems = "; ".join(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InvalidError("InvalidSpec", f"{problems}. Correct the field, or update the CRD from crds/.") from error
+    return Service(
+        key=key_of(body),
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        spec=spec,
+        refresh=(metadata.get("annotations") or {}).get(names.ANNOTATION_REFRESH),
+        status=body.get("status") or {},
+    )

@@ -1,0 +1,1 @@
+"""Pure: what shall exist for one service, as plain objects."""

@@ -1,0 +1,1 @@
+"""The engines that can serve a model, one file each, and their registry."""

@@ -1,0 +1,1 @@
+"""Pure: what exists, as facts, and what the facts mean to a user, as status."""

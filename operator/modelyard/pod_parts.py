@@ -1,0 +1,26 @@
+"""Where engines and sources meet: what each adds to the pod, as plain data (design.md, section 2).
+
+An engine never learns where a model comes from, a source never learns who serves it: an engine is handed a ModelRef,
+and both return PodParts that desired/pod.py puts together.
+"""
+
+from dataclasses import dataclass
+
+from modelyard.api.service import Object
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """The model as an engine sees it: a folder in its container, and the name that requests give."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
+class PodParts:
+    """What an engine or a source adds to its container and to the pod; entries as in a pod's spec."""
+
+    env: tuple[Object, ...] = ()
+    volumes: tuple[Object, ...] = ()
+    mounts: tuple[Object, ...] = ()
