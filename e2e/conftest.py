@@ -12,16 +12,13 @@ from e2e.support.dump import dump_cluster
 from e2e.support.installation import Installation
 from e2e.support.kubectl import Kubectl, Object
 
-CONTEXT = "kind-modelyard"
-"""The only context that scenarios touch: they kill operators and fill nodes."""
-
 DUMP = Path(__file__).parent / "dump"
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Kubectl:
-    """The local cluster as its administrator."""
-    return Kubectl(CONTEXT)
+    """The local cluster, and no other, as its administrator: scenarios kill operators and fill nodes."""
+    return Kubectl()
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +34,10 @@ def namespace(cluster: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kube
     Where the test fails the cluster's state is written to e2e/dump/<test> first.
     """
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-") + "-" + secrets.token_hex(3)
-    kubectl = Kubectl(CONTEXT, namespace=name)
+    kubectl = Kubectl(namespace=name)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    keys = Kubectl(CONTEXT, namespace="storage").get("secret", "s3-read")["data"]
+    keys = Kubectl(namespace="storage").get("secret", "s3-read")["data"]
     kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-read"}, "data": keys})
     yield kubectl
     if request.node.stash.get(FAILED, False):

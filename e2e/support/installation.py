@@ -59,7 +59,7 @@ class Installation:
         name = f"{reference('operator')}-other"
         text = f'FROM {reference("operator")}\nLABEL serving.modelyard.dev/test="another image"\n'
         subprocess.run(["docker", "build", "-q", "-t", name, "-"], input=text.encode(), check=True, capture_output=True)
-        load(name, "worker")
+        load(name)
         return name
 
     @contextmanager

@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+from e2e.cluster.kind_cluster import CONTEXT, KUBECONFIG
+from e2e.cluster.steps import programs_folder
+
 Object = dict[str, Any]
 
 
@@ -17,9 +20,8 @@ class KubectlError(Exception):
 
 @dataclass(frozen=True)
 class Kubectl:
-    """Runs kubectl in one context, namespace and, where given, as another user."""
+    """Runs kubectl in one namespace of the local cluster and, where given, as another user."""
 
-    context: str
     namespace: str = "default"
     as_user: str | None = None
     as_groups: tuple[str, ...] = ()
@@ -29,7 +31,14 @@ class Kubectl:
         identity = [f"--as={self.as_user}"] if self.as_user else []
         identity += [f"--as-group={group}" for group in self.as_groups]
         ended = subprocess.run(
-            ["kubectl", f"--context={self.context}", f"--namespace={self.namespace}", *identity, *arguments],
+            [
+                programs_folder() / "kubectl",
+                f"--kubeconfig={KUBECONFIG}",
+                f"--context={CONTEXT}",
+                f"--namespace={self.namespace}",
+                *identity,
+                *arguments,
+            ],
             input=stdin,
             capture_output=True,
             text=True,
