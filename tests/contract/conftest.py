@@ -28,3 +28,9 @@ def admin(apiserver: ApiServer) -> Client:
 def namespace(apiserver: ApiServer) -> str:
     """A new namespace."""
     return apiserver.namespace()
+
+
+@pytest.fixture(scope="session")
+def shared_namespace(apiserver: ApiServer) -> str:
+    """A namespace for requests that leave nothing behind."""
+    return apiserver.namespace()

@@ -30,12 +30,10 @@ KEYWORDS = (
     "enum",
     "default",
     "anyOf",
-    "pattern",
     "minLength",
     "maxLength",
     "minimum",
     "maximum",
-    "minItems",
     "maxItems",
     "maxProperties",
     "required",
@@ -197,16 +195,16 @@ def render() -> str:
     return HEADER + yaml.dump(crd(), Dumper=Dumper, sort_keys=False, width=116, allow_unicode=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, path: Path = PATH) -> None:
     """Write crds/, or with ``--check`` exit with a message when it is not what the types give."""
     parser = argparse.ArgumentParser(prog="python -m modelyard.api.crd", description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail when the file differs")
     text = render()
     if not parser.parse_args(arguments).check:
-        PATH.parent.mkdir(exist_ok=True)
-        PATH.write_text(text)
-    elif not PATH.exists() or PATH.read_text() != text:
-        sys.exit(f"crds/{PATH.name} is not what operator/modelyard/api/types.py gives: run `make generate`")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    elif not path.exists() or path.read_text() != text:
+        sys.exit(f"crds/{path.name} is not what operator/modelyard/api/types.py gives: run `make generate`")
 
 
 if __name__ == "__main__":
