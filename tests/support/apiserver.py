@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,14 +92,19 @@ class ApiServer:
         """Apply crds/ as a user does, and wait until the server serves the kind."""
         self.kubectl("apply", "--server-side", "--warnings-as-errors", "-f", str(CRDS))
         self.kubectl("wait", "--for=condition=Established", "-f", str(CRDS))
-        wait_until("kubectl to know the kind", lambda: self._can("explain", names.SHORT_NAME))
+        wait_until(
+            "kubectl to know the kind", lambda: self._kubectl(ADMIN, "", "explain", names.SHORT_NAME).returncode == 0
+        )
 
     def is_ready(self) -> bool:
-        """Whether the server says that it is ready."""
-        return self._can("get", "--raw", "/readyz")
-
-    def _can(self, *arguments: str) -> bool:
-        return self._kubectl(ADMIN, "", *arguments).returncode == 0
+        """Whether the server says that it is ready; False as well while nobody answers."""
+        try:
+            client = self.client()
+            asked = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {client.token}"})
+            with urllib.request.urlopen(asked, context=client.trust, timeout=5):
+                return True
+        except OSError:
+            return False
 
     def _kubectl(self, user: str, stdin: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         no_cache = "--cache-dir=/dev/null"  # else a kind that was unknown a moment ago stays so for minutes

@@ -1,11 +1,11 @@
 """The generator alone: what it drops, what it keeps, and what it refuses to put into a CRD."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, create_model
 
 from modelyard.api import crd
 from modelyard.api.fields import ApiModel, Quantity
@@ -14,7 +14,8 @@ from tests.support.crd_schema import Object, nodes
 
 class Inner(ApiModel):
     """What the type says of itself,
-    on two lines."""
+    on two lines.
+    """
 
     name: str | None = Field(default=None, description="A name.")
 
@@ -24,11 +25,11 @@ def structural(model: type[ApiModel]) -> Object:
     return crd.Inliner(schema.pop("$defs", {})).structural(schema, "")
 
 
-def field(annotation: object, **keywords: object) -> Object:
+def field(annotation: Any, **keywords: Any) -> Object:
     """The schema of one field of this type."""
-    fields = {"__annotations__": {"value": annotation}, "value": Field(description="A value.", **keywords)}  # type: ignore[call-overload]
-    properties: Object = structural(type("Holder", (ApiModel,), fields))["properties"]
-    return properties["value"]  # type: ignore[no-any-return]
+    holder = create_model("Holder", __base__=ApiModel, value=(annotation, Field(description="A value.", **keywords)))
+    schema: Object = structural(holder)["properties"]["value"]
+    return schema
 
 
 def test_a_reference_is_inlined_with_the_description_of_the_field() -> None:
@@ -80,13 +81,13 @@ def test_a_quantity_is_int_or_string() -> None:
         (tuple[int, int], "prefixItems"),
     ],
 )
-def test_a_keyword_that_no_crd_may_hold_is_named_with_its_field(annotation: object, keyword: str) -> None:
+def test_a_keyword_that_no_crd_may_hold_is_named_with_its_field(annotation: Any, keyword: str) -> None:
     with pytest.raises(ValueError, match=f"^value uses .*{keyword}.* may not stand in a CRD"):
         field(annotation)
 
 
 def test_a_choice_between_types_is_refused() -> None:
-    with pytest.raises(ValueError, match="^value has the type of either of"):
+    with pytest.raises(ValueError, match=r"^value has the type of either of"):
         field(int | bool)
 
 
@@ -102,12 +103,12 @@ def test_a_field_without_description_is_refused() -> None:
     class Silent(ApiModel):
         some_name: str
 
-    with pytest.raises(ValueError, match="^someName has no description"):
+    with pytest.raises(ValueError, match=r"^someName has no description"):
         structural(Silent)
 
 
 def test_a_field_and_its_type_do_not_contradict_each_other() -> None:
-    with pytest.raises(ValueError, match="^value and its type both say maxLength"):
+    with pytest.raises(ValueError, match=r"^value and its type both say maxLength"):
         field(Annotated[str, Field(max_length=3)] | None, json_schema_extra={"maxLength": 4})
 
 
@@ -134,3 +135,7 @@ def test_check_fails_on_a_file_that_is_missing_or_edited(tmp_path: Path, text: s
         path.write_text(text)
     with pytest.raises(SystemExit, match="run `make generate`"):
         crd.main(["--check"], path)
+
+
+def test_the_file_in_crds_is_what_the_types_give() -> None:
+    crd.main(["--check"])
