@@ -8,6 +8,7 @@ from modelyard.kinds import INFERENCE_SERVICE
 from tests.support import apiserver as support
 from tests.support.api_client import Client, RefusedError
 from tests.support.apiserver import ALICE, BOB, OPERATOR, ApiServer
+from tests.support.eventually import eventually
 from tests.support.inference_services import minimal
 
 
@@ -21,6 +22,7 @@ def test_a_user_without_a_role_may_do_nothing(apiserver: ApiServer, shared_names
 def test_a_role_that_is_bound_to_a_user_lets_that_user_in_and_nobody_else(apiserver: ApiServer, namespace: str) -> None:
     apiserver.kubectl("create", "role", "reader", "--verb=get,list", "--resource=infsvc", "-n", namespace)
     apiserver.kubectl("create", "rolebinding", "reader", "--role=reader", f"--user={ALICE}", "-n", namespace)
+    eventually(lambda: apiserver.may(ALICE, "list", INFERENCE_SERVICE, namespace))
     assert apiserver.client(ALICE).list(INFERENCE_SERVICE, namespace) == []
     with pytest.raises(RefusedError, match="cannot list resource"):
         apiserver.client(BOB).list(INFERENCE_SERVICE, namespace)

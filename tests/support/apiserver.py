@@ -8,13 +8,11 @@ CEL rules, defaults, RBAC, field managers, watches.
 import os
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +20,14 @@ from pathlib import Path
 import yaml
 
 from modelyard import names
-from tests.support.api_client import NAMESPACE, Client
+from modelyard.kinds import INFERENCE_SERVICE, Kind
+from tests.support.api_client import NAMESPACE, Client, RefusedError
+from tests.support.eventually import eventually
+from tests.support.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 CRDS = REPOSITORY / "crds"
+ACCESS_REVIEW = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
 PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
 START_TIMEOUT_S = 120
 """Far above the few seconds that a start takes, for machines that do much else at the time."""
@@ -88,13 +90,26 @@ class ApiServer:
         self.client().create(NAMESPACE, {"metadata": {"name": name, "labels": labels or {}}})
         return name
 
+    def may(self, user: str, verb: str, kind: Kind, namespace: str, subresource: str = "") -> bool:
+        """Whether RBAC lets ``user`` do this. A role counts soon after it is bound, not at once: wait until it does."""
+        asked = {
+            "verb": verb,
+            "group": kind.group,
+            "resource": kind.plural,
+            "subresource": subresource,
+            "namespace": namespace,
+        }
+        review = self.client(user).create(ACCESS_REVIEW, {"metadata": {}, "spec": {"resourceAttributes": asked}})
+        allowed: bool = review["status"]["allowed"]
+        return allowed
+
     def install_crds(self) -> None:
         """Apply crds/ as a user does, and wait until the server serves the kind."""
         self.kubectl("apply", "--server-side", "--warnings-as-errors", "-f", str(CRDS))
         self.kubectl("wait", "--for=condition=Established", "-f", str(CRDS))
-        wait_until(
-            "kubectl to know the kind", lambda: self._kubectl(ADMIN, "", "explain", names.SHORT_NAME).returncode == 0
-        )
+        eventually(lambda: self._kubectl(ADMIN, "", "explain", names.SHORT_NAME).returncode == 0)
+        client = self.client()
+        eventually(lambda: serves(client, INFERENCE_SERVICE))
 
     def is_ready(self) -> bool:
         """Whether the server says that it is ready; False as well while nobody answers."""
@@ -118,13 +133,15 @@ class ApiServer:
         )
 
 
-def wait_until(what: str, condition: Callable[[], bool]) -> None:
-    """Return as soon as ``condition()`` is true. Raises TimeoutError naming ``what`` after START_TIMEOUT_S."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {START_TIMEOUT_S} s for {what}")
-        time.sleep(0.05)
+def serves(client: Client, kind: Kind) -> bool:
+    """Whether the server lists a kind; just after a CRD is established it may not know it, or be filling its cache."""
+    try:
+        client.list(kind)
+    except RefusedError as error:
+        if error.code in {404, 429}:
+            return False
+        raise
+    return True
 
 
 def binaries() -> Path:
@@ -154,14 +171,6 @@ def binaries() -> Path:
             f"with {', '.join(PROGRAMS)}, as `python3 -m e2e.cluster binaries` makes one"
         )
     return Path(named)
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -240,6 +249,6 @@ def running(folder: Path) -> Iterator[ApiServer]:
         program(folder, programs / "etcd", *etcd_flags(folder, etcd_url)),
         program(folder, programs / "kube-apiserver", *apiserver_flags(folder, etcd_url, port)) as process,
     ):
-        wait_until("the API server to be ready", lambda: ready(process, server))
+        eventually(lambda: ready(process, server), within_s=START_TIMEOUT_S)
         server.install_crds()
         yield server
