@@ -55,6 +55,13 @@ class Client:
     token: str
     trust: ssl.SSLContext
 
+    @property
+    def opener(self) -> urllib.request.OpenerDirector:
+        """Opens this server's URLs, past any proxy that the environment names."""
+        return urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.trust)
+        )
+
     def request(
         self,
         method: str,
@@ -73,7 +80,7 @@ class Client:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type, "Accept": accept},
         )
         try:
-            with urllib.request.urlopen(request, context=self.trust, timeout=30) as reply:
+            with self.opener.open(request, timeout=30) as reply:
                 answer: Object = json.load(reply)
         except urllib.error.HTTPError as error:
             raise refusal(error) from error

@@ -119,7 +119,7 @@ class ApiServer:
         try:
             client = self.client()
             asked = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {client.token}"})
-            with urllib.request.urlopen(asked, context=client.trust, timeout=5):
+            with client.opener.open(asked, timeout=5):
                 return True
         except OSError:
             return False
