@@ -1,6 +1,7 @@
 """What a test can ask of the stand-in beyond vLLM's own flags.
 
-Environment variables, so that `spec.engine.env` of an InferenceService carries them. The defaults are the real engine's most demanding behaviour, not its kindest.
+Environment variables, so that `spec.engine.env` of an InferenceService carries them. The defaults are the real engine's
+most demanding behaviour, not its kindest.
 """
 
 from collections.abc import Mapping
