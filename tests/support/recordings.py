@@ -10,7 +10,7 @@ def vllm_recording(path: str) -> Path:
     recorded = VLLM / path
     if not recorded.is_file():
         raise FileNotFoundError(
-            f"{recorded} is missing: these tests compare with recordings of the real vLLM, which lie in ../shared/engines "
-            "beside the repository. Put them there, or record them anew from a running vLLM 0.32."
+            f"{recorded} is missing: these tests compare with recordings of the real vLLM, which lie in "
+            "../shared/engines beside the repository. Put them there, or record them anew from a running vLLM 0.32."
         )
     return recorded

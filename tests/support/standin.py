@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from tests.support.ports import free_port
 VLLM = Path(derive.__file__).with_name("vllm")
 QUICK = {"STANDIN_LOAD_S": "0", "STANDIN_TEARDOWN_S": "0", "STANDIN_TOKENS_PER_S": "1000"}
 TIMEOUT_S = 30.0
+SILENCE_S = 0.3
 
 
 @dataclass
@@ -31,12 +33,39 @@ class Answer:
         return json.loads(self.body)
 
 
+@dataclass
+class Stream:
+    """The client's end of a streamed answer."""
+
+    connection: http.client.HTTPConnection
+    response: http.client.HTTPResponse
+
+    def first(self) -> Any:
+        """Waits for the first event."""
+        return events(self.response.readline())[0]
+
+    def rest(self) -> list[Any]:
+        """All that still comes, until the server ends the answer."""
+        return events(self.response.read())
+
+    def is_silent(self) -> bool:
+        """Whether the connection is open and nothing more comes for the time of several tokens."""
+        while select.select([self.connection.sock], [], [], SILENCE_S)[0]:
+            if not self.connection.sock.recv(65536):
+                return False
+        return True
+
+    def leave(self) -> None:
+        self.response.close()
+        self.connection.close()
+
+
 class Standin(BackgroundProcess):
     """A running stand-in; `environment` holds its controls beside the quick ones."""
 
     def __init__(self, model: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
-        command = [sys.executable, VLLM, "serve", model, "--served-model-name", "tiny"]
+        command: list[str | Path] = [sys.executable, VLLM, "serve", model, "--served-model-name", "tiny"]
         command += ["--host", "127.0.0.1", "--port", str(self.port), *arguments]
         super().__init__(command, {**os.environ, "PYTHONUNBUFFERED": "1", **QUICK, **(environment or {})})
 
@@ -65,13 +94,13 @@ class Standin(BackgroundProcess):
         connection.request(method, path, sent, {"content-type": "application/json", **(headers or {})})
 
     @contextmanager
-    def streaming(self, **asked: Any) -> Iterator[http.client.HTTPResponse]:
+    def streaming(self, **asked: Any) -> Iterator["Stream"]:
         """A completion in flight, its head already read; by default a long one."""
         connection = self.connect()
         try:
             asked = {"model": "tiny", "prompt": "hi", "max_tokens": 1000, "ignore_eos": True, "stream": True} | asked
             self.send(connection, "POST", "/v1/completions", asked)
-            yield connection.getresponse()
+            yield Stream(connection, connection.getresponse())
         finally:
             connection.close()
 
@@ -80,6 +109,8 @@ class Standin(BackgroundProcess):
             self.ask("GET", "/health")
         except ConnectionRefusedError:
             return True
+        except ConnectionError:  # accepted in the moment of closing
+            return False
         return False
 
     def gauge(self, name: str) -> float | None:
@@ -96,5 +127,5 @@ class Standin(BackgroundProcess):
 
 def events(stream: bytes) -> list[Any]:
     """The data of server-sent events, the closing `[DONE]` as that text."""
-    found = [line.removeprefix(b"data: ") for line in stream.split(b"\n\n") if line.startswith(b"data: ")]
+    found = [line.removeprefix(b"data: ").strip() for line in stream.split(b"\n") if line.startswith(b"data: ")]
     return [text.decode() if text == b"[DONE]" else json.loads(text) for text in found]

@@ -37,8 +37,10 @@ def read_config(model: Path, max_model_tokens: int | None) -> Model:
         )
     try:
         config: dict[str, Any] = json.loads((model / "config.json").read_text())
-    except ValueError:
+    except ValueError as error:
         raise Unusable(
+            f"json.decoder.JSONDecodeError: {error}\n\n"
+            "During handling of the above exception, another exception occurred:\n\n"
             f"OSError: It looks like the config file at '{model}/config.json' is not a valid JSON file."
         ) from None
     if config.get("model_type") not in KNOWN_MODEL_TYPES:

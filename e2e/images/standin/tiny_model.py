@@ -1,4 +1,4 @@
-"""Writes a model folder of a few kilobytes that passes every check of the stand-in: what tests upload and serve.
+"""Writes a model folder of a few kilobytes for tests to upload and serve, with the stand-in or the real vLLM.
 
 `python -m e2e.images.standin.tiny_model FOLDER` from the repository's root.
 """
@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HIDDEN = 16
-LAYERS = 2
+HIDDEN = 32  # one head of 32 values: the least that the real vLLM has a CPU kernel for
+LAYERS = 1
 VOCABULARY = ("<unk>", "<s>", "</s>", "the", "model", "is", "not", "here")
 BYTES_PER_VALUE = 2  # bfloat16
 CHAT_TEMPLATE = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}</s>{% endfor %}<|assistant|>"
@@ -24,8 +24,8 @@ def write_tiny_model(folder: Path, *, max_tokens: int = 2048, weights_seed: int 
         "hidden_size": HIDDEN,
         "intermediate_size": 2 * HIDDEN,
         "num_hidden_layers": LAYERS,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
         "max_position_embeddings": max_tokens,
         "vocab_size": len(VOCABULARY),
         "rms_norm_eps": 1e-6,
