@@ -18,8 +18,6 @@ SERIES = re.compile(r"([^{ ]+)(?:\{(.*)\})? \S+")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 HI = [{"role": "user", "content": "hi"}]
-LONG = "word " * 100_000
-"""More than any model of the tests has context for."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ REQUESTS = (
     Ask("POST", CHAT, {"messages": HI, "stream_options": {"include_usage": True}}),
     Ask("POST", COMPLETION, "{"),
     Ask("POST", COMPLETION, "{}", "text/plain"),
-    Ask("POST", COMPLETION, {"prompt": LONG, "max_tokens": 4}),
 )
+"""About any model; they name none, which asks for the one that is served."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +88,12 @@ class Profile:
 
 def profile(base_url: str) -> Profile:
     """Asks a server everything. Raises OSError when it does not answer."""
-    model = json.loads(_ask(base_url, Ask("GET", "/v1/models"))[2])["data"][0]["id"]
+    model = json.loads(_ask(base_url, Ask("GET", "/v1/models"))[2])["data"][0]
+    too_long = "a " * (model["max_model_len"] + 100)
     answers = {}
-    for ask in REQUESTS:
+    for ask in (*REQUESTS, Ask("POST", COMPLETION, {"prompt": too_long, "max_tokens": 4})):
         status, content_type, body = _ask(base_url, ask)
-        answers[str(ask)] = (status, content_type, shape(content_type, body.replace(model.encode(), b"MODEL")))
+        answers[str(ask)] = (status, content_type, shape(content_type, body.replace(model["id"].encode(), b"MODEL")))
     return Profile(answers, metric_shapes(_ask(base_url, Ask("GET", "/metrics"))[2].decode()))
 
 

@@ -11,8 +11,8 @@ from .http_server import Request, Response
 from .process_metrics import refresh_process
 
 METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
-UNCOUNTED = ("/metrics", "/health", "/load", "/ping", "/version", "/standin/kill_engine")
-"""Handlers that vLLM leaves out of its own HTTP metrics, and the stand-in's own."""
+UNCOUNTED = ("/metrics", "/health", "/load", "/ping", "/version", "/server_info", "/standin")
+"""vLLM leaves every path out of its HTTP metrics that has one of these in it (/healthz too), besides our own."""
 GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 """What --api-key protects; health, metrics and the rest stay open."""
 
@@ -56,9 +56,9 @@ class Api:
 
     def count(self, request: Request, response: Response, took_s: float) -> None:
         """Measures an answered request as vLLM's HTTP metrics do."""
-        handler = request.path if request.path in self._routes else "none"
-        if handler in UNCOUNTED:
+        if any(part in request.path for part in UNCOUNTED):
             return
+        handler = request.path if request.method in self._routes.get(request.path, ()) else "none"
         metrics, method, status = self._metrics, request.method, f"{response.status // 100}xx"
         metrics.use(time.time(), handler=handler, method=method, status=status)
         metrics.add("http_requests_total", handler=handler, method=method, status=status)

@@ -87,13 +87,12 @@ class Completions:
                 )
             )
         if prompt_tokens > longest:
-            at_least = "at least " if prompt_tokens == longest + 1 else ""
             raise Refused(
                 bodies.bad_request(
                     f"This model's maximum context length is {longest} tokens. However, your prompt contains "
-                    f"{at_least}{prompt_tokens} input tokens, which exceeds this limit even without any output "
+                    f"at least {longest + 1} input tokens, which exceeds this limit even without any output "
                     f"tokens. Please reduce the length of the input prompt. "
-                    f"(parameter=input_tokens, value={prompt_tokens})",
+                    f"(parameter=input_tokens, value={longest + 1})",
                     "input_tokens",
                 )
             )
