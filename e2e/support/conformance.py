@@ -1,7 +1,7 @@
 """Whether the stand-in engine still behaves as the real one: the same requests to both, compared by what they answer.
 
-Compared are status codes, content types, the shapes of bodies and of streamed events, what errors say, and after all of it
-the metrics: names, types, labels and bucket bounds. Not compared: words, counts, times and identifiers.
+Compared are status codes, content types, the shapes of bodies and of streamed events, what errors say, and after all of
+it the metrics: names, types, labels and bucket bounds. Not compared: words, counts, times and identifiers.
 """
 
 import http.client

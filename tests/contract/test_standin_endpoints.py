@@ -113,7 +113,7 @@ def test_a_chat_is_answered_whole(standin: Standin) -> None:
         (
             {"messages": [{"role": "user", "content": "word " * 3000}]},
             {},
-            "This model's maximum context length is 2048 tokens. However, your prompt contains at least 2049 input tokens",
+            "This model's maximum context length is 2048 tokens. However, your prompt contains at least 2049 ",
             "input_tokens",
         ),
     ],
