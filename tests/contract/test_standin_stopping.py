@@ -134,6 +134,12 @@ def test_the_engines_death_fails_its_streams_and_its_health_and_ends_with_0(mode
         assert standin.ends() == 0
 
 
+def test_several_api_servers_end_with_1_when_their_engine_dies(model: Path) -> None:
+    with Standin(model, "--api-server-count", "2", environment={"STANDIN_DEATH_EXIT_S": "0"}) as standin:
+        standin.is_ready().ask("POST", "/standin/kill_engine")
+        assert standin.ends() == 1
+
+
 def test_a_server_can_stay_up_after_its_engine_has_died(model: Path) -> None:
     environment = {"VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": "1", "STANDIN_DEATH_EXIT_S": "0"}
     with Standin(model, environment=environment) as standin:

@@ -30,6 +30,11 @@ def event(body: Body) -> bytes:
     return b"data: " + text(body) + b"\n\n"
 
 
+def error_event(body: Body) -> bytes:
+    """The event that ends a stream with an error: the real server writes this one with blanks."""
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
 DONE = b"data: [DONE]\n\n"
 
 

@@ -138,7 +138,7 @@ class Completions:
                 used = bodies.usage(generation.prompt_tokens, generation.generated)
                 await send(bodies.event(bodies.usage_chunk(identity, kind, used)))
         except EngineDead as dead:
-            await send(bodies.event(bodies.server_error(str(dead))))
+            await send(bodies.error_event(bodies.server_error(str(dead))))
         await send(bodies.DONE)
 
     @contextmanager

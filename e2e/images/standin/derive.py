@@ -43,8 +43,8 @@ def template(exposition: str) -> str:
 def multiprocess_template(exposition: str, single: str) -> str:
     """The template of several API servers, from the metrics of such a server before its first request.
 
-    `single` is the recording for `template`: it lends the series that the other one does not have yet. Only their
-    presence was observed, so their place (the requests by handler at the end) is an assumption.
+    `single` is the recording for `template`: it lends the series that the other one does not have yet. Which ones those
+    are was compared with a running server; the order of families is not fixed there (it is that of files in a folder).
     """
     lent = {_name(lines): lines for lines in families(single)}
     parts = []

@@ -98,11 +98,12 @@ async def _serve(options: ServeOptions, controls: Controls, model: Model, bound:
     await server.listen(bound)
     engine_log.loaded(controls.load_s, f"http://{options.host or '0.0.0.0'}:{options.port}", api.paths)
     await _until_the_end(engine, told_to_stop, controls)
+    exit_code = 1 if engine.state == "dead" and options.api_servers > 1 else 0
     if engine.state == "running":
         await _stop(engine, options.shutdown_timeout_s, controls)
     await server.close()
     stepping.cancel()
-    return 0
+    return exit_code
 
 
 async def _until_the_end(engine: Engine, told_to_stop: asyncio.Event, controls: Controls) -> None:
