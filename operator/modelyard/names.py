@@ -40,6 +40,10 @@ ANNOTATION_INPUTS = f"{GROUP}/template-inputs"
 """On the Deployment: what its pod template took from outside the spec, with the hash of the spec fields and of the
 template that they gave, as JSON. A new operator renders from it, so that its arrival restarts no pod (design.md, 3)."""
 
+ANNOTATION_TEMPLATE = f"{GROUP}/template"
+"""On the pod template, and so on each pod: the hash of the template, to tell pods of the newest template from others.
+It is the hash that ANNOTATION_INPUTS records."""
+
 ANNOTATION_REFRESH = f"{GROUP}/refresh"
 """On the InferenceService, written by a person: any new value takes the operator's present defaults."""
 
