@@ -1,5 +1,7 @@
 """Pods, Deployments and nodes as a cluster shows them, and the facts and wishes around them, for tables of worlds."""
 
+import dataclasses
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +9,11 @@ from modelyard import names
 from modelyard.api.conditions import timestamp
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.types import Effective, InferenceServiceSpec, Model
+from modelyard.errors import InvalidError, NotReadyError
+from modelyard.observe.children import Children, facts
+from modelyard.observe.status import Verdict, status
 from modelyard.observe.wanted import Wanted
+from modelyard.signals.fetch_state import FetchState
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 NEW, OLD = "hash-new", "hash-old"
@@ -32,7 +38,9 @@ def ago(seconds: float) -> str:
     return timestamp(NOW - timedelta(seconds=seconds))
 
 
-def a_service(status: Object | None = None, *, replicas: int = 1, generation: int = 3, deleting: bool = False) -> Service:
+def a_service(
+    status: Object | None = None, *, replicas: int = 1, generation: int = 3, deleting: bool = False
+) -> Service:
     spec = InferenceServiceSpec(model=Model(uri="s3://models/smollm"), replicas=replicas)
     return Service(Key("team-a", "smollm"), "uid-1", generation, spec, None, status or {}, deleting)
 
@@ -41,7 +49,7 @@ def wanted(replicas: int = 1, *, resource: str | None = GPU, count: int = 1, sta
     return Wanted(replicas, NEW, resource, count, startup_timeout_s, "http://smollm.team-a.svc", EFFECTIVE)
 
 
-def deployment(replicas: int = 1, *, template: str = NEW, observed: bool = True, refusal: str = "") -> Object:
+def a_deployment(replicas: int = 1, *, template: str = NEW, observed: bool = True, refusal: str = "") -> Object:
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": refusal}
     return {
         "metadata": {"name": "smollm", "generation": 5},
@@ -61,7 +69,9 @@ def running(for_s: float) -> Object:
     return {"running": {"startedAt": ago(for_s)}}
 
 
-def ended(exit_code: int, message: str = "", *, reason: str = "Error", ran_s: float = 30, since_s: float = 10) -> Object:
+def ended(
+    exit_code: int, message: str = "", *, reason: str = "Error", ran_s: float = 30, since_s: float = 10
+) -> Object:
     if exit_code == 0 and reason == "Error":
         reason = "Completed"
     return {
@@ -177,3 +187,48 @@ def node(name: str = "worker-1", *, gpus: int = 0, ready: bool = True, unschedul
             "conditions": [{"type": "Ready", "status": str(ready), "message": "kubelet stopped posting node status"}],
         },
     }
+
+
+class World:
+    """One observed world: what the cluster shows of the service and what was asked besides."""
+
+    def __init__(
+        self,
+        *pods: Object,
+        replicas: int = 1,
+        deployment: Object | None = None,
+        wishes: Wanted | None = None,
+        problem: InvalidError | NotReadyError | None = None,
+        states: Mapping[str, FetchState | None] | None = None,
+        events: Mapping[str, tuple[Object, ...]] | None = None,
+        nodes: tuple[Object, ...] | None = None,
+        taken: Mapping[str, int] | None = None,
+        service: Service | None = None,
+    ) -> None:
+        self.pods = pods
+        self.deployment = deployment or a_deployment(replicas)
+        self.wanted = wishes or (None if isinstance(problem, InvalidError) else wanted(replicas))
+        self.problem = problem
+        self.states = states or {}
+        self.events = events or {}
+        self.nodes = nodes
+        self.taken = taken
+        self.service = service or a_service(replicas=replicas)
+
+    def verdict(self, stored: Object | None = None, now: datetime = NOW) -> Verdict:
+        """What the operator makes of it, with ``stored`` as the status of the last time."""
+        seen = facts(
+            Children(self.deployment, self.pods),
+            fetch_states=self.states,
+            pod_events=self.events,
+            nodes=self.nodes,
+            accelerator_resource=GPU,
+            accelerators_taken=self.taken,
+        )
+        service = dataclasses.replace(self.service, status=stored) if stored is not None else self.service
+        return status(service, self.wanted, self.problem, seen, now)
+
+
+def conditions(verdict: Verdict) -> dict[str, Object]:
+    """The verdict's conditions by type."""
+    return {condition["type"]: condition for condition in verdict.status["conditions"]}

@@ -6,8 +6,10 @@ from modelyard.observe.causes import classify
 
 VLLM_LINES = {
     "no-config": (
-        "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, "
-        "Invalid repository ID or local directory specified: '/model/no-config'.",
+        (
+            "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, "
+            "Invalid repository ID or local directory specified: '/model/no-config'."
+        ),
         "ModelNotLoadable",
     ),
     "bad-json": (
@@ -15,44 +17,60 @@ VLLM_LINES = {
         "ModelNotLoadable",
     ),
     "unknown-architecture": (
-        "Error parsing config for /model/unknown-architecture: The checkpoint you are trying to load has model type "
-        "`warpdrive` but Transformers does not recognize this architecture.",
+        (
+            "Error parsing config for /model/unknown-architecture: The checkpoint you are trying to load has model type "
+            "`warpdrive` but Transformers does not recognize this architecture."
+        ),
         "ModelNotLoadable",
     ),
     "no-tokenizer": (
-        "ValueError: Couldn't instantiate the backend tokenizer from one of: (1) a `tokenizers` library serialization "
-        "file,",
+        (
+            "ValueError: Couldn't instantiate the backend tokenizer from one of: (1) a `tokenizers` library serialization "
+            "file,"
+        ),
         "ModelNotLoadable",
     ),
     "no-weights": ("RuntimeError: Cannot find any model weights with `/model/no-weights`", "ModelNotLoadable"),
     "truncated-weights": (
-        "safetensors._safetensors_rust.SafetensorError: Error while deserializing header: incomplete metadata, file "
-        "not fully covered",
+        (
+            "safetensors._safetensors_rust.SafetensorError: Error while deserializing header: incomplete metadata, file "
+            "not fully covered"
+        ),
         "ModelNotLoadable",
     ),
     "context-too-long": (
-        "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, User-specified "
-        "max_model_len (1000000) is greater than the derived max_model_len (max_position_embeddings=8192.0)",
+        (
+            "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, User-specified "
+            "max_model_len (1000000) is greater than the derived max_model_len (max_position_embeddings=8192.0)"
+        ),
         "BadArgument",
     ),
     "kv-cache-too-small": (
-        "ValueError: To serve at least one request with the model's max seq len (8192), (0.18 GiB KV cache is needed, "
-        "which is larger than the available KV cache memory (0.02 GiB).",
+        (
+            "ValueError: To serve at least one request with the model's max seq len (8192), (0.18 GiB KV cache is needed, "
+            "which is larger than the available KV cache memory (0.02 GiB)."
+        ),
         "KvCacheTooSmall",
     ),
     "kv-space-unset": (
-        "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when "
-        "initializing the engine",
+        (
+            "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when "
+            "initializing the engine"
+        ),
         "KvCacheTooSmall",
     ),
     "node-memory-taken": (
-        "ValueError: Available memory on node 0 (17.89/23.54 GiB) on startup is less than desired CPU memory "
-        "utilization (0.92, 21.66 GiB)",
+        (
+            "ValueError: Available memory on node 0 (17.89/23.54 GiB) on startup is less than desired CPU memory "
+            "utilization (0.92, 21.66 GiB)"
+        ),
         "OutOfMemory",
     ),
     "host-memory-exhausted": (
-        "RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
-        "tried to allocate 1073479680 bytes. Error code 12 (Cannot allocate memory)",
+        (
+            "RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+            "tried to allocate 1073479680 bytes. Error code 12 (Cannot allocate memory)"
+        ),
         "OutOfMemory",
     ),
     "unknown-flag": ("vllm: error: unrecognized arguments: --no-such-flag", "BadArgument"),
@@ -66,8 +84,10 @@ VLLM_LINES = {
 
 OTHER_LINES = {
     "cuda": (
-        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a total capacity of "
-        "11.53 GiB of which 187.75 MiB is free.",
+        (
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a total capacity of "
+            "11.53 GiB of which 187.75 MiB is free."
+        ),
         "AcceleratorOutOfMemory",
     ),
     "cuda-before-torch-2.5": (

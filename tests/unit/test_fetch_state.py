@@ -75,7 +75,7 @@ def test_an_error_without_words_is_still_an_error() -> None:
     assert parse('{"error": {}}') == FetchState(error=FetchError("", "the fetcher gave no message"))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), lambda x: st.lists(x)))
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_no_answer_raises(value: object) -> None:
     parse(json.dumps(dict.fromkeys((*TOLD, "error"), value)))
     parse(json.dumps({"error": {"reason": value, "message": value}}))

@@ -156,12 +156,12 @@ class Reasons:
     )
     INSUFFICIENT_ACCELERATORS = _problem(
         "InsufficientAccelerators",
-        "No node has {asked} free: {offered}The scheduler says: {cause}.",
+        "No node has {asked} free. {offered}The scheduler says: {cause}.",
         "Free accelerators, add a node, or lower spec.accelerator.count.",
     )
     ROLLOUT_LACKS_ACCELERATORS = _problem(
         "RolloutLacksAccelerators",
-        "The new pod of the rollout needs {asked} that no node has free, beside the old pods: {offered}"
+        "The new pod of the rollout needs {asked} that no node has free beside the old pods. {offered}"
         "The old pods keep serving. The scheduler says: {cause}.",
         "Free accelerators or add a node; the rollout then goes on by itself.",
     )

@@ -39,7 +39,7 @@ def _offer(resource: str, nodes: tuple[NodeFacts, ...] | None) -> str:
         return ""
     offered = [node.offered for node in nodes if node.offered > 0]
     if not offered:
-        return f"no node offers any {resource} (do the device plugin and the driver run?). "
+        return f"No node offers any {resource} (do the device plugin and the driver run?). "
     free = [max(0, node.offered - node.taken) for node in nodes if node.offered > 0 and node.taken is not None]
-    there = f"the nodes offer {sum(offered)} ({len(offered)} with at most {max(offered)})"
+    there = f"The nodes offer {sum(offered)} ({len(offered)} with at most {max(offered)})"
     return f"{there}, of which {sum(free)} are free (at most {max(free)} on one). " if free else f"{there}. "

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from pydantic import ValidationError
+
 from modelyard import names
 from modelyard.api.conditions import ConditionType, Explanation, Kind, Reasons, condition, told
 from modelyard.api.service import Object, Service, key_of
+from modelyard.api.types import ApiModel, Effective, ModelStatus
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.diagnosis import settling_s, start_deadline
@@ -179,20 +182,27 @@ def _model(s: Situation) -> Object | None:
     """Digest and size as a fetcher of a newest pod told them; what was known stays while none tells."""
     told_states = [state for pod in s.newest if (state := pod.told_by_fetcher) and state.digest]
     if not told_states:
-        return _object(s.subject.stored, "model")
+        return _kept(ModelStatus, s.subject.stored.get("model"))
     digest, size = told_states[0].digest, told_states[0].bytes_total
     return {"digest": digest} if size is None else {"digest": digest, "sizeBytes": size}
 
 
 def _effective(s: Situation) -> Object | None:
     if s.wanted is None:
-        return _object(s.subject.stored, "effective")
-    return s.wanted.effective.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return _kept(Effective, s.subject.stored.get("effective"))
+    return _as_stored(s.wanted.effective)
 
 
-def _object(stored: Object, name: str) -> Object | None:
-    value = stored.get(name)
-    return value if isinstance(value, dict) else None
+def _kept(model: type[ApiModel], stored: object) -> Object | None:
+    """What another version of the operator may have ``stored``, if this one can read it."""
+    try:
+        return _as_stored(model.model_validate(stored))
+    except ValidationError:
+        return None
+
+
+def _as_stored(part: ApiModel) -> Object:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _events(
