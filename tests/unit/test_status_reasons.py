@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.api.conditions import FETCH_FAILURES, REFUSALS, every_reason
+from modelyard.api.conditions import FETCH_FAILURES, REFUSALS, WAITS, every_reason
 from modelyard.errors import InvalidError
 from modelyard.signals.fetch_state import FetchError, FetchState
 from tests.support.observed import (
@@ -160,7 +160,12 @@ PROBLEMS = {
         "kubelet stopped posting",
         "kubectl describe node worker-1",
     ),
-    "a node that is gone": (World(loading(), nodes=()), "NodeUnavailable", "no longer part of the cluster", ""),
+    "a node that is gone": (
+        World(loading(), nodes=(node("worker-9"),)),
+        "NodeUnavailable",
+        "no longer part of the cluster",
+        "",
+    ),
     "an eviction": (
         World(over("Evicted", 'Usage of EmptyDir volume "cache" exceeds the limit "10Gi".')),
         "Evicted",
@@ -408,7 +413,7 @@ def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str,
     assert [(e.type, e.reason) for e in verdict.events] == [("Warning", reason)]
 
 
-@pytest.mark.parametrize("reason", ["InvalidSpec", "UnknownEngine", "UnknownSource", "NoEngineImage", "NameTaken"])
+@pytest.mark.parametrize("reason", REFUSALS)
 def test_a_refused_spec_is_named_in_the_words_of_who_refused_it(reason: str) -> None:
     found = conditions(World(problem=InvalidError(reason, "This is wrong. Do that.")).verdict())
     for type_ in ("Ready", "Accepted", "Available", "Progressing"):
@@ -469,7 +474,7 @@ def test_every_reason_that_has_a_text_of_its_own_is_seen_in_some_world() -> None
         "Accepted", "Ready", "Complete", "RollingOut", "ServingPrevious", "Degraded", "ScaledToZero", "Deleting",
         "Cached", "RolloutLacksAccelerators",
     }  # fmt: skip
-    passed_on = {*REFUSALS, *FETCH_FAILURES}
+    passed_on = {*REFUSALS, *WAITS, *FETCH_FAILURES}
     assert set(every_reason()) == seen | whole_service | passed_on
 
 

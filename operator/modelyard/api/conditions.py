@@ -271,9 +271,22 @@ class Reasons:
     )
 
 
-REFUSALS = ("InvalidSpec", "UnknownEngine", "UnknownSource", "NoEngineImage", "NameTaken")
+REFUSALS = (
+    "InvalidSpec",
+    "UnknownEngine",
+    "UnknownSource",
+    "UnknownAccelerator",
+    "NoEngineImage",
+    "EngineArgumentRefused",
+    "EngineVariableRefused",
+    "NameTaken",
+    "ChildRefused",
+)
 """Reasons of an errors.InvalidError: the spec cannot be applied. Where it is raised, the message is written, remedy
 included."""
+
+WAITS = ("PredecessorGoing", "NamespaceTerminating")
+"""Reasons of an errors.NotReadyError: what the spec needs comes or goes by itself."""
 
 FETCH_FAILURES = (
     "AccessDenied",
@@ -307,7 +320,7 @@ of its becomes FetchFailed."""
 def every_reason() -> tuple[str, ...]:
     """The names of all reasons that a condition can have."""
     rows = (row.name for row in vars(Reasons).values() if isinstance(row, Reason))
-    return (*rows, *REFUSALS, *FETCH_FAILURES)
+    return (*rows, *REFUSALS, *WAITS, *FETCH_FAILURES)
 
 
 def timestamp(moment: datetime) -> str:

@@ -49,7 +49,7 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of a service's children. ``nodes`` is None when nodes were not handed in."""
+    """All that is known of a service's children. ``nodes`` is None when no nodes were handed in."""
 
     deployment: DeploymentFacts | None
     pods: tuple[PodFacts, ...]
@@ -96,7 +96,7 @@ def facts(
         deployment=_deployment_facts(children.deployment) if children.deployment else None,
         pods=tuple(sorted(pods, key=lambda pod: (pod.name, pod.uid))),
         nodes=None
-        if nodes is None
+        if not nodes
         else tuple(_node_facts(node, accelerator_resource or "", accelerators_taken) for node in nodes),
     )
 
