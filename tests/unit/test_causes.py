@@ -20,9 +20,9 @@ LINES = [
     ("BadArgument", PYDANTIC + "User-specified max_model_len (1000000) is greater than the derived max_model_len"),
     ("BadArgument", "vllm: error: unrecognized arguments: --no-such-flag"),
     ("BadArgument", "ModuleNotFoundError: No module named 'runai_model_streamer'"),
-    ("KvCacheTooSmall", "ValueError: (0.18 GiB KV cache is needed, which is larger than the available KV cache memory"),
+    ("KvCacheTooSmall", "ValueError: 0.18 GiB KV cache is larger than the available KV cache memory"),
     ("KvCacheTooSmall", "ValueError: No available memory for the cache blocks. Try increasing"),
-    ("OutOfMemory", "Available memory on node 0 (17.89/23.54 GiB) on startup is less than desired CPU memory utilization"),
+    ("OutOfMemory", "Available memory on node 0 (17.89/23.54 GiB) is less than desired CPU memory utilization"),
     ("OutOfMemory", "RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
     ("PortInUse", "OSError: [Errno 98] Address already in use"),
     # PyTorch's and vLLM's texts for an accelerator's memory, from reports to vllm-project/vllm
@@ -30,7 +30,7 @@ LINES = [
     ("AcceleratorOutOfMemory", "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.63 GiB"),
     ("AcceleratorOutOfMemory", "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB."),
     ("AcceleratorOutOfMemory", "RuntimeError: CUDA error: out of memory"),
-    ("AcceleratorOutOfMemory", "Free memory on device (3/23 GiB) on startup is less than desired GPU memory utilization"),
+    ("AcceleratorOutOfMemory", "Free memory on device (3/23 GiB) is less than desired GPU memory utilization"),
     # Triton 2.51
     ("ModelNotLoadable", "Failed to initialize Python stub: RuntimeError: weights.bin: checksum mismatch"),
     ("ModelNotLoadable", "Failed to preinitialize Python stub: Python model file not found in '/model/x/1/model.py'"),
