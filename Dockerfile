@@ -1,0 +1,45 @@
+# One target per program: `docker build --target operator .` and `docker build --target fetch .`
+# BASE is any Debian-like image with Python 3.11 or newer as python3, and pip.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY locks/build.txt locks/
+RUN python3 -m venv --without-pip /opt/build && \
+    python3 -m pip --python /opt/build/bin/python install --no-cache-dir --require-hashes -r locks/build.txt
+
+FROM build AS wheel
+COPY pyproject.toml README.md LICENSE ./
+COPY operator operator
+RUN python3 -m pip --python /opt/build/bin/python wheel --no-cache-dir --no-deps --no-build-isolation -w /wheel .
+
+FROM build AS operator-environment
+COPY locks/operator.txt locks/
+RUN python3 -m venv --without-pip /opt/modelyard && \
+    python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --require-hashes -r locks/operator.txt
+RUN --mount=from=wheel,source=/wheel,target=/wheel \
+    python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --no-deps /wheel/*.whl
+
+FROM build AS fetch-environment
+COPY locks/fetch.txt locks/
+RUN python3 -m venv --without-pip /opt/modelyard && \
+    python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --require-hashes -r locks/fetch.txt
+# The fetcher lists, signs and reads S3 objects: botocore's descriptions of the other services are never loaded.
+RUN find /opt/modelyard -path '*/botocore/data/*' -mindepth 1 -maxdepth 7 -type d -name '[a-z]*' \
+        ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -path '*/botocore/data/*' \
+        -regex '.*/botocore/data/[^/]*' -exec rm -r {} +
+RUN --mount=from=wheel,source=/wheel,target=/wheel \
+    python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --no-deps /wheel/*.whl
+
+FROM ${BASE} AS program
+ENV PATH=/opt/modelyard/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /
+USER 65532:65532
+
+FROM program AS fetch
+COPY --from=fetch-environment /opt/modelyard /opt/modelyard
+ENTRYPOINT ["modelyard-fetch"]
+
+FROM program AS operator
+COPY --from=operator-environment /opt/modelyard /opt/modelyard
+ENTRYPOINT ["modelyard"]

@@ -1,0 +1,69 @@
+"""The operator in the local cluster: the CRD as a step of its own, then deploy/ with its images and settings."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from e2e.cluster.images import ROOT, tag
+from e2e.cluster.steps import Making
+
+from e2e.cluster import kind_cluster
+
+CRDS = ROOT / "crds"
+BASE = ROOT / "deploy/base"
+NAMESPACE = "modelyard-system"
+DEPLOYMENT = "deployment/modelyard"
+KEY = "modelyard-cluster/key"
+"""Annotation of the operator's Deployment: the key of the step that installed it."""
+
+
+def settings(fetch_image: str, vllm_image: str) -> dict[str, Any]:
+    """The platform team's decisions for this cluster: where its images are."""
+    vllm = {"engine": "vllm", "version": "0.32.0", "accelerator": "cpu", "image": vllm_image}
+    return {"fetch_image": fetch_image, "images": [vllm]}
+
+
+def overlay(operator_image: str, key: str, base: str) -> dict[str, Any]:
+    """A kustomization of deploy/base with the operator's image and a settings.yaml beside it."""
+    name, _, new_tag = operator_image.rpartition(":")
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": NAMESPACE,
+        "resources": [base],
+        "images": [{"name": "modelyard", "newName": name, "newTag": new_tag}],
+        "configMapGenerator": [{"name": "modelyard-settings", "behavior": "replace", "files": ["settings.yaml"]}],
+        "patches": [
+            {
+                "target": {"kind": "Deployment", "name": "modelyard"},
+                "patch": json.dumps([{"op": "add", "path": "/metadata/annotations", "value": {KEY: key}}]),
+            }
+        ],
+    }
+
+
+def is_installed(making: Making) -> bool:
+    """Whether the operator runs as this step would install it."""
+    seen = "--output=jsonpath={.metadata.annotations.modelyard-cluster/key} {.status.readyReplicas}"
+    command = (*kind_cluster.kubectl(making), "get", DEPLOYMENT, f"--namespace={NAMESPACE}", seen)
+    return making.commands.succeeds(*command) and making.commands.output(*command) == f"{making.key} 1"
+
+
+def install(making: Making) -> None:
+    """Apply the CRD, then the operator, and wait until it is ready."""
+
+    def image(name: str) -> str:
+        return tag(name, making.results[f"image-{name}"])
+
+    kubectl = kind_cluster.kubectl(making)
+    making.commands.run(*kubectl, "apply", "--server-side", "--force-conflicts", "--filename", CRDS)
+    making.commands.run(*kubectl, "wait", "--for=condition=Established", "--timeout=60s", "--filename", CRDS)
+    content = {
+        "kustomization.yaml": overlay(image("operator"), making.key, os.path.relpath(BASE, making.folder.resolve())),
+        "settings.yaml": settings(image("fetch"), image("vllm-cpu")),
+    }
+    for name, body in content.items():
+        Path(making.folder / name).write_text(json.dumps(body, indent=1))
+    making.commands.run(*kubectl, "apply", "--kustomize", making.folder)
+    making.commands.run(*kubectl, "rollout", "status", DEPLOYMENT, f"--namespace={NAMESPACE}", "--timeout=120s")

@@ -1,0 +1,63 @@
+"""What every scenario stands on: the local cluster, a namespace of its own, the stand-in engine, the operator."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.cluster.images import reference
+
+from e2e.support.dump import dump_cluster
+from e2e.support.installation import Installation
+from e2e.support.kubectl import Kubectl, Object
+
+DUMP = Path(__file__).parent / "dump"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Kubectl:
+    """The local cluster, and no other, as its administrator: scenarios kill operators and fill nodes."""
+    return Kubectl()
+
+
+@pytest.fixture(scope="session")
+def installation(cluster: Kubectl) -> Installation:
+    """The operator in the local cluster."""
+    return Installation(cluster)
+
+
+@pytest.fixture
+def namespace(cluster: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A namespace that enforces Pod Security `restricted` and holds the key of the model store; deleted afterwards.
+
+    Where the test fails the cluster's state is written to e2e/dump/<test> first.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-") + "-" + secrets.token_hex(3)
+    kubectl = Kubectl(namespace=name)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    keys = Kubectl(namespace="storage").get("secret", "s3-read")["data"]
+    kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-read"}, "data": keys})
+    yield kubectl
+    if request.node.stash.get(FAILED, False):
+        dump_cluster(kubectl, DUMP / request.node.name)
+    cluster.run("delete", "namespace", name, "--wait=false")
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remembers whether the test itself failed, for the namespace's end."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def standin() -> Object:
+    """``spec.engine`` of a service that the light stand-in engine serves."""
+    return {"image": reference("standin"), "version": "0.32.0"}

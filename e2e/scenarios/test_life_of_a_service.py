@@ -1,0 +1,239 @@
+"""What happens to a service over its life, seen with kubectl; the stand-in engine serves."""
+
+import json
+
+import pytest
+from tests.support.eventually import eventually
+
+from e2e.support.kubectl import Kubectl, KubectlError, Object, condition, is_true
+from e2e.support.services import service
+
+READY_S = 240
+"""Longest time until a stand-in pod is ready on a busy machine with two cores."""
+
+
+def _pods(kubectl: Kubectl, name: str) -> list[Object]:
+    return list(kubectl.list("pods", f"serving.modelyard.dev/service={name}"))
+
+
+def _up(kubectl: Kubectl, body: Object) -> Object:
+    """Apply a service, wait until it is ready, and return it."""
+    kubectl.apply(body)
+    name = body["metadata"]["name"]
+    kubectl.wait(f"infsvc/{name}", "condition=Ready", READY_S)
+    return kubectl.get("infsvc", name)
+
+
+def test_a_service_becomes_ready_and_its_conditions_say_so(namespace: Kubectl, standin: Object) -> None:
+    ready = _up(namespace, service("plain", engine=standin))
+
+    assert ready["status"]["url"] == f"http://plain.{namespace.namespace}.svc"
+    assert ready["status"]["readyReplicas"] == 1
+    assert is_true(ready, "Accepted")
+    assert is_true(ready, "ModelCached")
+    assert is_true(ready, "Available")
+    assert condition(ready, "Reconciling") is None
+    assert condition(ready, "Stalled") is None
+    assert all(c["observedGeneration"] == 1 and c["reason"] for c in ready["status"]["conditions"])
+
+
+def test_an_unchanged_file_applied_again_changes_nothing(namespace: Kubectl, standin: Object) -> None:
+    body = service("again", engine=standin)
+    before = _up(namespace, body)
+    deployment = namespace.get("deployment", "again")
+
+    assert "unchanged" in namespace.apply(body)
+
+    assert namespace.get("infsvc", "again")["metadata"]["generation"] == before["metadata"]["generation"]
+    assert namespace.get("deployment", "again")["metadata"]["generation"] == deployment["metadata"]["generation"]
+
+
+def test_a_changed_argument_rolls_out_without_a_moment_unready(namespace: Kubectl, standin: Object) -> None:
+    _up(namespace, service("rolls", engine=standin))
+    (before,) = _pods(namespace, "rolls")
+
+    changed = service("rolls", engine=standin | {"args": ["--max-num-seqs=3"]})
+    namespace.apply(changed)
+
+    def rolled_out() -> bool:
+        body = namespace.get("infsvc", "rolls")
+        assert body["status"]["readyReplicas"] >= 1, "a rollout took the service away"
+        pods = [p for p in _pods(namespace, "rolls") if "deletionTimestamp" not in p["metadata"]]
+        return (
+            is_true(body, "Ready")
+            and len(pods) == 1
+            and pods[0]["metadata"]["uid"] != before["metadata"]["uid"]
+            and "--max-num-seqs=3"
+            in pods[0]["spec"]["containers"][0]["command"] + pods[0]["spec"]["containers"][0].get("args", [])
+        )
+
+    eventually(rolled_out, within_s=READY_S, every_s=1)
+
+
+def test_children_that_someone_edits_or_deletes_are_repaired(namespace: Kubectl, standin: Object) -> None:
+    _up(namespace, service("repaired", engine=standin))
+    first = {kind: namespace.get(kind, "repaired") for kind in ("deployment", "service", "pdb")}
+
+    namespace.run("delete", "service/repaired", "pdb/repaired", "--wait=true")
+    eventually(lambda: namespace.exists("service", "repaired"), within_s=30)
+    eventually(lambda: namespace.exists("pdb", "repaired"), within_s=30)
+
+    image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/other:1"}]
+    namespace.run("patch", "deployment/repaired", "--type=json", f"--patch={json.dumps(image)}")
+    wanted = first["deployment"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    eventually(
+        lambda: namespace.get("deployment", "repaired")["spec"]["template"]["spec"]["containers"][0]["image"] == wanted,
+        within_s=30,
+    )
+
+    namespace.run("label", "deployment/repaired", "team=ours")
+    namespace.run("scale", "deployment/repaired", "--replicas=3")
+    eventually(lambda: namespace.get("deployment", "repaired")["spec"]["replicas"] == 1, within_s=30)
+    assert namespace.get("deployment", "repaired")["metadata"]["labels"]["team"] == "ours"
+
+    namespace.run("delete", "deployment/repaired", "--wait=true")
+    eventually(lambda: namespace.exists("deployment", "repaired"), within_s=30)
+    eventually(lambda: is_true(namespace.get("infsvc", "repaired"), "Ready"), within_s=READY_S, every_s=1)
+
+
+def test_deletion_leaves_nothing(namespace: Kubectl, standin: Object) -> None:
+    _up(namespace, service("leaves", engine=standin))
+
+    namespace.run("delete", "infsvc/leaves", "--wait=true")
+
+    for kind in ("deployments", "services", "pdb", "replicasets", "pods", "endpointslices"):
+        eventually(
+            lambda kind=kind: not namespace.list(kind, "app.kubernetes.io/managed-by=modelyard"), within_s=60, every_s=1
+        )
+
+
+def test_a_pod_told_to_stop_while_its_model_loads_is_gone_within_seconds(namespace: Kubectl, standin: Object) -> None:
+    loading = standin | {"env": [{"name": "STANDIN_LOAD_S", "value": "600"}]}
+    namespace.apply(service("loading", engine=loading))
+
+    def engine_runs() -> str | None:
+        for pod in _pods(namespace, "loading"):
+            statuses = pod["status"].get("containerStatuses") or [{}]
+            if "running" in statuses[0].get("state", {}):
+                return str(pod["metadata"]["name"])
+        return None
+
+    pod = eventually(engine_runs, within_s=READY_S, every_s=1)
+    grace_s = namespace.get("pod", pod)["spec"]["terminationGracePeriodSeconds"]
+    namespace.run("delete", "infsvc/loading", "--wait=true")
+
+    assert grace_s > 15, "a short grace period would prove nothing"
+    eventually(lambda: not namespace.exists("pod", pod), within_s=15, every_s=0.5)
+
+
+def test_scale_works_as_on_a_deployment(namespace: Kubectl, standin: Object) -> None:
+    _up(namespace, service("scaled", engine=standin))
+    path = f"/apis/serving.modelyard.dev/v1alpha1/namespaces/{namespace.namespace}/inferenceservices/scaled/scale"
+
+    scale = json.loads(namespace.raw(path))
+    assert scale["spec"]["replicas"] == 1
+    assert scale["status"]["replicas"] == 1
+    assert len(namespace.list("pods", scale["status"]["selector"])) == 1
+
+    namespace.run("scale", "infsvc/scaled", "--replicas=2")
+    namespace.wait("infsvc/scaled", "jsonpath={.status.readyReplicas}=2", READY_S)
+    assert json.loads(namespace.raw(path))["status"]["replicas"] == 2
+
+    namespace.run("scale", "infsvc/scaled", "--replicas=0")
+    namespace.wait("infsvc/scaled", "condition=Ready=false", 60)
+    eventually(lambda: not _pods(namespace, "scaled"), within_s=60, every_s=1)
+    ready = eventually(
+        lambda: next(
+            c
+            for c in [condition(namespace.get("infsvc", "scaled"), "Ready")]
+            if c is not None and c["reason"] == "ScaledToZero"
+        ),
+        within_s=30,
+    )
+    assert "replicas" in ready["message"]
+
+
+def test_a_wrong_bucket_is_said_by_name_and_its_cure_is_noticed(namespace: Kubectl, standin: Object) -> None:
+    body = service("nobucket", engine=standin)
+    body["spec"]["model"]["uri"] = "s3://no-such-bucket/tiny"
+    namespace.apply(body)
+
+    def told() -> Object | None:
+        ready = condition(namespace.get("infsvc", "nobucket"), "Ready")
+        return ready if ready is not None and "no-such-bucket" in ready["message"] else None
+
+    ready = eventually(told, within_s=READY_S, every_s=1)
+    assert ready["status"] == "False"
+    assert ready["reason"] == "BucketNotFound"
+
+    namespace.apply(service("nobucket", engine=standin))
+    namespace.wait("infsvc/nobucket", "condition=Ready", READY_S)
+
+
+def test_a_missing_secret_is_said_by_name_and_its_cure_is_noticed(namespace: Kubectl, standin: Object) -> None:
+    body = service("nosecret", engine=standin)
+    body["spec"]["model"]["credentials"] = {"secretName": "not-there-yet"}
+    namespace.apply(body)
+
+    def told() -> Object | None:
+        ready = condition(namespace.get("infsvc", "nosecret"), "Ready")
+        return ready if ready is not None and "not-there-yet" in ready["message"] else None
+
+    assert eventually(told, within_s=READY_S, every_s=1)["status"] == "False"
+
+    keys = namespace.get("secret", "s3-read")["data"]
+    namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "not-there-yet"}, "data": keys})
+    namespace.wait("infsvc/nosecret", "condition=Ready", READY_S)
+
+
+def test_a_name_that_is_taken_is_left_alone_and_said(namespace: Kubectl, standin: Object) -> None:
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "taken"},
+        "spec": {"ports": [{"port": 9999}], "selector": {"app": "theirs"}},
+    }
+    namespace.apply(theirs)
+    namespace.apply(service("taken", engine=standin))
+
+    def told() -> Object | None:
+        accepted = condition(namespace.get("infsvc", "taken"), "Accepted")
+        return accepted if accepted is not None and accepted["reason"] == "NameTaken" else None
+
+    assert "taken" in eventually(told, within_s=30)["message"]
+    assert namespace.get("service", "taken")["spec"]["ports"][0]["port"] == 9999
+    assert not namespace.exists("deployment", "taken")
+
+
+def test_an_engine_that_nobody_knows_is_said_with_the_known_ones(namespace: Kubectl, standin: Object) -> None:
+    namespace.apply(service("unknown", engine=standin | {"type": "vlm"}))
+
+    def told() -> Object | None:
+        accepted = condition(namespace.get("infsvc", "unknown"), "Accepted")
+        return accepted if accepted is not None and accepted["status"] == "False" else None
+
+    accepted = eventually(told, within_s=30)
+    assert accepted["reason"] == "UnknownEngine"
+    assert "vllm" in accepted["message"]
+
+
+def test_an_engine_that_cannot_load_its_model_is_never_ready_and_says_why(namespace: Kubectl, standin: Object) -> None:
+    body = service("broken", engine=standin)
+    body["spec"]["model"]["uri"] = "s3://models/tiny-truncated"
+    namespace.apply(body)
+
+    def told() -> Object | None:
+        found = namespace.get("infsvc", "broken")
+        assert not is_true(found, "Ready"), "Ready while its engine crashes"
+        ready = condition(found, "Ready")
+        return ready if ready is not None and "SafetensorError" in ready["message"] else None
+
+    eventually(told, within_s=READY_S, every_s=1)
+
+
+def test_a_rule_of_the_schema_tells_a_person_what_to_write(namespace: Kubectl) -> None:
+    body = service("A.Wrong.Name")
+    with pytest.raises(KubectlError, match=r"lower|RFC 1123"):
+        namespace.apply(body)
+    with pytest.raises(KubectlError, match=r"metadata\.name becomes the name of a Service"):
+        namespace.apply(service("7-is-a-digit"))

@@ -1,0 +1,96 @@
+"""The operator as it is installed in the local cluster: killing it, replacing it, setting it up differently."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import yaml
+from e2e.cluster.images import load, reference
+from tests.support.eventually import eventually
+
+from e2e.support.kubectl import Kubectl, Object
+
+NAMESPACE = "modelyard-system"
+DEPLOYMENT = "deployment/modelyard"
+SELECTOR = "app.kubernetes.io/name=modelyard,app.kubernetes.io/component=operator"
+READY_S = 120
+
+
+class Installation:
+    """The operator's Deployment, its settings, its pod and its log."""
+
+    def __init__(self, cluster: Kubectl) -> None:
+        self._kubectl = replace(cluster, namespace=NAMESPACE)
+
+    def pod(self) -> str:
+        """Name of the one operator pod that is ready; waits for it."""
+        return eventually(self._ready_pod, within_s=READY_S, every_s=0.5)
+
+    def _ready_pod(self) -> str | None:
+        pods = [p for p in self._kubectl.list("pods", SELECTOR) if "deletionTimestamp" not in p["metadata"]]
+        if len(pods) != 1:
+            return None
+        conditions = pods[0]["status"].get("conditions", [])
+        is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+        return str(pods[0]["metadata"]["name"]) if is_ready else None
+
+    def kill(self) -> None:
+        """End the operator without a chance to say goodbye, as a lost node would."""
+        self._kubectl.run("delete", "pod", "-l", SELECTOR, "--grace-period=0", "--force", "--wait=false")
+
+    def restart(self) -> None:
+        """A new pod of the same operator."""
+        self._kubectl.run("rollout", "restart", DEPLOYMENT)
+        self._rolled_out()
+
+    def log(self) -> str:
+        """The present pod's whole log."""
+        return self._kubectl.run("logs", self.pod())
+
+    def metrics(self) -> str:
+        """The present pod's metrics, through the API server."""
+        return self._kubectl.raw(f"/api/v1/namespaces/{NAMESPACE}/pods/{self.pod()}:8080/proxy/metrics")
+
+    def other_image(self) -> str:
+        """An operator image that differs from the installed one in its content, on the nodes."""
+        name = f"{reference('operator')}-other"
+        text = f'FROM {reference("operator")}\nLABEL serving.modelyard.dev/test="another image"\n'
+        subprocess.run(["docker", "build", "-q", "-t", name, "-"], input=text.encode(), check=True, capture_output=True)
+        load(name)
+        return name
+
+    @contextmanager
+    def changed(self, *, image: str, settings: dict[str, Any]) -> Iterator[None]:
+        """The operator with another image and other settings; put back afterwards."""
+        before = self._kubectl.get("deployment", "modelyard")
+        volume = before["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"]
+        present = yaml.safe_load(self._kubectl.get("configmap", volume)["data"]["settings.yaml"])
+        self._install(image, present | settings, "modelyard-settings-changed")
+        try:
+            yield
+        finally:
+            self._put(before["spec"]["template"]["spec"]["containers"][0]["image"], volume)
+
+    def _install(self, image: str, settings: dict[str, Any], config_map: str) -> None:
+        body: Object = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": config_map},
+            "data": {"settings.yaml": json.dumps(settings)},
+        }
+        self._kubectl.apply(body)
+        self._put(image, config_map)
+
+    def _put(self, image: str, config_map: str) -> None:
+        patch = [
+            {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": image},
+            {"op": "replace", "path": "/spec/template/spec/volumes/0/configMap/name", "value": config_map},
+        ]
+        self._kubectl.run("patch", DEPLOYMENT, "--type=json", f"--patch={json.dumps(patch)}")
+        self._rolled_out()
+
+    def _rolled_out(self) -> None:
+        self._kubectl.run("rollout", "status", DEPLOYMENT, f"--timeout={READY_S}s", timeout_s=READY_S + 30)

@@ -1,0 +1,29 @@
+"""InferenceServices as a user of the local cluster would write them."""
+
+from typing import Any
+
+from e2e.support.kubectl import Object
+
+S3_ENDPOINT = "http://s3.storage.svc:8333"
+TINY_MODEL_URI = "s3://models/tiny"
+
+
+def service(name: str, *, engine: Object | None = None, **spec: Any) -> Object:
+    """A service of the tiny model, for the stand-in engine on CPU; ``spec`` replaces whole fields."""
+    fields: Object = {
+        "model": {
+            "uri": TINY_MODEL_URI,
+            "credentials": {"secretName": "s3-read"},
+            "s3": {"endpoint": S3_ENDPOINT},
+        },
+        "engine": engine or {},
+        "accelerator": {"type": "cpu"},
+        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+        "drain": {"timeoutSeconds": 5},
+    }
+    return {
+        "apiVersion": "serving.modelyard.dev/v1alpha1",
+        "kind": "InferenceService",
+        "metadata": {"name": name},
+        "spec": fields | spec,
+    }
