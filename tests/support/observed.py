@@ -161,7 +161,7 @@ def serving(name: str = "smollm-1", **fields: Any) -> Object:
 
 def loading(name: str = "smollm-1", **fields: Any) -> Object:
     """A pod whose engine loads the model."""
-    return pod(name, fetch=FETCHED, engine=running(30), **fields)
+    return pod(name, **{"fetch": FETCHED, "engine": running(30), **fields})
 
 
 def crashed(message: str, *, exit_code: int = 1, restarts: int = 1, reason: str = "Error", ran_s: float = 30) -> Object:

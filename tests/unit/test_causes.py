@@ -23,7 +23,7 @@ LINES = [
     ("KvCacheTooSmall", "ValueError: 0.18 GiB KV cache is larger than the available KV cache memory"),
     ("KvCacheTooSmall", "ValueError: No available memory for the cache blocks. Try increasing"),
     ("OutOfMemory", "Available memory on node 0 (17.89/23.54 GiB) is less than desired CPU memory utilization"),
-    ("OutOfMemory", "RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    ("OutOfMemory", "RuntimeError: [enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
     ("PortInUse", "OSError: [Errno 98] Address already in use"),
     # PyTorch's and vLLM's texts for an accelerator's memory, from reports to vllm-project/vllm
     ("AcceleratorOutOfMemory", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a"),

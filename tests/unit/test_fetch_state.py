@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.signals import fetch_state
@@ -75,6 +75,7 @@ def test_an_error_without_words_is_still_an_error() -> None:
     assert parse('{"error": {}}') == FetchState(error=FetchError("", "the fetcher gave no message"))
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_no_answer_raises(value: object) -> None:
     parse(json.dumps(dict.fromkeys((*TOLD, "error"), value)))

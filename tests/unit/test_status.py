@@ -236,8 +236,8 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
     [
         pytest.param(World(serving()), None, id="nothing changes by itself"),
         pytest.param(World(pod(fetch=running(9))), 5, id="progress"),
-        pytest.param(World(loading(begun_s=100)), 1700, id="the start's deadline"),
-        pytest.param(World(loading(begun_s=9999)), None, id="a deadline that is over"),
+        pytest.param(World(loading()), 1770, id="the start's deadline"),
+        pytest.param(World(loading(engine=running(9999))), None, id="a deadline that is over"),
         pytest.param(World(pod(begun_s=5)), 15, id="until Events are looked up"),
         pytest.param(World(pod(begun_s=50)), 20, id="until Events are looked up again"),
         pytest.param(World(serving(engine_last=ended(1), restarts=7, changed_s=10)), 20, id="the end of a crash loop"),

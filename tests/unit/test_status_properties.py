@@ -4,14 +4,13 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.api.conditions import MESSAGE_LENGTH
 from modelyard.api.types import InferenceServiceStatus
 from modelyard.observe.pods import pod_facts
 from tests.support.observed import (
-    NOW,
     OLD,
     World,
     a_deployment,
@@ -70,6 +69,7 @@ def broken(draw: st.DrawFn, objects: st.SearchStrategy[Any]) -> Any:
     return found
 
 
+@settings(deadline=None)
 @given(
     pods=st.lists(broken(PODS) | JUNK, max_size=4),
     deployment=broken(st.sampled_from([a_deployment(), a_deployment(2, refusal="exceeded quota: x")])),
@@ -95,12 +95,14 @@ def test_no_object_raises_and_ready_needs_a_ready_pod(
     assert all(event.reason for event in verdict.events)
 
 
+@settings(deadline=None)
 @given(st.permutations([serving("a"), loading("b"), pod("c"), crashed("boom", restarts=9), pod("d", fetch=running(3))]))
 def test_the_order_of_the_pods_does_not_matter(pods: list[Any]) -> None:
     in_order = World(*sorted(pods, key=lambda p: str(p["metadata"]["name"])), replicas=5)
     assert World(*pods, replicas=5).verdict() == in_order.verdict()
 
 
+@settings(deadline=None)
 @given(broken(PODS))
 def test_a_pod_is_ready_only_by_its_own_condition(found: Any) -> None:
     facts = pod_facts(found)
@@ -108,4 +110,4 @@ def test_a_pod_is_ready_only_by_its_own_condition(found: Any) -> None:
         entries = found["status"]["conditions"]
         assert any(isinstance(c, dict) and c.get("type") == "Ready" and c.get("status") == "True" for c in entries)
         assert facts.live
-        assert facts.engine.running_since is None or facts.engine.running_since <= NOW or facts.engine.running
+        assert facts.engine.running

@@ -80,10 +80,16 @@ UNDER_WAY = {
         "Fetching",
         "0 % of",
     ),
+    "a large model is fetched": (
+        fetching(FetchState(phase="Downloading", bytes_done=6, bytes_total=10), begun_s=9999),
+        "Fetching",
+        "60 %",
+    ),
+    "the engine loads after a long fetch": (World(loading(begun_s=9999)), "Starting", ""),
     "the engine loads": (
         World(loading()),
         "Starting",
-        "since 2026-11-22T11:59:30Z; it may take until 2026-11-22T12:29:",
+        "since 2026-11-22T11:59:30Z; it may take until 2026-11-22T12:29:30Z",
     ),
     "the node was restarted under the engine": (
         World(loading(engine_last=ended(255, reason="Unknown"), restarts=1)),
@@ -356,17 +362,23 @@ PROBLEMS = {
     "a start that the kubelet ended": (
         World(crashed("", exit_code=143, ran_s=1795)),
         "StartTimeout",
-        "not ready 1800 s after its start; it was ended still loading",
+        "longer than spec.startup.timeoutSeconds (1800 s): it was ended still loading",
         "spec.startup.timeoutSeconds",
     ),
+    "an engine that the kubelet ended after it had served": (
+        World(crashed("", exit_code=143, ran_s=4000)),
+        "EngineFailed",
+        "exit code 143: no cause was given",
+        "",
+    ),
     "a start that takes too long": (
-        World(loading(begun_s=1900)),
+        World(loading(engine=running(1900))),
         "StartTimeout",
         "still loading the model",
         "kubectl -n team-a logs smollm-1",
     ),
-    "a fetch that takes too long": (
-        fetching(FetchState(phase="Downloading"), begun_s=1900),
+    "a fetch that tells nothing and takes too long": (
+        fetching(None, begun_s=1900),
         "StartTimeout",
         "still fetching",
         "",
@@ -445,6 +457,12 @@ def test_a_fetchers_error_stays_while_its_port_does_not_answer() -> None:
     assert fetching(None).verdict(told.status).status == told.status
 
 
+def test_a_fetchers_error_does_not_outlive_the_spec_that_it_was_about() -> None:
+    told = fetching(FetchState(error=FetchError("AccessDenied", "Refused."))).verdict()
+    corrected = World(pod(fetch=FETCHING), service=a_service(generation=4)).verdict(told.status)
+    assert conditions(corrected)["Ready"]["reason"] == "Fetching"
+
+
 def test_a_fetchers_error_is_gone_once_the_download_runs() -> None:
     told = fetching(FetchState(error=FetchError("AccessDenied", "Refused."))).verdict()
     cured = fetching(FetchState(phase="Downloading", bytes_done=0, bytes_total=10)).verdict(told.status)
@@ -454,10 +472,10 @@ def test_a_fetchers_error_is_gone_once_the_download_runs() -> None:
 
 def test_progress_changes_the_status_in_steps_only() -> None:
     def message(done: int) -> str:
-        state = FetchState(phase="Downloading", bytes_done=done, bytes_total=1000)
+        state = FetchState(phase="Downloading", bytes_done=done, bytes_total=100)
         return str(conditions(fetching(state).verdict())["Ready"]["message"])
 
-    assert len({message(done) for done in range(1001)}) == 11
+    assert len({message(done) for done in range(101)}) == 11
 
 
 def test_a_refusal_reads_the_same_for_each_pod_that_is_tried() -> None:

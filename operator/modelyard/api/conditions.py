@@ -218,7 +218,7 @@ class Reasons:
     STARTING = _under_way("Starting", "The engine loads the model since {since}; it may take until {until}.")
     START_TIMEOUT = _problem(
         "StartTimeout",
-        "A replica was not ready {budget_s} s after its start; it was {stage}.",
+        "A replica took longer than spec.startup.timeoutSeconds ({budget_s} s): it was {stage}.",
         "Raise spec.startup.timeoutSeconds, or see what takes so long: "
         "kubectl -n {namespace} logs {pod} --all-containers.",
     )

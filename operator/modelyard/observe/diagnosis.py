@@ -26,10 +26,10 @@ CRASH_LOOP_RESTARTS = 3
 SETTLED_S = 30.0
 """How long an engine that looped must be ready again before it counts as ready: else Ready would follow each turn."""
 
-_BUDGET_SHARE = 0.9
-"""A start that the kubelet ended counts as timed out when it took this share of the budget: probes are periodic."""
+_BUDGET_SHARES = (0.9, 1.1)
+"""A run that the kubelet ended counts as a start that timed out when it took this share of the budget: probes are
+periodic, and a run that ended later had been ready."""
 
-_FETCH_REASONS = (*FETCH_FAILURES, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
 _ENDED_BY_KUBELET = frozenset({137, 143})
 _NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
 """How a run ends whose node was restarted: nothing of the container's doing."""
@@ -78,9 +78,15 @@ def settling_s(pod: PodFacts, now: datetime) -> float:
 
 
 def start_deadline(pod: PodFacts, wanted: Wanted | None) -> datetime | None:
-    """When ``pod`` must be ready; None when that is not known."""
-    begun = pod.engine.running_since if pod.engine.restarts else pod.begun
-    return begun + timedelta(seconds=wanted.startup_timeout_s) if begun and wanted else None
+    """When ``pod`` must have got further; None while nothing limits it.
+
+    A running engine has the whole budget, as its start-up probe gives it; being prepared has as much. A fetch whose
+    progress is told takes the time that its bytes need.
+    """
+    if wanted is None or (pod.stage is Stage.FETCHING and pod.fetch_state):
+        return None
+    begun = pod.engine.running_since or pod.begun
+    return begun + timedelta(seconds=wanted.startup_timeout_s) if begun else None
 
 
 def _start_timeout(pod: PodFacts, around: Surroundings) -> Explanation | None:
@@ -207,7 +213,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         reason = Reasons.CRASH_LOOPING if pod.engine.restarts >= CRASH_LOOP_RESTARTS else Reasons.ENGINE_FAILED
     return reason.explain(
         container=names.CONTAINER_ENGINE,
-        cause=sentence(line or "it said nothing"),
+        cause=sentence(line),
         exit_code="unknown" if over.exit_code is None else over.exit_code,
         restarts=pod.engine.restarts,
         budget_s=around.wanted.startup_timeout_s if around.wanted else "?",
@@ -221,7 +227,8 @@ def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
     ran_s = over.ran_s
     if wanted is None or ran_s is None or over.exit_code not in _ENDED_BY_KUBELET:
         return False
-    return ran_s >= _BUDGET_SHARE * wanted.startup_timeout_s
+    least, most = _BUDGET_SHARES
+    return least <= ran_s / wanted.startup_timeout_s <= most
 
 
 def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:

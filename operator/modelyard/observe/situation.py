@@ -111,7 +111,7 @@ class Situation:
 
     @property
     def _held(self) -> Mapping[str, Explanation]:
-        """What the stored status says is wrong or under way, by reason."""
+        """What the stored status says is wrong or under way with the present spec, by reason."""
         return {
             text(stored, "reason"): Explanation(
                 text(stored, "reason"),
@@ -119,7 +119,7 @@ class Situation:
                 Kind.UNDER_WAY if text(stored, "reason") == Reasons.FETCHING.name else Kind.PROBLEM,
             )
             for stored in entries(self.subject.stored, "conditions")
-            if stored.get("status") == "False"
+            if stored.get("status") == "False" and stored.get("observedGeneration") == self.subject.generation
         }
 
     @cached_property
