@@ -162,6 +162,16 @@ async def test_an_endless_answer_ends_in_unknown(answer: Answer, monkeypatch: py
         assert await read("127.0.0.1", port) is None
 
 
+async def test_no_more_is_read_than_a_fetcher_would_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def flood_and_wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * (fetch_state.SIZE_LIMIT_BYTES + 1))
+        await silence(reader, writer)
+
+    monkeypatch.setattr(fetch_state, "TIME_LIMIT_S", 3600)
+    async with answering(flood_and_wait) as port, asyncio.timeout(20):
+        assert await read("127.0.0.1", port) is None
+
+
 async def test_a_port_where_nobody_listens_is_unknown() -> None:
     server = await asyncio.start_server(silence, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -80,6 +80,10 @@ SERVICES = {
         World(serving("a"), deployment=a_deployment(observed=False)),
         {"Ready": "True/RollingOut", "Progressing": "True/RollingOut", "Reconciling": "True/RollingOut"},
     ),
+    "a change that may cure a crash": (
+        World(BROKEN, deployment=a_deployment(observed=False)),
+        {"Ready": "False/EngineFailed", "Progressing": "True/RollingOut"},
+    ),
     "a rollout goes on": (
         World(serving("a", template=OLD), pod("b", fetch=running(9))),
         {
