@@ -21,8 +21,9 @@ from pydantic import ValidationError
 
 from modelyard import names
 from modelyard.api.conditions import ConditionType, Explanation, Kind, Reasons, condition, told
+from modelyard.api.fields import ApiModel
 from modelyard.api.service import Object, Service, key_of
-from modelyard.api.types import ApiModel, Effective, ModelStatus
+from modelyard.api.types import Effective, ModelStatus
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.diagnosis import settling_s, start_deadline
