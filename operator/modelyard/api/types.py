@@ -219,7 +219,8 @@ class Startup(ApiModel):
         default=None,
         ge=10,
         le=86400,
-        description="Longest time from a pod's start to its readiness, in seconds. "
+        description="Longest time from the engine's start until the model can be asked, in seconds; the model's transfer "
+        "before it is judged by its progress. "
         "Unset: from the operator's settings (1800).",
     )
 
@@ -299,7 +300,7 @@ class Effective(ApiModel):
     accelerator_count: int = Field(ge=0, description="Accelerators per replica.")
     accelerator_resource: ShortText | None = Field(default=None, description="Extended resource that is asked for.")
     fetch_image: ImageName = Field(description="Image of the init container that fetches the model.")
-    startup_timeout_seconds: int = Field(ge=0, description="Longest time from a pod's start to its readiness.")
+    startup_timeout_seconds: int = Field(ge=0, description="Longest time from the engine's start to its readiness.")
     drain_timeout_seconds: int = Field(ge=0, description="How long a stopping replica may finish its requests.")
 
 
