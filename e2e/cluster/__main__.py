@@ -5,7 +5,7 @@ from e2e.cluster.steps import Store, cache_folder
 from e2e.cluster.run import make_all, Durations
 from e2e.cluster.progress import Progress, table
 store = Store(cache_folder()); 
-steps = engine.steps()
+from e2e.cluster.plan import STEPS as steps
 d = Durations(cache_folder()/"durations.json")
 t=time.monotonic()
 rows = make_all(steps, [s.name for s in steps], store, Progress(d.usually_s(steps), time.monotonic), d)

@@ -39,6 +39,13 @@ def started_by_us() -> bool:
     return _daemon_pid() is not None
 
 
+def packages_root() -> Path | None:
+    """Where the programs of the engine that set-up started lie."""
+    if not started_by_us():
+        return None
+    return Path(f"/proc/{_daemon_pid()}/exe").resolve().parents[2]
+
+
 def fetch_packages(making: Making) -> None:
     """Unpack the engine's programs under the step's folder."""
     if os.geteuid() != 0:

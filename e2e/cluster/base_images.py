@@ -1,0 +1,50 @@
+"""Base images made from Debian packages, where no registry can be reached: a bare Debian, and one with Python.
+
+The local Python base stands in for `python:3.11-slim`. It alone carries the host's CA certificates, so that builds reach
+package indexes behind a proxy that signs with its own; images that users get never do.
+"""
+
+import os
+from pathlib import Path
+
+from e2e.cluster import debian, images
+from e2e.cluster.steps import CannotMakeError, Making
+
+NODE_RELEASE = "trixie"
+PYTHON_RELEASE = "bookworm"
+PYTHON = Path(__file__).parent / "python"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def fetch_debootstrap(making: Making) -> None:
+    """Unpack debootstrap under the step's folder."""
+    debian.require("No image registry can be reached", "Give Docker access to docker.io, or run on Debian as root.")
+    if os.geteuid() != 0:
+        raise CannotMakeError("No image registry can be reached, and only root can make base images from Debian packages.")
+    debian.unpack(making, ("debootstrap",), NODE_RELEASE)
+
+
+def bootstrap(making: Making, release: str) -> None:
+    """The smallest Debian of a release as an image in the engine."""
+    debootstrap = making.results["debootstrap"].folder / "root"
+    root = making.folder / "root"
+    making.commands.run(
+        *("sh", debootstrap / "usr/sbin/debootstrap", "--variant=minbase", release, root, debian.ARCHIVE),
+        environment=debian.library_environment(debootstrap),
+    )
+    for stale in (*root.glob("var/cache/apt/*.bin"), *root.glob("var/cache/apt/archives/*.deb")):
+        stale.unlink()
+    making.commands.pipe(
+        ("tar", "--directory", root, "--create", "."), ("docker", "import", "-", images.tag(f"debian-{release}", making))
+    )
+    making.commands.run("rm", "-rf", "--one-file-system", root)
+
+
+def build_python(making: Making) -> None:
+    """Python 3.11 and pip on Debian, with the host's CA certificates."""
+    base = images.tag(f"debian-{PYTHON_RELEASE}", making.results[f"debian-{PYTHON_RELEASE}"])
+    making.commands.run(
+        *("docker", "build", "--tag", images.tag("python", making), "--build-arg", f"BASE={base}"),
+        *("--build-context", f"certificates={CERTIFICATES.parent}"),
+        PYTHON,
+    )
