@@ -1,13 +1,14 @@
 """Base images made from Debian packages, where no registry can be reached: a bare Debian, and one with Python.
 
-The local Python base stands in for `python:3.11-slim`. It alone carries the host's CA certificates, so that builds reach
-package indexes behind a proxy that signs with its own; images that users get never do.
+The local Python base stands in for `python:3.11-slim`. It alone carries the host's CA certificates, so that builds
+reach package indexes behind a proxy that signs with its own; images that users get never do.
 """
 
 import os
+import shutil
 from pathlib import Path
 
-from e2e.cluster import debian, images
+from e2e.cluster import debian, images, registry
 from e2e.cluster.steps import CannotMakeError, Making
 
 NODE_RELEASE = "trixie"
@@ -16,11 +17,22 @@ PYTHON = Path(__file__).parent / "python"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
+def certificates() -> tuple[Path, ...]:
+    """The host's CA certificates, where it has any."""
+    return (CERTIFICATES,) if CERTIFICATES.exists() else ()
+
+
 def fetch_debootstrap(making: Making) -> None:
     """Unpack debootstrap under the step's folder."""
-    debian.require("No image registry can be reached", "Give Docker access to docker.io, or run on Debian as root.")
+    remedy = "Give Docker access to docker.io and registry.k8s.io, then remove the record of the last try: " + str(
+        registry.RECORD
+    )
+    debian.require("No image registry can be reached (docker pull fails)", remedy)
     if os.geteuid() != 0:
-        raise CannotMakeError("No image registry can be reached, and only root can make base images from Debian packages.")
+        raise CannotMakeError(
+            "No image registry can be reached (docker pull fails), and only root can make base images from Debian "
+            f"packages. {remedy}"
+        )
     debian.unpack(making, ("debootstrap",), NODE_RELEASE)
 
 
@@ -35,7 +47,8 @@ def bootstrap(making: Making, release: str) -> None:
     for stale in (*root.glob("var/cache/apt/*.bin"), *root.glob("var/cache/apt/archives/*.deb")):
         stale.unlink()
     making.commands.pipe(
-        ("tar", "--directory", root, "--create", "."), ("docker", "import", "-", images.tag(f"debian-{release}", making))
+        ("tar", "--directory", root, "--create", "."),
+        ("docker", "import", "-", images.tag(f"debian-{release}", making)),
     )
     making.commands.run("rm", "-rf", "--one-file-system", root)
 
@@ -43,8 +56,10 @@ def bootstrap(making: Making, release: str) -> None:
 def build_python(making: Making) -> None:
     """Python 3.11 and pip on Debian, with the host's CA certificates."""
     base = images.tag(f"debian-{PYTHON_RELEASE}", making.results[f"debian-{PYTHON_RELEASE}"])
+    for certificate in certificates():
+        shutil.copy(certificate, making.folder)
     making.commands.run(
         *("docker", "build", "--tag", images.tag("python", making), "--build-arg", f"BASE={base}"),
-        *("--build-context", f"certificates={CERTIFICATES.parent}"),
+        *("--build-context", f"certificates={making.folder}"),
         PYTHON,
     )

@@ -122,4 +122,6 @@ class Commands:
 
     def _report(self, command: tuple[str | Path, ...], status: int) -> str:
         tail = self.log.read_text(errors="replace").splitlines()[-12:]
-        return "\n".join([f"`{shlex.join(map(str, command))}` ended with status {status}:", *(f"    {line}" for line in tail)])
+        return "\n".join(
+            [f"`{shlex.join(map(str, command))}` ended with status {status}:", *(f"    {line}" for line in tail)]
+        )

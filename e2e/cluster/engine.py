@@ -1,8 +1,8 @@
-"""The Docker engine: one that answers is used as it is; else, for root on Debian, one is started from Debian's packages.
+"""The Docker engine: one that answers is used as it is; else, for root on Debian, one is started from its packages.
 
-What is started here is ended by `stop`, which also takes Docker's rules out of the firewall. Debian 12's own engine (20.10)
-cannot run privileged containers on machines that withhold a capability, so docker.io comes from Debian 13: it needs no
-newer libc. Its containerd and runc are the host release's own.
+What is started here is ended by `stop`, which also takes Docker's rules out of the firewall. Debian 12's own engine
+(20.10) cannot run privileged containers on machines that withhold a capability, so docker.io comes from Debian 13: it
+needs no newer libc. Its containerd and runc are the host release's own.
 """
 
 import os
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from e2e.cluster import debian
-from e2e.cluster.host import Host
+from e2e.cluster.host import Firewall, Host
 from e2e.cluster.steps import CannotMakeError, Making, Step, cache_folder, link_program
 
 SOCKET = Path("/var/run/docker.sock")
@@ -22,6 +22,7 @@ DOCKER_PACKAGES = ("docker.io", "docker-cli", "docker-buildx")
 DOCKER_RELEASE = "trixie"
 STATE = cache_folder() / "engine"
 PIDFILE = STATE / "docker.pid"
+RUNTIME = Path("/run/modelyard-docker")
 START_TIMEOUT_S = 60
 PLUGIN = Path.home() / ".docker/cli-plugins/docker-buildx"
 
@@ -54,7 +55,8 @@ def fetch_packages(making: Making) -> None:
             "Start Docker, or add yourself to the group `docker`, and try again."
         )
     debian.require(
-        "No Docker engine answers (`docker info` fails)", "Install and start Docker (https://docs.docker.com/engine/install/)."
+        "No Docker engine answers (`docker info` fails)",
+        "Install and start Docker (https://docs.docker.com/engine/install/).",
     )
     debian.unpack(making, HOST_PACKAGES, debian.host_release(), dependencies=True)
     root = debian.unpack(making, DOCKER_PACKAGES, DOCKER_RELEASE)
@@ -67,13 +69,14 @@ def start(making: Making) -> None:
     root = making.results["engine-packages"].folder / "root"
     STATE.mkdir(parents=True, exist_ok=True)
     Host(STATE).record()
+    Firewall(STATE, debian.library_environment(root)).record()
     _link_client(making, root)
     log = STATE / "dockerd.log"
-    command = [
+    command: list[str | Path] = [
         root / "usr/sbin/dockerd",
         *("--host", f"unix://{SOCKET}"),
         *("--data-root", STATE / "data"),
-        *("--exec-root", "/run/modelyard-docker"),
+        *("--exec-root", RUNTIME),
         *("--pidfile", PIDFILE),
     ]
     environment = making.commands.environment | debian.library_environment(root)
@@ -97,12 +100,15 @@ def _link_client(making: Making, root: Path) -> None:
 
 
 def stop() -> None:
-    """End the engine that set-up started, with all its containers, and restore the host. Images stay for the next time."""
-    pid = _daemon_pid()
-    if pid is not None:
+    """End the engine that set-up started, with all its containers, and restore the host. Images stay."""
+    pid, root = _daemon_pid(), packages_root()
+    if pid is not None and root is not None:
         os.kill(pid, signal.SIGTERM)
         while _daemon_pid() is not None:
             time.sleep(0.2)
+        Firewall(STATE, debian.library_environment(root)).restore()
+        subprocess.run(["ip", "link", "delete", "docker0"], check=False, capture_output=True)
+        shutil.rmtree(RUNTIME, ignore_errors=True)
     if PLUGIN.is_symlink() and cache_folder() in PLUGIN.readlink().parents:
         PLUGIN.unlink()
     Host(STATE).restore()

@@ -1,7 +1,7 @@
 """The kind cluster `modelyard`: a control plane and two workers whose GPUs do not exist.
 
-One worker is on demand and carries the usual GPU taint; the other is a spot instance without a taint. Each is in a zone of
-its own and carries the labels of NVIDIA's GPU feature discovery.
+One worker is on demand and carries the usual GPU taint; the other is a spot instance without a taint. Each is in a
+zone of its own and carries the labels of NVIDIA's GPU feature discovery.
 """
 
 import json
@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from e2e.cluster import engine, node_image, tools
+from e2e.cluster import engine, images, node_image, tools
 from e2e.cluster.host import Host
 from e2e.cluster.images import GPU_WORKER, SPOT_WORKER
 from e2e.cluster.steps import CannotMakeError, Making, cache_folder, programs_folder
@@ -38,7 +38,7 @@ GPU_LABELS = {
 
 
 def configuration(*, local_node_image: bool) -> dict[str, Any]:
-    """kind's configuration file as data. A local node image has no pod network of its own and other etcd and DNS versions."""
+    """The cluster as data. A local node image has no pod network of its own, and other etcd and DNS versions."""
     taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
     nodes = [
         {"role": "control-plane"},
@@ -57,6 +57,11 @@ def configuration(*, local_node_image: bool) -> dict[str, Any]:
     return {**base, "networking": networking, "kubeadmConfigPatches": [json.dumps(versions)]}
 
 
+def configuration_text(*, local_node_image: bool) -> str:
+    """The file that kind reads (JSON is YAML)."""
+    return json.dumps(configuration(local_node_image=local_node_image), indent=1)
+
+
 def _worker(zone: str, capacity_type: str, patches: list[dict[str, Any]]) -> dict[str, Any]:
     labels = {**GPU_LABELS, "topology.kubernetes.io/zone": zone, "karpenter.sh/capacity-type": capacity_type}
     return {"role": "worker", "labels": labels, "kubeadmConfigPatches": [json.dumps(patch) for patch in patches]}
@@ -70,12 +75,18 @@ def is_made(making: Making) -> bool:
     recorded = _recorded_key()
     if recorded and recorded != making.key and _nodes():
         raise CannotMakeError(
-            f"The cluster {NAME} runs, but was made from another state of e2e/cluster. `make down` removes it; then try again."
+            f"The cluster {NAME} was made from another state of e2e/cluster. `make down` removes it; then try again."
         )
     return recorded == making.key and sorted(_nodes("status=running")) == sorted(NODES)
 
 
-def create(making: Making, node: str, *, local_node_image: bool) -> None:
+def pull_node(making: Making) -> None:
+    """Pull the published node image."""
+    making.commands.run("docker", "pull", PUBLISHED_NODE)
+    making.commands.run("docker", "tag", PUBLISHED_NODE, images.tag("node", making))
+
+
+def create(making: Making, *, local_node_image: bool) -> None:
     """Create the cluster; one that only was stopped is started again, one that was half made is made anew."""
     if _recorded_key() == making.key and sorted(_nodes()) == sorted(NODES):
         making.commands.run("docker", "start", *NODES)
@@ -85,7 +96,8 @@ def create(making: Making, node: str, *, local_node_image: bool) -> None:
     Host(engine.STATE).record()
     _write_atomically(RECORD, json.dumps({"key": "", "network_was_there": bool(network_id())}))
     config = making.folder / "kind.yaml"
-    config.write_text(json.dumps(configuration(local_node_image=local_node_image), indent=1))
+    config.write_text(configuration_text(local_node_image=local_node_image))
+    node = images.tag("node", making.results["node-image"])
     making.commands.run(kind, "create", "cluster", "--config", config, "--image", node, "--retain")
     _write_atomically(KUBECONFIG, making.commands.output(kind, "get", "kubeconfig", "--name", NAME))
     _write_atomically(RECORD, json.dumps(_read_record() | {"key": making.key}))

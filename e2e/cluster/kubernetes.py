@@ -1,8 +1,8 @@
 """Kubernetes, a CoreDNS with six plugins and the pause program, built from Go modules alone (go/ pins them by hash).
 
-`go install k8s.io/kubernetes/...@version` is refused, as its go.mod replaces modules; as a dependency of go/go.mod, which
-replaces them by their published versions, it builds. 1.34 is the newest whose kubelet takes cgroup v1 without an override.
-CoreDNS 1.12.4 shares its Kubernetes client with 1.34; kubeadm's default, 1.12.1, takes three minutes more.
+`go install k8s.io/kubernetes/...@version` is refused, as its go.mod replaces modules; as a dependency of go/go.mod,
+which replaces them by their published versions, it builds. 1.34 is the newest whose kubelet takes cgroup v1 without an
+override. CoreDNS 1.12.4 shares its Kubernetes client with 1.34; kubeadm's default, 1.12.1, takes three minutes more.
 """
 
 import os
@@ -13,7 +13,20 @@ from e2e.cluster.steps import Making
 
 VERSION = "v1.34.4"
 SOURCES = Path(__file__).parent / "go"
-COMMANDS = ("kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+COMMANDS = (
+    "kubeadm",
+    "kubelet",
+    "kubectl",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+)
+
+
+def inputs() -> tuple[Path | str, ...]:
+    """What the binaries depend on."""
+    return (SOURCES, _linker_flags(), *COMMANDS)
 
 
 def _linker_flags() -> str:
@@ -28,7 +41,9 @@ def _linker_flags() -> str:
         "buildDate": "1970-01-01T00:00:00Z",
     }
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return " ".join(["-s -w", *(f"-X {package}.{name}={value}" for package in packages for name, value in stamps.items())])
+    return " ".join(
+        ["-s -w", *(f"-X {package}.{name}={value}" for package in packages for name, value in stamps.items())]
+    )
 
 
 def build(making: Making) -> None:

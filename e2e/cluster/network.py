@@ -1,4 +1,4 @@
-"""The pod network of nodes that bring none, the cluster's DNS, and the rule that keeps the cluster from leaving the machine."""
+"""The pod network of nodes that bring none, the cluster's DNS, and the rule that keeps it all inside the machine."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def pod_network(pod_cidr: str) -> dict[str, object]:
 
 
 def pod_routes(nodes: dict[str, tuple[str, str]], node: str) -> str:
-    """The lines for `ip -batch` that lead from one node to the others' pods; `nodes` gives each node's address and pod CIDR."""
+    """Lines for `ip -batch`: from one node to the others' pods. `nodes` gives each node's address and pod CIDR."""
     lines = [f"route replace {cidr} via {address}\n" for name, (address, cidr) in sorted(nodes.items()) if name != node]
     return "".join(lines)
 
@@ -47,10 +47,10 @@ def is_connected(making: Making, *, local_node_image: bool) -> bool:
 
 
 def connect(making: Making, *, local_node_image: bool) -> None:
-    """DNS, the rule that keeps the cluster inside, the pods' network; then wait until all nodes and CoreDNS are Ready."""
+    """Set up DNS, the rule that keeps the cluster inside, and the pod network; wait until all is Ready."""
     kubectl = kind_cluster.kubectl(making)
     if local_node_image or is_hermetic():
-        # Docker's DNS, seen from a pod of the local node image, would be CoreDNS itself: nothing may be forwarded to it.
+        # Docker's DNS, seen from a pod of the local node image, would be CoreDNS itself: nothing may go to it.
         patch = json.dumps({"data": {"Corefile": COREFILE.read_text()}})
         making.commands.run(*kubectl, "patch", *COREFILE_OBJECT, "--type=merge", f"--patch={patch}")
     if is_hermetic():
@@ -58,7 +58,9 @@ def connect(making: Making, *, local_node_image: bool) -> None:
     if local_node_image:
         _connect_pods(making)
     making.commands.run(*kubectl, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=180s")
-    making.commands.run(*kubectl, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=180s")
+    making.commands.run(
+        *kubectl, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=180s"
+    )
 
 
 def is_hermetic() -> bool:
@@ -96,7 +98,7 @@ def _write(making: Making, node: str, path: str, text: str) -> None:
 
 
 def _keep_inside(making: Making) -> None:
-    """Drop what the cluster's network sends out of this machine. Image builds use another network and still reach out."""
+    """Drop what the cluster sends out of this machine. Image builds use another network and still reach out."""
     if not _is_kept_inside():
         making.commands.run(*_command("--insert", _rule()), environment=_environment())
 

@@ -1,4 +1,4 @@
-"""The kind node image built from Debian packages and our own Kubernetes, everything preloaded (node/ holds its content)."""
+"""The kind node image from Debian packages and our own Kubernetes, everything preloaded; node/ holds its content."""
 
 from pathlib import Path
 

@@ -28,7 +28,10 @@ class Took:
 def table(rows: list[Took], total_s: float) -> str:
     """What each step took. Steps run side by side: the total is the time that passed, not the sum."""
     width = max([len(row.name) for row in rows], default=0)
-    lines = [f"  {row.name:<{width}}  {minutes(row.seconds):>7}  {'' if row.made else 'was there: '}{row.makes}" for row in rows]
+    lines = [
+        f"  {row.name:<{width}}  {minutes(row.seconds):>7}  {'' if row.made else 'was there: '}{row.makes}"
+        for row in rows
+    ]
     return "\n".join([*lines, f"  {'in all':<{width}}  {minutes(total_s):>7}"])
 
 

@@ -1,4 +1,4 @@
-"""The project's virtual environment: exactly what locks/dev.txt pins, by hash. The package itself is imported from operator/."""
+"""The project's virtual environment: exactly what locks/dev.txt pins, by hash. The package itself is not in it."""
 
 import subprocess
 import sys

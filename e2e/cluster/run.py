@@ -26,9 +26,10 @@ class Durations:
         """The measured seconds of each step, else the ones it states."""
         return {step.name: step.usually_s for step in steps} | self._read()
 
-    def measured(self, name: str, seconds: float) -> None:
+    def measured(self, seconds: Mapping[str, float]) -> None:
         """Remember; when two runs write at once, one of both values is kept."""
-        values = self._read() | {name: round(seconds, 1)}
+        values = self._read() | {name: round(value, 1) for name, value in seconds.items()}
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         partial = self._file.with_suffix(f".{os.getpid()}")
         partial.write_text(json.dumps(values, indent=1))
         partial.replace(self._file)
@@ -52,53 +53,50 @@ def plan(steps: Sequence[Step], targets: Sequence[str], store: Store) -> dict[st
     return planned
 
 
-def make_all(steps: Sequence[Step], targets: Sequence[str], store: Store, progress: Progress, durations: Durations) -> list[Took]:
-    """Make the targets and what they need; returns what each took. Raises StepFailedError, after ending what still ran."""
-    planned = plan(steps, targets, store)
-    took: dict[str, Took] = {}
-    running: dict[Future[Took], Step] = {}
-    with ThreadPoolExecutor(max_workers=max(len(planned), 1)) as pool:
+class Run:
+    """One run over steps: what is planned, what runs, what each took."""
+
+    def __init__(self, planned: Mapping[str, tuple[Step, Making]], store: Store, progress: Progress) -> None:
+        self._planned = planned
+        self._store = store
+        self._progress = progress
+        self._running: dict[Future[Took], Step] = {}
+        self.took: dict[str, Took] = {}
+
+    def make_all(self, tick_s: float = 1) -> list[Took]:
+        """Make everything; returns what each took. Raises StepFailedError, after ending what still ran."""
+        with ThreadPoolExecutor(max_workers=max(len(self._planned), 1)) as pool:
+            try:
+                while len(self.took) < len(self._planned):
+                    self._start_ready(pool)
+                    done, _ = wait(self._running, timeout=tick_s, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        self._end(future)
+                    self._progress.tick()
+            finally:
+                for step in self._running.values():
+                    self._planned[step.name][1].commands.stop()
+        return [self.took[name] for name in self._planned]
+
+    def _start_ready(self, pool: ThreadPoolExecutor) -> None:
+        underway = {step.name for step in self._running.values()}
+        for step, making in self._planned.values():
+            is_new = step.name not in underway and step.name not in self.took
+            if is_new and all(need in self.took for need in step.needs):
+                self._running[pool.submit(self._ensure, step, making)] = step
+
+    def _ensure(self, step: Step, making: Making) -> Took:
+        started = time.monotonic()
+        made = self._store.ensure(
+            step, making, on_start=lambda: self._progress.start(step), on_wait=lambda: self._progress.wait(step)
+        )
+        return Took(step.name, step.makes, time.monotonic() - started, made)
+
+    def _end(self, future: Future[Took]) -> None:
+        step = self._running.pop(future)
         try:
-            while len(took) < len(planned):
-                _start_ready(planned, took, running, pool, store, progress)
-                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    step = running.pop(future)
-                    took[step.name] = _result(future, step, store, progress)
-                    if took[step.name].made:
-                        durations.measured(step.name, took[step.name].seconds)
-                progress.tick()
-        finally:
-            for step in running.values():
-                planned[step.name][1].commands.stop()
-    return [took[name] for name in planned]
-
-
-def _start_ready(
-    planned: Mapping[str, tuple[Step, Making]],
-    took: Mapping[str, Took],
-    running: dict[Future[Took], Step],
-    pool: ThreadPoolExecutor,
-    store: Store,
-    progress: Progress,
-) -> None:
-    underway = {step.name for step in running.values()}
-    for step, making in planned.values():
-        if step.name not in underway and step.name not in took and all(need in took for need in step.needs):
-            running[pool.submit(_ensure, step, making, store, progress)] = step
-
-
-def _ensure(step: Step, making: Making, store: Store, progress: Progress) -> Took:
-    started = time.monotonic()
-    made = store.ensure(step, making, on_start=lambda: progress.start(step), on_wait=lambda: progress.wait(step))
-    return Took(step.name, step.makes, time.monotonic() - started, made)
-
-
-def _result(future: Future[Took], step: Step, store: Store, progress: Progress) -> Took:
-    try:
-        took = future.result()
-    except Exception as error:
-        progress.fail(step, store.log(step), error)
-        raise StepFailedError(step.name) from error
-    progress.end(step)
-    return took
+            self.took[step.name] = future.result()
+        except Exception as error:
+            self._progress.fail(step, self._store.log(step), error)
+            raise StepFailedError(step.name) from error
+        self._progress.end(step)

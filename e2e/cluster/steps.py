@@ -1,11 +1,11 @@
 """Steps with results that are kept: what `make demo` is made of.
 
-A step makes one thing, from other steps' things and from inputs (files, versions). Its key is a hash of the content of all
-that it is made from, so that a result is found again exactly as long as nothing it depends on has changed.
+A step makes one thing, from other steps' things and from inputs (files, versions). Its key is a hash of the content of
+all that it is made from, so that a result is found again exactly as long as nothing it depends on has changed.
 
-A result's folder counts only once its `.made` marker stands in it, written last: a killed run leaves a folder without one,
-and the next run starts it afresh. (A rename of the finished folder would break virtual environments, which know their own
-path.) One file lock per step lets two runs meet: the second waits, then finds the result.
+A result's folder counts only once its `.made` marker stands in it, written last: a killed run leaves a folder without
+one, and the next run starts it afresh. (A rename of the finished folder would break virtual environments, which know
+their own path.) One file lock per step lets two runs meet: the second waits, then finds the result.
 """
 
 import fcntl
@@ -48,7 +48,7 @@ def link_program(name: str, program: Path) -> None:
 
 @dataclass(frozen=True)
 class Making:
-    """What a step's `make` is given: where its result goes, its key, the folders and keys of what it needs, and commands."""
+    """What a step's `make` is given: where its result goes, its key, a way to run commands, and what it needs."""
 
     folder: Path
     key: str
@@ -161,4 +161,3 @@ class Store:
                 on_wait()
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-

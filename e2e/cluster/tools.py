@@ -1,14 +1,17 @@
 """The programs that set-up calls: Go where something is built, and kind."""
 
+import hashlib
 import re
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
 
 from e2e.cluster import debian
-from e2e.cluster.steps import CannotMakeError, Making, programs_folder
+from e2e.cluster.steps import CannotMakeError, Making, link_program
 
 KIND_VERSION = "v0.33.0"
+KIND_RELEASE = f"https://github.com/kubernetes-sigs/kind/releases/download/{KIND_VERSION}/kind-linux-amd64"
 GO_OLDEST = (1, 24)
 GO_PACKAGES = ("golang-1.24-go", "golang-1.24-src")
 
@@ -40,11 +43,38 @@ def go(making: Making) -> Path:
 
 
 def install_kind(making: Making) -> None:
-    """kind from Go modules, checked against Go's checksum database."""
-    making.commands.run(
-        *(go(making), "install", f"sigs.k8s.io/kind@{KIND_VERSION}"),
-        environment={"GOBIN": str(making.folder), "CGO_ENABLED": "0", "GOFLAGS": ""},
-    )
+    """The `kind` in the PATH where it is this version; else built from Go modules; else the release, downloaded."""
+    program = making.folder / "kind"
+    found = shutil.which("kind")
+    compiler = making.results["go"].folder / "go" if "go" in making.results else go_on_path()
+    if found and f" {KIND_VERSION} " in making.commands.output(found, "version"):
+        program.symlink_to(found)
+    elif compiler:
+        making.commands.run(
+            *(compiler, "install", f"sigs.k8s.io/kind@{KIND_VERSION}"),
+            environment={"GOBIN": str(making.folder), "CGO_ENABLED": "0", "GOFLAGS": ""},
+        )
+    else:
+        _download_kind(program)
+    link_program("kind", program)
+
+
+def _download_kind(program: Path) -> None:
+    try:
+        with (
+            urllib.request.urlopen(KIND_RELEASE, timeout=60) as binary,
+            urllib.request.urlopen(f"{KIND_RELEASE}.sha256sum", timeout=60) as sums,
+        ):
+            content, expected = binary.read(), sums.read().split()[0].decode()
+    except OSError as error:
+        raise CannotMakeError(
+            f"kind {KIND_VERSION} is missing: it is not in the PATH, Go (1.24 or newer) is not installed to build it, "
+            f"and {KIND_RELEASE} cannot be fetched ({error}). Install one of the two."
+        ) from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise CannotMakeError(f"{KIND_RELEASE} does not have the checksum that its release states. Try again.")
+    program.write_bytes(content)
+    program.chmod(0o755)
 
 
 def kind(making: Making) -> Path:
