@@ -9,8 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelyard
 export PATH := $(CACHE)/bin:$(PATH)
 export PYTHONPATH := operator
 # Asked for only by the targets that use it: making the environment takes a minute the first time.
-PYTHON = $(shell $(SETUP) python)
-FAST_TESTS := tests
+PYTHON = $(or $(shell $(SETUP) python),$(error The Python environment is missing: see above))
 
 .PHONY: help up demo down test check verify generate fmt lock clean-cache
 
@@ -26,7 +25,7 @@ up: ## bring up the local cluster with all images
 down: ## remove the cluster and put the host back as it was; what was built stays in the cache
 	@$(SETUP) down
 
-test: check up ## every test, the end-to-end ones on the local cluster included
+test: up check ## every test, the end-to-end ones on the local cluster included
 	$(PYTHON) -m pytest e2e
 
 check: ## style, types, layers, and the tests that need no cluster
@@ -34,12 +33,12 @@ check: ## style, types, layers, and the tests that need no cluster
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m mypy e2e tests
-	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
-	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest $(FAST_TESTS)
+	$(dir $(PYTHON))lint-imports
+	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests
 
 verify: ## fail when a generated file differs from what makes it, or a real API server refuses the CRD
 	$(PYTHON) -m modelyard.api.crd --check
-	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/contract -k crd
+	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/contract/test_crd_*.py
 
 generate: ## write the generated files anew
 	$(PYTHON) -m modelyard.api.crd
@@ -52,6 +51,7 @@ LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-he
 lock: ## pin the dependencies of each extra anew (needs uv)
 	$(LOCK) --extra operator pyproject.toml -o locks/operator.txt
 	$(LOCK) --extra fetch pyproject.toml -o locks/fetch.txt
+	printf 'setuptools==83.0.0\n' | $(LOCK) - -o locks/build.txt
 	$(LOCK) --extra dev pyproject.toml -o locks/dev.txt
 
 clean-cache: ## make down, and remove everything that was built

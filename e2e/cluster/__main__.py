@@ -9,6 +9,7 @@ steps         print the steps: what each makes, from what
 clean-cache   down, and remove all kept results
 """
 
+import os
 import shutil
 import signal
 import sys
@@ -19,11 +20,12 @@ from e2e.cluster import demo, engine, images, kind_cluster, network, registry
 from e2e.cluster.plan import all_steps, before_images
 from e2e.cluster.progress import Progress, Took, table
 from e2e.cluster.run import Durations, Run, StepFailedError, plan
-from e2e.cluster.steps import CannotMakeError, Making, Step, Store, cache_folder
+from e2e.cluster.steps import CannotMakeError, Making, Step, Store, cache_folder, programs_folder
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the verb says; the exit status."""
+    os.environ["PATH"] = f"{programs_folder()}:{os.environ.get('PATH', '')}"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     verb, *rest = arguments or [""]
     verbs = {

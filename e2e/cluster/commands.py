@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import IO
 
 
+class StoppedError(Exception):
+    """The run was stopped: nothing more is started."""
+
+
 class CommandError(Exception):
     """A program ended with an error; the message holds its command line and its last lines of output."""
 
@@ -23,7 +27,7 @@ class Commands:
         self.environment = dict(environment)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
-        self._stopped = False
+        self._stopped = threading.Event()
 
     def run(
         self,
@@ -61,13 +65,20 @@ class Commands:
                 self._execute(sink, None, None, first.stdout, capture=False)
             finally:
                 first.stdout.close()
-            if first.wait():
+                first.wait()
+            self._running.discard(first)
+            if first.returncode:
                 raise CommandError(self._report(source, first.returncode))
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises StoppedError as soon as the run is stopped."""
+        if self._stopped.wait(seconds):
+            raise StoppedError
 
     def stop(self) -> None:
         """End what runs and start nothing more."""
         with self._lock:
-            self._stopped = True
+            self._stopped.set()
             running = list(self._running)
         for process in running:
             with suppress(ProcessLookupError):
@@ -104,8 +115,8 @@ class Commands:
     ) -> subprocess.Popen[bytes]:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self._lock, self.log.open("ab") as log:
-            if self._stopped:
-                raise CommandError("the run was stopped")
+            if self._stopped.is_set():
+                raise StoppedError
             log.write(f"$ {shlex.join(map(str, command))}\n".encode())
             log.flush()
             process = subprocess.Popen(

@@ -1,11 +1,14 @@
 """What a person sees while steps run: what, how long so far, how long it usually takes; and a table at the end."""
 
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
-from e2e.cluster.steps import Step
+from e2e.cluster.commands import CommandError
+from e2e.cluster.steps import CannotMakeError, Step
 
 
 def minutes(seconds: float) -> str:
@@ -36,7 +39,7 @@ def table(rows: list[Took], total_s: float) -> str:
 
 
 class Progress:
-    """Prints as steps start, run and end. `clock` returns seconds."""
+    """Prints as steps start, run and end; steps run in threads. `clock` returns seconds."""
 
     def __init__(
         self, usually_s: Mapping[str, float], clock: Callable[[], float], out: TextIO = sys.stderr, tick_s: float = 30
@@ -47,35 +50,40 @@ class Progress:
         self._tick_s = tick_s
         self._started: dict[str, float] = {}
         self._spoke_at = clock()
+        self._lock = threading.Lock()
 
     def start(self, step: Step) -> None:
-        self._started[step.name] = self._clock()
-        self._say(f"> {step.name}: {step.makes} (usually {minutes(self._usually(step.name))})")
+        with self._lock:
+            self._started[step.name] = self._clock()
+            self._say(f"> {step.name}: {step.makes} (usually {minutes(self._usually_s[step.name])})")
 
     def wait(self, step: Step) -> None:
-        self._say(f"> {step.name}: another run is making it, waiting for that")
+        with self._lock:
+            self._say(f"> {step.name}: another run is making it, waiting for that")
 
     def end(self, step: Step) -> None:
-        started = self._started.pop(step.name, None)
-        if started is not None:
-            self._say(f"+ {step.name}: done in {minutes(self._clock() - started)}")
+        with self._lock:
+            started = self._started.pop(step.name, None)
+            if started is not None:
+                self._say(f"+ {step.name}: done in {minutes(self._clock() - started)}")
 
-    def fail(self, step: Step, log: object, error: BaseException) -> None:
-        self._started.pop(step.name, None)
-        self._say(f"! {step.name}: {error}\n  The whole log of this step: {log}")
+    def fail(self, step: Step, log: Path, error: Exception) -> None:
+        with self._lock:
+            self._started.pop(step.name, None)
+            is_said = isinstance(error, (CannotMakeError, CommandError))
+            where = f"\n  The whole log of this step: {log}" if log.exists() else ""
+            self._say(f"! {step.name}: {error if is_said else repr(error)}{where}")
 
     def tick(self) -> None:
         """Say what runs, when nothing was said for a while."""
-        if self._started and self._clock() - self._spoke_at >= self._tick_s:
+        with self._lock:
             now = self._clock()
-            running = (
-                f"{name} {minutes(now - started)} of about {minutes(self._usually(name))}"
-                for name, started in self._started.items()
-            )
-            self._say(f"  ... {', '.join(running)}")
-
-    def _usually(self, name: str) -> float:
-        return self._usually_s[name]
+            if self._started and now - self._spoke_at >= self._tick_s:
+                running = (
+                    f"{name} {minutes(now - started)} of about {minutes(self._usually_s[name])}"
+                    for name, started in self._started.items()
+                )
+                self._say(f"  ... {', '.join(running)}")
 
     def _say(self, line: str) -> None:
         self._spoke_at = self._clock()

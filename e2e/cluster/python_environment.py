@@ -29,4 +29,4 @@ def python(making: Making) -> Path:
 
 def inputs() -> tuple[Path | str, ...]:
     """The lock file and the interpreter that runs this: another Python needs another environment."""
-    return (LOCK, sys.version, sys.executable)
+    return (LOCK, sys.version, sys.base_prefix)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from e2e.cluster.commands import Commands
 from e2e.cluster.progress import Progress, Took
-from e2e.cluster.steps import Making, Step, Store, in_order, key_of, programs_folder
+from e2e.cluster.steps import Making, Step, Store, in_order, key_of
 
 
 class StepFailedError(Exception):
@@ -43,12 +43,11 @@ class Durations:
 
 def plan(steps: Sequence[Step], targets: Sequence[str], store: Store) -> dict[str, tuple[Step, Making]]:
     """The targets and what they need, in order, each with its key and folders."""
-    environment = {**os.environ, "PATH": f"{programs_folder()}:{os.environ.get('PATH', '')}"}
     planned: dict[str, tuple[Step, Making]] = {}
     for step in in_order(steps, targets):
         needed = {name: planned[name][1] for name in step.needs}
         key = key_of(step, {name: making.key for name, making in needed.items()})
-        commands = Commands(store.log(step), environment)
+        commands = Commands(store.log(step), os.environ)
         planned[step.name] = (step, Making(store.folder(step, key), key, commands, needed))
     return planned
 

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from e2e.cluster.commands import Commands
 
 MARKER = ".made"
+LOCK_POLL_S = 0.5
 
 
 class CannotMakeError(Exception):
@@ -135,10 +137,11 @@ class Store:
         """
         if self._is_made(step, making):
             return False
-        with self._lock(step, on_wait):
+        with self._lock(step, making.commands, on_wait):
             if self._is_made(step, making):
                 return False
             on_start()
+            making.commands.log.unlink(missing_ok=True)
             if making.folder.exists():
                 shutil.rmtree(making.folder)
             making.folder.mkdir(parents=True)
@@ -151,13 +154,21 @@ class Store:
         return step.is_made(making) if step.is_made else (making.folder / MARKER).exists()
 
     @contextmanager
-    def _lock(self, step: Step, on_wait: Callable[[], None]) -> Iterator[None]:
+    def _lock(self, step: Step, commands: Commands, on_wait: Callable[[], None]) -> Iterator[None]:
         path = self.root / "locks" / f"{step.name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _try_lock(handle):
                 on_wait()
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                while not _try_lock(handle):
+                    commands.pause(LOCK_POLL_S)
             yield
+
+
+def _try_lock(handle: IO[str]) -> bool:
+    """Take the lock if it is free. The kernel frees it when its process ends, however that ends."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

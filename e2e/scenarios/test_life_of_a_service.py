@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from tests.support.eventually import eventually
 
 from e2e.support.kubectl import Kubectl, KubectlError, Object, condition, is_true
 from e2e.support.services import service
-from tests.support.eventually import eventually
 
 READY_S = 240
 """Longest time until a stand-in pod is ready on a busy machine with two cores."""
@@ -63,8 +63,8 @@ def test_a_changed_argument_rolls_out_without_a_moment_unready(namespace: Kubect
             is_true(body, "Ready")
             and len(pods) == 1
             and pods[0]["metadata"]["uid"] != before["metadata"]["uid"]
-            and "--max-num-seqs=3" in pods[0]["spec"]["containers"][0]["command"]
-            + pods[0]["spec"]["containers"][0].get("args", [])
+            and "--max-num-seqs=3"
+            in pods[0]["spec"]["containers"][0]["command"] + pods[0]["spec"]["containers"][0].get("args", [])
         )
 
     eventually(rolled_out, within_s=READY_S, every_s=1)

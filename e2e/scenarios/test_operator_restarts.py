@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from tests.support.eventually import eventually
 
 from e2e.support.installation import Installation
 from e2e.support.kubectl import Kubectl, Object, is_true
 from e2e.support.services import service
-from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.alone
 
@@ -64,7 +64,9 @@ def test_a_new_operator_image_and_a_changed_setting_restart_no_pod_until_a_refre
 
         namespace.run("annotate", "infsvc/steady", "serving.modelyard.dev/refresh=take-the-new-settings")
         refreshed = eventually(
-            lambda: (d := namespace.get("deployment", "steady"))["metadata"]["generation"] != generations["steady"] and d,
+            lambda: (
+                (d := namespace.get("deployment", "steady"))["metadata"]["generation"] != generations["steady"] and d
+            ),
             within_s=60,
         )
         template = refreshed["spec"]["template"]["spec"]
