@@ -1,4 +1,4 @@
-"""The operator in the local cluster: the CRD as a step of its own, then deploy/ with this cluster's images and settings."""
+"""The operator in the local cluster: the CRD as a step of its own, then deploy/ with this cluster's settings."""
 
 import json
 import os
@@ -45,7 +45,13 @@ def overlay(operator_image: str, key: str, base: str) -> dict[str, Any]:
 def is_installed(making: Making) -> bool:
     """Whether the operator runs as this step would install it."""
     path = "{.metadata.annotations.modelyard-cluster/key} {.status.readyReplicas}"
-    command = (*kind_cluster.kubectl(making), "get", DEPLOYMENT, f"--namespace={NAMESPACE}", f"--output=jsonpath={path}")
+    command = (
+        *kind_cluster.kubectl(making),
+        "get",
+        DEPLOYMENT,
+        f"--namespace={NAMESPACE}",
+        f"--output=jsonpath={path}",
+    )
     return making.commands.succeeds(*command) and making.commands.output(*command) == f"{making.key} 1"
 
 

@@ -23,6 +23,7 @@ from e2e.cluster import (
 from e2e.cluster.base_images import NODE_RELEASE, PYTHON_RELEASE, build_python
 from e2e.cluster.images import is_in_engine
 from e2e.cluster.node_image import build as build_node
+from e2e.cluster.operator_installation import BASE, CRDS, install, is_installed
 from e2e.cluster.steps import Step
 
 
@@ -41,12 +42,14 @@ def all_steps(*, pull: bool) -> tuple[Step, ...]:
     config = kind_cluster.configuration_text(local_node_image=not pull)
     connect = partial(network.connect, local_node_image=not pull)
     connected = partial(network.is_connected, local_node_image=not pull)
+    installed_from = ("kubectl", "network", "image-fetch", "image-operator", "image-vllm-cpu", "load-operator")
     return (
         *before_images(),
         *(_pulled() if pull else _built()),
         Step("cluster", "three kind nodes", 40, create, ("kind", "node-image"), (config,), kind_cluster.is_made),
         Step("network", "pods reach each other, names work", 5, connect, ("cluster", "kubectl"), is_made=connected),
         *_images(pull=pull),
+        Step("operator", "the operator, ready", 20, install, installed_from, (CRDS, BASE), is_installed),
     )
 
 
