@@ -14,7 +14,24 @@ from e2e.cluster.steps import CannotMakeError, Making
 NODE_RELEASE = "trixie"
 PYTHON_RELEASE = "bookworm"
 PYTHON = Path(__file__).parent / "python"
+NOT_IN_IMAGES = (
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/man",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
+# What an image never reads, as in Debian's own slim images: dpkg leaves it out of later packages too.
+LEFT_OUT = (
+    "".join(f"path-exclude /{folder}/*\n" for folder in NOT_IN_IMAGES[:4]) + "path-include /usr/share/doc/*/copyright\n"
+)
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def inputs(release: str) -> tuple[str, ...]:
+    """What a bare Debian is made from, besides the packages of the day."""
+    return (release, LEFT_OUT, *NOT_IN_IMAGES)
 
 
 def certificates() -> tuple[Path, ...]:
@@ -44,8 +61,10 @@ def bootstrap(making: Making, release: str) -> None:
         *("sh", debootstrap / "usr/sbin/debootstrap", "--variant=minbase", release, root, debian.ARCHIVE),
         environment=debian.library_environment(debootstrap),
     )
-    for stale in (*root.glob("var/cache/apt/*.bin"), *root.glob("var/cache/apt/archives/*.deb")):
-        stale.unlink()
+    (root / "etc/dpkg/dpkg.cfg.d/left-out").write_text(LEFT_OUT)
+    making.commands.run(
+        "find", *(root / folder for folder in NOT_IN_IMAGES), "-type", "f", "!", "-name", "copyright", "-delete"
+    )
     making.commands.pipe(
         ("tar", "--directory", root, "--create", "."),
         ("docker", "import", "-", images.tag(f"debian-{release}", making)),

@@ -85,7 +85,8 @@ def _built() -> tuple[Step, ...]:
 def _debian(release: str) -> Step:
     name = f"debian-{release}"
     make = partial(base_images.bootstrap, release=release)
-    return Step(name, f"Debian {release} as an image", 110, make, ("engine", "debootstrap"), (), is_in_engine(name))
+    needs, inputs = ("engine", "debootstrap"), base_images.inputs(release)
+    return Step(name, f"Debian {release} as an image", 110, make, needs, inputs, is_in_engine(name))
 
 
 def _images(*, pull: bool) -> Sequence[Step]:

@@ -160,7 +160,7 @@ store.ensure(step, making, lambda: None, lambda: None)
 @pytest.fixture
 def other_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that is making the step `thing`, and ends when its input is closed."""
-    command = [sys.executable, "-c", HOLDER, tmp_path]
+    command: list[str | Path] = [sys.executable, "-c", HOLDER, tmp_path]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=REPOSITORY, text=True, stdin=pipe, stdout=pipe) as other:
         assert other.stdout is not None
