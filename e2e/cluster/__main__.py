@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 
 from e2e.cluster import demo, engine, images, kind_cluster, network, registry
+from e2e.cluster.host import Host, write_through
 from e2e.cluster.plan import all_steps, before_images
 from e2e.cluster.progress import Progress, Took, table
 from e2e.cluster.run import Durations, Run, StepFailedError, plan
@@ -89,8 +90,13 @@ def _demo() -> None:
 
 def _down() -> None:
     network.let_out()
+    node_image = kind_cluster.node_image_in_use()
     kind_cluster.delete()
     engine.stop()
+    if os.geteuid() == 0:
+        Host(engine.STATE).restore()
+    elif node_image:
+        Host(engine.STATE).restore(write_through(node_image))
     print(f"Removed. What was built is kept in {cache_folder()}; `make clean-cache` removes that too.", file=sys.stderr)
 
 

@@ -100,7 +100,7 @@ def _link_client(making: Making, root: Path) -> None:
 
 
 def stop() -> None:
-    """End the engine that set-up started, with all its containers, and restore the host. Images stay."""
+    """End the engine that set-up started, with all its containers, and what it left on the host. Images stay."""
     pid, root = _daemon_pid(), packages_root()
     if pid is not None and root is not None:
         os.kill(pid, signal.SIGTERM)
@@ -111,7 +111,6 @@ def stop() -> None:
         shutil.rmtree(RUNTIME, ignore_errors=True)
     if PLUGIN.is_symlink() and cache_folder() in PLUGIN.readlink().parents:
         PLUGIN.unlink()
-    Host(STATE).restore()
 
 
 def _daemon_pid() -> int | None:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 SETTINGS = ("kernel.panic", "kernel.panic_on_oops", "vm.overcommit_memory", "net.ipv4.ip_forward")
@@ -31,20 +31,29 @@ class Host:
         partial.write_text(json.dumps(values))
         partial.replace(self._file)
 
-    def restore(self) -> dict[str, str]:
-        """Put the remembered settings back and forget them; returns those that differed."""
+    def restore(self, write: Callable[[Path, str], object] = Path.write_text) -> dict[str, str]:
+        """Put the remembered settings back with `write` and forget them; returns those that differed."""
         if not self._file.exists():
             return {}
-        changed = {}
-        for name, value in json.loads(self._file.read_text()).items():
-            if self._path(name).read_text().strip() != value:
-                self._path(name).write_text(value)
-                changed[name] = value
+        before = json.loads(self._file.read_text())
+        changed = {name: value for name, value in before.items() if self._path(name).read_text().strip() != value}
+        for name, value in changed.items():
+            write(self._path(name), value)
         self._file.unlink()
         return changed
 
     def _path(self, name: str) -> Path:
         return self._proc / name.replace(".", "/")
+
+
+def write_through(image: str) -> Callable[[Path, str], object]:
+    """A way to write the host's settings for a user who may use the engine but is not root: from a container of it."""
+    container = ("docker", "run", "--rm", "--interactive", "--privileged", "--network=host", "--entrypoint=tee", image)
+
+    def write(path: Path, value: str) -> None:
+        subprocess.run((*container, path), input=value, text=True, check=True, capture_output=True)
+
+    return write
 
 
 class Firewall:

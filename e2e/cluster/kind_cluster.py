@@ -109,7 +109,7 @@ def kubectl(making: Making) -> tuple[str | Path, ...]:
 
 
 def delete() -> None:
-    """Delete the cluster and its entry in the user's kubeconfig, and kind's network where it was not there before."""
+    """Delete the cluster, its entry in the user's kubeconfig, and kind's network where it was not there before."""
     kind = programs_folder() / "kind"
     if kind.exists() and engine.answers():
         subprocess.run([kind, "delete", "cluster", "--name", NAME], check=True)
@@ -121,6 +121,12 @@ def delete() -> None:
 def network_id() -> str:
     """The identity of kind's network in the engine; empty while there is none."""
     command = ["docker", "network", "inspect", NETWORK, "--format={{.Id}}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def node_image_in_use() -> str:
+    """The image of the nodes that there are; empty when there are none."""
+    command = ["docker", "inspect", NODES[0], "--format={{.Config.Image}}"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
