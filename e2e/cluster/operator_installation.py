@@ -1,13 +1,14 @@
-"""The operator in the local cluster: the CRD as a step of its own, then deploy/ with this cluster's settings."""
+"""The operator in the local cluster: the CRD as a step of its own, then deploy/ with its images and settings."""
 
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from e2e.cluster import kind_cluster
 from e2e.cluster.images import ROOT, tag
 from e2e.cluster.steps import Making
+
+from e2e.cluster import kind_cluster
 
 CRDS = ROOT / "crds"
 BASE = ROOT / "deploy/base"
@@ -44,14 +45,8 @@ def overlay(operator_image: str, key: str, base: str) -> dict[str, Any]:
 
 def is_installed(making: Making) -> bool:
     """Whether the operator runs as this step would install it."""
-    path = "{.metadata.annotations.modelyard-cluster/key} {.status.readyReplicas}"
-    command = (
-        *kind_cluster.kubectl(making),
-        "get",
-        DEPLOYMENT,
-        f"--namespace={NAMESPACE}",
-        f"--output=jsonpath={path}",
-    )
+    seen = "--output=jsonpath={.metadata.annotations.modelyard-cluster/key} {.status.readyReplicas}"
+    command = (*kind_cluster.kubectl(making), "get", DEPLOYMENT, f"--namespace={NAMESPACE}", seen)
     return making.commands.succeeds(*command) and making.commands.output(*command) == f"{making.key} 1"
 
 

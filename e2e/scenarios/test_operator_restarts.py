@@ -63,13 +63,8 @@ def test_a_new_operator_image_and_a_changed_setting_restart_no_pod_until_a_refre
         assert _pod_uids(namespace) == pods
 
         namespace.run("annotate", "infsvc/steady", "serving.modelyard.dev/refresh=take-the-new-settings")
-        refreshed = eventually(
-            lambda: (
-                (d := namespace.get("deployment", "steady"))["metadata"]["generation"] != generations["steady"] and d
-            ),
-            within_s=60,
-        )
-        template = refreshed["spec"]["template"]["spec"]
+        eventually(lambda: _generations(namespace) != generations, within_s=60)
+        template = namespace.get("deployment", "steady")["spec"]["template"]["spec"]
         assert template["terminationGracePeriodSeconds"] == grace_s - 60 + 33, json.dumps(template)
         eventually(lambda: is_true(namespace.get("infsvc", "steady"), "Ready"), within_s=READY_S, every_s=1)
 

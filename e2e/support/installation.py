@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import yaml
+from e2e.cluster.images import load, reference
 from tests.support.eventually import eventually
 
-from e2e.cluster.images import load, reference
 from e2e.support.kubectl import Kubectl, Object
 
 NAMESPACE = "modelyard-system"

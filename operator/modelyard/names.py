@@ -37,8 +37,12 @@ ANNOTATION_RENDERED = f"{GROUP}/rendered"
 """On each child: the hash of what was applied, to skip an apply that would change nothing."""
 
 ANNOTATION_INPUTS = f"{GROUP}/template-inputs"
-"""On the Deployment: what its pod template took from outside the spec, with the hash of the spec fields and of the
-template that they gave, as JSON. A new operator renders from it, so that its arrival restarts no pod (design.md, 3)."""
+"""On the Deployment: what its pod template took from outside the spec, with the hash of the template that it gave, as
+JSON. A new operator renders from it, so that its arrival restarts no pod (design.md, section 3)."""
+
+ANNOTATION_TEMPLATE = f"{GROUP}/template"
+"""On the pod template, and so on each pod: the hash of the template, to tell pods of the newest template from others.
+It is the hash that ANNOTATION_INPUTS records."""
 
 ANNOTATION_REFRESH = f"{GROUP}/refresh"
 """On the InferenceService, written by a person: any new value takes the operator's present defaults."""
@@ -58,6 +62,32 @@ PATH_LAUNCHER_FOLDER = "/modelyard"
 PATH_LAUNCHER = f"{PATH_LAUNCHER_FOLDER}/launcher.py"
 PATH_CREDENTIALS = "/etc/modelyard/credentials"
 PATH_CA_BUNDLE = "/etc/modelyard/ca"
+PATH_TERMINATION_LOG = "/dev/termination-log"
+
+ENV_POD_UID = "POD_UID"
+ENV_MODEL_URI = "MODELYARD_MODEL_URI"
+ENV_MODEL_REVISION = "MODELYARD_MODEL_REVISION"
+ENV_MODEL_DIGEST = "MODELYARD_MODEL_DIGEST"
+ENV_S3_ENDPOINT = "MODELYARD_S3_ENDPOINT"
+ENV_S3_REGION = "MODELYARD_S3_REGION"
+ENV_S3_ADDRESSING_STYLE = "MODELYARD_S3_ADDRESSING_STYLE"
+ENV_CREDENTIALS_SECRET = "MODELYARD_CREDENTIALS_SECRET"  # noqa: S105 - the name of a variable that holds a Secret's name
+"""The Secret's name, for messages. Set exactly when spec.model.credentials is: its keys are then files in
+PATH_CREDENTIALS, and the fetcher waits for them. No variable ever carries a secret."""
+ENV_CA_BUNDLE = "MODELYARD_CA_BUNDLE"
+"""Path of the PEM file below PATH_CA_BUNDLE; its file name is the ConfigMap's key."""
+ENV_CA_BUNDLE_CONFIG_MAP = "MODELYARD_CA_BUNDLE_CONFIG_MAP"
+"""The ConfigMap's name, for messages."""
+ENV_CACHE = "MODELYARD_CACHE"
+ENV_LAUNCHER_FOLDER = "MODELYARD_LAUNCHER_FOLDER"
+ENV_CREDENTIALS_FOLDER = "MODELYARD_CREDENTIALS_FOLDER"
+ENV_STATE_PORT = "MODELYARD_STATE_PORT"
+ENV_TERMINATION_LOG = "MODELYARD_TERMINATION_LOG"
+"""The last five have the PATH_ and PORT values above as defaults: a pod need not set them."""
+
+PATH_HOME = "/home/modelyard"
+PATH_TMP = "/tmp"  # noqa: S108 - a volume of the pod's own
+PATH_SHM = "/dev/shm"  # noqa: S108 - a volume of the pod's own
 
 VOLUME_CACHE = "cache"
 VOLUME_LAUNCHER = "launcher"

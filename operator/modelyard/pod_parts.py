@@ -19,8 +19,12 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class PodParts:
-    """What an engine or a source adds to its container and to the pod; entries as in a pod's spec."""
+    """What an engine or a source adds to its container (env, mounts) and to the pod (volumes), as in a pod's spec."""
 
     env: tuple[Object, ...] = ()
     volumes: tuple[Object, ...] = ()
     mounts: tuple[Object, ...] = ()
+
+    def __add__(self, other: "PodParts") -> "PodParts":
+        """These and ``other``'s, in this order."""
+        return PodParts(self.env + other.env, self.volumes + other.volumes, self.mounts + other.mounts)

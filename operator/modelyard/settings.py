@@ -13,9 +13,9 @@ from modelyard.errors import InvalidError
 
 
 class SettingsModel(BaseModel):
-    """Frozen, camelCase in the file, strict about unknown keys."""
+    """Frozen, strict about unknown keys. The file's keys are the fields' names, units included."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=None, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class EngineImage(SettingsModel):
@@ -27,6 +27,16 @@ class EngineImage(SettingsModel):
     image: str
 
 
+class AcceleratorType(SettingsModel):
+    """One row of the accelerator table: how pods ask for a type, and which taints they must tolerate."""
+
+    resource: str | None = Field(default=None, description="Extended resource; none: the processor's own cores.")
+    taints: tuple[str, ...] = Field(
+        default=(),
+        description="Keys of the taints that keep other pods off its nodes, whatever their value and effect.",
+    )
+
+
 class PodSecurity(SettingsModel):
     """User and groups of our pods. All None where the cluster assigns them (OpenShift)."""
 
@@ -35,27 +45,40 @@ class PodSecurity(SettingsModel):
     fs_group: int | None = 65532
 
 
-class Settings(SettingsModel):
-    """Everything that a service's rendering takes from outside its spec, and the operator's own pace."""
+class TemplateSettings(SettingsModel):
+    """The settings that reach a pod template.
+
+    Each Deployment records the ones that its pods were made with (desired/inputs.py), and keeps them when the operator
+    or its settings change. So a field that is added here needs, as its default, what pods had before there was a
+    setting: that is how older records are read.
+    """
 
     fetch_image: str = Field(description="Image of the init container.")
     default_engine: str = "vllm"
     default_accelerator: str = "nvidia"
     default_versions: dict[str, str] = Field(
-        default={"vllm": "0.32.0"}, description="Version of an engine whose service names none."
+        default={"vllm": "0.32.0"}, description="Version of an engine whose service names neither version nor image."
     )
-    images: list[EngineImage] = Field(
-        default=[
-            EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="vllm/vllm-openai:v0.32.0"),
-            EngineImage(engine="vllm", version="0.32.0", accelerator="cpu", image="vllm/vllm-openai-cpu:v0.32.0"),
-        ]
+    images: tuple[EngineImage, ...] = (
+        EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="vllm/vllm-openai:v0.32.0"),
+        EngineImage(engine="vllm", version="0.32.0", accelerator="cpu", image="vllm/vllm-openai-cpu:v0.32.0"),
     )
+    accelerators: dict[str, AcceleratorType] = {
+        # The GPU operator and the clouds' GPU pools taint their nodes with the resource's own name.
+        "nvidia": AcceleratorType(resource="nvidia.com/gpu", taints=("nvidia.com/gpu",)),
+        "cpu": AcceleratorType(),
+    }
     pod_security: PodSecurity = PodSecurity()
     startup_timeout_s: int = Field(default=1800, ge=10, description="Default of startup.timeoutSeconds.")
     drain_s: int = Field(default=60, ge=1, description="Default of drain.timeoutSeconds.")
     propagation_pause_s: int = Field(
         default=10, ge=0, description="How long a stopping pod serves on until every proxy has withdrawn it."
     )
+
+
+class Settings(TemplateSettings):
+    """Everything that a service's rendering takes from outside its spec, and the operator's own pace."""
+
     resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs (design.md, section 3).")
     workers: int = Field(default=16, ge=1, description="Reconciles at once.")
 

@@ -1,1 +1,16 @@
 """The engines that can serve a model, one file each, and their registry."""
+
+from modelyard.engines.base import Engine
+from modelyard.engines.vllm import Vllm
+from modelyard.errors import InvalidError
+
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (Vllm(),)}
+"""``engine.type`` -> engine. One file and one entry here are all that a new engine needs."""
+
+
+def engine_of(name: str) -> Engine:
+    """The engine of that name. Raises InvalidError (UnknownEngine), which lists the known ones."""
+    if name not in ENGINES:
+        known = ", ".join(sorted(ENGINES))
+        raise InvalidError("UnknownEngine", f"spec.engine.type {name!r} is none of the known engines: {known}")
+    return ENGINES[name]

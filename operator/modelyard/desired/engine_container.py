@@ -1,0 +1,130 @@
+"""The container that serves: the launcher before the engine's own command, and the probes that judge it."""
+
+import math
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.api.types import EnvironmentVariable
+from modelyard.desired.fetch_container import POD_UID
+from modelyard.desired.resolved import Resolved
+from modelyard.engines.base import Program, Serving
+from modelyard.errors import InvalidError
+from modelyard.pod_parts import ModelRef, PodParts
+
+PROBE_PERIOD_S = 5
+"""Of start-up and readiness: a model that is ready is asked this much later at most."""
+
+PROBE_TIMEOUT_S = 10
+"""Engines under load were seen to answer after 3 s (engines.md, section 2.2); a slow answer is not a broken engine."""
+
+READINESS_MISSES = 3
+
+LIVENESS_PERIOD_S = 10
+LIVENESS_MISSES = 6
+"""A restart costs minutes of loading, so liveness is patient: only an engine that is silent for a minute is ended."""
+
+
+def build(resolved: Resolved, security: Object) -> tuple[Object, PodParts]:
+    """The container, and the engine's parts whose volumes the pod must have."""
+    program = _program(resolved)
+    container = {
+        "name": names.CONTAINER_ENGINE,
+        "image": resolved.image,
+        "command": _command(resolved, program),
+        "env": _environment(resolved, program),
+        "ports": [
+            {"name": port.name, "containerPort": port.container, "protocol": "TCP"} for port in resolved.engine.ports
+        ],
+        "volumeMounts": [
+            {
+                "name": names.VOLUME_CACHE,
+                "mountPath": names.PATH_MODEL,
+                "subPathExpr": f"by-pod/$({names.ENV_POD_UID})",
+                "readOnly": True,
+            },
+            {"name": names.VOLUME_LAUNCHER, "mountPath": names.PATH_LAUNCHER_FOLDER, "readOnly": True},
+            {"name": names.VOLUME_HOME, "mountPath": names.PATH_HOME},
+            {"name": names.VOLUME_TMP, "mountPath": names.PATH_TMP},
+            *program.parts.mounts,
+        ],
+        "resources": _resources(resolved),
+        "startupProbe": _probe(
+            program.ready_path, PROBE_PERIOD_S, math.ceil(resolved.startup_timeout_s / PROBE_PERIOD_S)
+        ),
+        "readinessProbe": _probe(program.ready_path, PROBE_PERIOD_S, READINESS_MISSES),
+        "livenessProbe": _probe(program.live_path, LIVENESS_PERIOD_S, LIVENESS_MISSES),
+        "securityContext": security,
+        # The launcher writes the engine's first real error there; the log's last lines are generic.
+        "terminationMessagePolicy": "File",
+    }
+    return container, program.parts
+
+
+def _program(resolved: Resolved) -> Program:
+    spec = resolved.service.spec
+    return resolved.engine.program(
+        Serving(
+            model=ModelRef(path=names.PATH_MODEL, name=resolved.service.model_name),
+            version=resolved.version,
+            accelerator_count=resolved.accelerator.count,
+            args=tuple(spec.engine.args),
+            resources=spec.resources,
+            drain_s=resolved.drain_s,
+        )
+    )
+
+
+def _command(resolved: Resolved, program: Program) -> list[str]:
+    """The launcher is PID 1: it reaps, and ends an engine that is still loading, which would ignore the signal."""
+    http = next(port for port in resolved.engine.ports if port.name == names.PORT_HTTP)
+    return [
+        "python3",
+        names.PATH_LAUNCHER,
+        f"--ready-url=http://127.0.0.1:{http.container}{program.ready_path}",
+        f"--pause-s={resolved.inputs.propagation_pause_s}",
+        f"--drain-s={resolved.drain_s}",
+        "--",
+        *program.command,
+    ]
+
+
+def _environment(resolved: Resolved, program: Program) -> list[Object]:
+    """Ours and the engine's, less what the user sets, then the user's in their own order."""
+    ours = [
+        {"name": "HOME", "value": names.PATH_HOME},
+        {"name": "XDG_CACHE_HOME", "value": f"{names.PATH_HOME}/.cache"},
+        # The user has no entry in the image's /etc/passwd, and programs that ask for their name fail without it.
+        {"name": "USER", "value": names.APPLICATION},
+        *program.parts.env,
+    ]
+    users = resolved.service.spec.engine.env
+    if any(variable.name == names.ENV_POD_UID for variable in users):
+        raise InvalidError(
+            "EngineVariableRefused",
+            f"spec.engine.env may not set {names.ENV_POD_UID}: the model is mounted by it. Remove it.",
+        )
+    given = {variable.name for variable in users}
+    return [POD_UID, *(entry for entry in ours if entry["name"] not in given), *map(_variable, users)]
+
+
+def _variable(variable: EnvironmentVariable) -> Object:
+    return variable.model_dump(by_alias=True, exclude_none=True)
+
+
+def _resources(resolved: Resolved) -> Object:
+    """The user's, and the accelerators as a limit: the API server takes the same as the request."""
+    stated = resolved.service.spec.resources
+    limits = {name: str(quantity) for name, quantity in stated.limits.items()}
+    if resolved.accelerator.resource:
+        limits[resolved.accelerator.resource] = str(resolved.accelerator.count)
+    requests = {name: str(quantity) for name, quantity in stated.requests.items()}
+    return {name: values for name, values in (("limits", limits), ("requests", requests)) if values}
+
+
+def _probe(path: str, period_s: int, misses: int) -> Object:
+    return {
+        "httpGet": {"path": path, "port": names.PORT_HTTP},
+        "periodSeconds": period_s,
+        "timeoutSeconds": PROBE_TIMEOUT_S,
+        "failureThreshold": misses,
+    }

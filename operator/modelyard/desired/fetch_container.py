@@ -1,0 +1,40 @@
+"""The init container that brings the model: how it is told what to fetch, and where it tells how far it is."""
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.desired.resolved import Resolved
+from modelyard.pod_parts import PodParts
+
+RESOURCES: Object = {
+    "requests": {"cpu": "250m", "memory": "256Mi"},
+    "limits": {"cpu": "4", "memory": "1Gi"},
+}
+"""Said in full, since a namespace with a quota refuses a pod that leaves one of them open. The pod as a whole asks for
+no more by it: of an init container's and the engine's requests the scheduler takes the larger. The fetcher's memory is
+bounded by its blocks in flight; its cores bound the checksums, about 1 GB/s each."""
+
+POD_UID: Object = {"name": names.ENV_POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+"""Names the pod's link in the cache. Only a variable of the same container can be part of a subPathExpr."""
+
+
+def build(resolved: Resolved, security: Object) -> tuple[Object, PodParts]:
+    """The container, and the source's parts whose volumes the pod must have."""
+    model = resolved.service.spec.model
+    source = resolved.source.parts(model)
+    revision = [{"name": names.ENV_MODEL_REVISION, "value": model.revision}] if model.revision else []
+    container = {
+        "name": names.CONTAINER_FETCH,
+        "image": resolved.inputs.fetch_image,
+        "env": [POD_UID, {"name": names.ENV_MODEL_URI, "value": model.uri}, *revision, *source.env],
+        "ports": [{"name": names.PORT_FETCH_STATE, "containerPort": names.FETCH_STATE_PORT, "protocol": "TCP"}],
+        "volumeMounts": [
+            {"name": names.VOLUME_CACHE, "mountPath": names.PATH_CACHE},
+            {"name": names.VOLUME_LAUNCHER, "mountPath": names.PATH_LAUNCHER_FOLDER},
+            {"name": names.VOLUME_TMP, "mountPath": names.PATH_TMP},
+            *source.mounts,
+        ],
+        "resources": RESOURCES,
+        "securityContext": security,
+        "terminationMessagePolicy": "File",
+    }
+    return container, source

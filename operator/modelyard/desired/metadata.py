@@ -1,0 +1,70 @@
+"""What all children have alike: labels, owner, and the hash of what was rendered. Nobody else writes these."""
+
+import hashlib
+import json
+from typing import Any
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.desired.resolved import Resolved
+from modelyard.kinds import Kind
+
+
+def fingerprint(rendered: Any) -> str:
+    """A short hash of plain data that is the same for the same data, whatever the order of its keys."""
+    text = json.dumps(rendered, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def labels(resolved: Resolved) -> dict[str, str]:
+    """Labels of every child and every pod: the recommended ones and ours (design.md, section 1)."""
+    return {
+        names.LABEL_APP_NAME: resolved.engine.name,
+        names.LABEL_APP_INSTANCE: resolved.service.key.name,
+        names.LABEL_APP_PART_OF: names.APPLICATION,
+        names.LABEL_APP_MANAGED_BY: names.APPLICATION,
+        **pool_selector(resolved),
+    }
+
+
+def service_selector(resolved: Resolved) -> dict[str, str]:
+    """What selects all engine pods of the service."""
+    return {
+        names.LABEL_SERVICE: resolved.service.key.name,
+        names.LABEL_APP_COMPONENT: names.COMPONENT_ENGINE,
+    }
+
+
+def pool_selector(resolved: Resolved) -> dict[str, str]:
+    """What selects the engine pods of one Deployment. A Deployment's selector can never change, so neither may this."""
+    return {**service_selector(resolved), names.LABEL_POOL: names.DEFAULT_POOL}
+
+
+def child(kind: Kind, resolved: Resolved, content: Object, annotations: dict[str, str] | None = None) -> Object:
+    """A whole child with the service's name: ``content`` is all of it but identity and metadata.
+
+    The owner reference makes the cluster collect the child with its owner, and blocks the owner's foreground deletion
+    until the child is gone.
+    """
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": resolved.service.key.name,
+        "uid": resolved.service.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    body: Object = {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {
+            "name": resolved.service.key.name,
+            "namespace": resolved.service.key.namespace,
+            "labels": labels(resolved),
+            "annotations": dict(annotations or {}),
+            "ownerReferences": [owner],
+        },
+        **content,
+    }
+    body["metadata"]["annotations"][names.ANNOTATION_RENDERED] = fingerprint(body)
+    return body

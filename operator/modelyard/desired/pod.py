@@ -1,0 +1,68 @@
+"""The pod template: the fetcher, the engine, and what they share (design.md, section 5).
+
+It passes Pod Security `restricted`, carries no secret, and holds nothing that is learned at run time.
+"""
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.desired import engine_container, fetch_container, metadata
+from modelyard.desired.resolved import Resolved
+
+CONTAINER_SECURITY: Object = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
+def template(resolved: Resolved) -> Object:
+    """The pod template. Raises InvalidError for what only an engine or a source can know to be wrong."""
+    rendered = _template(resolved)
+    rendered["metadata"]["annotations"] = {names.ANNOTATION_TEMPLATE: metadata.fingerprint(rendered)}
+    return rendered
+
+
+def template_hash(rendered: Object) -> str:
+    """The hash that ``template`` wrote on its result: a Deployment whose hash stays restarts no pod."""
+    return str(rendered["metadata"]["annotations"][names.ANNOTATION_TEMPLATE])
+
+
+def _template(resolved: Resolved) -> Object:
+    fetch, source_parts = fetch_container.build(resolved, CONTAINER_SECURITY)
+    engine, engine_parts = engine_container.build(resolved, CONTAINER_SECURITY)
+    account = resolved.service.spec.service_account_name
+    spec: Object = {
+        "initContainers": [fetch],
+        "containers": [engine],
+        "volumes": [
+            {"name": names.VOLUME_CACHE, "emptyDir": {}},
+            {"name": names.VOLUME_LAUNCHER, "emptyDir": {}},
+            {"name": names.VOLUME_HOME, "emptyDir": {}},
+            {"name": names.VOLUME_TMP, "emptyDir": {}},
+            *engine_parts.volumes,
+            *source_parts.volumes,
+        ],
+        "securityContext": _pod_security(resolved),
+        **({"serviceAccountName": account} if account else {}),
+        # Also with an account: cloud identities come as volumes of their own (docs/adr/0002-service-accounts.md).
+        "automountServiceAccountToken": False,
+        # A Service named vllm would set VLLM_PORT, and vLLM would read it.
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": (
+            resolved.inputs.propagation_pause_s + resolved.drain_s + resolved.engine.teardown_s
+        ),
+    }
+    if resolved.accelerator.taints:
+        spec["tolerations"] = [{"key": taint, "operator": "Exists"} for taint in resolved.accelerator.taints]
+    return {"metadata": {"labels": metadata.labels(resolved)}, "spec": spec}
+
+
+def _pod_security(resolved: Resolved) -> Object:
+    """Who the containers run as; the ids are left out where the cluster assigns them."""
+    ids = resolved.inputs.pod_security
+    stated = {"runAsUser": ids.run_as_user, "runAsGroup": ids.run_as_group, "fsGroup": ids.fs_group}
+    return {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        **{name: value for name, value in stated.items() if value is not None},
+    }

@@ -1,0 +1,58 @@
+"""A service with every open question answered: what the builders of children work from."""
+
+from dataclasses import dataclass
+
+from modelyard.api.service import Service
+from modelyard.api.types import Effective
+from modelyard.desired.inputs import TemplateInputs
+from modelyard.engines.base import Engine
+from modelyard.engines.version import EngineVersion
+from modelyard.sources.base import Source
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What each replica computes on. ``resource`` is None and ``count`` 0 for the processor's own cores."""
+
+    type: str
+    resource: str | None
+    count: int
+    taints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The answers, each from the spec where it gives one, else from ``inputs``.
+
+    ``refresh`` is the refresh annotation's value that ``inputs`` answer to, None before there ever was one.
+    """
+
+    service: Service
+    inputs: TemplateInputs
+    refresh: str | None
+    engine: Engine
+    version: EngineVersion
+    image: str
+    accelerator: Accelerator
+    source: Source
+    startup_timeout_s: int
+    drain_s: int
+
+    @property
+    def replicas(self) -> int:
+        """Pods that shall exist."""
+        return self.service.spec.replicas
+
+    def effective(self) -> Effective:
+        """The answers as ``status.effective`` tells them."""
+        return Effective(
+            engine_type=self.engine.name,
+            engine_version=str(self.version),
+            engine_image=self.image,
+            accelerator_type=self.accelerator.type,
+            accelerator_count=self.accelerator.count,
+            accelerator_resource=self.accelerator.resource,
+            fetch_image=self.inputs.fetch_image,
+            startup_timeout_seconds=self.startup_timeout_s,
+            drain_timeout_seconds=self.drain_s,
+        )

@@ -1,0 +1,24 @@
+"""The Service through which clients reach a model: http://<name>.<namespace>.svc."""
+
+from modelyard import kinds
+from modelyard.api.service import Object
+from modelyard.desired import metadata
+from modelyard.desired.resolved import Resolved
+
+
+def build(resolved: Resolved) -> Object:
+    """The Service in front of all pods of the service, of whichever pool."""
+    return metadata.child(
+        kinds.SERVICE,
+        resolved,
+        content={
+            "spec": {
+                "type": "ClusterIP",
+                "selector": metadata.service_selector(resolved),
+                "ports": [
+                    {"name": port.name, "port": port.service, "targetPort": port.name, "protocol": "TCP"}
+                    for port in resolved.engine.ports
+                ],
+            }
+        },
+    )

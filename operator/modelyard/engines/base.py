@@ -1,0 +1,65 @@
+"""What an engine is to the rendering: it is asked to serve a model and answers with its program, as plain data."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelyard.api.types import Resources
+from modelyard.engines.version import EngineVersion
+from modelyard.pod_parts import ModelRef, PodParts
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of the engine's container, and the port of the Service that leads to it."""
+
+    name: str
+    container: int
+    service: int
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What an engine is asked for. ``accelerator_count`` is 0 where it computes on the processor's own cores.
+
+    ``args`` and ``resources`` are the user's; ``drain_s`` is how long running requests may take once the engine is told
+    to stop.
+    """
+
+    model: ModelRef
+    version: EngineVersion
+    accelerator_count: int
+    args: tuple[str, ...]
+    resources: Resources
+    drain_s: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """An engine's container: its command, what it adds to the pod, and where it tells on its port ``http`` how it is.
+
+    ``ready_path`` answers 200 when the model can be asked, ``live_path`` as long as a restart would not help.
+    """
+
+    command: tuple[str, ...]
+    parts: PodParts
+    ready_path: str
+    live_path: str
+
+
+class Engine(Protocol):
+    """A program that serves models. Its file holds all that is known of how it really behaves."""
+
+    @property
+    def name(self) -> str:
+        """As in ``engine.type``."""
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """Its ports; the one named ``http`` is there always, and is the one that is probed."""
+
+    @property
+    def teardown_s(self) -> int:
+        """How long it takes to go once its last request is answered."""
+
+    def program(self, serving: Serving) -> Program:
+        """How to run it. Raises InvalidError when the user's arguments cannot work, with the remedy."""

@@ -1,0 +1,44 @@
+"""An engine's version: what is known of it, and what follows where nothing is."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+RELEASE = re.compile(r"v?((\d{1,4})\.(\d{1,4})(\.\d{1,4})?)")
+TAG = re.compile(r":([A-Za-z0-9_][A-Za-z0-9_.-]*)(@[^@]*)?$")
+"""An image reference's tag: behind the last colon, before a digest. The port of a registry has a slash behind it."""
+
+
+@dataclass(frozen=True)
+class EngineVersion:
+    """``text`` is the version's number, ``release`` its (major, minor), which is None where nothing is known."""
+
+    text: str
+    release: tuple[int, int] | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads ``0.32.0``, ``v0.32.0-x86_64`` and the like; any other text, such as ``nightly``, is unknown."""
+        match = RELEASE.match(text)
+        return cls(match[1], (int(match[2]), int(match[3]))) if match else cls.unknown()
+
+    @classmethod
+    def of_image(cls, image: str) -> Self:
+        """The version that the image's tag tells; unknown for a digest alone, ``latest`` or no tag."""
+        match = TAG.search(image)
+        return cls.parse(match[1]) if match else cls.unknown()
+
+    @classmethod
+    def unknown(cls) -> Self:
+        return cls("unknown, taken as the newest known", None)
+
+    @property
+    def is_known(self) -> bool:
+        return self.release is not None
+
+    def has(self, since: tuple[int, int]) -> bool:
+        """Whether it has what came with ``since``. An unknown version is taken as the newest known one."""
+        return self.release is None or self.release >= since
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,131 @@
+"""vLLM as it really behaves (measured on 0.32: research/engines.md, sections 0 to 2)."""
+
+from decimal import Decimal
+
+from modelyard import names
+from modelyard.api import quantity
+from modelyard.api.service import Object
+from modelyard.api.types import Resources
+from modelyard.engines import flags
+from modelyard.engines.base import Port, Program, Serving
+from modelyard.engines.flags import Flag
+from modelyard.pod_parts import PodParts
+
+HTTP_PORT = 8000
+
+SHUTDOWN_TIMEOUT_SINCE = (0, 18)
+"""First release that can drain: https://github.com/vllm-project/vllm/pull/34730. Older ones abort what runs."""
+
+TEARDOWN_S = 15
+"""From the last answer to the exit: 13 s on a loaded machine (engines.md, section 2.3)."""
+
+SHM_SIZE = "2Gi"
+"""Bound of /dev/shm, through which tensor-parallel workers speak. vLLM's own example for Kubernetes has the same; the
+runtimes' default of 64 MiB ends them with a bus error. Memory is taken only as far as it is used."""
+
+KV_CACHE_SHARE_ON_CPU = Decimal("0.25")
+"""Of the memory asked for. The three processes take 1.4 GB before any weights (engines.md, section 1), the weights
+most of what is left. vLLM's own default is 92 % of the whole node, free or not, and fails in a pod."""
+
+GIB = 2**30
+
+_FIXED = {
+    "--model": "spec.model says what is served",
+    "--port": f"the Service and the probes lead to port {HTTP_PORT}, and clients use the Service's own port",
+    "--uds": "the Service and the probes need the TCP port",
+    "--grpc": "the Service and the probes speak HTTP",
+    "--headless": "the Service and the probes speak HTTP",
+    "--ssl-keyfile": "the Service and the probes speak plain HTTP, end TLS at a gateway",
+    "--ssl-certfile": "the Service and the probes speak plain HTTP, end TLS at a gateway",
+}
+
+_PARALLELISM = (
+    "-tp", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp",
+)  # fmt: skip
+"""Who says one of these divides the accelerators: ours on top would ask for more than there are."""
+
+_KV_CACHE_SIZE = frozenset({"--kv-cache-memory-bytes", "--gpu-memory-utilization"})
+"""The environment's VLLM_CPU_KVCACHE_SPACE would overrule these."""
+
+
+class Vllm:
+    """Serves language models through OpenAI's API."""
+
+    name = "vllm"
+    ports = (Port(names.PORT_HTTP, HTTP_PORT, names.SERVICE_PORT),)
+    teardown_s = TEARDOWN_S
+
+    def program(self, serving: Serving) -> Program:
+        """See engines/base.py.
+
+        /health is readiness too: it is refused until the model is loaded, and 503 once the engine is dead. There is no
+        other path for it, and the launcher withdraws nothing by it: it stays 200 while the engine drains.
+        """
+        flags.refuse(serving.args, _FIXED)
+        if serving.args and not serving.args[0].startswith("-"):
+            raise flags.refusal(
+                serving.args[0], "a first argument without dashes names a model, and spec.model says it"
+            )
+        return Program(
+            command=("vllm", "serve", serving.model.path, *flags.merged(_flags(serving), serving.args)),
+            parts=PodParts(
+                env=_environment(serving),
+                volumes=({"name": names.VOLUME_SHM, "emptyDir": {"medium": "Memory", "sizeLimit": SHM_SIZE}},),
+                mounts=({"name": names.VOLUME_SHM, "mountPath": names.PATH_SHM},),
+            ),
+            ready_path="/health",
+            live_path="/health",
+        )
+
+
+def _flags(serving: Serving) -> list[Flag]:
+    ours = [
+        Flag("--served-model-name", serving.model.name),
+        Flag("--host", "0.0.0.0"),  # noqa: S104 - a pod's port is what the Service and the probes reach
+        Flag("--port", str(HTTP_PORT)),
+        # Probes ask every few seconds, and would be most of the log.
+        Flag(
+            "--disable-uvicorn-access-log",
+            unless=("--no-disable-uvicorn-access-log", "--disable-access-log-for-endpoints"),
+        ),
+    ]
+    if serving.version.has(SHUTDOWN_TIMEOUT_SINCE):
+        # Never its default of 0: what runs is aborted then, and clients can hang until SIGKILL.
+        ours.append(Flag("--shutdown-timeout", str(serving.drain_s)))
+    if serving.accelerator_count > 1:
+        ours.append(Flag("--tensor-parallel-size", str(serving.accelerator_count), unless=_PARALLELISM))
+    if serving.accelerator_count == 0:
+        # Compiling needs a C++ compiler, which a small image lacks, and takes a start from 24 s to 90 s.
+        ours.append(Flag("--enforce-eager", unless=("--no-enforce-eager",)))
+    return ours
+
+
+def _environment(serving: Serving) -> tuple[Object, ...]:
+    shared = (
+        {"name": "VLLM_CACHE_ROOT", "value": f"{names.PATH_HOME}/.cache/vllm"},
+        {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
+        # The model is on disk: whatever looks for a part of it elsewhere shall fail at once, and say what.
+        {"name": "HF_HUB_OFFLINE", "value": "1"},
+    )
+    return shared if serving.accelerator_count else shared + _cpu_environment(serving)
+
+
+def _cpu_environment(serving: Serving) -> tuple[Object, ...]:
+    threads: tuple[Object, ...] = (
+        # vLLM pins its threads to the first cores that it sees, less one: pods that share a node would share those.
+        {"name": "VLLM_CPU_OMP_THREADS_BIND", "value": "nobind"},
+        # The container's limit in whole cores, and the node's where it has none.
+        {
+            "name": "OMP_NUM_THREADS",
+            "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}},
+        },
+    )
+    if flags.flag_names(serving.args) & _KV_CACHE_SIZE:
+        return threads
+    return (*threads, {"name": "VLLM_CPU_KVCACHE_SPACE", "value": str(_kv_cache_gib(serving.resources))})
+
+
+def _kv_cache_gib(resources: Resources) -> int:
+    """Whole GiB, at least one: vLLM reads an integer, and takes 0 for its own default."""
+    memory = resources.requests.get("memory", resources.limits.get("memory", 0))
+    return max(1, int(quantity.number(memory) * KV_CACHE_SHARE_ON_CPU / GIB))

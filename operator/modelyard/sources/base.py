@@ -1,0 +1,69 @@
+"""What a source of models is to the rendering, and what every source adds in the same way."""
+
+from typing import Protocol
+
+from modelyard import names
+from modelyard.api.types import CaBundle, Model
+from modelyard.pod_parts import PodParts
+
+READABLE_BY_GROUP = 0o440
+"""Mode of mounted credentials: the fetcher reads them as a member of the pod's fsGroup, nobody writes them."""
+
+
+class Source(Protocol):
+    """One kind of place that models come from, chosen by the scheme of ``model.uri``."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme without ``://``."""
+
+    def parts(self, model: Model) -> PodParts:
+        """What the fetcher needs in order to read ``model``.
+
+        Raises InvalidError when the URI, or a field beside it, cannot work.
+        """
+
+
+def credentials(model: Model) -> PodParts:
+    """The Secret with the credentials as files; nothing when the pod's own identity is used.
+
+    The volume is optional: a missing Secret or key is then told by the fetcher by name within seconds, where a mount
+    would hang and tell it only in an Event (design.md, section 5). Files, since a variable is readable in many places
+    and stays as it was when the Secret is rotated.
+    """
+    if model.credentials is None:
+        return PodParts()
+    secret = model.credentials.secret_name
+    return PodParts(
+        env=({"name": names.ENV_CREDENTIALS_SECRET, "value": secret},),
+        volumes=(
+            {
+                "name": names.VOLUME_CREDENTIALS,
+                "secret": {"secretName": secret, "optional": True, "defaultMode": READABLE_BY_GROUP},
+            },
+        ),
+        mounts=({"name": names.VOLUME_CREDENTIALS, "mountPath": names.PATH_CREDENTIALS, "readOnly": True},),
+    )
+
+
+def ca_bundle(bundle: CaBundle | None) -> PodParts:
+    """The ConfigMap with certificates to trust, optional for the same reason as credentials are."""
+    if bundle is None:
+        return PodParts()
+    return PodParts(
+        env=(
+            {"name": names.ENV_CA_BUNDLE, "value": f"{names.PATH_CA_BUNDLE}/{bundle.key}"},
+            {"name": names.ENV_CA_BUNDLE_CONFIG_MAP, "value": bundle.config_map_name},
+        ),
+        volumes=(
+            {
+                "name": names.VOLUME_CA_BUNDLE,
+                "configMap": {
+                    "name": bundle.config_map_name,
+                    "optional": True,
+                    "items": [{"key": bundle.key, "path": bundle.key}],
+                },
+            },
+        ),
+        mounts=({"name": names.VOLUME_CA_BUNDLE, "mountPath": names.PATH_CA_BUNDLE, "readOnly": True},),
+    )

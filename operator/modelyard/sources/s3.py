@@ -1,0 +1,67 @@
+"""Models in S3: ``s3://bucket/path``, on AWS or on any store that speaks its protocol."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from modelyard import names
+from modelyard.api.types import S3, Model
+from modelyard.errors import InvalidError
+from modelyard.pod_parts import PodParts
+from modelyard.sources import base
+
+BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""AWS's rules for bucket names: 3 to 63 of these characters, no two dots in a row, not in the form of an IP address.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+
+LONGEST_KEY_BYTES = 1024
+"""S3's own limit on an object's key."""
+
+
+@dataclass(frozen=True)
+class S3Location:
+    """A bucket and the prefix below which the model's files lie; the prefix is empty for a whole bucket."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """Reads ``s3://bucket/prefix``; a slash at the end means nothing. Raises InvalidError (InvalidSpec)."""
+        bucket, _, path = uri.removeprefix("s3://").partition("/")
+        if not BUCKET.fullmatch(bucket):
+            raise _invalid(
+                uri,
+                f"{bucket!r} cannot be a bucket: use 3 to 63 lower-case letters, digits, '-' and '.', "
+                "beginning and ending with a letter or digit",
+            )
+        prefix = path.removesuffix("/")
+        if any(segment in {"", ".", ".."} for segment in prefix.split("/")) and prefix:
+            raise _invalid(uri, "the path may hold neither '.', '..' nor two slashes in a row")
+        if any(ord(character) < 0x20 or ord(character) == 0x7F for character in prefix):
+            raise _invalid(uri, "the path holds a control character")
+        if len(prefix.encode()) > LONGEST_KEY_BYTES:
+            raise _invalid(uri, f"the path is longer than S3's {LONGEST_KEY_BYTES} bytes")
+        return cls(bucket, prefix)
+
+
+def _invalid(uri: str, problem: str) -> InvalidError:
+    return InvalidError("InvalidSpec", f"spec.model.uri {uri!r}: {problem}")
+
+
+class S3Source:
+    """Renders ``model.s3`` and ``model.credentials`` for the fetcher, which reads them in fetcher/configuration.py."""
+
+    scheme = "s3"
+
+    def parts(self, model: Model) -> PodParts:
+        """See sources/base.py."""
+        S3Location.parse(model.uri)
+        s3 = model.s3 or S3()
+        said = {
+            names.ENV_S3_ENDPOINT: s3.endpoint,
+            names.ENV_S3_REGION: s3.region,
+            names.ENV_S3_ADDRESSING_STYLE: s3.addressing_style,
+        }
+        env = tuple({"name": name, "value": value} for name, value in said.items() if value is not None)
+        return PodParts(env=env) + base.credentials(model) + base.ca_bundle(s3.ca_bundle)

@@ -1,0 +1,99 @@
+"""Whole objects as they are applied: cases/x.yaml, what a user and a platform team wrote, gives expected/x.yaml.
+
+`pytest tests/golden --update-golden` writes the expected files anew; their diff is reviewed like code. A change there
+is a rollout of users' pods unless desired/inputs.py keeps it from them.
+"""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes.client import V1Deployment, V1PodDisruptionBudget, V1Service
+from pydantic import BaseModel
+
+from modelyard import kinds
+from modelyard.api.service import Object
+from modelyard.desired import desired
+from modelyard.engines.flags import flag_names
+from modelyard.settings import Settings
+from tests.support.pod_security import violations
+from tests.support.rendering import REPOSITORY, SETTINGS, deployment, engine_command, resolved, vllm_flags
+
+FOLDER = Path(__file__).parent
+CASES = sorted((FOLDER / "cases").glob("*.yaml"))
+EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
+MODELS: dict[str, type[BaseModel]] = {
+    "Deployment": V1Deployment,
+    "Service": V1Service,
+    "PodDisruptionBudget": V1PodDisruptionBudget,
+}
+ADDED_BY_THE_SERVER = {"namespace": "team-a", "uid": "8f2c1a52-0000-4000-8000-000000000001", "generation": 1}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes each object out in full, where it occurs."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the base class's signature
+        return True
+
+
+def _read(path: Path) -> tuple[Object, Settings]:
+    """The case's service as the API server would store it, and the operator's settings."""
+    body, *rest = yaml.safe_load_all(path.read_text())
+    body["metadata"] = ADDED_BY_THE_SERVER | body["metadata"]
+    settings = rest[0]["settings"] if rest else {}
+    return body, Settings.model_validate(SETTINGS.model_dump() | settings)
+
+
+def _children(path: Path) -> list[Object]:
+    return desired(resolved(*_read(path)))
+
+
+def _name(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
+def test_a_case_renders_as_expected(case: Path, request: pytest.FixtureRequest) -> None:
+    expected = FOLDER / "expected" / case.name
+    rendered = yaml.dump_all(_children(case), Dumper=_Dumper, sort_keys=True, width=120)
+    if request.config.getoption("--update-golden"):
+        expected.write_text(rendered)
+    assert rendered == expected.read_text(), f"review, then pytest tests/golden --update-golden: {expected.name}"
+
+
+def test_every_expected_file_has_a_case() -> None:
+    assert [path.name for path in CASES] == sorted(path.name for path in (FOLDER / "expected").iterdir())
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
+def test_a_case_says_first_why_it_exists(case: Path) -> None:
+    assert case.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
+def test_children_are_valid_for_kubernetes(case: Path) -> None:
+    children = _children(case)
+    assert [child["kind"] for child in children] == [kind.kind for kind in kinds.CHILDREN]
+    for child in children:
+        MODELS[child["kind"]].model_validate(child)
+
+
+@pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
+def test_pods_pass_pod_security_restricted(case: Path) -> None:
+    assert violations(deployment(*_read(case))["spec"]["template"]["spec"]) == []
+
+
+@pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
+def test_every_flag_is_one_that_the_engine_has(case: Path) -> None:
+    container = deployment(*_read(case))["spec"]["template"]["spec"]["containers"][0]
+    flags = flag_names(engine_command(container))
+    assert {"--served-model-name", "--port"} <= flags
+    assert flags - vllm_flags() == set()
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
+def test_rendering_again_changes_nothing(case: Path) -> None:
+    body, settings = _read(case)
+    present = deployment(body, settings)
+    assert deployment(body, settings, present) == present

@@ -1,0 +1,96 @@
+"""The one place where tests build API objects, as the API server stores them."""
+
+from typing import Any
+
+from modelyard import kinds, names
+from modelyard.api.service import Object
+from modelyard.kinds import Kind
+
+UID = "uid-of-the-service"
+
+
+def service(
+    *,
+    name: str = "smollm",
+    namespace: str = "team-a",
+    uid: str = UID,
+    generation: int = 1,
+    resource_version: str = "1",
+    annotations: dict[str, str] | None = None,
+    status: Object | None = None,
+    **spec: Any,
+) -> Object:
+    """An InferenceService. Keywords beside the named ones are fields of its spec, such as ``replicas=2``."""
+    metadata: Object = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid,
+        "generation": generation,
+        "resourceVersion": resource_version,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
+    if annotations:
+        metadata["annotations"] = annotations
+    body: Object = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": metadata,
+        "spec": {"model": {"uri": "s3://models/smollm2-135m"}, "replicas": 1, **spec},
+    }
+    if status is not None:
+        body["status"] = status
+    return body
+
+
+def owner_reference(name: str = "smollm", uid: str = UID) -> Object:
+    """What ties a child to its service."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def child(
+    kind: Kind = kinds.DEPLOYMENT,
+    *,
+    name: str = "smollm",
+    namespace: str = "team-a",
+    uid: str = "uid-of-the-child",
+    resource_version: str = "1",
+    service_label: str | None = "smollm",
+    owner_uid: str | None = UID,
+    **fields: Any,
+) -> Object:
+    """An object with our labels that the service owns; without owner where ``owner_uid`` is None."""
+    labels = {names.LABEL_APP_MANAGED_BY: names.APPLICATION}
+    if service_label is not None:
+        labels[names.LABEL_SERVICE] = service_label
+    metadata: Object = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid,
+        "resourceVersion": resource_version,
+        "labels": labels,
+    }
+    if owner_uid is not None:
+        metadata["ownerReferences"] = [owner_reference(uid=owner_uid)]
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **fields}
+
+
+def pod(*, name: str = "smollm-0", uid: str = "uid-of-the-pod", resource_version: str = "1", **fields: Any) -> Object:
+    """A pod of the service, which its ReplicaSet owns."""
+    return child(kinds.POD, name=name, uid=uid, resource_version=resource_version, owner_uid=None, **fields)
+
+
+def node(*, name: str = "worker", resource_version: str = "1", **fields: Any) -> Object:
+    """A node."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "uid": f"uid-of-{name}", "resourceVersion": resource_version},
+        **fields,
+    }

@@ -1,0 +1,62 @@
+"""From a body and settings to children, as the reconciler goes; and which engine flags there are."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from modelyard import kinds
+from modelyard.api.service import Object, parse
+from modelyard.desired import desired
+from modelyard.desired.inputs import recorded
+from modelyard.desired.resolve import resolve
+from modelyard.desired.resolved import Resolved
+from modelyard.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+VLLM_HELP = REPOSITORY.parent / "shared" / "engines" / "vllm" / "serve-help-all.txt"
+"""The whole `vllm serve --help=all` of the real vLLM 0.32, recorded."""
+
+SETTINGS = Settings(fetch_image="modelyard-fetch:0.1.0")
+
+
+def resolved(body: Object, settings: Settings = SETTINGS, deployment: Object | None = None) -> Resolved:
+    """The service resolved against its Deployment as it is in the cluster, if it is there."""
+    return resolve(parse(body), settings, recorded(deployment))
+
+
+def deployment(body: Object, settings: Settings = SETTINGS, present: Object | None = None) -> Object:
+    """The Deployment that the service wants, ``present`` being the one in the cluster."""
+    return next(child for child in desired(resolved(body, settings, present)) if child["kind"] == kinds.DEPLOYMENT.kind)
+
+
+def pod_spec(body: Object, settings: Settings = SETTINGS) -> Object:
+    """The spec of the service's pods."""
+    spec: Object = deployment(body, settings)["spec"]["template"]["spec"]
+    return spec
+
+
+def engine_container(body: Object, settings: Settings = SETTINGS) -> Object:
+    """The container that serves."""
+    container: Object = pod_spec(body, settings)["containers"][0]
+    return container
+
+
+def engine_command(container: Object) -> list[str]:
+    """The engine's own command, which stands behind the launcher's."""
+    command: list[str] = container["command"]
+    return command[command.index("--") + 1 :]
+
+
+def environment(container: Object) -> dict[str, Object | str]:
+    """The container's variables by name: the value, or where it comes from."""
+    return {entry["name"]: entry.get("value", entry.get("valueFrom", "")) for entry in container["env"]}
+
+
+@cache
+def vllm_flags() -> frozenset[str]:
+    """Every flag that the real `vllm serve` knows."""
+    assert VLLM_HELP.exists(), (
+        f"{VLLM_HELP} is missing: it is the engine's own list of flags, to be had with the project"
+    )
+    definitions = re.findall(r"^  (-\S.*)", VLLM_HELP.read_text(), flags=re.MULTILINE)
+    return frozenset(flag for line in definitions for flag in re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][\w-]*", line))

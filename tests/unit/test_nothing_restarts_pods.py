@@ -1,0 +1,190 @@
+"""Nothing restarts a GPU fleet but its user: pods are rendered from what their Deployment records (design.md, 3).
+
+Each test renders a Deployment, changes something, and renders it again as the next reconcile would.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.desired.inputs import RENDERING, recorded
+from modelyard.settings import AcceleratorType, EngineImage, PodSecurity, Settings
+from tests.support.factories import service
+from tests.support.rendering import deployment, resolved
+
+FORMER = EngineImage(engine="vllm", version="0.31.0", accelerator="nvidia", image="vllm:v0.31.0")
+OLD = Settings(fetch_image="fetch:1", images=(*Settings.model_fields["images"].default, FORMER))
+NEW = Settings(
+    fetch_image="fetch:2",
+    default_versions={"vllm": "0.40.0"},
+    images=(
+        FORMER,
+        EngineImage(engine="vllm", version="0.40.0", accelerator="nvidia", image="vllm:v0.40.0"),
+        EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="mirror/vllm:v0.32.0"),
+        EngineImage(engine="vllm", version="0.40.0", accelerator="cpu", image="vllm-cpu:v0.40.0"),
+    ),
+    accelerators={"nvidia": AcceleratorType(resource="example.com/gpu"), "cpu": AcceleratorType()},
+    pod_security=PodSecurity(run_as_user=1000, run_as_group=1000, fs_group=1000),
+    startup_timeout_s=60,
+    drain_s=30,
+    propagation_pause_s=5,
+)
+
+
+def _template(child: Object) -> Object:
+    template: Object = child["spec"]["template"]
+    return template
+
+
+def _fetch_image(child: Object) -> str:
+    return str(_template(child)["spec"]["initContainers"][0]["image"])
+
+
+@pytest.mark.parametrize("field", sorted(NEW.model_fields_set))
+def test_a_changed_setting_changes_nothing(field: str) -> None:
+    changed = OLD.model_copy(update={field: getattr(NEW, field)})
+    present = deployment(service(), OLD)
+    assert deployment(service(), changed, present) == present
+
+
+def test_all_settings_changed_at_once_change_nothing() -> None:
+    present = deployment(service(), OLD)
+    assert deployment(service(), NEW, present) == present
+    assert deployment(service(), NEW) != present
+
+
+def test_other_defaults_change_nothing() -> None:
+    present = deployment(service(), OLD)
+    changed = NEW.model_copy(update={"default_accelerator": "cpu", "default_engine": "triton"})
+    assert deployment(service(), changed, present) == present
+
+
+def test_a_changed_argument_takes_the_present_settings() -> None:
+    present = deployment(service(), OLD)
+    changed = deployment(service(engine={"args": ["--max-model-len=1"]}), NEW, present)
+    assert _fetch_image(changed) == "fetch:2"
+    assert _template(changed)["spec"]["containers"][0]["image"] == "vllm:v0.40.0"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"engine": {"version": "0.31.0"}},
+        {"engine": {"image": "mine:v1.0"}},
+        {"accelerator": {"type": "cpu"}},
+        {"accelerator": {"count": 2}},
+        {"drain": {"timeoutSeconds": 61}},
+        {"startup": {"timeoutSeconds": 1700}},
+        {"serviceAccountName": "reader"},
+        {"resources": {"requests": {"cpu": 1}}},
+        {"model": {"uri": "s3://models/smollm2-135m", "revision": "2"}},
+    ],
+)
+def test_a_changed_field_of_the_template_takes_the_present_settings_also_when_it_is_removed_again(
+    spec: dict[str, Any],
+) -> None:
+    plain = deployment(service(), OLD)
+    changed = deployment(service(**spec), OLD, plain)
+    assert _template(changed) != _template(plain)
+    assert _fetch_image(deployment(service(**spec), NEW, plain)) == "fetch:2"
+    assert deployment(service(), OLD, changed) == plain
+    assert _fetch_image(deployment(service(), NEW, changed)) == "fetch:2"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"engine": {"type": "vllm", "version": "0.32.0"}},
+        {"accelerator": {"type": "nvidia", "count": 1, "resource": "nvidia.com/gpu"}},
+        {"drain": {"timeoutSeconds": 60}, "startup": {"timeoutSeconds": 1800}},
+    ],
+)
+def test_writing_down_what_already_runs_restarts_nothing(spec: dict[str, Any]) -> None:
+    present = deployment(service(), OLD)
+    assert deployment(service(**spec), NEW, present) == present
+
+
+def test_another_number_of_replicas_leaves_the_template_alone() -> None:
+    present = deployment(service(replicas=1), OLD)
+    scaled = deployment(service(replicas=5), NEW, present)
+    assert scaled["spec"]["replicas"] == 5
+    assert _template(scaled) == _template(present)
+
+
+def test_a_refresh_takes_the_present_settings_once() -> None:
+    present = deployment(service(), OLD)
+    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    refreshed = deployment(asked, NEW, present)
+    assert _fetch_image(refreshed) == "fetch:2"
+    assert deployment(asked, OLD, refreshed) == refreshed
+
+
+def test_a_refresh_annotation_that_is_taken_away_changes_nothing() -> None:
+    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    present = deployment(asked, OLD)
+    without = deployment(service(), NEW, present)
+    assert without == present
+    assert deployment(asked, NEW, without) == present
+
+
+def test_a_refresh_with_nothing_new_restarts_nothing() -> None:
+    present = deployment(service(), OLD)
+    refreshed = deployment(service(annotations={names.ANNOTATION_REFRESH: "1"}), OLD, present)
+    assert _template(refreshed) == _template(present)
+    assert refreshed != present
+
+
+def test_ids_that_the_cluster_assigns_stay_assigned_by_it() -> None:
+    assigned = OLD.model_copy(update={"pod_security": PodSecurity(run_as_user=None, run_as_group=None, fs_group=None)})
+    present = deployment(service(), assigned)
+    assert deployment(service(), OLD, present) == present
+
+
+@pytest.mark.parametrize("annotation", ["", "{", "[]", '{"template": "x"}', '{"template": "x", "inputs": {}}'])
+def test_a_record_that_nobody_can_read_counts_as_none(annotation: str) -> None:
+    assert recorded({"metadata": {"annotations": {names.ANNOTATION_INPUTS: annotation}}}) is None
+
+
+@pytest.mark.parametrize("child", [None, {}, {"metadata": {}}, {"metadata": {"annotations": None}}])
+def test_a_deployment_without_a_record_has_none(child: Object | None) -> None:
+    assert recorded(child) is None
+
+
+def test_a_record_of_a_newer_operator_is_read_as_far_as_it_is_known() -> None:
+    present = deployment(service(), OLD)
+    record = json.loads(present["metadata"]["annotations"][names.ANNOTATION_INPUTS])
+    record["later"] = record["inputs"]["later"] = record["inputs"]["pod_security"]["later"] = 1
+    present["metadata"]["annotations"][names.ANNOTATION_INPUTS] = json.dumps(record)
+    assert _fetch_image(deployment(service(), NEW, present)) == "fetch:1"
+
+
+def test_services_of_a_former_form_of_template_keep_it_until_they_change() -> None:
+    present = deployment(service(), OLD)
+    record = json.loads(present["metadata"]["annotations"][names.ANNOTATION_INPUTS])
+    record["inputs"]["rendering"] = RENDERING - 1
+    present["metadata"]["annotations"][names.ANNOTATION_INPUTS] = json.dumps(record)
+    kept = resolved(service(replicas=2), NEW, present)
+    changed = resolved(service(engine={"args": ["--max-model-len=1"]}), NEW, present)
+    assert (kept.inputs.rendering, changed.inputs.rendering) == (RENDERING - 1, RENDERING)
+
+
+def test_a_record_of_another_template_is_not_used() -> None:
+    present = deployment(service(), OLD)
+    record = json.loads(present["metadata"]["annotations"][names.ANNOTATION_INPUTS])
+    record["template"] = "0000000000000000"
+    present["metadata"]["annotations"][names.ANNOTATION_INPUTS] = json.dumps(record)
+    assert _fetch_image(deployment(service(), NEW, present)) == "fetch:2"
+
+
+def test_a_service_goes_on_when_the_settings_lose_its_image() -> None:
+    present = deployment(service(), OLD)
+    assert deployment(service(), NEW.model_copy(update={"images": ()}), present) == present
+
+
+def test_the_record_holds_only_what_the_service_uses() -> None:
+    inputs = resolved(service(), NEW).inputs
+    assert [row.image for row in inputs.images] == ["vllm:v0.40.0"]
+    assert list(inputs.accelerators) == ["nvidia"]

@@ -1,0 +1,99 @@
+"""Questions that a spec leaves open, and who answers them."""
+
+from typing import Any
+
+import pytest
+
+from modelyard.errors import InvalidError
+from modelyard.settings import EngineImage, Settings
+from tests.support.factories import service
+from tests.support.rendering import SETTINGS, resolved
+
+ROWS = (
+    EngineImage(engine="vllm", version="0.31.0", accelerator="nvidia", image="vllm:v0.31.0"),
+    EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="vllm:v0.32.0"),
+    EngineImage(engine="vllm", version="0.32.0", accelerator="cpu", image="vllm-cpu:v0.32.0"),
+)
+TABLE = Settings(fetch_image="fetch:1", images=ROWS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "image", "version"),
+    [
+        ({}, "vllm:v0.32.0", "0.32.0"),
+        ({"engine": {"version": "0.31.0"}}, "vllm:v0.31.0", "0.31.0"),
+        ({"accelerator": {"type": "cpu"}}, "vllm-cpu:v0.32.0", "0.32.0"),
+        ({"engine": {"image": "mine:v0.30.1"}}, "mine:v0.30.1", "0.30.1"),
+        ({"engine": {"image": "mine:v0.30.1", "version": "0.29.0"}}, "mine:v0.30.1", "0.29.0"),
+        ({"engine": {"image": "mine"}}, "mine", "unknown, taken as the newest known"),
+    ],
+)
+def test_the_image_is_the_users_or_the_settings_row(spec: dict[str, Any], image: str, version: str) -> None:
+    effective = resolved(service(**spec), TABLE).effective()
+    assert (effective.engine_image, effective.engine_version) == (image, version)
+
+
+def test_what_nobody_says_comes_from_the_settings() -> None:
+    effective = resolved(service(), Settings(fetch_image="fetch:1", startup_timeout_s=77, drain_s=7)).effective()
+    assert effective.model_dump() == {
+        "engine_type": "vllm",
+        "engine_version": "0.32.0",
+        "engine_image": "vllm/vllm-openai:v0.32.0",
+        "accelerator_type": "nvidia",
+        "accelerator_count": 1,
+        "accelerator_resource": "nvidia.com/gpu",
+        "fetch_image": "fetch:1",
+        "startup_timeout_seconds": 77,
+        "drain_timeout_seconds": 7,
+    }
+
+
+def test_the_users_word_is_above_the_settings() -> None:
+    body = service(
+        startup={"timeoutSeconds": 99},
+        drain={"timeoutSeconds": 9},
+        accelerator={"type": "nvidia", "count": 3, "resource": "nvidia.com/mig-1g.5gb"},
+    )
+    effective = resolved(body).effective()
+    assert (effective.startup_timeout_seconds, effective.drain_timeout_seconds) == (99, 9)
+    assert (effective.accelerator_count, effective.accelerator_resource) == (3, "nvidia.com/mig-1g.5gb")
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "remedy"),
+    [
+        ({"engine": {"type": "tgi"}}, "UnknownEngine", "'tgi' is none of the known engines: vllm"),
+        ({"model": {"uri": "ftp://a/b"}}, "UnknownSource", "known schemes: s3://"),
+        ({"model": {"uri": "s3://a/b"}}, "InvalidSpec", "cannot be a bucket"),
+        ({"accelerator": {"type": "tpu"}}, "UnknownAccelerator", "operator's settings: cpu, nvidia"),
+        (
+            {"engine": {"version": "0.1.0"}},
+            "NoEngineImage",
+            "they have vllm 0.31.0 on nvidia, 0.32.0 on cpu, 0.32.0 on nvidia. .*spec.engine.image",
+        ),
+        (
+            {"resources": {"limits": {"nvidia.com/gpu": 1}}},
+            "InvalidSpec",
+            "spec.resources holds nvidia.com/gpu, .*accelerator.count",
+        ),
+        (
+            {"engine": {"env": [{"name": "POD_UID", "value": "x"}]}},
+            "EngineVariableRefused",
+            "POD_UID: the model is mounted by it",
+        ),
+        (
+            {"accelerator": {"type": "cpu"}, "resources": {"requests": {"memory": "much"}}},
+            "InvalidSpec",
+            "'much' is no quantity",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_with_a_remedy(spec: dict[str, Any], reason: str, remedy: str) -> None:
+    with pytest.raises(InvalidError, match=remedy) as refused:
+        resolved(service(**spec), TABLE)
+    assert refused.value.reason == reason
+
+
+def test_an_engine_without_default_version_is_said_to_have_none() -> None:
+    with pytest.raises(InvalidError, match=r"no default version"):
+        resolved(service(), SETTINGS.model_copy(update={"default_versions": {}}))
