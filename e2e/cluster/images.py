@@ -149,7 +149,7 @@ def load(name: str, nodes: tuple[str, ...] = WORKERS) -> None:
 
 
 def _importer(node: str) -> tuple[str, ...]:
-    importer = ("ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "--digests", "-")
+    importer = ("ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "-")
     return ("docker", "exec", "--interactive", node, *importer)
 
 

@@ -87,8 +87,10 @@ def pull_node(making: Making) -> None:
 
 
 def create(making: Making, *, local_node_image: bool) -> None:
-    """Create the cluster; one that only was stopped is started again, one that was half made is made anew."""
-    if _recorded_key() == making.key and sorted(_nodes()) == sorted(NODES):
+    """Create the cluster. A worker that was stopped is started again; without a running control plane all is made anew,
+    since nodes that start together may get each other's addresses.
+    """
+    if _recorded_key() == making.key and sorted(_nodes()) == sorted(NODES) and NODES[0] in _nodes("status=running"):
         making.commands.run("docker", "start", *NODES)
         return
     kind = tools.kind(making)
