@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.cluster.images import reference
 
+from e2e.cluster.images import reference
 from e2e.support.dump import dump_cluster
 from e2e.support.installation import Installation
 from e2e.support.kubectl import Kubectl, Object

@@ -5,10 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from e2e.cluster import kind_cluster
 from e2e.cluster.images import ROOT, tag
 from e2e.cluster.steps import Making
-
-from e2e.cluster import kind_cluster
 
 CRDS = ROOT / "crds"
 BASE = ROOT / "deploy/base"

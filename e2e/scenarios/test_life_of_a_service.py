@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from tests.support.eventually import eventually
 
 from e2e.support.kubectl import Kubectl, KubectlError, Object, condition, is_true
 from e2e.support.services import service
+from tests.support.eventually import eventually
 
 READY_S = 240
 """Longest time until a stand-in pod is ready on a busy machine with two cores."""

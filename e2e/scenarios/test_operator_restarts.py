@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from tests.support.eventually import eventually
 
 from e2e.support.installation import Installation
 from e2e.support.kubectl import Kubectl, Object, is_true
 from e2e.support.services import service
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.alone
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import yaml
-from e2e.cluster.images import load, reference
-from tests.support.eventually import eventually
 
+from e2e.cluster.images import load, reference
 from e2e.support.kubectl import Kubectl, Object
+from tests.support.eventually import eventually
 
 NAMESPACE = "modelyard-system"
 DEPLOYMENT = "deployment/modelyard"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
 from e2e.cluster.kind_cluster import CONTEXT, KUBECONFIG
 from e2e.cluster.steps import programs_folder
 

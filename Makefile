@@ -1,0 +1,59 @@
+# `make` prints what there is. Set-up is e2e/cluster (python3, standard library only); everything else runs in its environment.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+SETUP := python3 -m e2e.cluster
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelyard
+# The programs that set-up made: kubectl and kind of the cluster's versions.
+export PATH := $(CACHE)/bin:$(PATH)
+export PYTHONPATH := operator
+# Asked for only by the targets that use it: making the environment takes a minute the first time.
+PYTHON = $(or $(shell $(SETUP) python),$(error The Python environment is missing: see above))
+
+.PHONY: help up demo down test check verify generate fmt lock clean-cache
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## bring up the local cluster, serve a real language model on it, ask it a question
+	@$(SETUP) demo
+
+up: ## bring up the local cluster with all images
+	@$(SETUP) up
+
+down: ## remove the cluster and put the host back as it was; what was built stays in the cache
+	@$(SETUP) down
+
+test: up check ## every test, the end-to-end ones on the local cluster included
+	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 3
+	$(PYTHON) -m pytest e2e -m alone
+
+check: ## style, types, layers, and the tests that need no cluster
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy e2e tests
+	$(dir $(PYTHON))lint-imports
+	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests
+
+verify: ## fail when a generated file differs from what makes it, or a real API server refuses the CRD
+	$(PYTHON) -m modelyard.api.crd --check
+	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/contract/test_crd_*.py
+
+generate: ## write the generated files anew
+	$(PYTHON) -m modelyard.api.crd
+
+fmt: ## format, and fix what can be fixed
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header -p 3.11
+lock: ## pin the dependencies of each extra anew (needs uv)
+	$(LOCK) --extra operator pyproject.toml -o locks/operator.txt
+	$(LOCK) --extra fetch pyproject.toml -o locks/fetch.txt
+	printf 'setuptools==83.0.0\n' | $(LOCK) - -o locks/build.txt
+	$(LOCK) --extra dev pyproject.toml -o locks/dev.txt
+
+clean-cache: ## make down, and remove everything that was built
+	@$(SETUP) clean-cache

@@ -1,0 +1,88 @@
+"""What `make demo` shows: one file applied, its conditions as they change, a question and the model's answer."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from e2e.cluster.images import ROOT, SPOT_WORKER
+from e2e.cluster.kind_cluster import KUBECONFIG
+from e2e.cluster.steps import CannotMakeError, programs_folder
+
+EXAMPLE = ROOT / "examples/smollm.yaml"
+NAMESPACE = "demo"
+SERVICE = "smollm"
+QUESTION = "What is the capital of France?"
+READY_TIMEOUT_S = 900
+
+
+def run() -> None:
+    """Apply the example, show its conditions until it is Ready, ask, print the answer and what to type next."""
+    print(f"\n$ kubectl --namespace={NAMESPACE} apply -f {EXAMPLE.relative_to(ROOT)}")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
+    _kubectl("apply", "--filename=-", stdin=json.dumps(namespace))
+    print(_kubectl("apply", f"--filename={EXAMPLE}"), end="")
+    for line in _conditions_until_ready(time.monotonic() + READY_TIMEOUT_S):
+        print(f"  {line}", flush=True)
+    print(
+        f"\n> {QUESTION}\n{_ask(QUESTION)}\n\n$ kubectl --namespace={NAMESPACE} get infsvc\n{_kubectl('get', 'infsvc')}"
+    )
+    print(
+        "Type next:\n"
+        f"  kubectl --namespace={NAMESPACE} describe infsvc/{SERVICE}\n"
+        f"  kubectl --namespace={NAMESPACE} get pods,services --selector=serving.modelyard.dev/service={SERVICE}\n"
+        f"  kubectl --namespace={NAMESPACE} scale infsvc/{SERVICE} --replicas=0"
+    )
+
+
+def changed_conditions(before: dict[str, Any], conditions: list[dict[str, Any]]) -> list[str]:
+    """A line for each condition that is new or says something else than `before`, which is brought up to date."""
+    lines = []
+    for condition in conditions:
+        said = f"{condition['type']}={condition['status']} {condition['reason']}: {condition['message']}"
+        if before.get(condition["type"]) != said:
+            before[condition["type"]] = said
+            lines.append(said)
+    return lines
+
+
+def _conditions_until_ready(deadline: float) -> Iterator[str]:
+    """Lines for the service's conditions as they change. Raises CannotMakeError when the time is up."""
+    said: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        service = json.loads(_kubectl("get", f"infsvc/{SERVICE}", "--output=json"))
+        conditions = service.get("status", {}).get("conditions", [])
+        yield from changed_conditions(said, conditions)
+        if any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions):
+            return
+        time.sleep(1)
+    raise CannotMakeError(
+        f"{SERVICE} is not Ready after {READY_TIMEOUT_S} s. "
+        f"`kubectl --namespace={NAMESPACE} describe infsvc/{SERVICE}` says why."
+    )
+
+
+def _ask(question: str) -> str:
+    """The model's answer to a chat request sent to the Service's address from a node."""
+    address = _kubectl("get", f"service/{SERVICE}", "--output=jsonpath={.spec.clusterIP}")
+    body = {"model": SERVICE, "messages": [{"role": "user", "content": question}], "max_tokens": 60, "temperature": 0}
+    curl = ("curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "120", "--json", json.dumps(body))
+    said = _output("docker", "exec", SPOT_WORKER, *curl, f"http://{address}/v1/chat/completions")
+    return str(json.loads(said)["choices"][0]["message"]["content"]).strip()
+
+
+def _kubectl(*arguments: str, stdin: str | None = None) -> str:
+    program = programs_folder() / "kubectl"
+    return _output(program, f"--kubeconfig={KUBECONFIG}", f"--namespace={NAMESPACE}", *arguments, stdin=stdin)
+
+
+def _output(*command: str | Path, stdin: str | None = None) -> str:
+    ended = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        print(ended.stdout, end="", file=sys.stderr)
+        raise CannotMakeError(f"`{' '.join(map(str, command))}` failed: {ended.stderr.strip()}")
+    return ended.stdout
