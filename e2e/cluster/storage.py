@@ -96,7 +96,11 @@ def fill(making: Making) -> None:
     truncated = write_tiny_model(making.folder / "tiny-truncated")
     weights = truncated / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:TRUNCATED_BYTES])
-    folders = [f"{model.NAME}={model.folder(making.results[model.NAME])}", f"tiny={tiny}", f"tiny-truncated={truncated}"]
+    folders = [
+        f"{model.NAME}={model.folder(making.results[model.NAME])}",
+        f"tiny={tiny}",
+        f"tiny-truncated={truncated}",
+    ]
     python = python_environment.python(making.results["python-environment"])
     program = kubectl(making)[0]
     making.commands.run(

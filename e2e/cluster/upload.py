@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from botocore.config import Config
 KEYS = "s3-write"
 PORT = 8333
 FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
-# One stream: the server keeps what is under way in memory.
+# Few streams: the server keeps in memory what is under way.
 TRANSFER = TransferConfig(max_concurrency=2)
 
 
@@ -31,10 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     kubectl = (program, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}")
     with _forwarded(kubectl) as endpoint:
         client = _client(endpoint, _keys(kubectl))
-        try:
+        with suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=bucket)
-        except client.exceptions.BucketAlreadyOwnedByYou:
-            pass
         for prefix, folder in (argument.split("=", 1) for argument in folders):
             for file in sorted(Path(folder).iterdir()):
                 print(f"{file} -> s3://{bucket}/{prefix}/{file.name}", flush=True)

@@ -4,7 +4,8 @@ A GPU becomes unhealthy while a file of its name lies in the plugin's folder of 
 
     kubectl -n kube-system exec POD -- touch /run/unhealthy/gpu-2
 
-The kubelet removes every plugin's socket when it starts, and makes its own anew: the plugin then serves and registers again.
+The kubelet removes every plugin's socket when it starts, and makes its own anew: the plugin then serves and registers
+again.
 """
 
 import logging

