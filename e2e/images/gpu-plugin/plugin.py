@@ -35,7 +35,7 @@ REGISTER_TIMEOUT_S = 5.0
 log = logging.getLogger("gpu-plugin")
 
 
-class Devices(services.DevicePluginServicer):
+class Devices(services.DevicePluginServicer):  # type: ignore[misc]  # generated while the image is built
     """Answers the kubelet. One `ListAndWatch` stays open per kubelet and tells every change of health."""
 
     def __init__(self, count: int, unhealthy: Path) -> None:
