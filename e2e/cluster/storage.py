@@ -20,7 +20,6 @@ WORKLOAD = (NAMESPACE, "deployment/s3")
 POD = ("pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=s3")
 UPLOADED = "modelyard-cluster/models"
 """Annotation of the server's pod: the key of the step that filled it. It goes with the pod, as the pod's data does."""
-TRUNCATED_BYTES = 1000
 
 
 def steps() -> tuple[Step, ...]:
@@ -95,7 +94,7 @@ def fill(making: Making) -> None:
     tiny = write_tiny_model(making.folder / "tiny")
     truncated = write_tiny_model(making.folder / "tiny-truncated")
     weights = truncated / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:TRUNCATED_BYTES])
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     folders = [
         f"{model.NAME}={model.folder(making.results[model.NAME])}",
         f"tiny={tiny}",
