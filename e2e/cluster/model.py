@@ -26,6 +26,7 @@ def convert(making: Making, base: str | None) -> None:
     arguments = {"VLLM": tag("vllm-cpu", making.results["image-vllm-cpu"])}
     if base:
         arguments["BASE"] = tag(base, making.results[base])
+    folder(making).mkdir()  # left to Docker, nobody but its owner could read it, and engines run as another user
     making.commands.run(
         *("docker", "build", *(f"--build-arg={name}={value}" for name, value in arguments.items())),
         *(f"--output=type=local,dest={folder(making)}", CONTENT),
