@@ -12,12 +12,15 @@ from e2e.cluster import (
     base_images,
     binaries,
     engine,
+    gpus,
     images,
     kind_cluster,
     kubernetes,
+    model,
     network,
     node_image,
     python_environment,
+    storage,
     tools,
 )
 from e2e.cluster.base_images import NODE_RELEASE, PYTHON_RELEASE, build_python
@@ -49,6 +52,9 @@ def all_steps(*, pull: bool) -> tuple[Step, ...]:
         Step("cluster", "three kind nodes", 40, create, ("kind", "node-image"), (config,), kind_cluster.is_made),
         Step("network", "pods reach each other, names work", 5, connect, ("cluster", "kubectl"), is_made=connected),
         *_images(pull=pull),
+        gpus.step(),
+        model.step(base=None if pull else "python"),
+        *storage.steps(),
         Step("operator", "the operator, ready", 20, install, installed_from, (CRDS, BASE), is_installed),
     )
 

@@ -1,0 +1,74 @@
+"""`upload.py KUBECTL KUBECONFIG NAMESPACE BUCKET PREFIX=FOLDER...`: folders into the bucket of the cluster's S3 server.
+
+Runs in the project's Python environment. The server is reached through the API server, as any engine's network allows;
+the checksums are those that boto3 stores by default, as for any user's upload.
+"""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+
+KEYS = "s3-write"
+PORT = 8333
+FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
+# Few streams: the server keeps in memory what is under way.
+TRANSFER = TransferConfig(max_concurrency=2)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Make the bucket where it is missing, and upload every file of every folder."""
+    program, kubeconfig, namespace, bucket, *folders = arguments
+    kubectl = (program, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}")
+    with _forwarded(kubectl) as endpoint:
+        client = _client(endpoint, _keys(kubectl))
+        with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=bucket)
+        for prefix, folder in (argument.split("=", 1) for argument in folders):
+            for file in sorted(Path(folder).iterdir()):
+                print(f"{file} -> s3://{bucket}/{prefix}/{file.name}", flush=True)
+                client.upload_file(str(file), bucket, f"{prefix}/{file.name}", Config=TRANSFER)
+
+
+@contextmanager
+def _forwarded(kubectl: tuple[str, ...]) -> Iterator[str]:
+    """A URL on loopback that leads to the server while the context is open."""
+    command = (*kubectl, "port-forward", "service/s3", f":{PORT}", "--address=127.0.0.1")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
+        try:
+            assert forwarding.stdout is not None
+            match = FORWARDING.match(forwarding.stdout.readline())
+            if not match:
+                raise SystemExit("kubectl port-forward to service/s3 ended at once; its own words are above")
+            yield f"http://127.0.0.1:{match[1]}"
+        finally:
+            forwarding.terminate()
+
+
+def _keys(kubectl: tuple[str, ...]) -> dict[str, str]:
+    ended = subprocess.run((*kubectl, "get", "secret", KEYS, "--output=json"), capture_output=True, check=True)
+    return {name: base64.b64decode(value).decode() for name, value in json.loads(ended.stdout)["data"].items()}
+
+
+def _client(endpoint: str, keys: dict[str, str]) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+        config=Config(s3={"addressing_style": "path"}),
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
