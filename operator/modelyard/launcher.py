@@ -46,13 +46,15 @@ FORWARDED_SIGNALS = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUS
 # An engine's line without its decoration: "(Worker pid=1) ERROR 11-21 23:21:15 [file.py:9] ", Triton's
 # `E1121 23:24:22.9 7 file.cc:72] "..."`, colours.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_PREFIX = re.compile(r"(?:\(\w+(?: pid=\d+)?\) ?)*(?:(?P<level>[A-Z]+) \d\d-\d\d [\d:.]+ \[[^\]]*\] ?)?")
+_PREFIX = re.compile(
+    r"(?:\(\w+(?: pid=\d+)?\) ?)*(?:(?P<level>[A-Z]+) \d\d-\d\d [\d:.]+ \[[^\]]*\] ?|\[libprotobuf ERROR [^\]]*\] ?)?"
+)
 _TRITON = re.compile(r"(?P<level>[IWEF])\d{4} [\d:.]+ \d+ (?P<file>[\w.]+):\d+\] +(?P<text>.*)")
 
 _EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?:: .*|$)")
 _FAILURE = re.compile(
     r"Error [a-z]|[\w.-]+: error: |error: |CUDA error|"
-    r"Failed to (?:pre)?initialize Python stub|\[libprotobuf ERROR"
+    r"Failed to (?:pre)?initialize Python stub"
 )
 _HARMLESS = re.compile(r"CudaDriverHelper has not been initialized|Failed to initialize NVML|DCGM unable to start")
 _GENERIC = re.compile(
@@ -249,6 +251,7 @@ class Launcher:
             if answers_200(self._options.ready_url):
                 self._ready.set()
                 self._finder.forget()
+                say("the engine is ready")
                 return
 
     def _pass_output_on(self) -> None:
