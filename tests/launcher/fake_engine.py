@@ -72,7 +72,7 @@ def main(manner: str, port: int) -> None:
         os._exit(0)
     if manner == "worker":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        subprocess.Popen(["sleep", "1000"])
+        subprocess.Popen(["sleep", "98765"])
         say("(Worker pid=1) ERROR 11-21 23:20:41 [executor.py:9] safetensors.SafetensorError: file not fully covered")
         say("RuntimeError: Engine core initialization failed. See root cause above.")
         sys.exit(1)

@@ -56,15 +56,15 @@ def start(port: int, termination_log: Path) -> Iterator[Start]:
         yield start
 
 
-def processes_in_group_of(command_word: str) -> list[str]:
-    """The command lines that contain the word."""
+def command_lines_with(words: str) -> list[str]:
+    """The command lines that contain the words."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             lines.append(path.read_bytes().replace(b"\0", b" ").decode())
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return [line for line in lines if command_word in line and "launcher.py" not in line]
+    return [line for line in lines if words in line and "launcher.py" not in line]
 
 
 def test_it_is_one_file_for_any_python_from_3_8_on_with_the_standard_library_alone() -> None:
@@ -130,7 +130,7 @@ def test_an_engine_that_fails_leaves_its_first_real_error_and_no_worker(start: S
     running = start("worker")
     assert running.ends() == 1
     assert termination_log.read_text() == "safetensors.SafetensorError: file not fully covered"
-    assert eventually(lambda: processes_in_group_of("sleep 1000"), lambda lines: not lines) == []
+    assert eventually(lambda: command_lines_with("sleep 98765"), lambda lines: not lines) == []
 
 
 def test_an_engine_that_ends_without_an_error_line_is_told_with_its_last_lines(

@@ -10,8 +10,8 @@ ENGINES = Path(__file__).parents[3] / "shared" / "engines"
 
 CAUSES = {
     "vllm/logs/bad-json.log": "OSError: It looks like the config file at '/model/bad-json/config.json' is not a",
-    "vllm/logs/context-too-long.log": "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig "
-    "Value error, User-specified max_model_len (1000000) is greater than the derived max_model_len",
+    "vllm/logs/context-too-long.log": "pydantic_core._pydantic_core.ValidationError: 1 validation error for "
+    "ModelConfig Value error, User-specified max_model_len (1000000) is greater than the derived max_model_len",
     "vllm/logs/host-memory-exhausted.log": "RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. "
     "DefaultCPUAllocator: can't allocate memory",
     "vllm/logs/kv-cache-too-small.log": "ValueError: To serve at least one request with the model's max seq len (8192)",
