@@ -1,4 +1,4 @@
-"""The fetcher as a process, in front of a real S3 server, with a volume and a Secret of its own."""
+"""The fetcher in front of a real S3 server, with a volume and a Secret of its own: an attempt, or the program."""
 
 import json
 import os
@@ -7,12 +7,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modelyard import names
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.failure import FetchError
+from modelyard.fetcher.fetch import fetch
+from modelyard.fetcher.state import Snapshot, State
 from modelyard.layout import CacheLayout
 from tests.support.background_process import REPOSITORY, BackgroundProcess
 from tests.support.eventually import eventually
@@ -23,8 +28,10 @@ from tests.support.ports import free_port
 POD_UID = "6b0c1d3e-8f7a-4c55-9d0e-2f1a3b4c5d6e"
 
 
-class Fetch:
+class Pod:
     """One pod's fetcher: what it is told, where it writes, and its runs one after the other."""
+
+    command = (sys.executable, "-m", "modelyard.fetcher")
 
     def __init__(self, folder: Path, endpoint: str, runs: ExitStack) -> None:
         self._folder = folder
@@ -61,10 +68,22 @@ class Fetch:
         for file in self.secret.iterdir():
             file.unlink()
 
+    def attempt(self) -> Snapshot:
+        """One attempt, in this process. Raises what it raises."""
+        state = State(self.environment[names.ENV_MODEL_URI], None, lambda: datetime.now(UTC))
+        fetch(Configuration.from_environment(self.environment), state)
+        return state.snapshot()
+
+    def failed_attempt(self) -> FetchError:
+        """One attempt, in this process, which must fail; afterwards there is no model."""
+        with pytest.raises(FetchError) as failure:
+            self.attempt()
+        assert self.files() == {}
+        return failure.value
+
     def start(self) -> BackgroundProcess:
-        return self._runs.enter_context(
-            BackgroundProcess([sys.executable, "-m", "modelyard.fetcher"], self.environment)
-        )
+        """The whole program, as its container runs it."""
+        return self._runs.enter_context(BackgroundProcess(self.command, self.environment))
 
     def run(self) -> BackgroundProcess:
         """Runs to its end, which must be a good one."""
@@ -124,14 +143,14 @@ def store(running_store: ObjectStore) -> ObjectStore:
 
 
 @pytest.fixture
-def fetch(tmp_path: Path, store: ObjectStore) -> Iterator[Fetch]:
+def pod(tmp_path: Path, store: ObjectStore) -> Iterator[Pod]:
     with ExitStack() as runs:
-        yield Fetch(tmp_path, store.endpoint, runs)
+        yield Pod(tmp_path, store.endpoint, runs)
 
 
 @pytest.fixture
-def proxy(store: ObjectStore, fetch: Fetch) -> Iterator[FaultyProxy]:
+def proxy(store: ObjectStore, pod: Pod) -> Iterator[FaultyProxy]:
     """Stands between the fetcher and the server."""
     with faulty_proxy(store.port) as proxy:
-        fetch.environment[names.ENV_S3_ENDPOINT] = proxy.endpoint
+        pod.environment[names.ENV_S3_ENDPOINT] = proxy.endpoint
         yield proxy

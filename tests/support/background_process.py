@@ -66,9 +66,3 @@ class BackgroundProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._reader.join()
-
-    def peak_memory_bytes(self) -> int:
-        """The largest resident set that the process ever had (VmHWM)."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024

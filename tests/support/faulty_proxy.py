@@ -81,8 +81,9 @@ class FaultyProxy:
             changed = self.fault(answer, data)
             if changed is None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.shutdown(socket.SHUT_RD)  # wakes the other thread, which else keeps the socket from its end
                 client.close()
-                server.close()
+                _close(server)
                 return
             client.sendall(changed)
             answer.passed_bytes += len(data)
