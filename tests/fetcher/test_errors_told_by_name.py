@@ -9,7 +9,7 @@ from modelyard import names
 from tests.fetcher.conftest import Pod
 from tests.support.background_process import BackgroundProcess
 from tests.support.certificates import make_certificates
-from tests.support.faulty_proxy import Answer, FaultyProxy, faulty_proxy
+from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.support.object_store import ADMIN, FORBIDDEN, READER, ObjectStore
 from tests.support.ports import free_port
 
@@ -144,19 +144,27 @@ def test_a_ca_bundle_that_is_none_is_named(pod: Pod, tmp_path: Path) -> None:
     assert pod.failed_attempt().reason == "CABundleInvalid"
 
 
+def always(status: bytes, content_type: bytes, body: bytes) -> Fault:
+    """Every answer is this one."""
+    head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, content_type, len(body))
+    return lambda of, _: b"" if of.passed_bytes else head + body
+
+
 def test_a_throttling_server_is_named_and_waited_for(proxy: FaultyProxy, pod: Pod) -> None:
     body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-    answer = b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-
-    def throttle(of: Answer, _: bytes) -> bytes:
-        return b"" if of.passed_bytes else answer
-
-    proxy.fault = throttle
+    proxy.fault = always(b"503 Slow Down", b"application/xml", body)
     running = pod.start()
     error = pod.error()
     assert error["reason"] == "Throttled"
     proxy.fault = lambda _, data: data
     assert cured(running, pod)
+
+
+def test_an_endpoint_that_is_some_web_site_is_told(proxy: FaultyProxy, pod: Pod) -> None:
+    proxy.fault = always(b"200 OK", b"text/html", b"<!doctype html><p>Welcome<br>to our site")
+    error = pod.failed_attempt()
+    assert error.reason == "SourceError"
+    assert "correct spec.model.s3.endpoint" in error.message
 
 
 def test_a_pinned_digest_that_the_source_does_not_hold_is_named(pod: Pod) -> None:

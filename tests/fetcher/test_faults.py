@@ -156,7 +156,12 @@ def test_a_fetch_killed_in_the_middle_goes_on_after_the_last_whole_file(
 
     held.go_on.set()
     asked: list[str] = []
-    proxy.fault = lambda answer, data: asked.append(answer.request) or data
+
+    def note(answer: Answer, data: bytes) -> bytes:
+        asked.append(answer.request)
+        return data
+
+    proxy.fault = note
     pod.run()
     assert pod.files() == {"config.json": b"{}", "weights": WEIGHTS}
     assert [request for request in asked if request.startswith("GET /models/model/config.json")] == []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore import UNSIGNED
@@ -15,6 +15,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
 )
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from modelyard.errors import InvalidError
@@ -251,12 +252,8 @@ class S3Source:
     def _call(self, operation: str, **arguments: Any) -> Any:
         try:
             return getattr(self._client, operation)(Bucket=self._asked.bucket, **arguments)
-        except (ClientError, BotoCoreError) as error:
-            _raise_explained(error, self._asked, arguments.get("Key"))
-
-
-def _raise_explained(error: ClientError | BotoCoreError, asked: Asked, key: str | None) -> NoReturn:
-    raise explain(error, asked, key) from error
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
+            raise explain(error, self._asked, arguments.get("Key")) from error
 
 
 def _listed(item: dict[str, Any]) -> _Listed:

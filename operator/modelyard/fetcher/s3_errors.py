@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from modelyard.fetcher.failure import FetchError, Reason
 
@@ -56,7 +57,7 @@ _REASONS = {
 _PERMISSIONS = {"ListObjectsV2": "s3:ListBucket on the bucket", "GetObject": "s3:GetObject on its objects"}
 
 
-def explain(error: ClientError | BotoCoreError, asked: Asked, key: str | None) -> FetchError:
+def explain(error: ClientError | BotoCoreError | ResponseParserError, asked: Asked, key: str | None) -> FetchError:
     """The error by name, with its remedy. ``key`` is the object that was asked for, if it was one."""
     if isinstance(error, ClientError):
         return _explain_answer(error, asked, key)
@@ -69,6 +70,11 @@ def explain(error: ClientError | BotoCoreError, asked: Asked, key: str | None) -
             Reason.CREDENTIALS_INVALID,
             f"the pod's cloud identity gave no credentials ({error}): check what spec.serviceAccountName's account is "
             "bound to, or name a Secret in spec.model.credentials",
+        )
+    if isinstance(error, ResponseParserError):
+        return FetchError(
+            Reason.SOURCE_ERROR,
+            f"{asked.server} gives answers that are not S3's: correct spec.model.s3.endpoint. ({error})",
         )
     return FetchError(Reason.SOURCE_ERROR, f"{asked.server}: {error}")
 
