@@ -31,14 +31,16 @@ def is_weights(answer: Answer) -> bool:
 
 
 class Held:
-    """A fault: the weights stop after FIRST_BYTES until ``go_on`` is set."""
+    """A fault: the weights stop after FIRST_BYTES until ``go_on`` is set; with ``resets`` they then break off."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
+        self.resets = False
 
-    def __call__(self, answer: Answer, data: bytes) -> bytes:
+    def __call__(self, answer: Answer, data: bytes) -> bytes | None:
         if is_weights(answer) and answer.passed_bytes > FIRST_BYTES:
             self.go_on.wait()
+            return None if self.resets else data
         return data
 
 
@@ -108,6 +110,18 @@ def test_an_object_that_is_replaced_in_mid_download_is_never_mixed(store: Object
     store.put("model/weights", WEIGHTS[::-1])
     held.go_on.set()
     running.says("SourceChanged")
+    assert running.ends() == 0
+    assert pod.files() == {"weights": WEIGHTS[::-1]}
+
+
+def test_a_download_never_goes_on_with_the_bytes_of_another_version(store: ObjectStore, held: Held, pod: Pod) -> None:
+    running = pod.start()
+    pod.bytes_come()
+    store.put("model/weights", WEIGHTS[::-1])
+    held.resets = True
+    held.go_on.set()
+    running.says("SourceChanged: s3://models/model/weights was replaced or removed")
+    held.resets = False
     assert running.ends() == 0
     assert pod.files() == {"weights": WEIGHTS[::-1]}
 
