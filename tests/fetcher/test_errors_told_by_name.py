@@ -42,6 +42,13 @@ def test_a_missing_key_of_the_secret_is_named(pod: Pod) -> None:
     assert "'s3-read' lacks AWS_SECRET_ACCESS_KEY (it has AWS_ACCESS_KEY_ID, SECRET_KEY)" in error.message
 
 
+def test_a_secret_whose_value_is_no_text_is_named(pod: Pod) -> None:
+    (pod.secret / "AWS_SECRET_ACCESS_KEY").write_bytes(b"\xff\xfe")
+    error = pod.failed_attempt()
+    assert error.reason == "CredentialsMissing"
+    assert "Secret 's3-read' is here and cannot be read" in error.message
+
+
 def test_an_unknown_access_key_is_named_and_cured(pod: Pod) -> None:
     pod.give_secret("nobody", "x")
     running = pod.start()

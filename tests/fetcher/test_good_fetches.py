@@ -44,6 +44,13 @@ def test_a_single_object_arrives_as_a_folder_with_one_file(store: ObjectStore, p
     assert pod.files() == {"model.gguf": WEIGHTS}
 
 
+def test_a_slash_at_the_uris_end_means_nothing_and_a_question_mark_is_a_letter(store: ObjectStore, pod: Pod) -> None:
+    store.put("what?/a#b%20c", WEIGHTS)
+    pod.environment[names.ENV_MODEL_URI] = f"s3://{MODELS}/what?/"
+    pod.attempt()
+    assert pod.files() == {"a#b%20c": WEIGHTS}
+
+
 def test_a_whole_bucket_is_a_model_too(store: ObjectStore, pod: Pod) -> None:
     store.put("config.json", b"{}")
     pod.environment[names.ENV_MODEL_URI] = f"s3://{MODELS}"

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -47,13 +46,14 @@ def open_source(configuration: Configuration) -> "S3Source":
 
 
 def _split(uri: str) -> tuple[str, str]:
-    parts = urlsplit(uri)
-    if not parts.netloc or parts.query or parts.fragment:
+    """The bucket, and the path in it without a slash at its end. Not by urlsplit: a key may hold '?', '#' and '%'."""
+    bucket, _, path = uri.removeprefix("s3://").partition("/")
+    if not bucket:
         raise InvalidError(
             Reason.INVALID_CONFIGURATION,
             f"spec.model.uri is {uri!r}; it must be s3://bucket/folder or s3://bucket/file",
         )
-    return parts.netloc, parts.path.lstrip("/")
+    return bucket, path.removesuffix("/")
 
 
 def _client(configuration: Configuration, credentials: s3_credentials.Credentials) -> Any:
@@ -115,6 +115,7 @@ class S3Source:
     def __init__(self, client: Any, asked: Asked) -> None:
         self._client = client
         self._asked = asked
+        self._folder = f"{asked.location}/" if asked.location else ""
         self._listed: tuple[_Listed, ...] = ()
 
     def files(self) -> tuple[RemoteFile, ...]:
@@ -147,16 +148,15 @@ class S3Source:
     def _list(self) -> Iterator[_Listed]:
         """The objects below `location/`; where there are none, the object itself."""
         location = self._asked.location
-        folder = location if not location or location.endswith("/") else f"{location}/"
-        objects = list(self._list_below(folder))
-        if not objects and folder != location:
+        objects = list(self._list_below(self._folder))
+        if not objects and location:
             page = self._call("list_objects_v2", Prefix=location, MaxKeys=1)  # the exact key sorts first
             objects = [_listed(item) for item in page.get("Contents", []) if item["Key"] == location]
         if not objects:
             raise FetchError(
                 Reason.MODEL_NOT_FOUND,
-                f"bucket {self._asked.bucket!r} holds no object below {folder!r}"
-                + (f" and no object {location!r}" if folder != location else "")
+                f"bucket {self._asked.bucket!r} holds no object below {self._folder!r}"
+                + (f" and no object {location!r}" if location else "")
                 + ": correct spec.model.uri, or upload the model there",
             )
         check_paths(self._path(listed.key) for listed in objects)
@@ -176,10 +176,9 @@ class S3Source:
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _path(self, key: str) -> PurePosixPath:
-        location = self._asked.location
-        if key == location:
+        if key == self._asked.location:
             return safe_path(key.rpartition("/")[2], "")
-        return safe_path(key, location if not location or location.endswith("/") else f"{location}/")
+        return safe_path(key, self._folder)
 
     def _describe(self, listed: _Listed, path: PurePosixPath) -> RemoteFile:
         head = self._head(listed)

@@ -35,7 +35,14 @@ def read(configuration: Configuration) -> Credentials:
             return Credentials(session, "an anonymous request (the service names no credentials)", anonymous=True)
         return Credentials(session, "the pod's own cloud identity")
     folder, secret = configuration.credentials_folder, configuration.credentials_secret
-    keys = {key: _value(folder / key) for key in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)}
+    try:
+        keys = {key: _value(folder / key) for key in (ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)}
+    except (OSError, UnicodeDecodeError) as error:
+        raise FetchError(
+            Reason.CREDENTIALS_MISSING,
+            f"Secret {secret!r} is here and cannot be read ({error}): its values must be text, and the pod's fsGroup "
+            "must be allowed to read it",
+        ) from error
     missing = [key for key in (ACCESS_KEY_ID, SECRET_ACCESS_KEY) if not keys[key]]
     if missing:
         raise FetchError(Reason.CREDENTIALS_MISSING, _missing_message(folder, secret, missing))
