@@ -25,7 +25,9 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Service:
-    """A parsed InferenceService. ``refresh`` is the value of the refresh annotation, ``status`` the stored status."""
+    """A parsed InferenceService. ``refresh`` is the value of the refresh annotation, ``status`` the stored status,
+    ``deleting`` whether it is being deleted (in the foreground: its children go first).
+    """
 
     key: Key
     uid: str
@@ -33,6 +35,7 @@ class Service:
     spec: InferenceServiceSpec
     refresh: str | None
     status: Object
+    deleting: bool = False
 
     @property
     def model_name(self) -> str:
@@ -64,4 +67,5 @@ def parse(body: Object) -> Service:
         spec=spec,
         refresh=(metadata.get("annotations") or {}).get(names.ANNOTATION_REFRESH),
         status=body.get("status") or {},
+        deleting="deletionTimestamp" in metadata,
     )

@@ -1,0 +1,345 @@
+"""The conditions of an InferenceService, and every reason that one can have: its text, and what to do about it.
+
+All texts that a user reads in status and events are here, in one table, each with its remedy. docs/troubleshooting.md
+has a section per reason; a test holds the two lists together. Which reason holds is decided in observe/.
+
+READY is true when a model can be asked: at least one replica answers, of the former configuration too while a rollout
+runs. AVAILABLE is true when all wanted replicas answer. PROGRESSING is true while pods are being brought to what the
+spec asks; when it is false, its reason is Complete or what holds it up. RECONCILING and STALLED are kstatus's words for
+the two, present only when true: at most one of them.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from modelyard.api.service import Object
+
+MESSAGE_LENGTH = 2048
+"""Longest message we write, in characters. The API server takes 32768; a person reads fewer."""
+
+_CAUSE_LENGTH = 700
+_CAMEL_CASE = re.compile(r"[A-Z][A-Za-z0-9]{1,63}")
+
+
+class ConditionType(StrEnum):
+    """Types in the order in which they are listed."""
+
+    READY = "Ready"
+    ACCEPTED = "Accepted"
+    MODEL_CACHED = "ModelCached"
+    AVAILABLE = "Available"
+    PROGRESSING = "Progressing"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+
+
+class Kind(StrEnum):
+    """What a reason means for the one who reads it."""
+
+    GOOD = "Good"
+    UNDER_WAY = "UnderWay"
+    PROBLEM = "Problem"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A reason with its message: what a condition says."""
+
+    reason: str
+    message: str
+    kind: Kind
+
+    @property
+    def is_problem(self) -> bool:
+        """Somebody must act."""
+        return self.kind is Kind.PROBLEM
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One row of the table. ``says`` is a template over named facts, ``remedy`` says what to do (empty: nothing)."""
+
+    name: str
+    kind: Kind
+    says: str
+    remedy: str = ""
+
+    def explain(self, **facts: object) -> Explanation:
+        """The explanation with ``facts`` filled in. Raises KeyError when the template wants one that is not given."""
+        text = self.says.format(**facts)
+        remedy = self.remedy.format(**facts)
+        return Explanation(self.name, bounded(f"{text} {remedy}" if remedy else text), self.kind)
+
+
+def bounded(text: str, length: int = MESSAGE_LENGTH) -> str:
+    """``text`` on one line, without control characters, at most ``length`` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * length]).split())
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def sentence(text: str) -> str:
+    """A foreign ``text`` as a template's ``{cause}``: short, and without the full stop that the template adds."""
+    return bounded(text, _CAUSE_LENGTH).rstrip(". ") or "no cause was given"
+
+
+def told(reason: str, message: str, kind: Kind = Kind.PROBLEM) -> Explanation:
+    """What another part of modelyard put into words itself. A ``reason`` that cannot stand in a condition raises."""
+    if not _CAMEL_CASE.fullmatch(reason):
+        raise ValueError(f"{reason!r} is no CamelCase reason")
+    return Explanation(reason, bounded(message), kind)
+
+
+def _good(name: str, says: str, remedy: str = "") -> Reason:
+    return Reason(name, Kind.GOOD, says, remedy)
+
+
+def _under_way(name: str, says: str, remedy: str = "") -> Reason:
+    return Reason(name, Kind.UNDER_WAY, says, remedy)
+
+
+def _problem(name: str, says: str, remedy: str = "") -> Reason:
+    return Reason(name, Kind.PROBLEM, says, remedy)
+
+
+class Reasons:
+    """Every reason, in the order in which a service meets them."""
+
+    # The spec; what makes it unacceptable is in REFUSALS
+    ACCEPTED = _good("Accepted", "The spec is valid and applied.")
+
+    # The service as a whole
+    READY = _good("Ready", "{ready} of {desired} replicas answer at {url}.")
+    COMPLETE = _good("Complete", "All {desired} replicas run the present spec.")
+    ROLLING_OUT = _under_way("RollingOut", "{ready} of {desired} replicas answer while pods are brought to the spec.")
+    SERVING_PREVIOUS = _problem(
+        "ServingPrevious", "{ready} pods of the former configuration answer; the present one does not run: {cause}"
+    )
+    DEGRADED = _problem("Degraded", "{ready} of {desired} replicas answer. The others: {cause}")
+    SCALED_TO_ZERO = _under_way(
+        "ScaledToZero",
+        "Zero replicas are asked for, so nothing runs.",
+        "Wake it with: kubectl -n {namespace} scale infsvc/{name} --replicas=1",
+    )
+    DELETING = _under_way("Deleting", "The InferenceService is being deleted; its pods drain and go.")
+
+    # Pods come to be
+    CREATING = _under_way("Creating", "Pods are being created.")
+    PREPARING = _under_way("Preparing", "Node {node} prepares the pod: it pulls images and mounts volumes.")
+    QUOTA_EXCEEDED = _problem(
+        "QuotaExceeded",
+        "The namespace's quota refuses the pod: {cause}.",
+        "Ask for less, free some (kubectl -n {namespace} describe quota), or have the quota raised.",
+    )
+    POD_SECURITY_REFUSED = _problem(
+        "PodSecurityRefused",
+        "Pod Security refuses the pod: {cause}.",
+        "Remove from the spec what the namespace's level forbids, or have its label "
+        "pod-security.kubernetes.io/enforce changed.",
+    )
+    SERVICE_ACCOUNT_MISSING = _problem(
+        "ServiceAccountMissing",
+        "The pod's service account does not exist: {cause}.",
+        "Create it in namespace {namespace}, or correct spec.serviceAccountName.",
+    )
+    ADMISSION_REFUSED = _problem(
+        "AdmissionRefused",
+        "The API server refuses the pod: {cause}.",
+        "Change what it objects to, or ask who runs that policy or webhook.",
+    )
+    SCHEDULING = _under_way("Scheduling", "The pod waits for the scheduler to choose a node.")
+    UNSCHEDULABLE = _problem(
+        "Unschedulable",
+        "No node takes the pod: {cause}.",
+        "Ask for less under spec.resources, free or add a node, or remove the taint or label that excludes it.",
+    )
+    INSUFFICIENT_ACCELERATORS = _problem(
+        "InsufficientAccelerators",
+        "No node has {asked} free. {offered}The scheduler says: {cause}.",
+        "Free accelerators, add a node, or lower spec.accelerator.count.",
+    )
+    ROLLOUT_LACKS_ACCELERATORS = _problem(
+        "RolloutLacksAccelerators",
+        "The new pod of the rollout needs {asked} that no node has free beside the old pods. {offered}"
+        "The old pods keep serving. The scheduler says: {cause}.",
+        "Free accelerators or add a node; the rollout then goes on by itself.",
+    )
+    NODE_UNAVAILABLE = _problem(
+        "NodeUnavailable",
+        "Node {node} does not answer: {cause}.",
+        "See kubectl describe node {node}; the pod is replaced when Kubernetes gives the node up.",
+    )
+    NODE_REFUSED = _problem(
+        "NodeRefused",
+        "Node {node} refuses the pod: {cause}.",
+        "A device may be unhealthy or the node over-committed: see kubectl describe node {node}. "
+        "A new pod is made by itself.",
+    )
+    EVICTED = _problem(
+        "Evicted",
+        "Node {node} evicted the pod: {cause}.",
+        "Request what the pod really uses under spec.resources (memory, ephemeral-storage), or use larger nodes.",
+    )
+
+    # The node prepares the pod
+    IMAGE_PULL_FAILED = _problem("ImagePullFailed", "Image {image} cannot be pulled: {cause}.", "{why}")
+    VOLUME_MOUNT_FAILED = _problem(
+        "VolumeMountFailed",
+        "A volume cannot be mounted: {cause}.",
+        "Create what it names (claim, ConfigMap, Secret, driver), or correct the spec.",
+    )
+    SANDBOX_FAILED = _problem(
+        "SandboxFailed",
+        "Node {node} cannot set up the pod's sandbox: {cause}.",
+        "Usually the node's network plugin, runtime class or container runtime: ask who runs the nodes.",
+    )
+    CONTAINER_CONFIG_INVALID = _problem(
+        "ContainerConfigInvalid",
+        "Container {container} cannot be set up: {cause}.",
+        "Create the Secret, ConfigMap or key that it names, or correct spec.engine.env.",
+    )
+    CONTAINER_START_FAILED = _problem(
+        "ContainerStartFailed",
+        "Container {container} cannot start: {cause}.",
+        "The image must carry python3 and the engine's command: correct spec.engine.image.",
+    )
+
+    # The model is fetched; the fetcher's own words for failures are FETCH_FAILURES
+    FETCHING = _under_way("Fetching", "The model is being fetched: {progress}.")
+    CACHED = _good("Cached", "The model lies complete and checked on the pod's node.")
+    FETCH_FAILED = _problem(
+        "FetchFailed",
+        "Fetching the model failed: {cause}.",
+        "See kubectl -n {namespace} logs {pod} -c modelyard-fetch.",
+    )
+
+    # The engine starts and runs
+    STARTING = _under_way("Starting", "The engine loads the model since {since}; it may take until {until}.")
+    START_TIMEOUT = _problem(
+        "StartTimeout",
+        "A replica took longer than spec.startup.timeoutSeconds ({budget_s} s): it was {stage}.",
+        "Raise spec.startup.timeoutSeconds, or see what takes so long: "
+        "kubectl -n {namespace} logs {pod} --all-containers.",
+    )
+    ENGINE_FAILED = _problem(
+        "EngineFailed",
+        "The engine ended with exit code {exit_code}: {cause}.",
+        "See kubectl -n {namespace} logs {pod} -c engine --previous.",
+    )
+    CRASH_LOOPING = _problem(
+        "CrashLooping",
+        "The engine ended {restarts} times, last with exit code {exit_code}: {cause}.",
+        "See kubectl -n {namespace} logs {pod} -c engine --previous.",
+    )
+    OUT_OF_MEMORY = _problem(
+        "OutOfMemory",
+        "Container {container} ran out of host memory (restarts: {restarts}): {cause}.",
+        "Raise memory under spec.resources (requests and limits), or serve a smaller model.",
+    )
+    ACCELERATOR_OUT_OF_MEMORY = _problem(
+        "AcceleratorOutOfMemory",
+        "The accelerator's memory does not suffice (restarts: {restarts}): {cause}.",
+        "Use more accelerators (spec.accelerator.count), larger ones, a smaller or quantized model, "
+        "or lower --gpu-memory-utilization if another process uses the device.",
+    )
+    KV_CACHE_TOO_SMALL = _problem(
+        "KvCacheTooSmall",
+        "The memory left for the KV cache is too small for the context length (restarts: {restarts}): {cause}.",
+        "Lower --max-model-len or raise --gpu-memory-utilization in spec.engine.args, or give each replica more memory "
+        "(on CPU: spec.resources and VLLM_CPU_KVCACHE_SPACE).",
+    )
+    MODEL_NOT_LOADABLE = _problem(
+        "ModelNotLoadable",
+        "The engine cannot load the model (restarts: {restarts}): {cause}.",
+        "Check that spec.model.uri names a whole model folder that this engine and version can serve.",
+    )
+    BAD_ARGUMENT = _problem(
+        "BadArgument",
+        "The engine refuses its arguments (restarts: {restarts}): {cause}.",
+        "Correct spec.engine.args.",
+    )
+    PORT_IN_USE = _problem(
+        "PortInUse",
+        "The engine's port is taken (restarts: {restarts}): {cause}.",
+        "Remove --port, --host or hostNetwork settings that clash with another listener of the pod.",
+    )
+    PROBE_FAILING = _problem(
+        "ProbeFailing",
+        "The engine runs but does not answer its probe since {since}: {cause}.",
+        "It may be overloaded or hung: see kubectl -n {namespace} logs {pod} -c engine.",
+    )
+
+
+REFUSALS = (
+    "InvalidSpec",
+    "UnknownEngine",
+    "UnknownSource",
+    "UnknownAccelerator",
+    "NoEngineImage",
+    "EngineArgumentRefused",
+    "EngineVariableRefused",
+    "NameTaken",
+    "ChildRefused",
+)
+"""Reasons of an errors.InvalidError: the spec cannot be applied. Where it is raised, the message is written, remedy
+included."""
+
+WAITS = ("PredecessorGoing", "NamespaceTerminating")
+"""Reasons of an errors.NotReadyError: what the spec needs comes or goes by itself."""
+
+FETCH_FAILURES = (
+    "AccessDenied",
+    "BucketNotFound",
+    "CABundleInvalid",
+    "CABundleMissing",
+    "CacheNotWritable",
+    "CertificateNotTrusted",
+    "ChecksumMismatch",
+    "ClockSkew",
+    "CredentialsInvalid",
+    "CredentialsMissing",
+    "DigestMismatch",
+    "DiskFull",
+    "EndpointUnreachable",
+    "InternalError",
+    "InvalidConfiguration",
+    "ModelNotFound",
+    "SourceChanged",
+    "SourceError",
+    "Throttled",
+    "TooManyFiles",
+    "UnknownScheme",
+    "UnsafeKey",
+    "WrongRegion",
+)
+"""What a fetcher may report by name (fetcher/failure.py); it writes message and remedy. It is untrusted: any other word
+of its becomes FetchFailed."""
+
+
+def every_reason() -> tuple[str, ...]:
+    """The names of all reasons that a condition can have."""
+    rows = (row.name for row in vars(Reasons).values() if isinstance(row, Reason))
+    return (*rows, *REFUSALS, *WAITS, *FETCH_FAILURES)
+
+
+def timestamp(moment: datetime) -> str:
+    """``moment`` as Kubernetes writes it: UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def condition(
+    type_: ConditionType, status: str, why: Explanation, *, stored: list[Object], generation: int, now: datetime
+) -> Object:
+    """A metav1.Condition. Its transition time is that of ``stored``'s condition of this type while the status stays."""
+    before: Object = next((c for c in stored if c.get("type") == type_), {})
+    since = before.get("lastTransitionTime") if before.get("status") == status else None
+    since = since if isinstance(since, str) else None
+    return {
+        "type": str(type_),
+        "status": status,
+        "observedGeneration": generation,
+        "lastTransitionTime": since or timestamp(now),
+        "reason": why.reason,
+        "message": why.message,
+    }

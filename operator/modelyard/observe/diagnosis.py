@@ -1,0 +1,261 @@
+"""What one pod's facts mean: the one Explanation that tells most.
+
+A pod is looked at from its first step to its last: the node that has it, the scheduler, what the kubelet prepares, the
+fetcher, the engine. The first step that is not over explains the pod. A failure stays told until the next attempt got
+further than the failed one, so that a reason does not come and go with every retry.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from modelyard import names
+from modelyard.api.conditions import FETCH_FAILURES, Explanation, Reasons, sentence, timestamp, told
+from modelyard.api.service import Key
+from modelyard.observe.causes import classify
+from modelyard.observe.children import Facts
+from modelyard.observe.kubelet import from_events, not_created
+from modelyard.observe.pods import ContainerFacts, Ended, PodFacts, Stage
+from modelyard.observe.refusals import scheduling_refusal
+from modelyard.observe.wanted import Wanted
+from modelyard.signals.fetch_state import FetchState, parse
+
+CRASH_LOOP_RESTARTS = 3
+"""From so many ends on, an unexplained failure is a loop."""
+
+SETTLED_S = 30.0
+"""How long an engine that looped must be ready again before it counts as ready: else Ready would follow each turn."""
+
+_BUDGET_SHARES = (0.9, 1.1)
+"""A run that the kubelet ended counts as a start that timed out when it took this share of the budget: probes are
+periodic, and a run that ended later had been ready."""
+
+_ENDED_BY_KUBELET = frozenset({137, 143})
+_NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
+"""How a run ends whose node was restarted: nothing of the container's doing."""
+
+_STAGE_WORDS = {
+    Stage.PREPARING: "still being prepared by its node",
+    Stage.FETCHING: "still fetching the model",
+    Stage.STARTING: "still loading the model",
+    Stage.STARTED: "still not answering its probe",
+}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What explaining a pod takes besides the pod. ``held``: the explanations that the stored status has, by reason;
+    they stay where the cause cannot be read this time. ``old_pods_serve``: a rollout is under way.
+    """
+
+    key: Key
+    wanted: Wanted | None
+    facts: Facts
+    held: Mapping[str, Explanation]
+    old_pods_serve: bool
+    now: datetime
+
+
+def explain(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    """Why ``pod`` does not answer; None when it does."""
+    found = next((e for step in _STEPS if (e := step(pod, around))), None)
+    if found and not found.is_problem and pod.stage in _STAGE_WORDS:
+        return _start_timeout(pod, around) or found
+    return found
+
+
+def answers(pod: PodFacts, now: datetime) -> bool:
+    """Whether ``pod`` can be asked, and has not just come up from a crash loop."""
+    return pod.live and pod.ready and settling_s(pod, now) <= 0
+
+
+def settling_s(pod: PodFacts, now: datetime) -> float:
+    """Seconds until a ready pod that looped counts as ready; zero for every other."""
+    looped = pod.engine.restarts >= CRASH_LOOP_RESTARTS and pod.engine.last is not None
+    if not (pod.ready and looped and pod.ready_changed):
+        return 0.0
+    return max(0.0, SETTLED_S - (now - pod.ready_changed).total_seconds())
+
+
+def start_deadline(pod: PodFacts, wanted: Wanted | None) -> datetime | None:
+    """When ``pod`` must have got further; None while nothing limits it.
+
+    A running engine has the whole budget, as its start-up probe gives it; being prepared has as much. A fetch whose
+    progress is told takes the time that its bytes need.
+    """
+    if wanted is None or (pod.stage is Stage.FETCHING and pod.fetch_state):
+        return None
+    begun = pod.engine.running_since or pod.begun
+    return begun + timedelta(seconds=wanted.startup_timeout_s) if begun else None
+
+
+def _start_timeout(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    deadline = start_deadline(pod, around.wanted)
+    if not (deadline and around.wanted and around.now >= deadline):
+        return None
+    return Reasons.START_TIMEOUT.explain(
+        budget_s=around.wanted.startup_timeout_s,
+        stage=_STAGE_WORDS[pod.stage],
+        namespace=around.key.namespace,
+        pod=pod.name,
+    )
+
+
+def _given_up(pod: PodFacts, _: Surroundings) -> Explanation | None:
+    """The kubelet or a controller has given the whole pod up (pod phase Failed; Kubernetes' pod life cycle page)."""
+    if pod.phase != "Failed":
+        return None
+    cause = sentence(pod.failure_message or pod.failure)
+    if pod.failure == "Evicted":
+        return Reasons.EVICTED.explain(node=pod.node, cause=cause)
+    if pod.failure in {"NodeLost", "Shutdown", "NodeShutdown", "Terminated"}:
+        return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
+    return Reasons.NODE_REFUSED.explain(node=pod.node, cause=cause)
+
+
+def _node_gone(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    nodes = around.facts.nodes
+    if not pod.node or nodes is None:
+        return None
+    node = next((n for n in nodes if n.name == pod.node), None)
+    if node and node.ready:
+        return None
+    cause = sentence(node.why_unready) if node else "it is no longer part of the cluster"
+    return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
+
+
+def _unscheduled(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    if pod.stage is not Stage.UNSCHEDULED:
+        return None
+    if not pod.refused:
+        return Reasons.SCHEDULING.explain()
+    return scheduling_refusal(pod.refused, around.wanted, around.facts.nodes, beside_old_pods=around.old_pods_serve)
+
+
+def _prepared(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    for name, container in ((names.CONTAINER_FETCH, pod.fetch), (names.CONTAINER_ENGINE, pod.engine)):
+        if found := not_created(name, container, pod, around.held):
+            return found
+    if pod.stage is not Stage.PREPARING:
+        return None
+    return from_events(pod) or Reasons.PREPARING.explain(node=pod.node or "?")
+
+
+def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    if pod.stage is not Stage.FETCHING:
+        return None
+    state = pod.fetch_state if pod.fetch.running else None
+    if state and state.error:
+        return _fetch_failure(pod, around, state)
+    over = pod.fetch.ended or pod.fetch.last
+    gets_further = state is not None and state.phase in {"Downloading", "Publishing"}
+    if over and over.exit_code != 0 and over.reason not in _NO_FAILURE and not gets_further:
+        return _fetch_ended(pod, around, over)
+    if pod.fetch.running and not state:
+        held = (
+            around.held.get(reason) for reason in (*FETCH_FAILURES, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
+        )
+        return next((e for e in held if e), Reasons.FETCHING.explain(progress="its progress is not known"))
+    return Reasons.FETCHING.explain(progress=_progress(state))
+
+
+def _fetch_ended(pod: PodFacts, around: Surroundings, over: Ended) -> Explanation:
+    if over.reason == "OOMKilled":
+        return Reasons.OUT_OF_MEMORY.explain(
+            container=names.CONTAINER_FETCH, restarts=pod.fetch.restarts, cause="the kernel killed it (OOMKilled)"
+        )
+    state = parse(over.message)
+    if state and state.error:
+        return _fetch_failure(pod, around, state)
+    cause = f"the fetcher ended with exit code {over.exit_code}" + ("" if state else f": {sentence(over.message)}")
+    return Reasons.FETCH_FAILED.explain(cause=cause, namespace=around.key.namespace, pod=pod.name)
+
+
+def _fetch_failure(pod: PodFacts, around: Surroundings, state: FetchState) -> Explanation:
+    assert state.error
+    if state.error.reason in FETCH_FAILURES:
+        return told(state.error.reason, state.error.message)
+    cause = sentence(state.error.message)
+    return Reasons.FETCH_FAILED.explain(cause=cause, namespace=around.key.namespace, pod=pod.name)
+
+
+def _progress(state: FetchState | None) -> str:
+    """Whole steps of 10 %: the status would be written anew with every byte otherwise."""
+    if state is None or state.phase in {None, "Starting", "Listing"}:
+        return "the source is being listed"
+    if state.phase == "Publishing":
+        return "it is being checked and published"
+    if state.bytes_done is None or not state.bytes_total:
+        return "its progress is not known"
+    tenths = min(10, state.bytes_done * 10 // state.bytes_total)
+    return f"{tenths * 10} % of {state.bytes_total / 1e9:.2f} GB"
+
+
+def _failed_run(engine: ContainerFacts) -> Ended | None:
+    """The engine's run that failed, until a later one got further: until its start-up probe passed."""
+    over = engine.ended or (None if engine.started and engine.running else engine.last)
+    return over if over and over.reason not in _NO_FAILURE else None
+
+
+def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    loops = pod.ready and settling_s(pod, around.now) > 0
+    over = pod.engine.last if loops else _failed_run(pod.engine)
+    if not over or (pod.ready and not loops):
+        return None
+    reason, line = classify(over.message)
+    if over.reason == "OOMKilled":
+        reason, line = Reasons.OUT_OF_MEMORY, "the kernel killed it (OOMKilled)"
+    elif over.reason in {"StartError", "ContainerCannotRun"}:
+        reason, line = Reasons.CONTAINER_START_FAILED, over.message
+    elif reason is None and _timed_out(over, around.wanted):
+        reason = Reasons.START_TIMEOUT
+    elif reason is None:
+        reason = Reasons.CRASH_LOOPING if pod.engine.restarts >= CRASH_LOOP_RESTARTS else Reasons.ENGINE_FAILED
+    return reason.explain(
+        container=names.CONTAINER_ENGINE,
+        cause=sentence(line),
+        exit_code="unknown" if over.exit_code is None else over.exit_code,
+        restarts=pod.engine.restarts,
+        budget_s=around.wanted.startup_timeout_s if around.wanted else "?",
+        stage=f"ended {_STAGE_WORDS[Stage.STARTING]}",
+        namespace=around.key.namespace,
+        pod=pod.name,
+    )
+
+
+def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
+    ran_s = over.ran_s
+    if wanted is None or ran_s is None or over.exit_code not in _ENDED_BY_KUBELET:
+        return False
+    least, most = _BUDGET_SHARES
+    return least <= ran_s / wanted.startup_timeout_s <= most
+
+
+def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    if pod.ready:
+        return None
+    probe = next((e for e in reversed(pod.events) if e.reason == "Unhealthy" and "Readiness" in e.message), None)
+    since, changed = pod.engine.running_since, pod.ready_changed
+    was_ready = pod.engine.started and since and changed and changed > since
+    if pod.stage is Stage.STARTED and (probe or was_ready):
+        return Reasons.PROBE_FAILING.explain(
+            since=timestamp(changed if was_ready and changed else since or around.now),
+            cause=sentence(probe.message if probe else "its readiness probe fails"),
+            namespace=around.key.namespace,
+            pod=pod.name,
+        )
+    deadline = start_deadline(pod, around.wanted)
+    return Reasons.STARTING.explain(
+        since=timestamp(since) if since else "just now", until=timestamp(deadline) if deadline else "its budget ends"
+    )
+
+
+_STEPS: tuple[Callable[[PodFacts, Surroundings], Explanation | None], ...] = (
+    _given_up,
+    _node_gone,
+    _unscheduled,
+    _prepared,
+    _fetched,
+    _engine_failed,
+    _engine_unready,
+)

@@ -1,0 +1,197 @@
+"""One pod, as facts: where it is, how far its containers came, how they ended last."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.observe.reading import at, entry, moment, number, text
+from modelyard.signals.fetch_state import FetchState, parse
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+class Stage(IntEnum):
+    """How far a pod is on its way; a later one is more advanced."""
+
+    UNSCHEDULED = 0
+    PREPARING = 1
+    FETCHING = 2
+    STARTING = 3
+    STARTED = 4
+    READY = 5
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container's run ended."""
+
+    exit_code: int | None
+    reason: str
+    message: str
+    started: datetime | None
+    finished: datetime | None
+
+    @property
+    def ran_s(self) -> float | None:
+        """How long it ran, in seconds."""
+        return (self.finished - self.started).total_seconds() if self.started and self.finished else None
+
+
+@dataclass(frozen=True)
+class ContainerFacts:
+    """One container. ``ended`` is its present state, ``last`` the run before this one; ``started``: its start-up probe
+    passed.
+    """
+
+    image: str = ""
+    waiting: str = ""
+    waiting_message: str = ""
+    running: bool = False
+    running_since: datetime | None = None
+    ended: Ended | None = None
+    last: Ended | None = None
+    started: bool = False
+    restarts: int = 0
+
+    @property
+    def has_run(self) -> bool:
+        """It was created at least once."""
+        return self.running or self.ended is not None or self.last is not None
+
+
+@dataclass(frozen=True)
+class PodEvent:
+    """An Event about a pod."""
+
+    reason: str
+    message: str
+    seen: datetime | None
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    """A pod. ``template`` is what its annotation says it was made from; ``refused`` is the scheduler's message while no
+    node takes it; ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up.
+    """
+
+    name: str
+    uid: str
+    template: str
+    node: str
+    ip: str
+    phase: str
+    stopping: bool
+    created: datetime | None
+    begun: datetime | None
+    ready: bool
+    ready_changed: datetime | None
+    scheduled: bool
+    refused: str
+    failure: str
+    failure_message: str
+    fetch: ContainerFacts
+    engine: ContainerFacts
+    fetch_state: FetchState | None = None
+    events: tuple[PodEvent, ...] = field(default=(), compare=False)
+
+    @property
+    def live(self) -> bool:
+        """It may still serve: neither over nor told to stop."""
+        return not self.stopping and self.phase not in {"Failed", "Succeeded"}
+
+    @property
+    def fetched(self) -> bool:
+        """Its model is complete: the fetcher ended well, or the engine runs."""
+        return (self.fetch.ended is not None and self.fetch.ended.exit_code == 0) or self.engine.running
+
+    @property
+    def told_by_fetcher(self) -> FetchState | None:
+        """The fetcher's state: as it tells it now, else as its termination message has it."""
+        if self.fetch_state:
+            return self.fetch_state
+        return parse(self.fetch.ended.message) if self.fetch.ended else None
+
+    @property
+    def stage(self) -> Stage:
+        if self.ready:
+            return Stage.READY
+        if not self.scheduled:
+            return Stage.UNSCHEDULED
+        if self.engine.running:
+            return Stage.STARTED if self.engine.started else Stage.STARTING
+        if self.fetch.has_run and not self.fetched:
+            return Stage.FETCHING
+        return Stage.STARTING if self.engine.has_run else Stage.PREPARING
+
+
+def pod_facts(pod: Any, fetch_state: FetchState | None = None, events: tuple[Object, ...] = ()) -> PodFacts:
+    """The facts of ``pod``, a Pod as the API server sends it. Never raises."""
+    ready = entry(pod, "status", "conditions", type="Ready")
+    scheduled = entry(pod, "status", "conditions", type="PodScheduled")
+    stopping = at(pod, "metadata", "deletionTimestamp") is not None
+    phase = text(pod, "status", "phase")
+    engine = _container(entry(pod, "status", "containerStatuses", name=names.CONTAINER_ENGINE))
+    return PodFacts(
+        name=text(pod, "metadata", "name"),
+        uid=text(pod, "metadata", "uid"),
+        template=text(pod, "metadata", "annotations", names.ANNOTATION_TEMPLATE),
+        node=text(pod, "spec", "nodeName"),
+        ip=text(pod, "status", "podIP"),
+        phase=phase,
+        stopping=stopping,
+        created=moment(pod, "metadata", "creationTimestamp"),
+        begun=moment(pod, "status", "startTime"),
+        ready=ready.get("status") == "True" and engine.running and not stopping and phase == "Running",
+        ready_changed=moment(ready, "lastTransitionTime"),
+        scheduled=bool(text(pod, "spec", "nodeName")) or scheduled.get("status") == "True",
+        refused=text(scheduled, "message") if scheduled.get("status") == "False" else "",
+        failure=text(pod, "status", "reason"),
+        failure_message=text(pod, "status", "message"),
+        fetch=_container(entry(pod, "status", "initContainerStatuses", name=names.CONTAINER_FETCH)),
+        engine=engine,
+        fetch_state=fetch_state,
+        events=tuple(sorted(map(_event, events), key=lambda e: e.seen or _LONG_AGO)),
+    )
+
+
+def _container(status: Object) -> ContainerFacts:
+    return ContainerFacts(
+        image=text(status, "image"),
+        waiting=text(status, "state", "waiting", "reason"),
+        waiting_message=text(status, "state", "waiting", "message"),
+        running=isinstance(at(status, "state", "running"), dict),
+        running_since=moment(status, "state", "running", "startedAt"),
+        ended=_ended(at(status, "state", "terminated")),
+        last=_ended(at(status, "lastState", "terminated")),
+        started=at(status, "started") is True,
+        restarts=number(status, "restartCount") or 0,
+    )
+
+
+def _ended(terminated: Any) -> Ended | None:
+    if not isinstance(terminated, dict):
+        return None
+    return Ended(
+        exit_code=number(terminated, "exitCode"),
+        reason=text(terminated, "reason"),
+        message=text(terminated, "message"),
+        started=moment(terminated, "startedAt"),
+        finished=moment(terminated, "finishedAt"),
+    )
+
+
+def _event(event: Object) -> PodEvent:
+    seen = moment(event, "series", "lastObservedTime") or moment(event, "lastTimestamp") or moment(event, "eventTime")
+    return PodEvent(
+        text(event, "reason"), text(event, "message"), seen or moment(event, "metadata", "creationTimestamp")
+    )
+
+
+def silent_since(pod: PodFacts) -> datetime | None:
+    """Since when the pod is being prepared, or runs unready, for a cause that only its Events may tell."""
+    if not pod.live or pod.stage not in {Stage.PREPARING, Stage.STARTED}:
+        return None
+    return (pod.ready_changed if pod.stage is Stage.STARTED else None) or pod.begun or pod.created

@@ -1,0 +1,56 @@
+"""Reads raw API objects without trusting their shape: what is missing or of another type is None or empty.
+
+The API server checks its own objects, but caches hold partial ones and a status may be of a version that we don't know;
+a status that cannot be computed would be worse than one that says less.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from modelyard.api.service import Object
+
+_YEARS = range(2000, 9000)
+"""Beyond them adding seconds or changing the time zone can overflow."""
+
+
+def at(value: Any, *path: str) -> Any:
+    """What lies at ``path`` below ``value``, or None."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def text(value: Any, *path: str) -> str:
+    """The text at ``path``, or an empty one."""
+    found = at(value, *path)
+    return found if isinstance(found, str) else ""
+
+
+def number(value: Any, *path: str) -> int | None:
+    """The whole number at ``path``; a text of digits, as a quantity is written, counts as one."""
+    found = at(value, *path)
+    if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 16:
+        return int(found)
+    return found if type(found) is int else None
+
+
+def moment(value: Any, *path: str) -> datetime | None:
+    """The RFC 3339 time at ``path``; one that no cluster can have seen is none."""
+    try:
+        found = datetime.fromisoformat(text(value, *path))
+    except ValueError:
+        return None
+    if found.year not in _YEARS:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def entries(value: Any, *path: str) -> list[Object]:
+    """The objects in the list at ``path``."""
+    found = at(value, *path)
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def entry(value: Any, *path: str, **keys: str) -> Object:
+    """The first object in the list at ``path`` that has ``keys``, such as type="Ready"; empty when there is none."""
+    return next((e for e in entries(value, *path) if all(e.get(k) == v for k, v in keys.items())), {})

@@ -1,0 +1,178 @@
+"""What was observed of a service, and what follows from it: the ground on which status.py decides its conditions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from modelyard.api.conditions import Explanation, Kind, Reasons, told
+from modelyard.api.service import Key, Object
+from modelyard.errors import InvalidError, NotReadyError
+from modelyard.observe.children import Facts
+from modelyard.observe.diagnosis import Surroundings, answers, explain
+from modelyard.observe.pods import PodFacts
+from modelyard.observe.reading import entries, text
+from modelyard.observe.refusals import admission_refusal
+from modelyard.observe.wanted import Wanted
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the status needs of the service itself."""
+
+    key: Key
+    generation: int
+    stored: Object
+    replicas: int
+    deleting: bool
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What was observed; its properties are what follows from it for the service as a whole."""
+
+    subject: Subject
+    wanted: Wanted | None
+    problem: InvalidError | NotReadyError | None
+    facts: Facts
+    now: datetime
+
+    @cached_property
+    def desired(self) -> int:
+        """How many pods shall exist."""
+        if self.wanted:
+            return self.wanted.replicas
+        return self.facts.deployment.replicas if self.facts.deployment else self.subject.replicas
+
+    @cached_property
+    def refusal(self) -> Explanation | None:
+        """Why the spec is not applied."""
+        return told(self.problem.reason, self.problem.message) if isinstance(self.problem, InvalidError) else None
+
+    @cached_property
+    def live(self) -> tuple[PodFacts, ...]:
+        return tuple(pod for pod in self.facts.pods if pod.live)
+
+    @cached_property
+    def newest(self) -> tuple[PodFacts, ...]:
+        """The live pods made from the template that shall run."""
+        template = self._template
+        return tuple(pod for pod in self.live if not template or pod.template == template)
+
+    @property
+    def _template(self) -> str:
+        if self.wanted:
+            return self.wanted.template
+        return self.facts.deployment.template if self.facts.deployment else ""
+
+    @cached_property
+    def old(self) -> tuple[PodFacts, ...]:
+        return tuple(pod for pod in self.live if pod not in self.newest)
+
+    @cached_property
+    def answering(self) -> tuple[PodFacts, ...]:
+        return tuple(pod for pod in self.live if answers(pod, self.now))
+
+    @cached_property
+    def current(self) -> bool:
+        """The Deployment is as wanted, and its controller has seen that."""
+        deployment = self.facts.deployment
+        if deployment is None or not deployment.observed:
+            return False
+        return self.wanted is None or (deployment.template, deployment.replicas) == (
+            self.wanted.template,
+            self.wanted.replicas,
+        )
+
+    @cached_property
+    def complete(self) -> bool:
+        """Exactly the wanted pods exist, and all answer."""
+        all_answer = all(pod in self.answering for pod in self.newest)
+        return self.current and all_answer and len(self.newest) == self.desired and not self.old
+
+    @cached_property
+    def found(self) -> tuple[tuple[PodFacts, Explanation], ...]:
+        """What is to be said of each newest pod that does not answer, the most advanced first, problems before others.
+
+        Pods that are over are looked at only while no other exists: they have been replaced.
+        """
+        over = (pod for pod in self.facts.pods if pod.phase == "Failed" and pod.template == self._template)
+        around = Surroundings(
+            key=self.subject.key,
+            wanted=self.wanted,
+            facts=self.facts,
+            held=self._held,
+            old_pods_serve=any(pod in self.answering for pod in self.old),
+            now=self.now,
+        )
+        pods = [pod for pod in self.newest if pod not in self.answering] or ([] if self.newest else list(over))
+        found = [(pod, why) for pod in pods if (why := explain(pod, around))]
+        return tuple(sorted(found, key=lambda f: (-f[0].stage, not f[1].is_problem, f[0].name)))
+
+    @property
+    def _held(self) -> Mapping[str, Explanation]:
+        """What the stored status says is wrong or under way with the present spec, by reason."""
+        return {
+            text(stored, "reason"): Explanation(
+                text(stored, "reason"),
+                text(stored, "message"),
+                Kind.UNDER_WAY if text(stored, "reason") == Reasons.FETCHING.name else Kind.PROBLEM,
+            )
+            for stored in entries(self.subject.stored, "conditions")
+            if stored.get("status") == "False" and stored.get("observedGeneration") == self.subject.generation
+        }
+
+    @cached_property
+    def lacking(self) -> Explanation | None:
+        """Why pods that shall exist do not: only asked of the Deployment when it could make them now."""
+        if len(self.newest) >= self.desired:
+            return None
+        deployment = self.facts.deployment
+        if deployment and deployment.refusal:
+            return admission_refusal(deployment.refusal, self.subject.key.namespace)
+        return None if self.found else Reasons.CREATING.explain()
+
+    @cached_property
+    def under_way(self) -> Explanation | None:
+        """What brings the service nearer to its spec now."""
+        if isinstance(self.problem, NotReadyError):
+            return told(self.problem.reason, self.problem.message, Kind.UNDER_WAY)
+        moving = next((why for why in self._said if not why.is_problem), None)
+        if moving or self.complete:
+            return moving
+        return None if self.current and self._said else self.rolling_out
+
+    @cached_property
+    def blocked(self) -> Explanation | None:
+        """What holds it up, when nothing is under way."""
+        if self.complete or self.under_way:
+            return None
+        return self.worst
+
+    @property
+    def worst(self) -> Explanation | None:
+        """The problem that tells most: why pods are refused, before what those that exist suffer from."""
+        return next((why for why in self._said if why.is_problem), None)
+
+    @property
+    def _said(self) -> list[Explanation]:
+        return [*([self.lacking] if self.lacking else []), *(why for _, why in self.found)]
+
+    @property
+    def rolling_out(self) -> Explanation:
+        return Reasons.ROLLING_OUT.explain(ready=len(self.answering), desired=self.desired)
+
+    @property
+    def scaled_to_zero(self) -> Explanation:
+        return Reasons.SCALED_TO_ZERO.explain(namespace=self.subject.key.namespace, name=self.subject.key.name)
+
+    @property
+    def lead(self) -> Explanation:
+        """What is to be said of a service of which no replica answers."""
+        if self.found:
+            return self.found[0][1]
+        return self.lacking or self.under_way or Reasons.CREATING.explain()
+
+    @property
+    def url(self) -> str:
+        return self.wanted.url if self.wanted else text(self.subject.stored, "url")

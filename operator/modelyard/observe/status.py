@@ -1,0 +1,244 @@
+"""The status of an InferenceService: all of its conditions, decided in one place from what was observed.
+
+How the conditions answer the questions of the person who reads them (api/conditions.py has their texts):
+
+* Ready: can the model be asked? True as long as one replica answers, of the former configuration too: a rollout that
+  goes well, one that is stuck, and a refused spec change take nothing from those who ask. The reason then tells which
+  of Ready, RollingOut, Degraded and ServingPrevious it is.
+* Accepted: is the spec applied?  * ModelCached: does the model lie where the pods are?
+* Available: do all wanted replicas answer?
+* Progressing: is something under way? False with Complete, or with what holds it up; then Stalled is true too.
+
+At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import ValidationError
+
+from modelyard import names
+from modelyard.api.conditions import ConditionType, Explanation, Kind, Reasons, condition, told
+from modelyard.api.service import Object, Service, key_of
+from modelyard.api.types import ApiModel, Effective, ModelStatus
+from modelyard.errors import InvalidError, NotReadyError
+from modelyard.observe.children import SILENCE_S, Facts
+from modelyard.observe.diagnosis import settling_s, start_deadline
+from modelyard.observe.pods import PodFacts, Stage, silent_since
+from modelyard.observe.reading import at, entries, number, text
+from modelyard.observe.situation import Situation, Subject
+from modelyard.observe.wanted import Wanted
+
+FETCH_INTERVAL_S = 5.0
+"""How often fetchers are asked for their progress."""
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True)
+class ServiceEvent:
+    """An Event about the service."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reconcile ends with: the status to store, the events of its transitions, and when to look again."""
+
+    status: Object
+    events: tuple[ServiceEvent, ...]
+    requeue_after_s: float | None
+
+
+def status(
+    service: Service,
+    wanted: Wanted | None,
+    problem: InvalidError | NotReadyError | None,
+    facts: Facts,
+    now: datetime,
+) -> Verdict:
+    """The verdict on ``service``. ``wanted`` is None while its spec cannot be resolved, ``problem`` then says why."""
+    subject = Subject(service.key, service.generation, service.status, service.spec.replicas, service.deleting)
+    return _verdict(Situation(subject, wanted, problem, facts, now))
+
+
+def status_of_unreadable(body: Object, problem: InvalidError, facts: Facts, now: datetime) -> Verdict:
+    """The verdict on the InferenceService ``body``, which service.parse refused with ``problem``."""
+    replicas = number(body, "spec", "replicas")
+    subject = Subject(
+        key_of(body),
+        number(body, "metadata", "generation") or 0,
+        body.get("status") or {},
+        1 if replicas is None else replicas,
+        at(body, "metadata", "deletionTimestamp") is not None,
+    )
+    return _verdict(Situation(subject, None, problem, facts, now))
+
+
+def _ready(s: Situation) -> tuple[ConditionStatus, Explanation]:
+    if s.subject.deleting:
+        return "False", Reasons.DELETING.explain()
+    if s.answering and (s.desired or s.refusal):
+        return "True", _ready_how(s)
+    if s.refusal:
+        return "False", s.refusal
+    return "False", s.lead if s.desired else s.scaled_to_zero
+
+
+def _ready_how(s: Situation) -> Explanation:
+    """Which way a service of which some replica answers is ready."""
+    counts = {"ready": len(s.answering), "desired": s.desired}
+    stuck = s.refusal or s.blocked
+    if stuck and (s.refusal or s.old):
+        return Reasons.SERVING_PREVIOUS.explain(cause=stuck.message, **counts)
+    if stuck:
+        return Reasons.DEGRADED.explain(cause=stuck.message, **counts)
+    return Reasons.READY.explain(url=s.url, **counts) if s.complete else s.rolling_out
+
+
+def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
+    if s.refusal:
+        return "False", s.refusal
+    if isinstance(s.problem, NotReadyError) and s.wanted is None:
+        return "Unknown", told(s.problem.reason, s.problem.message, Kind.UNDER_WAY)
+    return "True", Reasons.ACCEPTED.explain()
+
+
+def _model_cached(s: Situation) -> tuple[ConditionStatus, Explanation]:
+    fetching = [why for pod, why in s.found if pod.stage is Stage.FETCHING]
+    problems = [why for why in fetching if why.is_problem]
+    if problems:
+        return "False", problems[0]
+    if any(pod.fetched for pod in s.newest):
+        return "True", Reasons.CACHED.explain()
+    if fetching:
+        return "False", fetching[0]
+    return "Unknown", _ready(s)[1]
+
+
+def _available(s: Situation) -> tuple[ConditionStatus, Explanation]:
+    if s.desired and len(s.answering) >= s.desired and not s.subject.deleting:
+        return "True", Reasons.READY.explain(ready=len(s.answering), desired=s.desired, url=s.url)
+    if s.subject.deleting or s.refusal or not s.desired:
+        return "False", _ready(s)[1]
+    return "False", s.worst or s.lead
+
+
+def _progressing(s: Situation) -> tuple[ConditionStatus, Explanation]:
+    if s.subject.deleting:
+        return "True", Reasons.DELETING.explain()
+    if s.refusal:
+        return "False", s.refusal
+    if not s.desired and not isinstance(s.problem, NotReadyError):
+        return "False", s.scaled_to_zero
+    if s.under_way:
+        return "True", s.under_way
+    return "False", s.blocked or Reasons.COMPLETE.explain(desired=s.desired)
+
+
+_CONDITIONS: Mapping[ConditionType, Callable[[Situation], tuple[ConditionStatus, Explanation]]] = {
+    ConditionType.READY: _ready,
+    ConditionType.ACCEPTED: _accepted,
+    ConditionType.MODEL_CACHED: _model_cached,
+    ConditionType.AVAILABLE: _available,
+    ConditionType.PROGRESSING: _progressing,
+}
+
+
+def _verdict(s: Situation) -> Verdict:
+    decided = {type_: decide(s) for type_, decide in _CONDITIONS.items()}
+    progress_status, progress = decided[ConditionType.PROGRESSING]
+    if progress_status == "True":
+        decided[ConditionType.RECONCILING] = ("True", progress)
+    elif progress.is_problem:
+        decided[ConditionType.STALLED] = ("True", progress)
+    stored = entries(s.subject.stored, "conditions")
+    ready_status, ready = decided[ConditionType.READY]
+    fields = {
+        "observedGeneration": s.subject.generation,
+        "replicas": len(s.live),
+        "readyReplicas": len(s.answering),
+        "desiredReplicas": s.desired,
+        "selector": f"{names.LABEL_SERVICE}={s.subject.key.name},{names.LABEL_APP_COMPONENT}={names.COMPONENT_ENGINE}",
+        "url": s.url or None,
+        "reason": None if ready_status == "True" else ready.reason,
+        "model": _model(s),
+        "effective": _effective(s),
+        "conditions": [
+            condition(type_, decision, why, stored=stored, generation=s.subject.generation, now=s.now)
+            for type_, (decision, why) in decided.items()
+        ],
+    }
+    present = {name: value for name, value in fields.items() if value is not None}
+    return Verdict(present, _events(decided, stored), _requeue_after_s(s))
+
+
+def _model(s: Situation) -> Object | None:
+    """Digest and size as a fetcher of a newest pod told them; what was known stays while none tells."""
+    told_states = [state for pod in s.newest if (state := pod.told_by_fetcher) and state.digest]
+    if not told_states:
+        return _kept(ModelStatus, s.subject.stored.get("model"))
+    digest, size = told_states[0].digest, told_states[0].bytes_total
+    return {"digest": digest} if size is None else {"digest": digest, "sizeBytes": size}
+
+
+def _effective(s: Situation) -> Object | None:
+    if s.wanted is None:
+        return _kept(Effective, s.subject.stored.get("effective"))
+    return _as_stored(s.wanted.effective)
+
+
+def _kept(model: type[ApiModel], stored: object) -> Object | None:
+    """What another version of the operator may have ``stored``, if this one can read it."""
+    try:
+        return _as_stored(model.model_validate(stored))
+    except ValidationError:
+        return None
+
+
+def _as_stored(part: ApiModel) -> Object:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _events(
+    decided: Mapping[ConditionType, tuple[ConditionStatus, Explanation]], stored: list[Object]
+) -> tuple[ServiceEvent, ...]:
+    """One event per transition: each new reason of Ready, and each new problem of Progressing beside it."""
+    before = {text(c, "type"): (text(c, "status"), text(c, "reason")) for c in stored}
+    events: list[ServiceEvent] = []
+    for type_ in (ConditionType.READY, ConditionType.PROGRESSING):
+        status_, why = decided[type_]
+        news = before.get(type_) != (status_, why.reason)
+        if news and (type_ is ConditionType.READY or why.is_problem) and why.reason not in {e.reason for e in events}:
+            events.append(ServiceEvent("Warning" if why.is_problem else "Normal", why.reason, why.message))
+    return tuple(events)
+
+
+def _requeue_after_s(s: Situation) -> float | None:
+    """When something that no watch tells may have changed: progress, a deadline, an Event, the end of a crash loop."""
+    moments = [wait for pod in s.live for wait in _waits_s(pod, s)]
+    if isinstance(s.problem, NotReadyError):
+        moments.append(s.problem.after_s)
+    return min(moments, default=None)
+
+
+def _waits_s(pod: PodFacts, s: Situation) -> list[float]:
+    waits: list[float] = []
+    if settling := settling_s(pod, s.now):
+        waits.append(settling)
+    if pod.stage is Stage.READY:
+        return waits
+    if pod.fetch.running:
+        waits.append(FETCH_INTERVAL_S)
+    deadline = start_deadline(pod, s.wanted)
+    if deadline and deadline > s.now:
+        waits.append((deadline - s.now).total_seconds())
+    if since := silent_since(pod):
+        left_s = SILENCE_S - (s.now - since).total_seconds()
+        waits.append(left_s if left_s > 0 else SILENCE_S)
+    return waits

@@ -1,0 +1,20 @@
+"""What the status needs to know of a resolved spec, and no more."""
+
+from dataclasses import dataclass
+
+from modelyard.api.types import Effective
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What shall run. ``template`` is the hash in names.ANNOTATION_TEMPLATE of the pods that shall exist;
+    ``accelerator_resource`` is None on CPU.
+    """
+
+    replicas: int
+    template: str
+    accelerator_resource: str | None
+    accelerator_count: int
+    startup_timeout_s: int
+    url: str
+    effective: Effective

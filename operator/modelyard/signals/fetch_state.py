@@ -1,0 +1,125 @@
+"""What a fetcher tells about itself, on its port while it runs and in its termination message at the end.
+
+The fields are those of fetcher/state.py. Nothing of it is trusted: the pod belongs to a tenant, and anything with the
+same labels can answer on that port. Types are checked, texts are cut and cleaned, sizes and times are bounded, and what
+is missing or odd is None, never zero.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard import names
+from modelyard.api.conditions import bounded
+
+SIZE_LIMIT_BYTES = 8192
+"""Longest answer that is read, headers included: twice what the fetcher ever sends (4096 and a few headers)."""
+
+TIME_LIMIT_S = 2.0
+"""Longest time for one answer, from the connection's start to its last byte."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LARGEST_SIZE_BYTES = 2**53
+"""Beyond it JSON numbers are not exact; no model comes near."""
+_REQUEST = b"GET / HTTP/1.0\r\nHost: modelyard-fetch\r\nConnection: close\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class FetchError:
+    """Why the last attempt failed, in the fetcher's words: ``reason`` as it came, so check it before use."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FetchState:
+    """A fetcher's state. None: it did not say, or not in a form that can be believed."""
+
+    phase: str | None = None
+    digest: str | None = None
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    bytes_per_second: int | None = None
+    cache_hit: bool | None = None
+    error: FetchError | None = None
+
+
+def parse(text: str | bytes | None) -> FetchState | None:
+    """The state in ``text``, the fetcher's JSON; None when it is no JSON object or longer than SIZE_LIMIT_BYTES."""
+    if not text or len(text) > SIZE_LIMIT_BYTES:
+        return None
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    return FetchState(
+        phase=_text(fields.get("phase"), 64),
+        digest=_digest(fields.get("digest")),
+        bytes_done=_count(fields.get("bytesDone")),
+        bytes_total=_count(fields.get("bytesTotal")),
+        bytes_per_second=_count(fields.get("bytesPerSecond")),
+        cache_hit=fields.get("cacheHit") if isinstance(fields.get("cacheHit"), bool) else None,
+        error=_error(fields.get("error")),
+    )
+
+
+async def read(pod_ip: str, port: int = names.FETCH_STATE_PORT) -> FetchState | None:
+    """The state that the fetcher at ``pod_ip`` tells now; None when it gives no usable answer within TIME_LIMIT_S.
+
+    One plain request: no redirect is followed, no encoding undone, no byte read beyond SIZE_LIMIT_BYTES.
+    """
+    try:
+        async with asyncio.timeout(TIME_LIMIT_S):
+            return parse(_body(await _answer(pod_ip, port)))
+    except (OSError, TimeoutError):
+        return None
+
+
+async def _answer(pod_ip: str, port: int) -> bytes:
+    reader, writer = await asyncio.open_connection(pod_ip, port, limit=SIZE_LIMIT_BYTES)
+    try:
+        writer.write(_REQUEST)
+        await writer.drain()
+        answer = b""
+        while len(answer) <= SIZE_LIMIT_BYTES and (piece := await reader.read(SIZE_LIMIT_BYTES)):
+            answer += piece
+        return answer
+    finally:
+        with contextlib.suppress(OSError):
+            writer.transport.abort()
+
+
+def _body(answer: bytes) -> bytes | None:
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    status_line, *headers = head.split(b"\r\n")
+    if len(answer) > SIZE_LIMIT_BYTES or not separator or not re.match(rb"HTTP/1\.[01] 200( |$)", status_line):
+        return None
+    if any(header.lower().startswith(b"transfer-encoding:") for header in headers):
+        return None
+    return body
+
+
+def _text(value: Any, length: int) -> str | None:
+    return bounded(value, length) or None if isinstance(value, str) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value <= _LARGEST_SIZE_BYTES else None
+
+
+def _digest(value: Any) -> str | None:
+    return value if isinstance(value, str) and _DIGEST.fullmatch(value) else None
+
+
+def _error(value: Any) -> FetchError | None:
+    if not isinstance(value, Mapping):
+        return None
+    message = _text(value.get("message"), 1024)
+    return FetchError(_text(value.get("reason"), 64) or "", message or "the fetcher gave no message")

@@ -1,0 +1,234 @@
+"""Pods, Deployments and nodes as a cluster shows them, and the facts and wishes around them, for tables of worlds."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from modelyard import names
+from modelyard.api.conditions import timestamp
+from modelyard.api.service import Key, Object, Service
+from modelyard.api.types import Effective, InferenceServiceSpec, Model
+from modelyard.errors import InvalidError, NotReadyError
+from modelyard.observe.children import Children, facts
+from modelyard.observe.status import Verdict, status
+from modelyard.observe.wanted import Wanted
+from modelyard.signals.fetch_state import FetchState
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+NEW, OLD = "hash-new", "hash-old"
+GPU = "nvidia.com/gpu"
+PULLED = "registry.example.com/vllm:1"
+DIGEST = "sha256:" + "a" * 64
+EFFECTIVE = Effective(
+    engine_type="vllm",
+    engine_version="0.32.0",
+    engine_image=PULLED,
+    accelerator_type="nvidia",
+    accelerator_count=1,
+    accelerator_resource=GPU,
+    fetch_image="registry.example.com/fetch:1",
+    startup_timeout_seconds=1800,
+    drain_timeout_seconds=60,
+)
+
+
+def ago(seconds: float) -> str:
+    """The time so many seconds before NOW, as Kubernetes writes it."""
+    return timestamp(NOW - timedelta(seconds=seconds))
+
+
+def a_service(
+    status: Object | None = None, *, replicas: int = 1, generation: int = 3, deleting: bool = False
+) -> Service:
+    spec = InferenceServiceSpec(model=Model(uri="s3://models/smollm"), replicas=replicas)
+    return Service(Key("team-a", "smollm"), "uid-1", generation, spec, None, status or {}, deleting)
+
+
+def wanted(replicas: int = 1, *, resource: str | None = GPU, count: int = 1, startup_timeout_s: int = 1800) -> Wanted:
+    return Wanted(replicas, NEW, resource, count, startup_timeout_s, "http://smollm.team-a.svc", EFFECTIVE)
+
+
+def a_deployment(replicas: int = 1, *, template: str = NEW, observed: bool = True, refusal: str = "") -> Object:
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": refusal}
+    return {
+        "metadata": {"name": "smollm", "generation": 5},
+        "spec": {
+            "replicas": replicas,
+            "template": {"metadata": {"annotations": {names.ANNOTATION_TEMPLATE: template}}},
+        },
+        "status": {"observedGeneration": 5 if observed else 4, "conditions": [failure] if refusal else []},
+    }
+
+
+def waiting(reason: str, message: str = "") -> Object:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def running(for_s: float) -> Object:
+    return {"running": {"startedAt": ago(for_s)}}
+
+
+def ended(
+    exit_code: int, message: str = "", *, reason: str = "Error", ran_s: float = 30, since_s: float = 10
+) -> Object:
+    if exit_code == 0 and reason == "Error":
+        reason = "Completed"
+    return {
+        "terminated": {
+            "exitCode": exit_code,
+            "reason": reason,
+            "message": message,
+            "startedAt": ago(since_s + ran_s),
+            "finishedAt": ago(since_s),
+        }
+    }
+
+
+def pod(
+    name: str = "smollm-1",
+    *,
+    template: str = NEW,
+    node: str = "worker-1",
+    begun_s: float = 60,
+    phase: str = "Pending",
+    fetch: Object | None = None,
+    fetch_last: Object | None = None,
+    engine: Object | None = None,
+    engine_last: Object | None = None,
+    started: bool = False,
+    restarts: int = 0,
+    ready: bool = False,
+    changed_s: float = 60,
+    refused: str = "",
+    **metadata: Any,
+) -> Object:
+    """A pod on its way; the containers' states are those of ``waiting``, ``running`` and ``ended``."""
+    creating = waiting("PodInitializing")
+    scheduled = {"type": "PodScheduled", "status": "False" if refused else "True", "message": refused}
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-of-{name}",
+            "creationTimestamp": ago(begun_s),
+            "annotations": {names.ANNOTATION_TEMPLATE: template},
+            **metadata,
+        },
+        "spec": {} if refused else {"nodeName": node},
+        "status": {
+            "phase": "Running" if engine and "running" in engine else phase,
+            "podIP": "10.0.0.7",
+            **({} if refused else {"startTime": ago(begun_s)}),
+            "conditions": [
+                scheduled,
+                {"type": "Ready", "status": str(ready), "lastTransitionTime": ago(changed_s)},
+            ],
+            "initContainerStatuses": []
+            if refused
+            else [
+                {
+                    "name": names.CONTAINER_FETCH,
+                    "image": "registry.example.com/fetch:1",
+                    "state": fetch or creating,
+                    "lastState": fetch_last or {},
+                    "restartCount": 1 if fetch_last else 0,
+                }
+            ],
+            "containerStatuses": []
+            if refused
+            else [
+                {
+                    "name": names.CONTAINER_ENGINE,
+                    "image": PULLED,
+                    "state": engine or creating,
+                    "lastState": engine_last or {},
+                    "started": started,
+                    "ready": ready,
+                    "restartCount": restarts,
+                }
+            ],
+        },
+    }
+
+
+FETCHED = ended(0, f'{{"phase": "Done", "digest": "{DIGEST}", "bytesTotal": 270000000}}')
+
+
+def serving(name: str = "smollm-1", **fields: Any) -> Object:
+    """A pod that answers."""
+    return pod(name, fetch=FETCHED, engine=running(600), started=True, ready=True, begun_s=700, **fields)
+
+
+def loading(name: str = "smollm-1", **fields: Any) -> Object:
+    """A pod whose engine loads the model."""
+    return pod(name, **{"fetch": FETCHED, "engine": running(30), **fields})
+
+
+def crashed(message: str, *, exit_code: int = 1, restarts: int = 1, reason: str = "Error", ran_s: float = 30) -> Object:
+    """A pod whose engine ended and waits to be started again."""
+    return pod(
+        fetch=FETCHED,
+        engine=waiting("CrashLoopBackOff", "back-off 5m0s restarting failed container=engine"),
+        engine_last=ended(exit_code, message, reason=reason, ran_s=ran_s),
+        restarts=restarts,
+    )
+
+
+def event(reason: str, message: str, seen_s: float = 5) -> Object:
+    return {"reason": reason, "message": message, "lastTimestamp": ago(seen_s)}
+
+
+def node(name: str = "worker-1", *, gpus: int = 0, ready: bool = True, unschedulable: bool = False) -> Object:
+    return {
+        "metadata": {"name": name},
+        "spec": {"unschedulable": unschedulable},
+        "status": {
+            "allocatable": {GPU: str(gpus)},
+            "conditions": [{"type": "Ready", "status": str(ready), "message": "kubelet stopped posting node status"}],
+        },
+    }
+
+
+class World:
+    """One observed world: what the cluster shows of the service and what was asked besides."""
+
+    def __init__(
+        self,
+        *pods: Object,
+        replicas: int = 1,
+        deployment: Object | None = None,
+        wishes: Wanted | None = None,
+        problem: InvalidError | NotReadyError | None = None,
+        states: Mapping[str, FetchState | None] | None = None,
+        events: Mapping[str, tuple[Object, ...]] | None = None,
+        nodes: tuple[Object, ...] | None = None,
+        taken: Mapping[str, int] | None = None,
+        service: Service | None = None,
+    ) -> None:
+        self.pods = pods
+        self.deployment = deployment or a_deployment(replicas)
+        self.wanted = wishes or (None if isinstance(problem, InvalidError) else wanted(replicas))
+        self.problem = problem
+        self.states = states or {}
+        self.events = events or {}
+        self.nodes = nodes
+        self.taken = taken
+        self.service = service or a_service(replicas=replicas)
+
+    def verdict(self, stored: Object | None = None, now: datetime = NOW) -> Verdict:
+        """What the operator makes of it, with ``stored`` as the status of the last time."""
+        seen = facts(
+            Children(self.deployment, self.pods),
+            fetch_states=self.states,
+            pod_events=self.events,
+            nodes=self.nodes,
+            accelerator_resource=GPU,
+            accelerators_taken=self.taken,
+        )
+        service = dataclasses.replace(self.service, status=stored) if stored is not None else self.service
+        return status(service, self.wanted, self.problem, seen, now)
+
+
+def conditions(verdict: Verdict) -> dict[str, Object]:
+    """The verdict's conditions by type."""
+    return {condition["type"]: condition for condition in verdict.status["conditions"]}

@@ -1,0 +1,66 @@
+"""Error lines of real engines, as the launcher keeps them, each with the reason that it stands for."""
+
+import pytest
+
+from modelyard.observe.causes import classify
+
+PYDANTIC = "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, "
+
+LINES = [
+    # The causes in logs of vLLM 0.32 on CPU that could not start, each broken on purpose; long ones are cut
+    ("ModelNotLoadable", PYDANTIC + "Invalid repository ID or local directory specified: '/model/no-config'."),
+    ("ModelNotLoadable", "OSError: It looks like the config file at '/model/config.json' is not a valid JSON file."),
+    ("ModelNotLoadable", "Error parsing config for /model/x: Transformers does not recognize this architecture."),
+    ("ModelNotLoadable", "ValueError: Couldn't instantiate the backend tokenizer from one of: (1) a `tokenizers`"),
+    ("ModelNotLoadable", "RuntimeError: Cannot find any model weights with `/model/no-weights`"),
+    ("ModelNotLoadable", "safetensors._safetensors_rust.SafetensorError: Error while deserializing header: incomplete"),
+    ("ModelNotLoadable", "FileNotFoundError: Weight files referenced in index but missing"),
+    ("ModelNotLoadable", "ValueError: Following weights were not initialized from checkpoint"),
+    ("ModelNotLoadable", "HFValidationError: Repo id must be in the form 'repo_name'"),
+    ("BadArgument", PYDANTIC + "User-specified max_model_len (1000000) is greater than the derived max_model_len"),
+    ("BadArgument", "vllm: error: unrecognized arguments: --no-such-flag"),
+    ("BadArgument", "ModuleNotFoundError: No module named 'runai_model_streamer'"),
+    ("KvCacheTooSmall", "ValueError: 0.18 GiB KV cache is larger than the available KV cache memory"),
+    ("KvCacheTooSmall", "ValueError: No available memory for the cache blocks. Try increasing"),
+    ("OutOfMemory", "Available memory on node 0 (17.89/23.54 GiB) is less than desired CPU memory utilization"),
+    ("OutOfMemory", "RuntimeError: [enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    ("PortInUse", "OSError: [Errno 98] Address already in use"),
+    # PyTorch's and vLLM's texts for an accelerator's memory, from reports to vllm-project/vllm
+    ("AcceleratorOutOfMemory", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a"),
+    ("AcceleratorOutOfMemory", "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.63 GiB"),
+    ("AcceleratorOutOfMemory", "torch.OutOfMemoryError: HIP out of memory. Tried to allocate 2.00 GiB."),
+    ("AcceleratorOutOfMemory", "RuntimeError: CUDA error: out of memory"),
+    ("AcceleratorOutOfMemory", "Free memory on device (3/23 GiB) is less than desired GPU memory utilization"),
+    # Triton 2.51
+    ("ModelNotLoadable", "Failed to initialize Python stub: RuntimeError: weights.bin: checksum mismatch"),
+    ("ModelNotLoadable", "Failed to preinitialize Python stub: Python model file not found in '/model/x/1/model.py'"),
+    ("ModelNotLoadable", "failed to load model 'double': at least one version must be available"),
+    ("ModelNotLoadable", "failed to load 'double' version 1: Invalid argument: unable to find backend library"),
+    ("ModelNotLoadable", "Poll failed for model directory 'double': failed to read text proto from config.pbtxt"),
+    # The launcher
+    ("ContainerStartFailed", "this image has no `vllm` on its PATH (/usr/bin): set spec.engine.image"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reason", "line"), LINES)
+def test_an_error_line_is_known(reason: str, line: str) -> None:
+    found, told = classify(line)
+    assert found
+    assert (found.name, told) == (reason, line)
+
+
+@pytest.mark.parametrize(
+    "line", ["RuntimeError: something new", "OSError: [Errno 24] Too many open files", "CUDA error: device-side assert"]
+)
+def test_an_unknown_line_is_told_as_it_is(line: str) -> None:
+    assert classify(f"{line}\nand another") == (None, line)
+
+
+def test_a_later_line_that_is_known_tells_more_than_an_unknown_first_one() -> None:
+    found, told = classify("RuntimeError: worker died\n\nOSError: [Errno 98] Address already in use")
+    assert found
+    assert (found.name, told) == ("PortInUse", "OSError: [Errno 98] Address already in use")
+
+
+def test_silence_has_no_reason() -> None:
+    assert classify(" \n") == (None, "")

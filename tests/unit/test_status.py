@@ -1,0 +1,276 @@
+"""The status as a whole: what its conditions say together, what stays, what it tells when, and when to look again."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from modelyard.errors import InvalidError, NotReadyError
+from modelyard.observe.children import Children, facts, questions
+from modelyard.observe.status import Verdict, status_of_unreadable
+from modelyard.signals.fetch_state import FetchState
+from tests.support.observed import (
+    DIGEST,
+    EFFECTIVE,
+    NOW,
+    OLD,
+    World,
+    a_deployment,
+    a_service,
+    ago,
+    conditions,
+    crashed,
+    ended,
+    event,
+    loading,
+    pod,
+    running,
+    serving,
+)
+
+CRASHED = crashed("RuntimeError: worker died")
+BROKEN = {**CRASHED, "metadata": {**CRASHED["metadata"], "name": "broken", "uid": "uid-of-broken"}}
+REFUSED = InvalidError("UnknownEngine", "There is no engine vlm. Use one of: vllm.")
+
+SERVICES = {
+    "all replicas answer": (
+        World(serving("a"), serving("b"), replicas=2),
+        {
+            "Ready": "True/Ready",
+            "Available": "True/Ready",
+            "ModelCached": "True/Cached",
+            "Progressing": "False/Complete",
+        },
+    ),
+    "one replica of two crashes": (
+        World(serving("a"), BROKEN, replicas=2),
+        {
+            "Ready": "True/Degraded",
+            "Available": "False/EngineFailed",
+            "Progressing": "False/EngineFailed",
+            "Stalled": "True/EngineFailed",
+        },
+    ),
+    "one replica of two is refused": (
+        World(serving("a"), replicas=2, deployment=a_deployment(2, refusal="exceeded quota: gpus")),
+        {"Ready": "True/Degraded", "Available": "False/QuotaExceeded", "Stalled": "True/QuotaExceeded"},
+    ),
+    "one replica of two starts": (
+        World(serving("a"), loading("b"), replicas=2),
+        {
+            "Ready": "True/RollingOut",
+            "Available": "False/Starting",
+            "Progressing": "True/Starting",
+            "Reconciling": "True/Starting",
+        },
+    ),
+    "one replica crashes while another starts": (
+        World(BROKEN, loading("b"), replicas=2),
+        {"Ready": "False/EngineFailed", "Available": "False/EngineFailed", "Progressing": "True/Starting"},
+    ),
+    "one replica fetches while another lacks a node": (
+        World(pod("a", fetch=running(9)), pod("b", refused="0/1 nodes: 1 Insufficient nvidia.com/gpu."), replicas=2),
+        {"Ready": "False/Fetching", "Available": "False/InsufficientAccelerators", "Progressing": "True/Fetching"},
+    ),
+    "a rollout begins": (
+        World(serving("a", template=OLD), deployment=a_deployment(template=OLD)),
+        {"Ready": "True/RollingOut", "Available": "True/Ready", "Progressing": "True/Creating"},
+    ),
+    "a rollout that the Deployment's controller has not seen": (
+        World(serving("a"), deployment=a_deployment(observed=False)),
+        {"Ready": "True/RollingOut", "Progressing": "True/RollingOut", "Reconciling": "True/RollingOut"},
+    ),
+    "a rollout goes on": (
+        World(serving("a", template=OLD), pod("b", fetch=running(9))),
+        {
+            "Ready": "True/RollingOut",
+            "Available": "True/Ready",
+            "ModelCached": "False/Fetching",
+            "Progressing": "True/Fetching",
+        },
+    ),
+    "a rollout's new pod crashes": (
+        World(serving("a", template=OLD), BROKEN),
+        {"Ready": "True/ServingPrevious", "Available": "True/Ready", "Stalled": "True/EngineFailed"},
+    ),
+    "a rollout's last old pod is told to stop": (
+        World(serving("a"), serving("b", template=OLD, deletionTimestamp=ago(1))),
+        {"Ready": "True/Ready", "Progressing": "False/Complete"},
+    ),
+    "a pod that was evicted and replaced": (
+        World(serving("a"), pod("b", phase="Failed")),
+        {"Ready": "True/Ready", "Progressing": "False/Complete"},
+    ),
+    "a refused change of a running service": (
+        World(serving("a", template=OLD), problem=REFUSED, deployment=a_deployment(template=OLD)),
+        {
+            "Ready": "True/ServingPrevious",
+            "Accepted": "False/UnknownEngine",
+            "Available": "True/Ready",
+            "Stalled": "True/UnknownEngine",
+        },
+    ),
+    "zero replicas": (
+        World(replicas=0),
+        {
+            "Ready": "False/ScaledToZero",
+            "Accepted": "True/Accepted",
+            "ModelCached": "Unknown/ScaledToZero",
+            "Available": "False/ScaledToZero",
+            "Progressing": "False/ScaledToZero",
+        },
+    ),
+    "zero replicas while the last one drains": (
+        World(serving(deletionTimestamp=ago(1)), replicas=0),
+        {"Ready": "False/ScaledToZero", "Progressing": "False/ScaledToZero"},
+    ),
+    "something to wait for": (
+        World(serving(), problem=NotReadyError("WaitingForCluster", "The API server is busy.", 7)),
+        {"Ready": "True/Ready", "Accepted": "True/Accepted", "Progressing": "True/WaitingForCluster"},
+    ),
+    "a pod that looped and has been ready for long": (
+        World(serving(engine_last=ended(1, "boom"), restarts=7, changed_s=31)),
+        {"Ready": "True/Ready", "Progressing": "False/Complete"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("world", "expected"), SERVICES.values(), ids=SERVICES)
+def test_the_conditions_of_a_service(world: World, expected: dict[str, str]) -> None:
+    found = {type_: f"{c['status']}/{c['reason']}" for type_, c in conditions(world.verdict()).items()}
+    assert expected.items() <= found.items()
+    assert ("Stalled" in found) == ("Stalled" in expected)
+    assert ("Reconciling" in found) == found["Progressing"].startswith("True")
+
+
+def test_a_ready_service_tells_all_that_a_user_looks_for() -> None:
+    verdict = World(serving(), service=a_service(generation=9)).verdict()
+    told = {name: value for name, value in verdict.status.items() if name != "conditions"}
+    assert told == {
+        "observedGeneration": 9,
+        "replicas": 1,
+        "readyReplicas": 1,
+        "desiredReplicas": 1,
+        "selector": "serving.modelyard.dev/service=smollm,app.kubernetes.io/component=engine",
+        "url": "http://smollm.team-a.svc",
+        "model": {"digest": DIGEST, "sizeBytes": 270_000_000},
+        "effective": EFFECTIVE.model_dump(by_alias=True),
+    }
+    assert {c["observedGeneration"] for c in verdict.status["conditions"]} == {9}
+    assert verdict.requeue_after_s is None
+
+
+def test_a_service_at_zero_says_how_to_wake_it() -> None:
+    assert (
+        "kubectl -n team-a scale infsvc/smollm --replicas=1"
+        in conditions(World(replicas=0).verdict())["Ready"]["message"]
+    )
+
+
+def test_a_degraded_service_says_how_many_answer_and_why_not_all() -> None:
+    message = conditions(World(serving("a"), BROKEN, replicas=2).verdict())["Ready"]["message"]
+    assert message.startswith("1 of 2 replicas answer. The others: The engine ended with exit code 1: RuntimeError")
+
+
+def test_what_was_known_of_a_model_stays_while_nobody_tells() -> None:
+    stored = {"model": {"digest": DIGEST}, "url": "http://x", "effective": EFFECTIVE.model_dump(by_alias=True)}
+    told = World(problem=REFUSED).verdict(stored).status
+    assert {name: told[name] for name in stored} == stored
+
+
+def test_an_invalid_object_has_a_status_too() -> None:
+    body = {"metadata": {"namespace": "a", "name": "b", "generation": 4}, "spec": {"replicas": 2}}
+    seen = facts(Children(None, ()), fetch_states={}, pod_events={})
+    verdict = status_of_unreadable(body, InvalidError("InvalidSpec", "spec.model: missing."), seen, NOW)
+    assert verdict.status["observedGeneration"] == 4
+    assert verdict.status["desiredReplicas"] == 2
+    assert {c["reason"] for c in verdict.status["conditions"]} == {"InvalidSpec"}
+
+
+def test_the_same_world_gives_the_same_status_later() -> None:
+    for world in (World(serving()), World(CRASHED), World(loading()), World(replicas=0)):
+        first = world.verdict()
+        again = world.verdict(first.status, NOW + timedelta(seconds=30))
+        assert again.status == first.status
+        assert again.events == ()
+
+
+def test_a_transition_time_moves_with_the_status_and_not_with_the_reason() -> None:
+    later = NOW + timedelta(seconds=60)
+    starting = World(loading()).verdict()
+    failed = conditions(World(CRASHED).verdict(starting.status, later))["Ready"]
+    assert failed["lastTransitionTime"] == "2026-11-22T12:00:00Z"
+    ready = conditions(World(serving()).verdict(starting.status, later))["Ready"]
+    assert ready["lastTransitionTime"] == "2026-11-22T12:01:00Z"
+
+
+def events_of(before: World, after: World) -> list[tuple[str, str]]:
+    return [(e.type, e.reason) for e in after.verdict(before.verdict().status).events]
+
+
+def test_events_tell_transitions() -> None:
+    assert events_of(World(loading()), World(serving())) == [("Normal", "Ready")]
+    assert events_of(World(serving()), World(CRASHED)) == [("Warning", "EngineFailed")]
+    stuck = World(serving("a", template=OLD), BROKEN)
+    assert events_of(World(serving()), stuck) == [("Warning", "ServingPrevious"), ("Warning", "EngineFailed")]
+
+
+def test_a_crash_more_is_no_event() -> None:
+    assert events_of(World(crashed("boom", restarts=4)), World(crashed("boom", restarts=5))) == []
+
+
+def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
+    last: dict[str, Any] = {"engine_last": ended(1, "OSError: [Errno 98] Address already in use"), "restarts": 4}
+    turns = (
+        crashed("OSError: [Errno 98] Address already in use", restarts=4),
+        loading(**last),
+        pod(fetch=ended(0), engine=ended(1, "OSError: [Errno 98] Address already in use"), restarts=4),
+        serving(changed_s=2, **last),
+    )
+    messages = {conditions(World(turn).verdict())["Ready"]["message"] for turn in turns}
+    assert len(messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("world", "after_s"),
+    [
+        pytest.param(World(serving()), None, id="nothing changes by itself"),
+        pytest.param(World(pod(fetch=running(9))), 5, id="progress"),
+        pytest.param(World(loading()), 1770, id="the start's deadline"),
+        pytest.param(World(loading(engine=running(9999))), None, id="a deadline that is over"),
+        pytest.param(World(pod(begun_s=5)), 15, id="until Events are looked up"),
+        pytest.param(World(pod(begun_s=50)), 20, id="until Events are looked up again"),
+        pytest.param(World(serving(engine_last=ended(1), restarts=7, changed_s=10)), 20, id="the end of a crash loop"),
+        pytest.param(World(serving(), problem=NotReadyError("Busy", "Wait.", 7)), 7, id="what an error asks for"),
+        pytest.param(World(pod("a", fetch=running(9)), pod("b", begun_s=19)), 1, id="the first of several"),
+    ],
+)
+def test_a_service_is_looked_at_again_when_time_may_have_changed_it(world: World, after_s: float | None) -> None:
+    assert world.verdict().requeue_after_s == after_s
+
+
+def test_fetchers_are_asked_while_they_run_and_events_of_silent_pods_only() -> None:
+    pods = (
+        pod("fetching", fetch=running(9)),
+        pod("creating", begun_s=5),
+        pod("stuck", begun_s=21),
+        loading("unready", started=True, changed_s=21),
+        serving("fine"),
+        pod("going", fetch=running(9), deletionTimestamp=ago(1)),
+    )
+    asked = questions(Children(None, pods), NOW)
+    assert asked.fetchers == {"uid-of-fetching": "10.0.0.7"}
+    assert asked.events == ("uid-of-stuck", "uid-of-unready")
+
+
+def test_what_a_running_fetcher_says_of_the_model_is_told() -> None:
+    state = FetchState(phase="Downloading", digest=DIGEST, bytes_total=7)
+    verdict: Verdict = World(pod(fetch=running(9)), states={"uid-of-smollm-1": state}).verdict()
+    assert verdict.status["model"] == {"digest": DIGEST, "sizeBytes": 7}
+
+
+def test_the_newest_event_decides_whatever_the_order_of_the_list() -> None:
+    failed = event("FailedMount", "configmap not found", 5)
+    for events in ((failed, event("Pulling", "", 50)), (event("Pulling", "", 50), failed)):
+        world = World(pod(), events={"uid-of-smollm-1": events})
+        assert conditions(world.verdict())["Ready"]["reason"] == "VolumeMountFailed"
