@@ -5,49 +5,23 @@ no profile or setting may ever override are schema defaults; whatever a setting 
 unknown fields are ignored, since the CRD may be newer than the operator: strictness is the API server's.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, StringConstraints
 
 from modelyard import names
-
-
-class ApiModel(BaseModel):
-    """Frozen, camelCase on the wire, and tolerant of fields that a newer CRD may have."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
-
-
-def rule(expression: str, message: str) -> dict[str, str]:
-    """A CEL rule of the CRD; ``message`` tells a person what to write instead."""
-    return {"rule": expression, "message": message}
-
-
-def with_rules(*rules: dict[str, str], **keywords: Any) -> dict[str, Any]:
-    """JSON-schema extras of a field or type: CEL rules and structural-schema keywords."""
-    return {"x-kubernetes-validations": list(rules), **keywords}
-
-
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-ObjectName = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
-Argument = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-NUMBER_PATTERN = r"(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
-QUANTITY_PATTERN = rf"^{NUMBER_PATTERN}(([KMGTPE]i)|[numkMGTPE]|([eE]{NUMBER_PATTERN}))?$"
-"""The form of a Kubernetes quantity (apimachinery's resource.Quantity)."""
-
-Quantity = Annotated[
-    int | str,
-    Field(
-        json_schema_extra={
-            "anyOf": [{"type": "integer"}, {"type": "string"}],
-            "x-kubernetes-int-or-string": True,
-            "pattern": QUANTITY_PATTERN,
-        }
-    ),
-]
+from modelyard.api.fields import (
+    Amounts,
+    ApiModel,
+    Argument,
+    DataKey,
+    ImageName,
+    ObjectName,
+    ShortText,
+    Word,
+    rule,
+    with_rules,
+)
 
 
 class Credentials(ApiModel):
@@ -63,26 +37,29 @@ class CaBundle(ApiModel):
     """Certificates to trust besides the image's own."""
 
     config_map_name: ObjectName = Field(description="ConfigMap in this namespace that holds the certificates as PEM.")
-    key: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(
-        default="ca.crt", description="Key of the ConfigMap."
-    )
+    key: DataKey = Field(default="ca.crt", description="Key of the ConfigMap.")
 
 
 class S3(ApiModel):
     """How to reach an S3 store that is not AWS's own."""
 
-    endpoint: Annotated[str, StringConstraints(min_length=8, max_length=2048)] | None = Field(
+    endpoint: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
         default=None,
-        description="URL of the S3 service; unset: AWS.",
+        description="URL of the S3 service, such as https://s3.example.com. Unset: AWS.",
         json_schema_extra=with_rules(
             rule(
-                "self.startsWith('http://') || self.startsWith('https://')",
+                r"self.matches('^https?://[^\\s/][^\\s]*$')",
                 "model.s3.endpoint must be a URL that begins with http:// or https://, "
                 "for example https://s3.example.com",
-            )
+            ),
+            rule(
+                "!self.contains('@')",
+                "model.s3.endpoint must not carry a user or password: put them in a Secret "
+                "and name it in model.credentials.secretName",
+            ),
         ),
     )
-    region: ShortText | None = Field(default=None, description="Region used in signatures; unset: us-east-1.")
+    region: ShortText | None = Field(default=None, description="Region that requests are signed for. Unset: us-east-1.")
     addressing_style: Literal["path", "virtual"] | None = Field(
         default=None,
         description="path: the bucket is part of the path (most private stores); virtual: it is part of the host name. "
@@ -94,41 +71,56 @@ class S3(ApiModel):
 class Model(ApiModel):
     """What is served, and where it comes from."""
 
-    uri: Annotated[str, StringConstraints(min_length=1, max_length=2048)] = Field(
+    uri: Annotated[str, StringConstraints(max_length=2048)] = Field(
         description="Where the model lies: s3://bucket/path.",
         json_schema_extra=with_rules(
             rule(
-                "self.matches('^[a-z][a-z0-9+.-]*://[^/].*$')",
+                r"self.matches('^[a-z][a-z0-9+.-]*://[^\\s/][^\\s]*$')",
                 "model.uri must look like scheme://place, for example s3://models/llama-3-8b",
             )
         ),
     )
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253)] | None = Field(
-        default=None, description="Name of the model as requests give it; unset: metadata.name."
+    name: ShortText | None = Field(
+        default=None, description="Name of the model as requests give it. Unset: metadata.name."
     )
     revision: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
         default=None, description="Any text: a new one fetches the model anew and rolls it out."
     )
     credentials: Credentials | None = Field(
         default=None,
-        description="Identity that may read the model; unset: that of the pod's service account.",
+        description="Identity that may read the model. Unset: that of the pod's service account.",
     )
-    s3: S3 | None = Field(default=None, description="How to reach the S3 store of an s3:// model.")
+    s3: S3 | None = Field(default=None, description="How to reach the S3 store of an s3:// model. Unset: AWS.")
 
 
 class KeyReference(ApiModel):
     """One key of a Secret or ConfigMap in this namespace."""
 
-    name: ObjectName
-    key: ShortText
-    optional: bool | None = None
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
+
+    name: ObjectName = Field(description="Name of the Secret or ConfigMap.")
+    key: DataKey = Field(description="Key of its data.")
+    optional: bool | None = Field(
+        default=None, description="true: start without the variable when the object or the key is missing."
+    )
 
 
 class EnvironmentSource(ApiModel):
     """Where an environment variable's value is kept."""
 
-    secret_key_ref: KeyReference | None = None
-    config_map_key_ref: KeyReference | None = None
+    model_config = ConfigDict(
+        json_schema_extra=with_rules(
+            rule(
+                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+                "valueFrom takes one of secretKeyRef and configMapKeyRef",
+            )
+        )
+    )
+
+    secret_key_ref: KeyReference | None = Field(default=None, description="The key of a Secret that holds the value.")
+    config_map_key_ref: KeyReference | None = Field(
+        default=None, description="The key of a ConfigMap that holds the value."
+    )
 
 
 class EnvironmentVariable(ApiModel):
@@ -140,33 +132,46 @@ class EnvironmentVariable(ApiModel):
         )
     )
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
-    value: Annotated[str, StringConstraints(max_length=32768)] | None = None
-    value_from: EnvironmentSource | None = None
+    name: Annotated[str, StringConstraints(max_length=253)] = Field(
+        description="Name of the variable.",
+        json_schema_extra=with_rules(
+            rule(
+                "self.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",
+                "must be the name of a variable: letters, digits, '_', '-' and '.', not beginning with a digit",
+            )
+        ),
+    )
+    value: Annotated[str, StringConstraints(max_length=32768)] | None = Field(
+        default=None, description="Its value. Unset, and without valueFrom: empty."
+    )
+    value_from: EnvironmentSource | None = Field(default=None, description="Where its value is kept, instead of value.")
 
 
 class Engine(ApiModel):
     """The program that serves the model."""
 
-    type: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = Field(
+    type: Word | None = Field(
         default=None, description="The engine's name: vllm. Unset: from the operator's settings (vllm)."
     )
-    version: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = Field(
-        default=None, description="The engine's version, such as 0.32.0. Unset: the image's tag, else the settings'."
+    version: Word | None = Field(
+        default=None,
+        description="The engine's version, such as 0.32.0. Unset: the image's tag, else from the operator's settings.",
     )
-    image: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
-        default=None, description="Image to run. Unset: from the settings' table by type, version and accelerator."
+    image: ImageName | None = Field(
+        default=None,
+        description="Image to run. Unset: from the operator's settings, by type, version and accelerator.",
     )
     args: list[Argument] = Field(
         default=[],
         max_length=128,
-        description="The engine's own command-line flags. One that we would set as well wins over ours.",
+        description="The engine's own command-line flags, such as --max-model-len=8192. "
+        "One that modelyard would set as well wins over modelyard's.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     env: list[EnvironmentVariable] = Field(
         default=[],
         max_length=128,
-        description="Environment of the engine.",
+        description="Environment of the engine, as in a container.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -184,20 +189,27 @@ class Accelerator(ApiModel):
         )
     )
 
-    type: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = Field(
-        default=None, description="nvidia or cpu. Unset: from the operator's settings (nvidia)."
-    )
-    count: int | None = Field(default=None, ge=1, le=64, description="Accelerators per replica; unset: 1.")
-    resource: Annotated[str, StringConstraints(min_length=1, max_length=253)] | None = Field(
-        default=None, description="Extended resource to ask for; unset: the type's own, such as nvidia.com/gpu."
+    type: Word | None = Field(default=None, description="nvidia or cpu. Unset: from the operator's settings (nvidia).")
+    count: int | None = Field(default=None, ge=1, le=64, description="Accelerators per replica. Unset: 1.")
+    resource: Annotated[str, StringConstraints(max_length=253)] | None = Field(
+        default=None,
+        description="Extended resource to ask for. Unset: the type's own, such as nvidia.com/gpu.",
+        json_schema_extra=with_rules(
+            rule(
+                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
+                "accelerator.resource must be an extended resource with its domain, such as nvidia.com/gpu",
+            )
+        ),
     )
 
 
 class Resources(ApiModel):
     """Compute resources of the engine's container, as in a pod."""
 
-    requests: dict[str, Quantity] = Field(default={}, max_length=16)
-    limits: dict[str, Quantity] = Field(default={}, max_length=16)
+    requests: Amounts = Field(
+        default={}, description='What each replica is sure to get, such as {cpu: 4, memory: 32Gi}; fractions as "0.5".'
+    )
+    limits: Amounts = Field(default={}, description="What each replica may use at most.")
 
 
 class Startup(ApiModel):
@@ -207,7 +219,8 @@ class Startup(ApiModel):
         default=None,
         ge=10,
         le=86400,
-        description="Longest time from a pod's start to its readiness, in seconds; unset: from the settings (1800).",
+        description="Longest time from a pod's start to its readiness, in seconds. "
+        "Unset: from the operator's settings (1800).",
     )
 
 
@@ -218,7 +231,8 @@ class Drain(ApiModel):
         default=None,
         ge=1,
         le=86400,
-        description="How long a stopping replica may finish its requests, in seconds; unset: from the settings (60).",
+        description="How long a stopping replica may finish its requests, in seconds. "
+        "Unset: from the operator's settings (60).",
     )
 
 
@@ -230,13 +244,14 @@ class InferenceServiceSpec(ApiModel):
             rule(
                 "!has(self.model.s3) || self.model.uri.startsWith('s3://')",
                 "model.s3 belongs to a model.uri that begins with s3://: remove it or change the uri",
+                field_path=".model.s3",
             )
         )
     )
 
-    model: Model
+    model: Model = Field(description="What is served, and where it comes from.")
     service_account_name: ObjectName | None = Field(
-        default=None, description="Service account of the pods, for a cloud identity; unset: the namespace's default."
+        default=None, description="Service account of the pods, for a cloud identity. Unset: the namespace's default."
     )
     engine: Engine = Field(default=Engine(), description="The program that serves the model.")
     accelerator: Accelerator = Field(default=Accelerator(), description="What each replica computes on.")
@@ -247,56 +262,90 @@ class InferenceServiceSpec(ApiModel):
 
 
 class Condition(ApiModel):
-    """A Kubernetes condition (metav1.Condition)."""
+    """A Kubernetes condition (metav1.Condition, with its bounds)."""
 
-    type: Annotated[str, StringConstraints(max_length=316)]
-    status: Literal["True", "False", "Unknown"]
-    observed_generation: int
-    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-    message: Annotated[str, StringConstraints(max_length=32768)]
+    type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(
+        description="What the condition is about: Ready, Accepted, ..."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="The metadata.generation that the condition was judged for."
+    )
+    last_transition_time: str = Field(
+        description="When status changed last.", json_schema_extra={"format": "date-time"}
+    )
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
+        description="Why, as one CamelCase word."
+    )
+    message: Annotated[str, StringConstraints(max_length=32768)] = Field(description="Why, and what to do, for people.")
 
 
 class ModelStatus(ApiModel):
     """What is known of the model that runs."""
 
-    digest: str | None = Field(default=None, description="Digest of the model's content in the cache.")
-    size_bytes: int | None = Field(default=None, description="Size of all its files.")
+    digest: Annotated[str, StringConstraints(max_length=253)] | None = Field(
+        default=None, description="Digest of the model's content in the cache."
+    )
+    size_bytes: int | None = Field(default=None, ge=0, description="Size of all its files, in bytes.")
 
 
 class Effective(ApiModel):
     """What defaults and settings came to for the pods that run now."""
 
-    engine_type: str
-    engine_version: str
-    engine_image: str
-    accelerator_type: str
-    accelerator_count: int
-    accelerator_resource: str | None = None
-    fetch_image: str
-    startup_timeout_seconds: int
-    drain_timeout_seconds: int
+    engine_type: Word = Field(description="The engine's name.")
+    engine_version: Word = Field(description="Its version.")
+    engine_image: ImageName = Field(description="Its image.")
+    accelerator_type: Word = Field(description="What each replica computes on.")
+    accelerator_count: int = Field(ge=0, description="Accelerators per replica.")
+    accelerator_resource: ShortText | None = Field(default=None, description="Extended resource that is asked for.")
+    fetch_image: ImageName = Field(description="Image of the init container that fetches the model.")
+    startup_timeout_seconds: int = Field(ge=0, description="Longest time from a pod's start to its readiness.")
+    drain_timeout_seconds: int = Field(ge=0, description="How long a stopping replica may finish its requests.")
 
 
 class InferenceServiceStatus(ApiModel):
     """What the operator saw."""
 
-    observed_generation: int | None = None
-    replicas: int = Field(default=0, description="Pods that exist.")
-    ready_replicas: int = Field(default=0, description="Pods that can be asked.")
-    desired_replicas: int = Field(default=0, description="Pods that shall exist.")
-    selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
-    url: str | None = Field(default=None, description="Where to ask, inside the cluster.")
-    reason: str | None = Field(default=None, description="Reason of Ready, while it is not True.")
-    model: ModelStatus | None = None
-    effective: Effective | None = None
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="The metadata.generation that this status speaks of."
+    )
+    replicas: int | None = Field(default=None, ge=0, description="Pods that exist.")
+    ready_replicas: int | None = Field(default=None, ge=0, description="Pods that can be asked.")
+    desired_replicas: int | None = Field(default=None, ge=0, description="Pods that shall exist.")
+    selector: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Label selector of the pods, for the scale subresource."
+    )
+    url: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
+        default=None, description="Where to ask, inside the cluster."
+    )
+    reason: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Reason of the condition Ready, while it is not True."
+    )
+    model: ModelStatus | None = Field(default=None, description="What is known of the model that runs.")
+    effective: Effective | None = Field(
+        default=None, description="What defaults and settings came to for the pods that run now."
+    )
     conditions: list[Condition] = Field(
-        default=[], json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+        default=[],
+        max_length=32,
+        description="What is so at present, each with its reason and what to do about it.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
 
 
-NAME_RULE = rule(
-    f"self.metadata.name.size() <= {names.NAME_LENGTH} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-    f"metadata.name becomes the name of a Service: at most {names.NAME_LENGTH} characters, "
-    "lower-case letters, digits and '-', beginning with a letter and not ending with '-'",
-)
+class InferenceService(ApiModel):
+    """A model that is served: what a user wants (spec), and what the operator saw (status)."""
+
+    model_config = ConfigDict(
+        json_schema_extra=with_rules(
+            rule(
+                f"self.metadata.name.size() <= {names.NAME_LENGTH}"
+                " && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                f"metadata.name becomes the name of a Service: at most {names.NAME_LENGTH} characters, "
+                "lower-case letters, digits and '-', beginning with a letter and not ending with '-'",
+            )
+        )
+    )
+
+    spec: InferenceServiceSpec = Field(description="What a user wants served.")
+    status: InferenceServiceStatus | None = Field(default=None, description="What the operator saw.")

@@ -1,0 +1,99 @@
+"""What the types of the API are built from: the base model, bounded texts, quantities, and CEL rules with messages.
+
+The API server estimates what a CEL rule can cost from the bounds of what it touches, and refuses a CRD whose rules
+could cost too much: hence no text, list or map without a bound. Rules are preferred to ``pattern``, whose message
+shows a person nothing but a regular expression.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+
+class ApiModel(BaseModel):
+    """Frozen, camelCase on the wire, and tolerant of fields that a newer CRD may have."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+
+def rule(expression: str, message: str, field_path: str | None = None) -> dict[str, str]:
+    """A CEL rule of the CRD; ``message`` tells a person what to write instead.
+
+    ``field_path`` (".model.s3") names the field to blame where a rule of an object judges one of its fields.
+    """
+    return {"rule": expression, "message": message} | ({"fieldPath": field_path} if field_path else {})
+
+
+def with_rules(*rules: dict[str, str], **keywords: Any) -> dict[str, Any]:
+    """JSON-schema extras of a field or type: CEL rules and structural-schema keywords."""
+    return {"x-kubernetes-validations": list(rules), **keywords}
+
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+ImageName = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Argument = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+ObjectName = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    Field(
+        json_schema_extra=with_rules(
+            rule(
+                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                "must be the name of an object: lower-case letters, digits, '-' and '.', "
+                "beginning and ending with a letter or digit",
+            )
+        )
+    ),
+]
+"""Name of an object in the service's own namespace (a DNS-1123 subdomain)."""
+
+DataKey = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    Field(
+        json_schema_extra=with_rules(
+            rule(
+                "self.matches('^[-._a-zA-Z0-9]+$')",
+                "must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'",
+            )
+        )
+    ),
+]
+"""A key of a Secret's or ConfigMap's data."""
+
+Quantity = Annotated[
+    int | str,
+    Field(
+        json_schema_extra={
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 64,
+            "x-kubernetes-validations": [
+                rule(
+                    "type(self) == int ? self >= 0 : isQuantity(self) && !quantity(self).isLessThan(quantity('0'))",
+                    "must be a quantity that is not negative, such as 4, 500m or 32Gi",
+                )
+            ],
+        }
+    ),
+]
+"""An amount of a resource, as in a pod; a fraction is written as text ("0.5" or 500m)."""
+
+Amounts = Annotated[
+    dict[str, Quantity],
+    Field(
+        max_length=16,
+        json_schema_extra=with_rules(
+            rule(
+                "self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.startsWith('hugepages-')"
+                " || name.contains('/'))",
+                "resources are cpu, memory, ephemeral-storage, hugepages-<size> or an extended resource "
+                "with its domain, such as nvidia.com/gpu",
+            )
+        ),
+    ),
+]
+"""Amounts by resource, as in a container's requests."""
