@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from modelyard import kinds
 from modelyard.api.service import Key, Object, Service, key_of
 from modelyard.cache import Cache
-from modelyard.cluster import ApiError, Cluster
+from modelyard.cluster import ApiError, Cluster, RejectedError
 from modelyard.drift import differing_field, is_as_rendered
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.kinds import Kind
@@ -64,9 +64,8 @@ class Children:
         must go first or the namespace is going; ApiError.
         """
         pairs = [
-            (child, deployment if kind == kinds.DEPLOYMENT else await self.existing(kind, key_of(child)))
+            (child, deployment if kinds.of(child) == kinds.DEPLOYMENT else await self.existing(*_place(child)))
             for child in wanted
-            for kind in [kinds.of(child)]
         ]
         adopted = tuple(
             Adopted(found["kind"], found["metadata"]["name"])
@@ -76,23 +75,28 @@ class Children:
         for child, found in pairs:
             if found is None or not is_as_rendered(child, found):
                 await self._apply(child, found)
-        await self._prune(service, {(kinds.of(child), key_of(child)) for child in wanted})
+        await self._prune(service, {_place(child) for child in wanted})
         return adopted
 
     async def _apply(self, child: Object, found: Object | None) -> None:
-        kind = kinds.of(child)
         try:
-            applied = await self._cluster.apply(child if found is None else _as_version_of(child, found))
+            applied = await self._write(child, found)
         except ApiError as error:
             if error.status not in REFUSALS:
                 raise
             raise _refusal(child, error) from error
-        self._cache.upsert(kind, applied)
-        field = "" if found is None else differing_field(child, found) or "what is no longer rendered"
-        logger.info(
-            "child applied",
-            extra={"kind": kind.kind, "child": child["metadata"]["name"], "because_of": field or "absence"},
-        )
+        self._cache.upsert(kinds.of(child), applied)
+        why = "absence" if found is None else differing_field(child, found) or "what is no longer rendered"
+        logger.info("child applied", extra=_about(child) | {"because_of": why})
+
+    async def _write(self, child: Object, found: Object | None) -> Object:
+        if found is None:
+            return await self._cluster.apply(child)
+        same = _as_version_of(child, found)
+        try:
+            return await self._cluster.apply(same)
+        except RejectedError:
+            return await self._cluster.overwrite(same)
 
     async def _prune(self, service: Service, wanted: set[tuple[Kind, Key]]) -> None:
         for kind, known in self._cache.children(service.key):
@@ -106,9 +110,16 @@ class Children:
             if "deletionTimestamp" in metadata:
                 continue
             await self._cluster.delete(kind, place, metadata["uid"], metadata["resourceVersion"])
-            logger.info(
-                "child deleted", extra={"kind": kind.kind, "child": place.name, "because_of": "no longer wanted"}
-            )
+            logger.info("child deleted", extra=_about(live) | {"because_of": "no longer wanted"})
+
+
+def _place(child: Object) -> tuple[Kind, Key]:
+    return kinds.of(child), key_of(child)
+
+
+def _about(child: Object) -> dict[str, str]:
+    """What a log line says of a child."""
+    return {"kind": child["kind"], "child": child["metadata"]["name"]}
 
 
 def _identity(service: Service) -> tuple[str, str]:
@@ -144,7 +155,7 @@ def _refusal(child: Object, error: ApiError) -> InvalidError | NotReadyError:
     if "NamespaceTerminating" in error.causes:
         message = f"Namespace {child['metadata']['namespace']} is being deleted."
         return NotReadyError("NamespaceTerminating", message, TERMINATING_WAIT_S)
-    logger.warning("child refused", extra={"kind": child["kind"], "error": str(error)})
+    logger.warning("child refused", extra=_about(child) | {"error": str(error)})
     return ObstacleError(
         "ChildRefused",
         f"The cluster refuses {child['kind']} {child['metadata']['name']}: {error.message}. "

@@ -39,7 +39,7 @@ class ApiError(Exception):
     """A call that failed.
 
     ``status`` is HTTP's, or 0 when no answer came; ``reason`` is the API server's own word, ``message`` its sentence,
-    ``causes`` its words for what lies behind; ``call`` is the method and path.
+    ``causes`` its words for what lies behind and the fields that it blames; ``call`` is the method and path.
     """
 
     def __init__(
@@ -108,7 +108,17 @@ class Cluster(Protocol):
     """What the operator asks of the API server. Every method raises ApiError."""
 
     async def apply(self, body: Object) -> Object:
-        """Make the fields in ``body`` so, by force, and drop those that an earlier apply of ours had (SSA)."""
+        """Make the fields in ``body`` so, by force, and drop those that an earlier apply of ours had (SSA).
+
+        With a uid in ``body``, only that object is written; ConflictError if it is gone or another.
+        """
+
+    async def overwrite(self, body: Object) -> Object:
+        """As apply, with whole lists as in ``body``, for an object that an apply cannot repair.
+
+        Server-side apply leaves the list items of others alone, such as a Service's port whose number (its key) a
+        person changed; ours beside it has the same name, and the API server takes no such object.
+        """
 
     async def get(self, kind: Kind, place: Key) -> Object | None:
         """The object as it is now, or None."""
@@ -120,7 +130,7 @@ class Cluster(Protocol):
         """All objects of the kind that match the label selector, in every namespace."""
 
     async def patch_status(self, body: Object, status: Object) -> Object:
-        """Make ``status`` the status of the object that ``body`` is a version of."""
+        """Make ``status`` the status of exactly this version of the object; ConflictError if it is another by now."""
 
     async def scale(self, kind: Kind, place: Key, replicas: int) -> None:
         """Set the object's replicas through its scale subresource, as an autoscaler does."""
@@ -207,7 +217,18 @@ class KubernetesCluster:
 
     async def apply(self, body: Object) -> Object:
         """As Cluster.apply."""
-        return await self._write("apply", _applying(kinds.of(body), key_of(body), body))
+        try:
+            return await self._write("apply", _applying(kinds.of(body), key_of(body), body))
+        except RejectedError as error:
+            if "metadata.uid" not in error.causes:
+                raise
+            raise ConflictError(409, "Conflict", error.message) from error
+
+    async def overwrite(self, body: Object) -> Object:
+        """As Cluster.overwrite: a merge patch, whose lists are whole, and then the apply."""
+        path = _path(kinds.of(body), key_of(body))
+        await self._write("overwrite", Request("PATCH", path, body, MERGE, {"fieldManager": names.FIELD_MANAGER}))
+        return await self.apply(body)
 
     async def get(self, kind: Kind, place: Key) -> Object | None:
         """As Cluster.get."""
@@ -240,10 +261,10 @@ class KubernetesCluster:
     async def patch_status(self, body: Object, status: Object) -> Object:
         """As Cluster.patch_status.
 
-        Server-side apply rather than a merge patch: it removes what we no longer say without naming it, leaves
-        conditions of others alone, and refuses another object of the same name by its uid.
+        Server-side apply rather than a merge patch: it removes what we no longer say without naming it, and leaves
+        conditions of others alone. The version, not the uid, holds it to this object: a status write ignores a uid.
         """
-        identity = {name: body["metadata"][name] for name in ("name", "namespace", "uid")}
+        identity = {name: body["metadata"][name] for name in ("name", "namespace", "resourceVersion")}
         applied = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": identity, "status": status}
         return await self._write("patch_status", _applying(kinds.of(body), key_of(body), applied, "status"))
 
@@ -333,6 +354,6 @@ def _failure(status: int, answer: Object, text: bytes, call: str) -> ApiError:
         status,
         str(answer.get("reason") or f"Status{status}"),
         str(message),
-        causes=frozenset(str(cause.get("reason")) for cause in causes),
+        causes=frozenset(str(cause.get(about)) for cause in causes for about in ("reason", "field")),
         call=call,
     )

@@ -49,7 +49,7 @@ def event(about: Object, type_: str, reason: str, note: str, *, instance: str, n
     return {
         "apiVersion": kinds.EVENT.api_version,
         "kind": kinds.EVENT.kind,
-        "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+        "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "reportingController": names.APPLICATION,
         "reportingInstance": instance,

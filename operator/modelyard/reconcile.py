@@ -13,7 +13,7 @@ from modelyard import kinds, names
 from modelyard.api.service import Key, Object, Service, parse
 from modelyard.cache import Cache
 from modelyard.children import Adopted, Children, ObstacleError
-from modelyard.cluster import ApiError, Cluster, NotFoundError
+from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
 from modelyard.desired import desired
 from modelyard.desired.inputs import recorded
 from modelyard.desired.resolve import resolve
@@ -28,6 +28,9 @@ from modelyard.settings import Settings
 from modelyard.signals.fetch_state import FetchState
 
 logger = logging.getLogger(__name__)
+
+OUTDATED_WAIT_S = 1.0
+"""Time until another look at a service that changed while it was looked at."""
 
 ReadFetchState = Callable[[str], Awaitable[FetchState | None]]
 
@@ -89,9 +92,10 @@ class Reconciler:
         elif isinstance(problem, InvalidError):
             verdict = status_of_unreadable(body, problem, facts, self._now())
 
-        outdated = await self._write_status(body, verdict.status)
+        if not await self._write_status(body, verdict.status):
+            return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
         await self._tell(body, [*map(_adoption, adopted), *verdict.events])
-        return 0.0 if outdated else _look_again_s(verdict, problem)
+        return _look_again_s(verdict, problem)
 
     async def _facts(self, key: Key, body: Object, wanted: Wanted | None) -> observed.Facts:
         """What is there now: from the cache, and what only fetchers and pods' Events can tell."""
@@ -114,16 +118,16 @@ class Reconciler:
         return deployment
 
     async def _write_status(self, body: Object, new: Object) -> bool:
-        """Store the status if it differs. Returns whether it tells of an old spec, since that changed meanwhile."""
+        """Store the status if it differs. Returns whether it could be: not when the service has changed meanwhile."""
         if new == (body.get("status") or {}):
-            return False
+            return True
         try:
             written = await self._cluster.patch_status(body, new)
-        except NotFoundError:
-            return False  # deleted meanwhile; the watch is about to say so
+        except (NotFoundError, ConflictError):
+            return False
         self._cache.upsert(kinds.INFERENCE_SERVICE, written)
         _log_transition(body.get("status") or {}, new)
-        return bool(written["metadata"].get("generation") != body["metadata"].get("generation"))
+        return True
 
     async def _tell(self, about: Object, events: Iterable[ServiceEvent]) -> None:
         """Create the events. One that cannot be created is lost: the status has said the same."""

@@ -1,4 +1,4 @@
-"""What the operator does with the children of a service: made, left alone, repaired, pruned, never taken from others."""
+"""What becomes of the children of a service: made, left alone, repaired, pruned; and others' objects never touched."""
 
 from collections.abc import Callable
 

@@ -130,6 +130,9 @@ class InMemoryCluster:
         kind, place = kinds.of(body), key_of(body)
         return await self._call("apply", kind, place, lambda: self._apply(kind, place, body))
 
+    async def overwrite(self, body: Object) -> Object:
+        return await self.apply(body)
+
     async def get(self, kind: Kind, place: Key) -> Object | None:
         return await self._call("get", kind, place, lambda: self.see(kind, place))
 
@@ -226,8 +229,8 @@ class InMemoryCluster:
         before = self._objects.get((kind, place))
         if before is None:
             raise NotFoundError(404, "NotFound", "gone")
-        if before["metadata"]["uid"] != body["metadata"]["uid"]:
-            raise ConflictError(409, "Conflict", "another uid")
+        if before["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "another version")
         return self._store(kind, place, {**copy.deepcopy(before), "status": copy.deepcopy(status)})
 
 
