@@ -1,6 +1,5 @@
 """When the operator calls itself alive and ready."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -30,8 +29,8 @@ def health(world: World) -> Health:
 
 
 @pytest.fixture
-def served() -> Iterator[web.Application]:
-    yield web.Application()
+def served() -> web.Application:
+    return web.Application()
 
 
 def test_an_operator_that_starts_is_alive_but_not_ready(health: Health) -> None:
