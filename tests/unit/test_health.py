@@ -1,6 +1,5 @@
 """When the operator calls itself alive and ready."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -27,11 +26,6 @@ def world() -> World:
 @pytest.fixture
 def health(world: World) -> Health:
     return Health(lambda: world.now_s, RESYNC_S, lambda: world.oldest_key_s)
-
-
-@pytest.fixture
-def served() -> Iterator[web.Application]:
-    yield web.Application()
 
 
 def test_an_operator_that_starts_is_alive_but_not_ready(health: Health) -> None:
