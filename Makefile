@@ -26,7 +26,7 @@ down: ## remove the cluster and put the host back as it was; what was built stay
 	@$(SETUP) down
 
 test: up check ## every test, the end-to-end ones on the local cluster included
-	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 3
+	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 3 --dist loadgroup
 	$(PYTHON) -m pytest e2e -m alone
 
 check: ## style, types, layers, and the tests that need no cluster

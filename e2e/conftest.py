@@ -28,21 +28,26 @@ def installation(cluster: Kubectl) -> Installation:
 
 
 @pytest.fixture
-def namespace(cluster: Kubectl, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+def namespace(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A namespace for one test."""
+    yield from namespace_for(request)
+
+
+def namespace_for(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """A namespace that enforces Pod Security `restricted` and holds the key of the model store; deleted afterwards.
 
-    Where the test fails the cluster's state is written to e2e/dump/<test> first.
+    Where its test fails the cluster's state is written to e2e/dump/<test> first.
     """
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-") + "-" + secrets.token_hex(3)
     kubectl = Kubectl(namespace=name)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     keys = Kubectl(namespace="storage").get("secret", "s3-read")["data"]
     kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-read"}, "data": keys})
     yield kubectl
     if request.node.stash.get(FAILED, False):
         dump_cluster(kubectl, DUMP / request.node.name)
-    cluster.run("delete", "namespace", name, "--wait=false")
+    kubectl.run("delete", "namespace", name, "--wait=false")
 
 
 FAILED = pytest.StashKey[bool]()
@@ -50,10 +55,11 @@ FAILED = pytest.StashKey[bool]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remembers whether the test itself failed, for the namespace's end."""
+    """Remembers on the test and on what it stands in whether it failed, for the namespace's end."""
     report = yield
-    if report.when == "call":
-        item.stash[FAILED] = report.failed
+    if report.failed:
+        for node in item.listchain():
+            node.stash[FAILED] = True
     return report
 
 

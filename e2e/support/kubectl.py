@@ -26,24 +26,17 @@ class Kubectl:
     as_user: str | None = None
     as_groups: tuple[str, ...] = ()
 
-    def run(self, *arguments: str, stdin: str | None = None, timeout_s: float = 120) -> str:
-        """Standard output of one kubectl command. Raises KubectlError with its standard error when it fails."""
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of one kubectl command."""
         identity = [f"--as={self.as_user}"] if self.as_user else []
         identity += [f"--as-group={group}" for group in self.as_groups]
+        place = [f"--kubeconfig={KUBECONFIG}", f"--context={CONTEXT}", f"--namespace={self.namespace}"]
+        return [str(programs_folder() / "kubectl"), *place, *identity, *arguments]
+
+    def run(self, *arguments: str, stdin: str | None = None, timeout_s: float = 120) -> str:
+        """Standard output of one kubectl command. Raises KubectlError with its standard error when it fails."""
         ended = subprocess.run(
-            [
-                programs_folder() / "kubectl",
-                f"--kubeconfig={KUBECONFIG}",
-                f"--context={CONTEXT}",
-                f"--namespace={self.namespace}",
-                *identity,
-                *arguments,
-            ],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
+            self.command(*arguments), input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         if ended.returncode:
             raise KubectlError(ended.stderr.strip() or ended.stdout.strip())
