@@ -48,7 +48,7 @@ fmt: ## format, and fix what can be fixed
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header -p 3.11
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header -p 3.11
 lock: ## pin the dependencies of each extra anew (needs uv)
 	$(LOCK) --extra operator pyproject.toml -o locks/operator.txt
 	$(LOCK) --extra fetch pyproject.toml -o locks/fetch.txt

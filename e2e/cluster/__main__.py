@@ -42,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__.strip(), file=sys.stderr)
         return 2
     try:
+        _require_cache()
         verbs[verb]()
     except StepFailedError as failed:
         print(
@@ -55,6 +56,20 @@ def main(arguments: Sequence[str]) -> int:
         print("Stopped. What was made until here is kept; the next run goes on from there.", file=sys.stderr)
         return 130
     return 0
+
+
+def _require_cache() -> None:
+    """Raises CannotMakeError where results cannot be kept."""
+    folder = cache_folder()
+    try:
+        for kept in (folder, folder / "made", folder / "locks"):
+            kept.mkdir(parents=True, exist_ok=True)
+            (kept / ".writable").touch()
+    except OSError as error:
+        raise CannotMakeError(
+            f"Results are kept in {folder}, where this user cannot write ({error}): a run with sudo may have made it. "
+            "Change its owner, remove it, or let XDG_CACHE_HOME name another folder."
+        ) from error
 
 
 def _make(steps: Sequence[Step], targets: Sequence[str]) -> list[Took]:

@@ -48,7 +48,12 @@ def packages_root() -> Path | None:
 
 
 def fetch_packages(making: Making) -> None:
-    """Unpack the engine's programs under the step's folder."""
+    """Unpack the engine's programs under the step's folder. Raises CannotMakeError where set-up may not start one."""
+    if os.environ.get("DOCKER_HOST"):
+        raise CannotMakeError(
+            f"DOCKER_HOST is {os.environ['DOCKER_HOST']}, but no engine answers there (`docker info` fails). "
+            "Start that engine, or unset DOCKER_HOST."
+        )
     if os.geteuid() != 0:
         raise CannotMakeError(
             "No Docker engine answers (`docker info` fails), and only root can start one. "

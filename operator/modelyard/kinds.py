@@ -1,6 +1,7 @@
 """The kinds of objects that the operator reads or writes, as the API server addresses them."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from modelyard import names
 
@@ -25,6 +26,25 @@ SERVICE = Kind("", "v1", "services", "Service")
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 POD = Kind("", "v1", "pods", "Pod")
 NODE = Kind("", "v1", "nodes", "Node")
+EVENT = Kind("events.k8s.io", "v1", "events", "Event")
+CORE_EVENT = Kind("", "v1", "events", "Event")
+"""Events again, under the name by which those about one object can be asked for."""
+ACCESS_REVIEW = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
 
 CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, DEPLOYMENT)
 """Every kind that we may own, in the order in which they are applied."""
+
+WATCHED: Mapping[Kind, str] = {
+    INFERENCE_SERVICE: "",
+    **dict.fromkeys(CHILDREN, names.MANAGED_SELECTOR),
+    POD: names.MANAGED_SELECTOR,
+    NODE: "",
+}
+"""What the operator keeps itself informed of, each with the label selector that limits it on the server."""
+
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (INFERENCE_SERVICE, *CHILDREN)}
+
+
+def of(body: Mapping[str, Any]) -> Kind:
+    """The kind of ``body``, one that we write. Raises KeyError for any other."""
+    return _BY_NAME[body["apiVersion"], body["kind"]]

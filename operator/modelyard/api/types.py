@@ -219,8 +219,8 @@ class Startup(ApiModel):
         default=None,
         ge=10,
         le=86400,
-        description="Longest time from the engine's start until the model can be asked, in seconds; the model's transfer "
-        "before it is judged by its progress. "
+        description="Longest time from the engine's start until the model can be asked, in seconds. "
+        "The model's transfer is not counted: it is judged by its progress. "
         "Unset: from the operator's settings (1800).",
     )
 

@@ -1,0 +1,36 @@
+"""The program `modelyard`: the operator."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from modelyard import __version__, app, log, settings
+from modelyard.cluster import LoginError
+from modelyard.errors import InvalidError
+
+logger = logging.getLogger("modelyard")
+
+
+def main() -> None:
+    """Run the operator until it is told to stop. Ends with status 1 when it cannot start or a part of it failed."""
+    parser = argparse.ArgumentParser(prog="modelyard", description="Serves models from InferenceServices.")
+    parser.add_argument("--settings", type=Path, required=True, help="YAML file with the operator's settings")
+    parser.add_argument("--port", type=int, default=app.HTTP_PORT, help="port of /healthz, /readyz and /metrics")
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    parser.add_argument("--version", action="version", version=__version__)
+    arguments = parser.parse_args()
+    log.configure(arguments.log_level)
+    try:
+        asyncio.run(app.run(settings.load(arguments.settings), arguments.port))
+    except (app.StartError, LoginError, InvalidError) as error:
+        logger.error("cannot start: %s", error)  # noqa: TRY400 - the message says all; a traceback tells users nothing
+        sys.exit(1)
+    except Exception:
+        logger.exception("ended")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

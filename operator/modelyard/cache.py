@@ -1,0 +1,176 @@
+"""What the API server last said of every object that concerns us.
+
+Fed by watch events, by full LISTs and by the answers to our own writes, in any order: an older version never replaces
+a newer one, and what was deleted does not come back. Versions are compared as numbers, which the API server allows
+within one kind (KEP-5504). Makes no calls and decides nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from modelyard import kinds, names
+from modelyard.api.service import Key, Object
+from modelyard.kinds import Kind
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+class Child(NamedTuple):
+    """An object that belongs to a service."""
+
+    kind: Kind
+    body: Object
+
+
+def slim(body: Object) -> Object:
+    """``body`` without what nobody here reads and what makes up most of an object's size."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    if LAST_APPLIED in (metadata.get("annotations") or {}):
+        metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
+    slimmed = {**body, "metadata": metadata}
+    if "images" in (body.get("status") or {}):  # a node lists up to 50 images
+        slimmed["status"] = {name: value for name, value in body["status"].items() if name != "images"}
+    return slimmed
+
+
+def version_of(body: Object) -> int:
+    """The object's version; 0 where it is no number, so that what comes last counts."""
+    text = str(body["metadata"].get("resourceVersion", ""))
+    return int(text) if text.isdecimal() else 0
+
+
+def _place_of(body: Object) -> Key:
+    return Key(body["metadata"].get("namespace", ""), body["metadata"]["name"])
+
+
+def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
+    """The services that ``body`` concerns: itself, or those that its label and its owner references name.
+
+    Both count, since a person may have changed either. Empty for a node: it concerns whoever has pods there.
+    """
+    if kind == kinds.INFERENCE_SERVICE:
+        return frozenset({_place_of(body)})
+    metadata = body["metadata"]
+    if "namespace" not in metadata:
+        return frozenset()
+    named = {
+        reference["name"]
+        for reference in metadata.get("ownerReferences") or ()
+        if reference.get("kind") == names.KIND and reference.get("apiVersion", "").startswith(f"{names.GROUP}/")
+    }
+    if label := (metadata.get("labels") or {}).get(names.LABEL_SERVICE):
+        named.add(label)
+    return frozenset(Key(metadata["namespace"], name) for name in named)
+
+
+class Cache:
+    """Last observed services, children, pods and nodes."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Kind, dict[Key, Object]] = defaultdict(dict)
+        self._concerning: dict[Key, set[tuple[Kind, Key]]] = defaultdict(set)
+        self._gone: dict[Kind, dict[str, int]] = defaultdict(dict)
+        self._gone_before_resync: dict[Kind, dict[str, int]] = defaultdict(dict)
+
+    def get(self, kind: Kind, place: Key) -> Object | None:
+        """The object of that kind, namespace and name."""
+        return self._objects[kind].get(place)
+
+    def all_of(self, kind: Kind) -> tuple[Object, ...]:
+        """All objects of a kind."""
+        return tuple(self._objects[kind].values())
+
+    def children(self, service: Key) -> tuple[Child, ...]:
+        """What the label or an owner reference ties to the service, pods left out."""
+        return tuple(child for child in self._concerned(service) if child.kind in kinds.CHILDREN)
+
+    def pods(self, service: Key) -> tuple[Object, ...]:
+        """The service's pods, by name."""
+        return tuple(child.body for child in self._concerned(service) if child.kind == kinds.POD)
+
+    def upsert(self, kind: Kind, body: Object) -> frozenset[Key]:
+        """Take ``body`` unless something newer is known, and tell which services it concerns.
+
+        None are told when exactly this version is known already, as when a watch echoes our own write. An older
+        version than the known one still tells: the change that it carries was never looked at.
+        """
+        place = _place_of(body)
+        known = self._objects[kind].get(place)
+        if self._is_gone(kind, body) or (known is not None and _same_version(known, body)):
+            return frozenset()
+        if known is not None and version_of(body) < version_of(known):
+            return service_keys(kind, known)
+        before = service_keys(kind, known) if known is not None else frozenset()
+        self._put(kind, place, slim(body))
+        return before | service_keys(kind, body)
+
+    def delete(self, kind: Kind, body: Object) -> frozenset[Key]:
+        """Forget ``body``, the last state of a deleted object, and tell which services it concerned.
+
+        A watch also says this of an object that lost our label; a later version of it is taken again.
+        """
+        place, uid = _place_of(body), body["metadata"]["uid"]
+        self._gone[kind][uid] = version_of(body)
+        known = self._objects[kind].get(place)
+        if known is None or known["metadata"]["uid"] != uid:
+            return service_keys(kind, body)
+        self._drop(kind, place)
+        return service_keys(kind, body) | service_keys(kind, known)
+
+    def replace_all(self, kind: Kind, listed: Iterable[Object], resource_version: str) -> None:
+        """Make the kind's objects those of a LIST, which saw the world at ``resource_version``.
+
+        Events that came while the LIST was under way hold: what they brought is newer, what they deleted stays away.
+        """
+        seen_at = int(resource_version) if resource_version.isdecimal() else 0
+        found = set()
+        for body in listed:
+            place = _place_of(body)
+            known = self._objects[kind].get(place)
+            if not self._is_gone(kind, body) and (known is None or version_of(known) <= version_of(body)):
+                self._put(kind, place, slim(body))
+            found.add(place)
+        for place, known in list(self._objects[kind].items()):
+            if place not in found and version_of(known) <= seen_at:
+                self._drop(kind, place)
+        self._gone_before_resync[kind] = self._gone.pop(kind, {})
+
+    def behind(self, kind: Kind, listed: Iterable[Object]) -> int:
+        """How many of the ``listed`` objects the watch should have told of by now and has not."""
+        return sum(1 for body in listed if self._is_news(kind, body))
+
+    def _is_news(self, kind: Kind, body: Object) -> bool:
+        known = self._objects[kind].get(_place_of(body))
+        return not self._is_gone(kind, body) and (known is None or version_of(known) < version_of(body))
+
+    def _is_gone(self, kind: Kind, body: Object) -> bool:
+        uid = body["metadata"]["uid"]
+        gone_at = self._gone[kind].get(uid, self._gone_before_resync[kind].get(uid, 0))
+        return 0 < version_of(body) <= gone_at
+
+    def _concerned(self, service: Key) -> list[Child]:
+        return [Child(kind, self._objects[kind][place]) for kind, place in sorted(self._concerning.get(service, ()))]
+
+    def _put(self, kind: Kind, place: Key, body: Object) -> None:
+        self._drop(kind, place)
+        self._objects[kind][place] = body
+        if kind != kinds.INFERENCE_SERVICE:
+            for service in service_keys(kind, body):
+                self._concerning[service].add((kind, place))
+
+    def _drop(self, kind: Kind, place: Key) -> None:
+        known = self._objects[kind].pop(place, None)
+        if known is None or kind == kinds.INFERENCE_SERVICE:
+            return
+        for service in service_keys(kind, known):
+            self._concerning[service].discard((kind, place))
+            if not self._concerning[service]:
+                del self._concerning[service]
+
+
+def _same_version(one: Object, other: Object) -> bool:
+    return (one["metadata"]["uid"], one["metadata"].get("resourceVersion")) == (
+        other["metadata"]["uid"],
+        other["metadata"].get("resourceVersion"),
+    )

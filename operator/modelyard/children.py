@@ -1,0 +1,163 @@
+"""The one place that writes children: applies those that differ, prunes those that are no longer wanted.
+
+Never touches what is not the service's own. An apply cannot be limited to creation, so an object that the cache does
+not know is looked at first; and what is to be deleted is looked at once more, since the cache may be late.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelyard import kinds
+from modelyard.api.service import Key, Object, Service, key_of
+from modelyard.cache import Cache
+from modelyard.cluster import ApiError, Cluster, RejectedError
+from modelyard.drift import differing_field, is_as_rendered
+from modelyard.errors import InvalidError, NotReadyError
+from modelyard.kinds import Kind
+from modelyard.ownership import Ownership, ownership
+
+PREDECESSOR_WAIT_S = 2.0
+"""Time until another look at a child that the garbage collector is about to remove; it mostly takes less than one."""
+
+TERMINATING_WAIT_S = 30.0
+
+REFUSALS = frozenset({400, 403, 422, 500})
+"""HTTP statuses of an apply that trying again at once does not cure: the object is wrong, RBAC, quota or an admission
+check forbids it, or an admission webhook fails (500)."""
+
+logger = logging.getLogger(__name__)
+
+
+class ObstacleError(InvalidError):
+    """The user must act, but outside the spec, where no watch of ours sees it: look again in ``after_s`` seconds."""
+
+    after_s = 30.0
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A child without owner that was made the service's own."""
+
+    kind: str
+    name: str
+
+
+class Children:
+    """Brings the children of one service after the other in line with what is wanted."""
+
+    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+        self._cluster = cluster
+        self._cache = cache
+
+    async def existing(self, kind: Kind, place: Key) -> Object | None:
+        """What has the name of a child, whoever owns it: as last observed, or, if nothing was, as it is now."""
+        return self._cache.get(kind, place) or await self._cluster.get(kind, place)
+
+    async def bring_about(
+        self, service: Service, wanted: Sequence[Object], deployment: Object | None
+    ) -> tuple[Adopted, ...]:
+        """Make the service's children those in ``wanted``, in that order. Returns the orphans taken in on the way.
+
+        ``deployment`` is what has the Deployment's name already. Raises ObstacleError before the first write when a
+        name is taken, and at the write that the cluster refuses; NotReadyError when a child of a deleted predecessor
+        must go first or the namespace is going; ApiError.
+        """
+        pairs = [
+            (child, deployment if kinds.of(child) == kinds.DEPLOYMENT else await self.existing(*_place(child)))
+            for child in wanted
+        ]
+        adopted = tuple(
+            Adopted(found["kind"], found["metadata"]["name"])
+            for _, found in pairs
+            if found is not None and _claim(found, service) is Ownership.ORPHAN
+        )
+        for child, found in pairs:
+            if found is None or not is_as_rendered(child, found):
+                await self._apply(child, found)
+        await self._prune(service, {_place(child) for child in wanted})
+        return adopted
+
+    async def _apply(self, child: Object, found: Object | None) -> None:
+        try:
+            applied = await self._write(child, found)
+        except ApiError as error:
+            if error.status not in REFUSALS:
+                raise
+            raise _refusal(child, error) from error
+        self._cache.upsert(kinds.of(child), applied)
+        why = "absence" if found is None else differing_field(child, found) or "what is no longer rendered"
+        logger.info("child applied", extra=_about(child) | {"because_of": why})
+
+    async def _write(self, child: Object, found: Object | None) -> Object:
+        if found is None:
+            return await self._cluster.apply(child)
+        same = _as_version_of(child, found)
+        try:
+            return await self._cluster.apply(same)
+        except RejectedError:
+            return await self._cluster.overwrite(same)
+
+    async def _prune(self, service: Service, wanted: set[tuple[Kind, Key]]) -> None:
+        for kind, known in self._cache.children(service.key):
+            place = key_of(known)
+            if (kind, place) in wanted or ownership(known, *_identity(service)) is not Ownership.OURS:
+                continue
+            live = await self._cluster.get(kind, place)
+            if live is None or ownership(live, *_identity(service)) is not Ownership.OURS:
+                continue
+            metadata = live["metadata"]
+            if "deletionTimestamp" in metadata:
+                continue
+            await self._cluster.delete(kind, place, metadata["uid"], metadata["resourceVersion"])
+            logger.info("child deleted", extra=_about(live) | {"because_of": "no longer wanted"})
+
+
+def _place(child: Object) -> tuple[Kind, Key]:
+    return kinds.of(child), key_of(child)
+
+
+def _about(child: Object) -> dict[str, str]:
+    """What a log line says of a child."""
+    return {"kind": child["kind"], "child": child["metadata"]["name"]}
+
+
+def _identity(service: Service) -> tuple[str, str]:
+    return service.key.name, service.uid
+
+
+def _as_version_of(child: Object, found: Object) -> Object:
+    """``child`` with the uid of ``found``: the API server then refuses it for any other object of that name."""
+    return {**child, "metadata": {**child["metadata"], "uid": found["metadata"]["uid"]}}
+
+
+def _claim(found: Object, service: Service) -> Ownership:
+    """Whose ``found`` is, if the service may write it. Raises ObstacleError or NotReadyError if it may not."""
+    whose = ownership(found, *_identity(service))
+    what = f"{found['kind']} {found['metadata']['name']}"
+    if whose is Ownership.FOREIGN:
+        raise ObstacleError(
+            "NameTaken",
+            f"{what} exists in namespace {service.key.namespace} and belongs to somebody else, so it is left alone. "
+            "Delete or rename it, or give the InferenceService another name.",
+        )
+    if whose is Ownership.PREVIOUS:
+        raise NotReadyError(
+            "PredecessorGoing",
+            f"{what} belongs to a deleted InferenceService of the same name, and is about to be removed.",
+            PREDECESSOR_WAIT_S,
+        )
+    return whose
+
+
+def _refusal(child: Object, error: ApiError) -> InvalidError | NotReadyError:
+    """What a refused apply means for the service."""
+    if "NamespaceTerminating" in error.causes:
+        message = f"Namespace {child['metadata']['namespace']} is being deleted."
+        return NotReadyError("NamespaceTerminating", message, TERMINATING_WAIT_S)
+    logger.warning("child refused", extra=_about(child) | {"error": str(error)})
+    return ObstacleError(
+        "ChildRefused",
+        f"The cluster refuses {child['kind']} {child['metadata']['name']}: {error.message}. "
+        "Change what it objects to in the spec, or ask who runs the policy or webhook that it names.",
+    )

@@ -1,0 +1,88 @@
+"""Whether an object still is as it was rendered: pure.
+
+What we don't render is left alone, so only rendered fields are compared. The API server stores some of them in another
+form than they were sent in: it fills in defaults, drops what is empty and rewrites quantities. None of that is drift.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelyard import names
+from modelyard.api import quantity
+from modelyard.api.service import Object
+from modelyard.errors import InvalidError
+
+LIST_KEYS: Mapping[str, str] = {
+    "containers": "name",
+    "initContainers": "name",
+    "env": "name",
+    "volumes": "name",
+    "imagePullSecrets": "name",
+    "ports": "name",
+    "volumeMounts": "mountPath",
+    "ownerReferences": "uid",
+}
+"""Lists into which others may put items of their own, by field, with what tells their items apart (as Kubernetes merges
+them in a server-side apply). All other lists are one value."""
+
+QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
+"""Fields that hold quantities, or maps of them."""
+
+
+def is_as_rendered(rendered: Object, existing: Object) -> bool:
+    """Whether applying ``rendered`` would change nothing on ``existing``.
+
+    The hash tells that a field which is no longer rendered is still there; the comparison tells all else.
+    """
+    return _hash(rendered) == _hash(existing) and differing_field(rendered, existing) is None
+
+
+def differing_field(rendered: Object, existing: Object) -> str | None:
+    """Path of the first rendered field that ``existing`` has otherwise, such as ``spec.replicas``; None without one."""
+    return _differing(rendered, existing, "")
+
+
+def _hash(body: Object) -> str | None:
+    return (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_RENDERED)
+
+
+def _differing(rendered: Any, existing: Any, path: str) -> str | None:
+    field = path.rsplit(".", 1)[-1]
+    if existing is None:
+        return None if _is_empty(rendered) else path
+    if field in QUANTITIES:
+        return None if _amounts(rendered) == _amounts(existing) else path
+    if isinstance(rendered, Mapping) and isinstance(existing, Mapping):
+        return _first(
+            _differing(value, existing.get(key), f"{path}.{key}" if path else key) for key, value in rendered.items()
+        )
+    if isinstance(rendered, list | tuple) and isinstance(existing, list):
+        return _differing_list(rendered, existing, path, LIST_KEYS.get(field))
+    return None if rendered == existing else path
+
+
+def _differing_list(rendered: Sequence[Any], existing: Sequence[Any], path: str, key: str | None) -> str | None:
+    if key is None:
+        if len(rendered) != len(existing):
+            return path
+        return _first(_differing(one, other, f"{path}[]") for one, other in zip(rendered, existing, strict=True))
+    by_key = {item.get(key): item for item in existing}
+    return _first(_differing(item, by_key.get(item.get(key)), f"{path}[{item.get(key)}]") for item in rendered)
+
+
+def _first(paths: Any) -> str | None:
+    return next((path for path in paths if path is not None), None)
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether the API server may drop ``value``. It keeps false and 0 where they mean another thing than no value."""
+    return value is None or value in ("", {}, [])
+
+
+def _amounts(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _amounts(amount) for name, amount in value.items()}
+    try:
+        return quantity.number(value)
+    except InvalidError:
+        return value

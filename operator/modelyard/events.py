@@ -1,0 +1,68 @@
+"""Events about a service, as `kubectl describe` shows them: how they look, and how many of them there may be.
+
+Status decides which transition is worth an event; here a repeated one is held back, so that a service that flaps fills
+nobody's event list.
+"""
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+
+from modelyard import kinds, names
+from modelyard.api.service import Object
+
+WINDOW = timedelta(minutes=10)
+"""The same event about the same service is told once within this time."""
+
+MOST_IN_WINDOW = 25
+"""Different events about one service within WINDOW; client-go's figure for one object."""
+
+REMEMBERED_SERVICES = 10_000
+NOTE_LENGTH = 1024
+"""Longest note that the API server takes, in bytes."""
+
+Told = OrderedDict[tuple[str, str], datetime]
+
+
+class EventFilter:
+    """Remembers what was told of late."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[str, Told] = OrderedDict()
+
+    def lets_pass(self, uid: str, reason: str, note: str, now: datetime) -> bool:
+        """Whether this event about the object with that uid shall be told. Asking counts as telling."""
+        told = self._told.setdefault(uid, OrderedDict())
+        self._told.move_to_end(uid)
+        if len(self._told) > REMEMBERED_SERVICES:
+            self._told.popitem(last=False)
+        while told and now - next(iter(told.values())) >= WINDOW:
+            told.popitem(last=False)
+        if (reason, note) in told or len(told) >= MOST_IN_WINDOW:
+            return False
+        told[reason, note] = now
+        return True
+
+
+def event(about: Object, type_: str, reason: str, note: str, *, instance: str, now: datetime) -> Object:
+    """An events.k8s.io/v1 Event of type Normal or Warning. ``instance`` names this process, such as its pod."""
+    metadata = about["metadata"]
+    return {
+        "apiVersion": kinds.EVENT.api_version,
+        "kind": kinds.EVENT.kind,
+        "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "reportingController": names.APPLICATION,
+        "reportingInstance": instance,
+        "action": "Reconcile",
+        "type": type_,
+        "reason": reason,
+        "note": note.encode()[:NOTE_LENGTH].decode(errors="ignore"),
+        "regarding": {
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"],
+        },
+    }

@@ -1,0 +1,137 @@
+"""modelyard-fetch: brings the model, tells how it goes, and stops at once when told to."""
+
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain, repeat
+from pathlib import Path
+from types import FrameType
+
+from modelyard import names
+from modelyard.errors import InvalidError
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.fetch import fetch
+from modelyard.fetcher.state import Phase, State
+from modelyard.fetcher.state_server import serve
+
+_log = logging.getLogger("modelyard.fetcher")
+
+
+class _Ending:
+    """The process's exit code, set once: by the worker when it is through, or by a signal."""
+
+    def __init__(self) -> None:
+        self._set = threading.Event()
+        self.code = 0
+
+    def end(self, code: int) -> None:
+        if not self._set.is_set():
+            self.code = code
+            self._set.set()
+
+    def comes_within(self, seconds: float) -> bool:
+        return self._set.wait(seconds)
+
+
+def main() -> None:
+    """The program. Ends the process: 0 with the model in place, 1 when it cannot be, 143 when told to stop."""
+    ending = _Ending()
+    _stop_on_signals(ending)  # first of all: PID 1 without a handler ignores SIGTERM
+    os.umask(0o022)  # the engine reads as another user
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    state = State(
+        os.environ.get(names.ENV_MODEL_URI, ""), os.environ.get(names.ENV_MODEL_REVISION), lambda: datetime.now(UTC)
+    )
+    worker = threading.Thread(target=_work, args=(state, ending), name="fetch", daemon=True)
+    worker.start()
+    _report_until(ending, state)
+    _say_last_word(state, ending)
+    os._exit(ending.code)  # without waiting for threads that a silent server blocks; the cache is whole at any moment
+
+
+def _stop_on_signals(ending: _Ending) -> None:
+    def stop(number: int, _: FrameType | None) -> None:
+        ending.end(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _work(state: State, ending: _Ending) -> None:
+    """Tries until the model is there. What nobody can cure in this pod ends it, by name; the kubelet starts it anew."""
+    try:
+        configuration = Configuration.from_environment(os.environ)
+        serve(state, configuration.state_port)
+        _copy_launcher(configuration.launcher_folder)
+        _fetch_patiently(configuration, state)
+    except InvalidError as error:
+        state.fail(Phase.FAILED, error.reason, error.message)
+        ending.end(1)
+    except Exception as error:  # noqa: BLE001 - the last resort: the pod must say something
+        _log.exception("an error that modelyard-fetch has no name for")
+        state.fail(Phase.FAILED, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}. See this container's log")
+        ending.end(1)
+    else:
+        ending.end(0)
+
+
+def _fetch_patiently(configuration: Configuration, state: State) -> None:
+    for delay_s in _delays_s():
+        try:
+            fetch(configuration, state)
+        except FetchError as error:
+            state.fail(Phase.RETRYING, error.reason, error.message)
+            _log.warning("%s. Trying again in %d s", error, delay_s)
+            time.sleep(delay_s)
+        else:
+            return
+
+
+def _delays_s() -> Iterator[int]:
+    return chain((1, 2, 4, 8, 16), repeat(30))
+
+
+def _copy_launcher(folder: Path) -> None:
+    """Puts the engine's first process where its container finds it: the engine's image has none of our files."""
+    spec = importlib.util.find_spec("modelyard.launcher")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("modelyard/launcher.py is not in this image")
+    new = folder / ".launcher.py"
+    shutil.copyfile(spec.origin, new)
+    new.replace(folder / "launcher.py")
+
+
+def _report_until(ending: _Ending, state: State) -> None:
+    """Writes to the log what changed, at most once a second."""
+    told = ""
+    while not ending.comes_within(1.0):
+        state.sample_rate(time.monotonic())
+        now = state.snapshot()
+        line = f"{now.phase}: {now.bytes_done} of {now.bytes_total} bytes, {now.bytes_per_second} bytes/s"
+        if now.phase is Phase.DOWNLOADING and line != told:
+            _log.info("%s", line)
+            told = line
+
+
+def _say_last_word(state: State, ending: _Ending) -> None:
+    if ending.code > 128:
+        state.enter(Phase.STOPPED)
+    text = state.snapshot().as_json()
+    _log.info("%s", text)
+    try:
+        Path(os.environ.get(names.ENV_TERMINATION_LOG, names.PATH_TERMINATION_LOG)).write_text(text)
+    except OSError as error:
+        _log.warning("the termination message cannot be written: %s", error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Checks bytes against the checksum that their source stores, while they pass by.
+
+S3 stores a checksum of the whole object ("full object") or, for one uploaded in parts, often only one over the parts'
+checksums ("composite", written `<base64>-<number of parts>`): that is computed again from the same part sizes.
+Source: Amazon S3 User Guide, "Checking object integrity in Amazon S3"; what boto3 and SeaweedFS really store is in
+tests/fetcher.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Protocol
+
+from awscrt import checksums as crt
+
+
+class Algorithm(StrEnum):
+    """In order of strength: where a source stores several checksums of a file, the first counts."""
+
+    SHA512 = "SHA512"
+    SHA256 = "SHA256"
+    SHA1 = "SHA1"
+    CRC64NVME = "CRC64NVME"
+    MD5 = "MD5"
+    CRC32C = "CRC32C"
+    CRC32 = "CRC32"
+    ETAG = "ETag"
+    """The MD5 in hexadecimal, or `<MD5 of the parts' MD5s>-<number of parts>`: only where nothing better is stored, and
+    only where the object is not encrypted with a key of its own (then an ETag is no MD5)."""
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """A stored checksum. ``value`` is written as the source writes it; ``part_sizes`` (bytes) is empty for one that
+    covers the whole file, else it lists every part, in order.
+    """
+
+    algorithm: Algorithm
+    value: str
+    part_sizes: tuple[int, ...] = ()
+
+
+def is_composite(value: str) -> bool:
+    """Whether a stored value covers parts: neither base64 nor hexadecimal has a hyphen."""
+    return "-" in value
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class _Crc:
+    """A CRC with hashlib's two methods; S3 writes it as big-endian bytes."""
+
+    def __init__(self, function: Callable[[bytes | memoryview, int], int], size_bytes: int) -> None:
+        self._function = function
+        self._size_bytes = size_bytes
+        self._value = 0
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        self._value = self._function(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._size_bytes, "big")
+
+
+_HASHES: dict[Algorithm, Callable[[], _Hash]] = {
+    Algorithm.SHA512: hashlib.sha512,
+    Algorithm.SHA256: hashlib.sha256,
+    Algorithm.SHA1: partial(hashlib.sha1, usedforsecurity=False),
+    Algorithm.CRC64NVME: lambda: _Crc(crt.crc64nvme, 8),
+    Algorithm.MD5: partial(hashlib.md5, usedforsecurity=False),
+    Algorithm.CRC32C: lambda: _Crc(crt.crc32c, 4),
+    Algorithm.CRC32: lambda: _Crc(crt.crc32, 4),
+    Algorithm.ETAG: partial(hashlib.md5, usedforsecurity=False),
+}
+
+
+class Verifier:
+    """Takes a file's bytes in order and tells at the end whether they have the stored checksum."""
+
+    def __init__(self, checksum: Checksum) -> None:
+        self._checksum = checksum
+        self._new_hash = _HASHES[checksum.algorithm]
+        self._hash = self._new_hash()
+        self._parts_left = list(reversed(checksum.part_sizes))
+        self._part_left_bytes = self._parts_left.pop() if self._parts_left else 0
+        self._part_digests: list[bytes] = []
+
+    def update(self, data: bytes) -> None:
+        if not self._checksum.part_sizes:
+            self._hash.update(data)
+            return
+        rest = memoryview(data)
+        while len(rest) > self._part_left_bytes:
+            self._hash.update(rest[: self._part_left_bytes])
+            rest = rest[self._part_left_bytes :]
+            self._next_part()
+        self._hash.update(rest)
+        self._part_left_bytes -= len(rest)
+
+    def _next_part(self) -> None:
+        self._part_digests.append(self._hash.digest())
+        self._hash = self._new_hash()
+        self._part_left_bytes = self._parts_left.pop()
+
+    def matches(self) -> bool:
+        return self.computed() == self._checksum.value
+
+    def computed(self) -> str:
+        """The checksum of the bytes so far, written as the source writes it."""
+        digest, suffix = self._hash.digest(), ""
+        if self._checksum.part_sizes:
+            of_parts = self._new_hash()
+            of_parts.update(b"".join([*self._part_digests, digest]))
+            digest, suffix = of_parts.digest(), f"-{len(self._checksum.part_sizes)}"
+        is_etag = self._checksum.algorithm is Algorithm.ETAG
+        return (digest.hex() if is_etag else base64.b64encode(digest).decode()) + suffix

@@ -1,0 +1,86 @@
+"""A model's content as data: its files, and the digest that names it. Pure.
+
+The digest is `sha256:` and the SHA-256 of one line per file, sorted by path: the JSON array
+`[path, size in bytes, checksum's algorithm, checksum's value]`, UTF-8, each ended by a line feed. It changes when a
+file's bytes, name or way of upload change. Equal content that was uploaded with another checksum or other parts has
+another digest: it is fetched again, never confused.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelyard.fetcher.checksums import Checksum
+from modelyard.fetcher.failure import FetchError, Reason
+
+FILES_LIMIT = 10_000
+"""A model with more files than this is a wrong URI: the listing is held in memory."""
+
+_COMPONENT_LIMIT_BYTES = 255
+_PATH_LIMIT_BYTES = 3072
+"""Below Linux's 4096, which counts the cache's own path too."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a model at its source.
+
+    ``path`` is where it goes, relative to the model's folder; ``key`` and ``version`` are how the source finds exactly
+    these bytes; without a ``checksum`` the source stores none, and only the size can be checked.
+    """
+
+    path: PurePosixPath
+    size_bytes: int
+    key: str
+    version: str
+    checksum: Checksum | None
+
+
+def safe_path(key: str, below: str) -> PurePosixPath:
+    """The key without its leading ``below``, as a path that stays in the model's folder.
+
+    Raises FetchError(UNSAFE_KEY) for a key that would leave it, or that no file system takes.
+    """
+    relative = key.removeprefix(below)
+    parts = relative.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise _unsafe(key, "a part of its path is empty, '.' or '..'")
+    if not relative.isprintable():
+        raise _unsafe(key, "it contains control characters")
+    too_long = len(relative.encode()) > _PATH_LIMIT_BYTES
+    if too_long or any(len(part.encode()) > _COMPONENT_LIMIT_BYTES for part in parts):
+        raise _unsafe(key, "it is longer than a file system allows")
+    return PurePosixPath(relative)
+
+
+def check_paths(paths: Iterable[PurePosixPath]) -> None:
+    """Raises FetchError when the paths cannot stand in one folder: too many, or one is both a file and a folder."""
+    files = set(paths)
+    if len(files) > FILES_LIMIT:
+        raise FetchError(
+            Reason.TOO_MANY_FILES,
+            f"the source holds more than {FILES_LIMIT} files: spec.model.uri must name one model's folder",
+        )
+    for path in files:
+        for parent in path.parents:
+            if parent in files:
+                raise _unsafe(str(path), f"{parent} is a file too, and cannot be a folder as well")
+
+
+def _unsafe(key: str, problem: str) -> FetchError:
+    return FetchError(
+        Reason.UNSAFE_KEY,
+        f"the object {key!r} cannot become a file: {problem}. Rename or remove it at the source",
+    )
+
+
+def content_digest(files: Iterable[RemoteFile]) -> str:
+    """The digest of a model's content, ``sha256:<hex>`` (see the module's text)."""
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: str(file.path)):
+        algorithm, value = (file.checksum.algorithm, file.checksum.value) if file.checksum else ("size", "")
+        line = json.dumps([str(file.path), file.size_bytes, algorithm, value], ensure_ascii=False)
+        digest.update(line.encode() + b"\n")
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,28 @@
+"""Which source serves which URI scheme. Each is imported when it is needed: boto3 alone takes a second."""
+
+import importlib
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from modelyard.errors import InvalidError
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.failure import Reason
+from modelyard.fetcher.source import Source
+
+SOURCES = {
+    "s3": "modelyard.fetcher.s3",
+}
+"""Scheme -> module with a function ``open_source(configuration) -> Source``."""
+
+
+def open_source(configuration: Configuration) -> Source:
+    """The source of the configured URI. Raises InvalidError for a scheme that nobody serves."""
+    scheme = urlsplit(configuration.uri).scheme
+    if scheme not in SOURCES:
+        known = ", ".join(f"{name}://" for name in SOURCES)
+        raise InvalidError(
+            Reason.UNKNOWN_SCHEME,
+            f"spec.model.uri is {configuration.uri!r}; this version of modelyard-fetch knows {known}",
+        )
+    opener: Callable[[Configuration], Source] = importlib.import_module(SOURCES[scheme]).open_source
+    return opener(configuration)

@@ -1,0 +1,259 @@
+"""Models in S3, or in anything that speaks S3: boto3 for identity, signing, listing and retries."""
+
+import contextlib
+import ssl
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+)
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from modelyard.errors import InvalidError
+from modelyard.fetcher import s3_credentials
+from modelyard.fetcher.checksums import Algorithm, Checksum, is_composite
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
+from modelyard.fetcher.manifest import FILES_LIMIT, RemoteFile, check_paths, safe_path
+from modelyard.fetcher.s3_errors import Asked, explain
+from modelyard.fetcher.source import BLOCK_BYTES
+
+_METADATA_THREADS = 8
+_CONNECT_TIMEOUT_S = 5
+_READ_TIMEOUT_S = 20
+"""Without one byte. Also bounds how long a failed attempt waits for its other downloads."""
+_DEFAULT_REGION = "us-east-1"
+"""What S3-compatible servers expect, and where S3 itself tells a bucket's true region from."""
+
+
+def open_source(configuration: Configuration) -> "S3Source":
+    """The source of an `s3://bucket/prefix` or `s3://bucket/object` URI.
+
+    Raises FetchError when credentials or the CA bundle are missing, InvalidError when the URI or the endpoint is wrong.
+    """
+    bucket, location = _split(configuration.uri)
+    credentials = s3_credentials.read(configuration)
+    asked = Asked(bucket, location, configuration.s3_endpoint, credentials.description)
+    return S3Source(_client(configuration, credentials), asked)
+
+
+def _split(uri: str) -> tuple[str, str]:
+    """The bucket, and the path in it without a slash at its end. Not by urlsplit: a key may hold '?', '#' and '%'."""
+    bucket, _, path = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise InvalidError(
+            Reason.INVALID_CONFIGURATION,
+            f"spec.model.uri is {uri!r}; it must be s3://bucket/folder or s3://bucket/file",
+        )
+    return bucket, path.removesuffix("/")
+
+
+def _client(configuration: Configuration, credentials: s3_credentials.Credentials) -> Any:
+    config = Config(
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        read_timeout=_READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        s3={"addressing_style": configuration.s3_addressing_style},
+        max_pool_connections=_METADATA_THREADS,
+        response_checksum_validation="when_required",  # checksums.py checks, also what comes in several answers
+        signature_version=UNSIGNED if credentials.anonymous else None,
+    )
+    try:
+        return credentials.session.client(
+            "s3",
+            endpoint_url=configuration.s3_endpoint,
+            region_name=configuration.s3_region or credentials.session.region_name or _DEFAULT_REGION,
+            verify=_ca_bundle(configuration),
+            config=config,
+        )
+    except ValueError as error:
+        raise InvalidError(
+            Reason.INVALID_CONFIGURATION, f"spec.model.s3.endpoint is {configuration.s3_endpoint!r}: {error}"
+        ) from error
+
+
+def _ca_bundle(configuration: Configuration) -> str | None:
+    path = configuration.ca_bundle
+    if path is None:
+        return None
+    owner = f"ConfigMap {configuration.ca_bundle_config_map!r}" if configuration.ca_bundle_config_map else str(path)
+    if not path.is_file():
+        raise FetchError(
+            Reason.CA_BUNDLE_MISSING,
+            f"{owner} does not exist or has no key {path.name!r}, as spec.model.s3.caBundle names it: create it. "
+            "It is looked for again every few seconds",
+        )
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError as error:
+        raise FetchError(
+            Reason.CA_BUNDLE_INVALID, f"key {path.name!r} of {owner} holds no PEM certificates: {error}"
+        ) from error
+    return str(path)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """One line of a listing."""
+
+    key: str
+    size_bytes: int
+    version: str
+
+
+class S3Source:
+    """One model in a bucket: the objects below `location/`, or else the one object `location` (source.Source)."""
+
+    def __init__(self, client: Any, asked: Asked) -> None:
+        self._client = client
+        self._asked = asked
+        self._folder = f"{asked.location}/" if asked.location else ""
+        self._listed: tuple[_Listed, ...] = ()
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        self._listed = tuple(self._list())
+        paths = {listed: self._path(listed.key) for listed in self._listed}
+        with ThreadPoolExecutor(_METADATA_THREADS, thread_name_prefix="metadata") as threads:
+            return tuple(threads.map(lambda listed: self._describe(listed, paths[listed]), self._listed))
+
+    def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
+        span = {"Range": f"bytes={offset}-"} if offset else {}
+        try:
+            answer = self._call("get_object", Key=file.key, IfMatch=file.version, **span)
+        except FetchError as error:
+            if error.reason is Reason.ENDPOINT_UNREACHABLE:
+                raise StreamBrokenError(error.message) from error
+            raise
+        with contextlib.closing(answer["Body"]) as body:
+            if answer["ContentLength"] != file.size_bytes - offset:
+                raise self._changed(file.key)
+            try:
+                while block := body.read(BLOCK_BYTES):
+                    yield block
+            except (BotoCoreError, HTTPError, OSError) as error:
+                raise StreamBrokenError(str(error)) from error
+
+    def check_unchanged(self) -> None:
+        if tuple(self._list()) != self._listed:
+            raise self._changed(self._asked.location)
+
+    def _list(self) -> Iterator[_Listed]:
+        """The objects below `location/`; where there are none, the object itself."""
+        location = self._asked.location
+        objects = list(self._list_below(self._folder))
+        if not objects and location:
+            page = self._call("list_objects_v2", Prefix=location, MaxKeys=1)  # the exact key sorts first
+            objects = [_listed(item) for item in page.get("Contents", []) if item["Key"] == location]
+        if not objects:
+            raise FetchError(
+                Reason.MODEL_NOT_FOUND,
+                f"bucket {self._asked.bucket!r} holds no object below {self._folder!r}"
+                + (f" and no object {location!r}" if location else "")
+                + ": correct spec.model.uri, or upload the model there",
+            )
+        check_paths(self._path(listed.key) for listed in objects)
+        yield from objects
+
+    def _list_below(self, folder: str) -> Iterator[_Listed]:
+        token: dict[str, str] = {}
+        count = 0
+        while True:
+            page = self._call("list_objects_v2", Prefix=folder, **token)
+            for item in page.get("Contents", []):
+                if not (item["Key"].endswith("/") and item["Size"] == 0):  # the mark that a console makes for a folder
+                    yield _listed(item)
+            count += page["KeyCount"]
+            if not page.get("IsTruncated") or count > 2 * FILES_LIMIT:
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _path(self, key: str) -> PurePosixPath:
+        if key == self._asked.location:
+            return safe_path(key.rpartition("/")[2], "")
+        return safe_path(key, self._folder)
+
+    def _describe(self, listed: _Listed, path: PurePosixPath) -> RemoteFile:
+        head = self._head(listed)
+        if head["ContentLength"] != listed.size_bytes or head["ETag"] != listed.version:
+            raise self._changed(listed.key)
+        return RemoteFile(path, listed.size_bytes, listed.key, listed.version, self._checksum(listed, head))
+
+    def _head(self, listed: _Listed) -> Any:
+        try:
+            return self._call("head_object", Key=listed.key, IfMatch=listed.version, ChecksumMode="ENABLED")
+        except FetchError:
+            # An answer to HEAD has no body and so no error code: a GET of one byte is told why.
+            span = {"Range": "bytes=0-0"} if listed.size_bytes else {}
+            self._call("get_object", Key=listed.key, IfMatch=listed.version, **span)["Body"].close()
+            raise
+
+    def _checksum(self, listed: _Listed, head: dict[str, Any]) -> Checksum | None:
+        """The strongest checksum that the store has of the object."""
+        for algorithm in Algorithm:
+            value = head.get(f"Checksum{algorithm}")
+            if value:
+                return Checksum(algorithm, value, self._part_sizes(listed) if is_composite(value) else ())
+        if "SSECustomerAlgorithm" in head or head.get("ServerSideEncryption", "AES256") != "AES256":
+            return None
+        etag = listed.version.strip('"')
+        return Checksum(Algorithm.ETAG, etag, self._part_sizes(listed) if is_composite(etag) else ())
+
+    def _part_sizes(self, listed: _Listed) -> tuple[int, ...]:
+        """The sizes, in bytes, of the parts that the object was uploaded in."""
+        try:
+            sizes = tuple(self._part_sizes_by_page(listed))
+        except FetchError:  # GetObjectAttributes is a permission of its own, and not every server has it
+            sizes = ()
+        if sum(sizes) != listed.size_bytes:
+            sizes = tuple(self._part_sizes_one_by_one(listed))
+        if sum(sizes) != listed.size_bytes:
+            raise FetchError(
+                Reason.SOURCE_ERROR,
+                f"the store tells parts of {sum(sizes)} bytes for {listed.key}, which has {listed.size_bytes}: "
+                "its checksum cannot be checked. Upload the file again",
+            )
+        return sizes
+
+    def _part_sizes_by_page(self, listed: _Listed) -> Iterator[int]:
+        marker = 0
+        while True:
+            answer = self._call(
+                "get_object_attributes", Key=listed.key, ObjectAttributes=["ObjectParts"], PartNumberMarker=marker
+            )
+            parts = answer.get("ObjectParts", {})
+            yield from (part["Size"] for part in parts.get("Parts", []))
+            if not parts.get("IsTruncated"):
+                return
+            marker = parts["NextPartNumberMarker"]
+
+    def _part_sizes_one_by_one(self, listed: _Listed) -> Iterator[int]:
+        number, count = 1, 1
+        while number <= count:
+            part = self._call("head_object", Key=listed.key, IfMatch=listed.version, PartNumber=number)
+            yield part["ContentLength"]
+            number, count = number + 1, part.get("PartsCount", 1)
+
+    def _changed(self, key: str) -> FetchError:
+        return FetchError(
+            Reason.SOURCE_CHANGED,
+            f"s3://{self._asked.bucket}/{key} changed while it was fetched: the fetch begins anew. "
+            "Upload a model under a new prefix rather than over one in use",
+        )
+
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self._client, operation)(Bucket=self._asked.bucket, **arguments)
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
+            raise explain(error, self._asked, arguments.get("Key")) from error
+
+
+def _listed(item: dict[str, Any]) -> _Listed:
+    return _Listed(item["Key"], item["Size"], item["ETag"])

@@ -1,0 +1,350 @@
+"""The engine container's first process: ``python3 launcher.py [options] -- <the engine's command>``.
+
+The engines are bad at being PID 1 and at being stopped, so this stands in front of them (design.md, section 5):
+
+* It reaps orphans and forwards signals. The engine runs in a session of its own.
+* Told to stop before the engine was ready, it ends the engine's process group at once: while they load, vLLM and Triton
+  ignore or lose SIGTERM. Told to stop later, it serves on until routers have dropped the pod, then lets the engine
+  drain, and ends the group when the drain's time is up, so that clients see a closed connection and not silence.
+* It keeps the first real error lines of the engine's output, whose last line is mostly generic, and writes them to the
+  termination log. So nobody needs the right to read logs to say why a model does not start.
+
+It is copied into images that are not ours: the standard library only, one file, any Python from 3.8 on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import http.client
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable
+
+TERMINATION_LOG_LIMIT_BYTES = 4096
+LINE_LIMIT_BYTES = 4096
+"""What of one line is looked at; the rest of it is passed on and forgotten."""
+CAUSES_LIMIT = 3
+EPISODE_S = 60.0
+"""An error line that comes so long after the one kept first belongs to another mishap: a served request's, mostly."""
+TERM_BEFORE_KILL_S = 0.5
+READY_INTERVAL_S = 1.0
+READY_TIMEOUT_S = 5.0
+"""The engines answer after seconds when they are loaded (design.md, section 5)."""
+OUTPUT_END_S = 2.0
+"""How long the rest of the output may take once the engine is gone; a stray process can hold the pipe for ever."""
+FORWARDED_SIGNALS = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+# An engine's line without its decoration: "(Worker pid=1) ERROR 11-21 23:21:15 [file.py:9] ", Triton's
+# `E1121 23:24:22.9 7 file.cc:72] "..."`, colours.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PREFIX = re.compile(
+    r"(?:\(\w+(?: pid=\d+)?\) ?)*(?:(?P<level>[A-Z]+) \d\d-\d\d [\d:.]+ \[[^\]]*\] ?|\[libprotobuf ERROR [^\]]*\] ?)?"
+)
+_TRITON = re.compile(r"(?P<level>[IWEF])\d{4} [\d:.]+ \d+ (?P<file>[\w.]+):\d+\] +(?P<text>.*)")
+
+_EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?:: .*|$)")
+_FAILURE = re.compile(
+    r"Error [a-z]|[\w.-]+: error: |error: |CUDA error|"
+    r"Failed to (?:pre)?initialize Python stub"
+)
+_HARMLESS = re.compile(r"CudaDriverHelper has not been initialized|Failed to initialize NVML|DCGM unable to start")
+_GENERIC = re.compile(
+    r"Engine core initialization failed|WorkerProc initialization failed|failed to start\.|"
+    r"See (?:root cause above|stack trace for root cause)|creating server: Internal - failed to load all models"
+)
+_SUPERSEDED = "During handling of the above exception, another exception occurred:"
+
+
+class CauseFinder:
+    """Reads an engine's output as it comes and keeps its first real error lines.
+
+    Bounded in memory, whatever the output. ``clock`` gives seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._line = bytearray()
+        self._causes: list[str] = []
+        self._generic = ""
+        self._began_s = 0.0
+        self._wants_detail = False
+        self._last_lines: collections.deque[str] = collections.deque(maxlen=5)
+
+    def feed(self, chunk: bytes) -> None:
+        """Takes the next bytes of the output."""
+        first, *others = chunk.split(b"\n")
+        self._extend(first)
+        for piece in others:
+            self._end_line()
+            self._extend(piece)
+
+    def _extend(self, piece: bytes) -> None:
+        self._line += piece[: LINE_LIMIT_BYTES - len(self._line)]
+
+    def _end_line(self) -> None:
+        text = _COLOUR.sub("", self._line.decode("utf-8", "replace")).rstrip()
+        self._line.clear()
+        if text:
+            self._last_lines.append(text)
+        self._read(text)
+
+    def _read(self, text: str) -> None:
+        if self._wants_detail:
+            self._wants_detail = False
+            if self._causes and text.strip():
+                self._causes[-1] += " " + text.strip()
+                return
+        if text.endswith(_SUPERSEDED):
+            del self._causes[-1:]
+            return
+        cause = error_in(text)
+        if cause:
+            self._keep(cause)
+
+    def _keep(self, cause: str) -> None:
+        now_s = self._clock()
+        if _GENERIC.search(cause):
+            self._generic = self._generic or cause
+            return
+        if self._causes and now_s - self._began_s > EPISODE_S:
+            self.forget()
+        if not self._causes:
+            self._began_s = now_s
+        if len(self._causes) < CAUSES_LIMIT and not any(cause in known for known in self._causes):
+            self._causes.append(cause)
+            # pydantic and others put the reason on the next line
+            self._wants_detail = bool(re.search(r"validation errors? for \w+$|:$", cause))
+
+    def forget(self) -> None:
+        """What was an error so far is over: the engine came up, or has long served on."""
+        self._causes, self._generic, self._wants_detail = [], "", False
+
+    def causes(self) -> list[str]:
+        """The error lines kept, the most telling first; empty when none was seen."""
+        return self._causes or ([self._generic] if self._generic else [])
+
+    def last_lines(self) -> list[str]:
+        """The end of the output, for when it has no error line."""
+        return list(self._last_lines)
+
+
+def error_in(line: str) -> str:
+    """The error that a line of an engine's output tells, without the line's decoration; empty when it tells none."""
+    triton = _TRITON.match(line)
+    if triton:
+        text = triton.group("text").strip('"').split("\\n")[0]
+        is_error = triton.group("level") in "EF" or _FAILURE.search(text) is not None
+    else:
+        prefix = _PREFIX.match(line)
+        text, level = (line[prefix.end() :], prefix.group("level")) if prefix else (line, None)
+        is_warning = level not in (None, "ERROR", "CRITICAL", "FATAL")
+        is_error = not is_warning and (_EXCEPTION.match(text) or _FAILURE.match(text)) is not None
+    return text.strip() if is_error and not _HARMLESS.search(text) else ""
+
+
+def cut(text: str, limit_bytes: int) -> str:
+    """The text's beginning, at most so many bytes of UTF-8."""
+    return text.encode("utf-8", "replace")[:limit_bytes].decode("utf-8", "ignore")
+
+
+def say(text: str) -> None:
+    """A line of the launcher's own, straight to the container's log."""
+    write_all(2, ("launcher: " + text + "\n").encode("utf-8", "replace"))
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes every byte, past any buffer of Python's."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def answers_200(url: str) -> bool:
+    """Whether a GET of the URL is answered with 200. No proxy is asked, whatever the environment says."""
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=READY_TIMEOUT_S)
+    try:
+        connection.request("GET", parts.path or "/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+class Engine:
+    """The engine's process and its group, from start to end."""
+
+    def __init__(self, command: list[str]) -> None:
+        """Starts the command. Raises OSError when it cannot be started."""
+        self.output, writer = os.pipe()
+        self.process = subprocess.Popen(  # noqa: S603 - the command is the pod's own
+            command, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, start_new_session=True
+        )
+        os.close(writer)
+        self.ended = threading.Event()
+
+    def wait(self) -> int:
+        """Waits for its end and returns its exit code, 128 + N for signal N. Reaps every orphan on the way."""
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            if pid == self.process.pid:
+                break
+        self.ended.set()
+        self.process.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
+        code = self.process.returncode
+        return code if code >= 0 else 128 - code
+
+    def signal(self, number: int) -> None:
+        """Signals the engine's first process alone: it tells its own workers."""
+        if not self.ended.is_set():
+            os.kill(self.process.pid, number)
+
+    def signal_group(self, number: int) -> None:
+        """Signals all that the engine started, also when it has itself ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def end(self) -> None:
+        """Ends the whole group at once; a process that handles SIGTERM gets a moment for it."""
+        self.signal_group(signal.SIGTERM)
+        self.ended.wait(TERM_BEFORE_KILL_S)
+        self.signal_group(signal.SIGKILL)
+
+
+class Launcher:
+    """One run: the threads around the engine, and what they know of each other."""
+
+    def __init__(self, options: argparse.Namespace, engine: Engine, told_to_stop: threading.Event) -> None:
+        self._options = options
+        self._engine = engine
+        self._told_to_stop = told_to_stop
+        self._ready = threading.Event()
+        self._finder = CauseFinder()
+
+    def run(self) -> int:
+        """Stays until the engine has ended, writes the cause to the termination log, and returns the exit code."""
+        for number in FORWARDED_SIGNALS:
+            signal.signal(number, lambda number, _: self._engine.signal(number))
+        for work in (self._watch_readiness, self._stop_when_told):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+        output = threading.Thread(target=self._pass_output_on, name="output", daemon=True)
+        output.start()
+        code = self._engine.wait()
+        self._engine.signal_group(signal.SIGKILL)
+        output.join(OUTPUT_END_S)
+        self._tell_end(code)
+        return code
+
+    def _watch_readiness(self) -> None:
+        """Remembers that the engine was ready: at the moment of a signal it may be too busy to say so."""
+        while not self._engine.ended.wait(READY_INTERVAL_S):
+            if answers_200(self._options.ready_url):
+                self._ready.set()
+                self._finder.forget()
+                say("the engine is ready")
+                return
+
+    def _pass_output_on(self) -> None:
+        while True:
+            chunk = os.read(self._engine.output, 65536)
+            if not chunk:
+                return
+            write_all(1, chunk)
+            self._finder.feed(chunk)
+
+    def _stop_when_told(self) -> None:
+        self._told_to_stop.wait()
+        if not self._ready.is_set():
+            say("told to stop before the model was ready: ending the engine now")
+            self._engine.end()
+            return
+        say(f"told to stop: serving on for {self._options.pause_s:g} s, then draining")
+        if self._engine.ended.wait(self._options.pause_s):
+            return
+        self._engine.signal(signal.SIGTERM)
+        if not self._engine.ended.wait(self._options.drain_s):
+            say(f"the drain's {self._options.drain_s:g} s are up: ending the engine and its connections")
+            self._engine.signal_group(signal.SIGKILL)
+
+    def _tell_end(self, code: int) -> None:
+        """Writes why the engine ended, unless it was told to after it had served: then nothing is wrong."""
+        causes = self._finder.causes()
+        if self._told_to_stop.is_set():
+            if causes and not self._ready.is_set():
+                write_termination_log(self._options.termination_log, causes)
+            return
+        name = self._options.command[0]
+        if code == 128 + signal.SIGKILL:
+            killed = f"`{name}` was killed (SIGKILL): mostly for memory, so raise spec.resources' memory"
+            causes = [killed, *causes]
+        elif not causes:
+            causes = [f"`{name}` ended by itself with exit code {code}; its last lines were:"]
+            causes += self._finder.last_lines()
+        write_termination_log(self._options.termination_log, causes)
+
+
+def write_termination_log(path: str, lines: list[str]) -> None:
+    """Writes the lines, the first of them at greatest length, within the kubelet's limit."""
+    share = TERMINATION_LOG_LIMIT_BYTES // (CAUSES_LIMIT + 3)
+    text = "\n".join([cut(lines[0], 2 * share), *(cut(line, share - 1) for line in lines[1:])])
+    try:
+        pathlib.Path(path).write_text(cut(text, TERMINATION_LOG_LIMIT_BYTES), encoding="utf-8")
+    except OSError as error:
+        say(f"the termination log cannot be written: {error}")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options before ``--`` and the command after it."""
+    parser = argparse.ArgumentParser(prog="launcher.py", usage="%(prog)s [options] -- command [argument ...]")
+    parser.add_argument("--ready-url", required=True, help="answers 200 once the engine can be asked")
+    parser.add_argument("--pause-s", type=float, required=True, help="how long to serve on when told to stop")
+    parser.add_argument("--drain-s", type=float, required=True, help="how long a drain may take after that")
+    parser.add_argument("--termination-log", default="/dev/termination-log")
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser.parse_args(arguments[:at])
+    options.command = arguments[at + 1 :]
+    if not options.command:
+        parser.error("the engine's command is missing after --")
+    return options
+
+
+def why_not_started(command: str, error: OSError) -> tuple[str, int]:
+    """What to tell of a command that does not start, and the exit code that a shell gives for it."""
+    if not isinstance(error, FileNotFoundError):
+        return f"`{command}` cannot be started: {error.strerror}", 126
+    return (
+        "this image has no `{}` on its PATH ({}): set spec.engine.image to an image of the engine".format(
+            command, os.environ.get("PATH", "")
+        ),
+        127,
+    )
+
+
+def main() -> int:
+    """Runs the engine to its end and returns the exit code: the engine's, or 128 + N when signal N ended it."""
+    options = parse(sys.argv[1:])
+    told_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before the engine: PID 1 without a handler ignores them
+        signal.signal(number, lambda *_: told_to_stop.set())
+    try:
+        engine = Engine(options.command)
+    except OSError as error:
+        text, code = why_not_started(options.command[0], error)
+        say(text)
+        write_termination_log(options.termination_log, [text])
+        return code
+    return Launcher(options, engine, told_to_stop).run()
+
+
+if __name__ == "__main__":
+    os._exit(main())  # without waiting for a thread that a stray process keeps at the pipe

@@ -1,0 +1,62 @@
+"""The model cache's layout on disk: the one module that fetcher and node agent share (design.md, section 2).
+
+    <cache>/entries/<digest>/      a whole, verified model; the folder is named by its content and never written again
+    <cache>/staging/<digest>/      a model that is arriving; only the fetcher looks inside
+    <cache>/by-pod/<pod uid>       a link to ../entries/<digest>: the engine's mount (subPathExpr), and the entry's pin
+
+An entry appears by one rename, so it is there whole or not at all. The links are relative, since the kubelet and each
+container see the cache at paths of their own.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+FOLDER_MODE = 0o755
+FILE_MODE = 0o644
+"""The engine may run as another user than the fetcher: it reads, and only the fetcher writes."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_POD_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
+
+
+def folder_name(digest: str) -> str:
+    """The folder's name for a digest ``sha256:<64 hex digits>``: mount options split at colons, so it has none.
+
+    Raises ValueError for anything else: a digest may come from a user, and no other text may become a path.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"{digest!r} is not of the form sha256:<64 hex digits>")
+    return digest.replace(":", "-")
+
+
+@dataclass(frozen=True)
+class CacheLayout:
+    """Where things lie below ``root``, the cache's mount point. Computes paths and touches nothing."""
+
+    root: Path
+
+    @property
+    def entries(self) -> Path:
+        return self.root / "entries"
+
+    @property
+    def staging(self) -> Path:
+        return self.root / "staging"
+
+    @property
+    def by_pod(self) -> Path:
+        return self.root / "by-pod"
+
+    def entry(self, digest: str) -> Path:
+        return self.entries / folder_name(digest)
+
+    def link(self, pod_uid: str) -> Path:
+        """The pod's link. Raises ValueError for a text that is no pod UID, since it becomes a path."""
+        if not _POD_UID.fullmatch(pod_uid):
+            raise ValueError(f"{pod_uid!r} is not a pod UID")
+        return self.by_pod / pod_uid
+
+    def link_target(self, digest: str) -> PurePosixPath:
+        """What the pod's link says: the entry, seen from the folder of links."""
+        return PurePosixPath("..") / self.entries.name / folder_name(digest)

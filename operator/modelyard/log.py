@@ -1,0 +1,57 @@
+"""Logs as JSON lines on stderr, each with the service that it is about.
+
+One info line per change that was made, none where nothing was to do.
+"""
+
+import logging
+import logging.config
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_service: ContextVar[str] = ContextVar("service", default="")
+
+
+@contextmanager
+def service(key: str) -> Iterator[None]:
+    """Every line logged inside carries ``service: key``."""
+    token = _service.set(key)
+    try:
+        yield
+    finally:
+        _service.reset(token)
+
+
+class ServiceFilter(logging.Filter):
+    """Adds the service to each record that is logged inside of service()."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every record pass."""
+        if key := _service.get():
+            record.service = key
+        return True
+
+
+def configure(level: str) -> None:
+    """Set up logging for the process. ``level`` is one of Python's level names; of libraries only warnings are shown.
+
+    kopf logs each of its own steps at info level.
+    """
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "json": {
+                    "()": "pythonjsonlogger.json.JsonFormatter",
+                    "format": "{asctime}{levelname}{name}{message}",
+                    "style": "{",
+                    "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+                }
+            },
+            "filters": {"service": {"()": ServiceFilter}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["service"]}},
+            "root": {"level": "WARNING", "handlers": ["stderr"]},
+            "loggers": {"modelyard": {"level": level}},
+        }
+    )

@@ -1,0 +1,86 @@
+"""The operator's own metrics, in Prometheus' format."""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from modelyard.api.service import Object
+
+RECONCILE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """All metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._reconcile_s = Histogram(
+            "modelyard_reconcile_seconds",
+            "Time of one reconcile.",
+            buckets=RECONCILE_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._errors = Counter(
+            "modelyard_reconcile_errors",
+            "Reconciles that failed and are tried again.",
+            ["reason"],
+            registry=self._registry,
+        )
+        self._api_calls = Counter(
+            "modelyard_api_calls", "Calls of the API server.", ["verb", "outcome"], registry=self._registry
+        )
+        self._last_resync = Gauge(
+            "modelyard_last_resync_timestamp_seconds", "When the last full LIST succeeded.", registry=self._registry
+        )
+
+    def reconciled(self, duration_s: float, error_reason: str) -> None:
+        """A reconcile ended; ``error_reason`` is empty when it succeeded."""
+        self._reconcile_s.observe(duration_s)
+        if error_reason:
+            self._errors.labels(error_reason).inc()
+
+    def called(self, verb: str, outcome: str) -> None:
+        """A call of the API server ended; ``outcome`` is its HTTP status, or why there was none."""
+        self._api_calls.labels(verb, outcome).inc()
+
+    def resynced(self) -> None:
+        """A full LIST succeeded."""
+        self._last_resync.set_to_current_time()
+
+    def watch_queue(self, depth: Callable[[], float], oldest_age_s: Callable[[], float]) -> None:
+        """Show the queue, asked for at each scrape."""
+        shown = (
+            ("modelyard_queue_depth", "Services that wait to be reconciled.", depth),
+            ("modelyard_queue_oldest_seconds", "How long the oldest service waits or is in work.", oldest_age_s),
+        )
+        for name, text, value in shown:
+            Gauge(name, text, registry=self._registry).set_function(value)
+
+    def watch_services(self, services: Callable[[], Iterable[Object]]) -> None:
+        """Show how many services there are by their Ready condition, asked for at each scrape."""
+        self._registry.register(_Services(services))
+
+    def text(self) -> bytes:
+        """What a scrape gets."""
+        return generate_latest(self._registry)
+
+
+class _Services(Collector):
+    def __init__(self, services: Callable[[], Iterable[Object]]) -> None:
+        self._services = services
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "modelyard_services", "InferenceServices by their Ready condition.", labels=["ready", "reason"]
+        )
+        for labels, count in sorted(Tally(map(_ready, self._services())).items()):
+            family.add_metric(labels, count)
+        yield family
+
+
+def _ready(service: Object) -> tuple[str, str]:
+    conditions = (service.get("status") or {}).get("conditions") or ()
+    return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"), ("Unknown", ""))

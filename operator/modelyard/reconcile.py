@@ -1,0 +1,185 @@
+"""What happens for one service, from its object to its status: the table of contents of the operator.
+
+Level-triggered: each call starts from what is there and brings it nearer to what is asked, so it may be called at any
+time and as often as anyone likes, and be cut off anywhere.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+
+from modelyard import kinds, names
+from modelyard.api.service import Key, Object, Service, parse
+from modelyard.cache import Cache
+from modelyard.children import Adopted, Children, ObstacleError
+from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
+from modelyard.desired import desired
+from modelyard.desired.inputs import recorded
+from modelyard.desired.resolve import resolve
+from modelyard.desired.resolved import Resolved
+from modelyard.errors import InvalidError, NotReadyError
+from modelyard.events import EventFilter, event
+from modelyard.observe import children as observed
+from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
+from modelyard.observe.wanted import Wanted
+from modelyard.ownership import Ownership, ownership
+from modelyard.settings import Settings
+from modelyard.signals.fetch_state import FetchState
+
+logger = logging.getLogger(__name__)
+
+OUTDATED_WAIT_S = 1.0
+"""Time until another look at a service that changed while it was looked at."""
+
+ReadFetchState = Callable[[str], Awaitable[FetchState | None]]
+
+
+class Reconciler:
+    """Reconciles one key at a time; several calls may run side by side as long as their keys differ.
+
+    ``read_fetch_state`` asks a pod's fetcher by its address, ``now`` gives the time in UTC, ``instance`` names this
+    process in the events it writes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        cache: Cache,
+        *,
+        read_fetch_state: ReadFetchState,
+        now: Callable[[], datetime],
+        instance: str,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._cache = cache
+        self._children = Children(cluster, cache)
+        self._read_fetch_state = read_fetch_state
+        self._now = now
+        self._instance = instance
+        self._event_filter = EventFilter()
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring the service ``key`` nearer to what it asks, and say in its status how far it is.
+
+        Returns after how many seconds to look again though nothing is heard of it, None if there is no need.
+        Raises ApiError when the API server fails; the caller tries again later.
+        """
+        body = self._cache.get(kinds.INFERENCE_SERVICE, key)
+        if body is None:
+            return None  # deleted: the garbage collector follows the children's owner references
+
+        service: Service | None = None
+        wanted: Wanted | None = None
+        problem: InvalidError | NotReadyError | None = None
+        adopted: tuple[Adopted, ...] = ()
+        try:
+            service = parse(body)
+            deployment = await self._children.existing(kinds.DEPLOYMENT, key)
+            resolved = resolve(service, self._settings, recorded(deployment))
+            children = desired(resolved)
+            wanted = _wanted(resolved, children)
+            if not service.deleting:
+                adopted = await self._children.bring_about(service, children, deployment)
+        except (InvalidError, NotReadyError) as error:
+            problem = error
+
+        facts = await self._facts(key, body, wanted)
+        if service is not None:
+            verdict = status(service, wanted, problem, facts, self._now())
+        elif isinstance(problem, InvalidError):
+            verdict = status_of_unreadable(body, problem, facts, self._now())
+
+        if not await self._write_status(body, verdict.status):
+            return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
+        await self._tell(body, [*map(_adoption, adopted), *verdict.events])
+        return _look_again_s(verdict, problem)
+
+    async def _facts(self, key: Key, body: Object, wanted: Wanted | None) -> observed.Facts:
+        """What is there now: from the cache, and what only fetchers and pods' Events can tell."""
+        children = observed.Children(self._own_deployment(key, body["metadata"]["uid"]), self._cache.pods(key))
+        asked = observed.questions(children, self._now())
+        states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
+        events = await asyncio.gather(*(self._cluster.list_events(key.namespace, uid) for uid in asked.events))
+        return observed.facts(
+            children,
+            fetch_states=dict(zip(asked.fetchers, states, strict=True)),
+            pod_events=dict(zip(asked.events, events, strict=True)),
+            nodes=self._cache.all_of(kinds.NODE) if any(map(_waits_for_a_node, children.pods)) else None,
+            accelerator_resource=wanted.accelerator_resource if wanted else None,
+        )
+
+    def _own_deployment(self, key: Key, uid: str) -> Object | None:
+        deployment = self._cache.get(kinds.DEPLOYMENT, key)
+        if deployment is None or ownership(deployment, key.name, uid) is not Ownership.OURS:
+            return None
+        return deployment
+
+    async def _write_status(self, body: Object, new: Object) -> bool:
+        """Store the status if it differs. Returns whether it could be: not when the service has changed meanwhile."""
+        if new == (body.get("status") or {}):
+            return True
+        try:
+            written = await self._cluster.patch_status(body, new)
+        except (NotFoundError, ConflictError):
+            return False
+        self._cache.upsert(kinds.INFERENCE_SERVICE, written)
+        _log_transition(body.get("status") or {}, new)
+        return True
+
+    async def _tell(self, about: Object, events: Iterable[ServiceEvent]) -> None:
+        """Create the events. One that cannot be created is lost: the status has said the same."""
+        now = self._now()
+        for told in events:
+            if not self._event_filter.lets_pass(about["metadata"]["uid"], told.reason, told.message, now):
+                continue
+            try:
+                await self._cluster.create_event(
+                    event(about, told.type, told.reason, told.message, instance=self._instance, now=now)
+                )
+            except ApiError as error:
+                logger.warning("event lost", extra={"reason": told.reason, "error": str(error)})
+
+
+def _wanted(resolved: Resolved, children: list[Object]) -> Wanted:
+    """What the status needs to know of a resolved spec."""
+    deployment = next(child for child in children if kinds.of(child) == kinds.DEPLOYMENT)
+    key = resolved.service.key
+    return Wanted(
+        replicas=resolved.replicas,
+        template=deployment["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_TEMPLATE],
+        accelerator_resource=resolved.accelerator.resource,
+        accelerator_count=resolved.accelerator.count,
+        startup_timeout_s=resolved.startup_timeout_s,
+        url=f"http://{key.name}.{key.namespace}.svc",
+        effective=resolved.effective(),
+    )
+
+
+def _waits_for_a_node(pod: Object) -> bool:
+    return not (pod.get("spec") or {}).get("nodeName")
+
+
+def _look_again_s(verdict: Verdict, problem: Exception | None) -> float | None:
+    after_s = [verdict.requeue_after_s, problem.after_s if isinstance(problem, ObstacleError) else None]
+    return min((seconds for seconds in after_s if seconds is not None), default=None)
+
+
+def _adoption(child: Adopted) -> ServiceEvent:
+    return ServiceEvent(
+        "Normal", "Adopted", f"{child.kind} {child.name} carried this service's labels and had no owner: taken in."
+    )
+
+
+def _log_transition(old: Object, new: Object) -> None:
+    """One line when Ready changes its status or reason; progress inside a reason is no decision."""
+    before, after = _ready(old), _ready(new)
+    if before != after:
+        logger.info("status changed", extra={"ready": after[0], "reason": after[1], "before": before[1]})
+
+
+def _ready(status_: Object) -> tuple[str, str]:
+    conditions = status_.get("conditions") or ()
+    return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"), ("Unknown", ""))

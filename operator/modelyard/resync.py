@@ -1,0 +1,80 @@
+"""The regular full LIST: what watches missed, it finds, and whether they miss things, it tells."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from modelyard import kinds
+from modelyard.api.service import Key, key_of
+from modelyard.cache import Cache
+from modelyard.cluster import ApiError, Cluster, Listed
+from modelyard.kinds import Kind
+from modelyard.workqueue import WorkQueue
+
+WATCH_LAG_S = 10.0
+"""How long after a LIST a watch may take to tell of what the LIST saw; a healthy one takes less than one."""
+
+RETRY_S = 15.0
+
+logger = logging.getLogger(__name__)
+
+
+class Resync:
+    """Makes the cache equal to the API server's word, and has every service reconciled.
+
+    ``done`` is told of each success with the kinds whose watch was behind. ``random`` gives numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        queue: WorkQueue[Key],
+        done: Callable[[frozenset[Kind]], None],
+        *,
+        random: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._queue = queue
+        self._done = done
+        self._random = random
+        self._sleep = sleep
+
+    async def first(self) -> None:
+        """Fill the cache before there are watches. Raises ApiError."""
+        await self._take(await self._list(), frozenset())
+
+    async def forever(self, interval_s: float) -> None:
+        """Resync again and again, each time after the interval give or take a fifth of it."""
+        wait_s = interval_s
+        while True:
+            await self._sleep(wait_s * (0.8 + 0.4 * self._random()))
+            try:
+                await self._again()
+                wait_s = interval_s
+            except ApiError as error:
+                logger.warning("resync failed", extra={"error": str(error)})
+                wait_s = min(RETRY_S, interval_s)
+
+    async def _again(self) -> None:
+        listed = await self._list()
+        await self._sleep(WATCH_LAG_S)
+        late = {kind: self._cache.behind(kind, found.items) for kind, found in listed.items()}
+        behind = frozenset(kind for kind, count in late.items() if count)
+        for kind in behind:
+            logger.warning("watch is behind", extra={"kind": kind.kind, "objects": late[kind]})
+        await self._take(listed, behind)
+
+    async def _list(self) -> dict[Kind, Listed]:
+        found = await asyncio.gather(*(self._cluster.list(kind, selector) for kind, selector in kinds.WATCHED.items()))
+        return dict(zip(kinds.WATCHED, found, strict=True))
+
+    async def _take(self, listed: dict[Kind, Listed], behind: frozenset[Kind]) -> None:
+        for kind, found in listed.items():
+            self._cache.replace_all(kind, found.items, found.resource_version)
+            await asyncio.sleep(0)  # lets other work in between: each kind may hold thousands of objects
+        for body in self._cache.all_of(kinds.INFERENCE_SERVICE):
+            self._queue.add(key_of(body))
+        self._done(behind)

@@ -1,0 +1,85 @@
+"""All of kopf: streams of what changes in the cluster, kept alive, that feed the cache and the queue.
+
+Only on.event handlers: their errors are lost, and after a gap in a stream nobody tells of what was deleted in it. So an
+event is a hint; the regular LIST of resync.py is the truth. kopf writes nothing: no annotation, no finalizer, no event.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+
+from modelyard import kinds, names
+from modelyard.api.service import Key
+from modelyard.cache import Cache
+from modelyard.cluster import Credentials
+from modelyard.kinds import Kind
+from modelyard.workqueue import WorkQueue
+
+CHILD_DELAY_S = 0.1
+"""A change of a child waits so long for more of its kind: a rollout changes Deployment and pods many times a second."""
+
+CHUNK_SIZE = 500
+REQUEST_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 10
+
+Login = Callable[[], Awaitable[Credentials]]
+
+
+def settings() -> kopf.OperatorSettings:
+    """Kopf's settings: watches and nothing else."""
+    chosen = kopf.OperatorSettings()
+    chosen.scanning.disabled = True
+    chosen.posting.enabled = False
+    chosen.peering.standalone = True
+    chosen.watching.chunk_size = CHUNK_SIZE
+    chosen.networking.request_timeout = REQUEST_TIMEOUT_S
+    chosen.networking.connect_timeout = CONNECT_TIMEOUT_S
+    chosen.networking.trust_env = True
+    # Never written with on.event handlers; kopf would otherwise look for the name that all operators share.
+    chosen.persistence.finalizer = f"{names.GROUP}/kopf"
+    # The kubelet ends a process that does not stop in time.
+    chosen.process.ultimate_exiting_timeout = None
+    for kind, selector in kinds.WATCHED.items():
+        if selector:
+            chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = selector
+    return chosen
+
+
+def registry(cache: Cache, queue: WorkQueue[Key], login: Login) -> kopf.OperatorRegistry:
+    """The handlers: each event goes to the cache, and the services that it concerns to the queue."""
+    handlers = kopf.OperatorRegistry()
+    kopf.on.login(registry=handlers)(_login_handler(login))
+    for kind in kinds.WATCHED:
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers)(_event_handler(kind, cache, queue))
+    return handlers
+
+
+def _event_handler(kind: Kind, cache: Cache, queue: WorkQueue[Key]) -> Callable[..., Awaitable[None]]:
+    async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        body = dict(event["object"])
+        concerned = cache.delete(kind, body) if event["type"] == "DELETED" else cache.upsert(kind, body)
+        for key in concerned:
+            if kind == kinds.INFERENCE_SERVICE:
+                queue.add(key)
+            else:
+                queue.add_after(key, CHILD_DELAY_S)
+
+    return handle
+
+
+def _login_handler(login: Login) -> Callable[..., Awaitable[kopf.ConnectionInfo]]:
+    async def handle(**_: Any) -> kopf.ConnectionInfo:
+        """Called at the start, and again when the API server no longer takes the token."""
+        found = await login()
+        return kopf.ConnectionInfo(
+            server=found.server,
+            ca_path=found.ca_path,
+            token=found.token,
+            certificate_path=found.certificate_path,
+            private_key_path=found.private_key_path,
+            insecure=not found.verify_tls,
+            trust_env=True,
+        )
+
+    return handle

@@ -1,0 +1,150 @@
+"""What the operator says: a status once per change, events on transitions, and when it looks again."""
+
+import pytest
+
+from modelyard import kinds, names
+from modelyard.api.service import Key, Object
+from modelyard.signals.fetch_state import FetchState
+from tests.support import factories
+from tests.support.in_memory_cluster import InMemoryCluster
+from tests.support.running_operator import RunningOperator
+
+KEY = Key("team-a", "smollm")
+
+
+@pytest.fixture
+def cluster() -> InMemoryCluster:
+    return InMemoryCluster()
+
+
+@pytest.fixture
+def operator(cluster: InMemoryCluster) -> RunningOperator:
+    return RunningOperator(cluster)
+
+
+def status(cluster: InMemoryCluster) -> Object:
+    service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
+    assert service is not None
+    found: Object = service["status"]
+    return found
+
+
+def ready(cluster: InMemoryCluster) -> Object:
+    return next(condition for condition in status(cluster)["conditions"] if condition["type"] == "Ready")
+
+
+def fetching_pod(cluster: InMemoryCluster) -> Object:
+    """A pod of the Deployment's template, whose fetcher runs and can be asked at 10.0.0.1."""
+    deployment = cluster.see(kinds.DEPLOYMENT, KEY)
+    assert deployment is not None
+    pod = factories.pod(
+        uid="uid-of-the-pod",
+        spec={"nodeName": "worker", "containers": [{"name": names.CONTAINER_ENGINE}]},
+        status={
+            "phase": "Pending",
+            "podIP": "10.0.0.1",
+            "initContainerStatuses": [
+                {"name": names.CONTAINER_FETCH, "state": {"running": {"startedAt": "2026-01-01T00:16:00Z"}}}
+            ],
+        },
+    )
+    pod["metadata"]["annotations"] = deployment["spec"]["template"]["metadata"]["annotations"]
+    return pod
+
+
+async def test_a_status_is_written_once_per_change(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+    cluster.put(factories.service())
+    await operator.run(for_s=10)
+    assert [call.verb for call in cluster.calls].count("patch_status") == 1
+    cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(replicas=2))
+    await operator.run(for_s=10)
+    assert [call.verb for call in cluster.calls].count("patch_status") == 2
+    assert status(cluster)["observedGeneration"] == 2
+
+
+async def test_events_follow_the_status_that_they_tell_of(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    verbs = [call.verb for call in cluster.calls if call.verb in ("patch_status", "create_event")]
+    assert verbs[0] == "patch_status"
+    assert len(cluster.events) >= 1
+    assert {event["regarding"]["uid"] for event in cluster.events} == {factories.UID}
+
+
+async def test_a_transition_is_told_once(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    told = len(cluster.events)
+    await operator.resync()
+    await operator.run(for_s=60)
+    assert len(cluster.events) == told
+
+
+async def test_an_invalid_spec_is_said_and_makes_no_call_until_it_changes(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service(engine={"type": "abacus"}))
+    await operator.run()
+    assert ready(cluster)["reason"] == "UnknownEngine"
+    calls = len(cluster.calls)
+    await operator.run(for_s=600)
+    assert len(cluster.calls) == calls
+    cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(engine={"type": "vllm"}))
+    await operator.run()
+    assert cluster.see(kinds.DEPLOYMENT, KEY) is not None
+
+
+async def test_a_spec_that_a_newer_crd_let_pass_is_said(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+    cluster.put(factories.service(replicas="many"))
+    await operator.run()
+    assert ready(cluster)["reason"] == "InvalidSpec"
+    assert "replicas" in ready(cluster)["message"]
+
+
+async def test_a_service_whose_spec_became_invalid_keeps_its_children(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    before = cluster.see(kinds.DEPLOYMENT, KEY)
+    cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(engine={"type": "abacus"}))
+    await operator.run()
+    assert cluster.see(kinds.DEPLOYMENT, KEY) == before
+
+
+async def test_a_running_fetcher_is_asked_for_its_progress_again_and_again(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    cluster.put(fetching_pod(cluster))
+    operator.fetch_states["10.0.0.1"] = FetchState(phase="Fetching", bytes_done=10**9, bytes_total=4 * 10**9)
+    await operator.run(for_s=1)
+    first = ready(cluster)["message"]
+    operator.fetch_states["10.0.0.1"] = FetchState(phase="Fetching", bytes_done=3 * 10**9, bytes_total=4 * 10**9)
+    await operator.run(for_s=10)
+    assert ready(cluster)["reason"] == "Fetching"
+    assert ready(cluster)["message"] != first
+
+
+async def test_a_service_that_is_deleted_while_its_status_is_written_fails_nothing(
+    cluster: InMemoryCluster,
+) -> None:
+    operator = RunningOperator(cluster, watches=False)
+    cluster.put(factories.service())
+    operator.hear()
+    cluster.remove(kinds.INFERENCE_SERVICE, KEY)
+    await operator.run()
+    assert operator.failures == []
+
+
+async def test_a_successor_of_the_same_name_never_gets_the_status_of_its_predecessor(
+    cluster: InMemoryCluster,
+) -> None:
+    operator = RunningOperator(cluster, watches=False)
+    cluster.put(factories.service(uid="uid-of-the-first"))
+    operator.hear()
+    cluster.remove(kinds.INFERENCE_SERVICE, KEY)
+    successor = cluster.put(factories.service(uid="uid-of-the-second"))
+    await operator.run()
+    assert cluster.see(kinds.INFERENCE_SERVICE, KEY) == successor

@@ -1,0 +1,156 @@
+"""The fetcher in front of a real S3 server, with a volume and a Secret of its own: an attempt, or the program."""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.failure import FetchError
+from modelyard.fetcher.fetch import fetch
+from modelyard.fetcher.state import Snapshot, State
+from modelyard.layout import CacheLayout
+from tests.support.background_process import REPOSITORY, BackgroundProcess
+from tests.support.eventually import eventually
+from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.support.object_store import MODELS, READER, ObjectStore, object_store
+from tests.support.ports import free_port
+
+POD_UID = "6b0c1d3e-8f7a-4c55-9d0e-2f1a3b4c5d6e"
+
+
+class Pod:
+    """One pod's fetcher: what it is told, where it writes, and its runs one after the other."""
+
+    command = (sys.executable, "-m", "modelyard.fetcher")
+
+    def __init__(self, folder: Path, endpoint: str, runs: ExitStack) -> None:
+        self._folder = folder
+        self._runs = runs
+        self._port = free_port()
+        self.cache = folder / "cache"
+        self.secret = folder / "secret"
+        self.launcher_folder = folder / "launcher"
+        self.termination_log = folder / "termination-log"
+        for made in (self.cache, self.secret, self.launcher_folder):
+            made.mkdir()
+        self.give_secret(*READER)
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(REPOSITORY / "operator"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            names.ENV_POD_UID: POD_UID,
+            names.ENV_MODEL_URI: f"s3://{MODELS}/model",
+            names.ENV_S3_ENDPOINT: endpoint,
+            names.ENV_S3_ADDRESSING_STYLE: "path",
+            names.ENV_CREDENTIALS_SECRET: "s3-read",
+            names.ENV_CREDENTIALS_FOLDER: str(self.secret),
+            names.ENV_CACHE: str(self.cache),
+            names.ENV_LAUNCHER_FOLDER: str(self.launcher_folder),
+            names.ENV_STATE_PORT: str(self._port),
+            names.ENV_TERMINATION_LOG: str(self.termination_log),
+        }
+
+    def give_secret(self, key_id: str, secret_key: str) -> None:
+        (self.secret / "AWS_ACCESS_KEY_ID").write_text(key_id)
+        (self.secret / "AWS_SECRET_ACCESS_KEY").write_text(secret_key + "\n")
+
+    def take_secret(self) -> None:
+        for file in self.secret.iterdir():
+            file.unlink()
+
+    def attempt(self) -> Snapshot:
+        """One attempt, in this process. Raises what it raises."""
+        state = State(self.environment[names.ENV_MODEL_URI], None, lambda: datetime.now(UTC))
+        fetch(Configuration.from_environment(self.environment), state)
+        return state.snapshot()
+
+    def failed_attempt(self) -> FetchError:
+        """One attempt, in this process, which must fail; afterwards there is no model."""
+        with pytest.raises(FetchError) as failure:
+            self.attempt()
+        assert self.files() == {}
+        return failure.value
+
+    def start(self) -> BackgroundProcess:
+        """The whole program, as its container runs it."""
+        return self._runs.enter_context(BackgroundProcess(self.command, self.environment))
+
+    def run(self) -> BackgroundProcess:
+        """Runs to its end, which must be a good one."""
+        running = self.start()
+        assert running.ends() == 0, running.output
+        return running
+
+    def state(self) -> dict[str, Any]:
+        """What the state port answers; empty while nobody answers there."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/", timeout=10) as answer:
+                state: dict[str, Any] = json.load(answer)
+                return state
+        except urllib.error.URLError:
+            return {}
+
+    def last_word(self) -> dict[str, Any]:
+        word: dict[str, Any] = json.loads(self.termination_log.read_text())
+        return word
+
+    def error(self) -> dict[str, str]:
+        """Waits until the fetcher tells an error."""
+        error: dict[str, str] = eventually(self.state, lambda state: bool(state.get("error")))["error"]
+        return error
+
+    def bytes_come(self) -> None:
+        """Waits until a download is under way."""
+        eventually(self.state, lambda state: state.get("bytesDone", 0) > 0)
+
+    def model(self) -> Path:
+        """What the engine's mount would show."""
+        return CacheLayout(self.cache).link(POD_UID)
+
+    def files(self) -> dict[str, bytes]:
+        """The model as the engine would see it; empty when there is none."""
+        root = self.model()
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    def left_in_staging(self) -> list[Path]:
+        staging = CacheLayout(self.cache).staging
+        return list(staging.iterdir()) if staging.exists() else []
+
+
+@pytest.fixture(scope="session")
+def running_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    with object_store(tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
+@pytest.fixture
+def store(running_store: ObjectStore) -> ObjectStore:
+    """The server, with an empty bucket."""
+    pages = running_store.admin.get_paginator("list_objects_v2").paginate(Bucket=MODELS)
+    for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
+        running_store.admin.delete_object(Bucket=MODELS, Key=key)
+    return running_store
+
+
+@pytest.fixture
+def pod(tmp_path: Path, store: ObjectStore) -> Iterator[Pod]:
+    with ExitStack() as runs:
+        yield Pod(tmp_path, store.endpoint, runs)
+
+
+@pytest.fixture
+def proxy(store: ObjectStore, pod: Pod) -> Iterator[FaultyProxy]:
+    """Stands between the fetcher and the server."""
+    with faulty_proxy(store.port) as proxy:
+        pod.environment[names.ENV_S3_ENDPOINT] = proxy.endpoint
+        yield proxy

@@ -1,0 +1,216 @@
+"""Whatever is wrong is told by its name while the fetcher lives on; once it is cured the fetch goes on by itself."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from modelyard import names
+from tests.fetcher.conftest import Pod
+from tests.support.background_process import BackgroundProcess
+from tests.support.certificates import make_certificates
+from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
+from tests.support.object_store import ADMIN, FORBIDDEN, READER, ObjectStore
+from tests.support.ports import free_port
+
+
+@pytest.fixture(autouse=True)
+def model(store: ObjectStore) -> None:
+    store.put("model/config.json", b"{}")
+
+
+def cured(running: BackgroundProcess, pod: Pod) -> bool:
+    """The fetcher that complained has ended well, with the model, and its last word has no error."""
+    assert running.ends() == 0, running.output
+    return pod.files() == {"config.json": b"{}"} and pod.last_word()["error"] is None
+
+
+def test_a_missing_secret_is_named_and_the_fetch_goes_on_when_it_comes(pod: Pod) -> None:
+    pod.take_secret()
+    running = pod.start()
+    error = pod.error()
+    assert error["reason"] == "CredentialsMissing"
+    assert "Secret 's3-read' does not exist in this namespace" in error["message"]
+    pod.give_secret(*READER)
+    assert cured(running, pod)
+
+
+def test_a_missing_key_of_the_secret_is_named(pod: Pod) -> None:
+    (pod.secret / "AWS_SECRET_ACCESS_KEY").rename(pod.secret / "SECRET_KEY")
+    error = pod.failed_attempt()
+    assert error.reason == "CredentialsMissing"
+    assert "'s3-read' lacks AWS_SECRET_ACCESS_KEY (it has AWS_ACCESS_KEY_ID, SECRET_KEY)" in error.message
+
+
+def test_a_secret_whose_value_is_no_text_is_named(pod: Pod) -> None:
+    (pod.secret / "AWS_SECRET_ACCESS_KEY").write_bytes(b"\xff\xfe")
+    error = pod.failed_attempt()
+    assert error.reason == "CredentialsMissing"
+    assert "Secret 's3-read' is here and cannot be read" in error.message
+
+
+def test_an_unknown_access_key_is_named_and_cured(pod: Pod) -> None:
+    pod.give_secret("nobody", "x")
+    running = pod.start()
+    error = pod.error()
+    assert error["reason"] == "CredentialsInvalid"
+    assert "it does not know AWS_ACCESS_KEY_ID" in error["message"]
+    pod.give_secret(*READER)
+    assert cured(running, pod)
+
+
+def test_a_secret_key_that_does_not_belong_to_the_access_key_is_named(pod: Pod) -> None:
+    pod.give_secret(READER[0], "wrong")
+    running = pod.start()
+    error = pod.error()
+    assert error["reason"] == "CredentialsInvalid"
+    assert "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID" in error["message"]
+    assert "wrong" not in running.output
+
+
+def test_a_pod_without_any_credentials_asks_anonymously_and_says_so(pod: Pod) -> None:
+    del pod.environment[names.ENV_CREDENTIALS_SECRET]
+    pod.start()
+    error = pod.error()
+    assert error["reason"] == "AccessDenied"
+    assert "an anonymous request" in error["message"]
+
+
+def test_a_bucket_that_may_not_be_listed_is_denied_by_name(pod: Pod) -> None:
+    pod.environment[names.ENV_MODEL_URI] = f"s3://{FORBIDDEN}/model"
+    error = pod.failed_attempt()
+    assert error.reason == "AccessDenied"
+    assert f"denies s3://{FORBIDDEN}/model to the key in Secret 's3-read': grant s3:ListBucket" in error.message
+
+
+def test_a_missing_bucket_is_named(pod: Pod) -> None:
+    pod.give_secret(*ADMIN)  # to others a missing bucket is one that is denied
+    pod.environment[names.ENV_MODEL_URI] = "s3://no-such-bucket/model"
+    error = pod.failed_attempt()
+    assert error.reason == "BucketNotFound"
+    assert "has no bucket 'no-such-bucket'" in error.message
+
+
+def test_a_missing_model_is_named_and_found_once_it_is_uploaded(store: ObjectStore, pod: Pod) -> None:
+    store.admin.delete_object(Bucket="models", Key="model/config.json")
+    running = pod.start()
+    error = pod.error()
+    assert error["reason"] == "ModelNotFound"
+    assert "holds no object below 'model/' and no object 'model'" in error["message"]
+    store.put("model/config.json", b"{}")
+    assert cured(running, pod)
+
+
+def test_a_refused_connection_is_named(pod: Pod) -> None:
+    pod.environment[names.ENV_S3_ENDPOINT] = f"http://127.0.0.1:{free_port()}"
+    error = pod.failed_attempt()
+    assert error.reason == "EndpointUnreachable"
+    assert "the connection is refused" in error.message
+
+
+def test_a_host_that_dns_does_not_know_is_named(pod: Pod) -> None:
+    pod.environment[names.ENV_S3_ENDPOINT] = "http://s3.invalid"  # RFC 6761: never resolves
+    error = pod.failed_attempt()
+    assert error.reason == "EndpointUnreachable"
+    assert "its host name is not known to DNS" in error.message
+
+
+def test_an_endpoint_without_tls_is_told_when_https_was_asked_for(store: ObjectStore, pod: Pod) -> None:
+    pod.environment[names.ENV_S3_ENDPOINT] = store.endpoint.replace("http:", "https:")
+    error = pod.failed_attempt()
+    assert error.reason == "EndpointUnreachable"
+    assert "write http:// in spec.model.s3.endpoint" in error.message
+
+
+def test_a_private_ca_is_not_trusted_until_its_bundle_is_given(store: ObjectStore, pod: Pod, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificates.certificate, certificates.key)
+    with faulty_proxy(store.port, tls) as proxy:
+        pod.environment[names.ENV_S3_ENDPOINT] = proxy.endpoint
+        error = pod.failed_attempt()
+        assert error.reason == "CertificateNotTrusted"
+        assert "spec.model.s3.caBundle" in error.message
+        pod.environment[names.ENV_CA_BUNDLE] = str(certificates.ca)
+        pod.attempt()
+    assert pod.files() == {"config.json": b"{}"}
+
+
+def test_a_missing_ca_bundle_is_named(pod: Pod, tmp_path: Path) -> None:
+    pod.environment[names.ENV_CA_BUNDLE] = str(tmp_path / "ca" / "ca.crt")
+    pod.environment[names.ENV_CA_BUNDLE_CONFIG_MAP] = "our-ca"
+    error = pod.failed_attempt()
+    assert error.reason == "CABundleMissing"
+    assert "ConfigMap 'our-ca' does not exist or has no key 'ca.crt'" in error.message
+
+
+def test_a_ca_bundle_that_is_none_is_named(pod: Pod, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.crt"
+    bundle.write_text("hello")
+    pod.environment[names.ENV_CA_BUNDLE] = str(bundle)
+    assert pod.failed_attempt().reason == "CABundleInvalid"
+
+
+def always(status: bytes, content_type: bytes, body: bytes) -> Fault:
+    """Every answer is this one."""
+    head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, content_type, len(body))
+    return lambda of, _: b"" if of.passed_bytes else head + body
+
+
+def test_a_throttling_server_is_named_and_waited_for(proxy: FaultyProxy, pod: Pod) -> None:
+    body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+    proxy.fault = always(b"503 Slow Down", b"application/xml", body)
+    running = pod.start()
+    error = pod.error()
+    assert error["reason"] == "Throttled"
+    proxy.fault = lambda _, data: data
+    assert cured(running, pod)
+
+
+def test_an_endpoint_that_is_some_web_site_is_told(proxy: FaultyProxy, pod: Pod) -> None:
+    proxy.fault = always(b"200 OK", b"text/html", b"<!doctype html><p>Welcome<br>to our site")
+    error = pod.failed_attempt()
+    assert error.reason == "SourceError"
+    assert "correct spec.model.s3.endpoint" in error.message
+
+
+def test_a_pinned_digest_that_the_source_does_not_hold_is_named(pod: Pod) -> None:
+    pod.environment[names.ENV_MODEL_DIGEST] = f"sha256:{'0' * 64}"
+    assert pod.failed_attempt().reason == "DigestMismatch"
+    assert pod.files() == {}
+
+
+def test_a_key_that_no_file_should_have_is_refused_by_name(store: ObjectStore, pod: Pod) -> None:
+    store.put("model/a\tb", b"")
+    error = pod.failed_attempt()
+    assert error.reason == "UnsafeKey"
+    assert "control characters" in error.message
+
+
+def test_an_unknown_scheme_ends_the_fetcher_with_the_known_ones_in_its_last_word(pod: Pod) -> None:
+    pod.environment[names.ENV_MODEL_URI] = "ftp://models/model"
+    assert pod.start().ends() == 1
+    word = pod.last_word()
+    assert word["phase"] == "Failed"
+    assert word["error"]["reason"] == "UnknownScheme"
+    assert word["error"]["message"].endswith("knows s3://")
+
+
+def test_a_configuration_without_a_pod_uid_is_named_in_the_last_word(pod: Pod) -> None:
+    del pod.environment[names.ENV_POD_UID]
+    assert pod.start().ends() == 1
+    assert pod.last_word()["error"] == {
+        "reason": "InvalidConfiguration",
+        "message": "the environment variable POD_UID is not set",
+    }
+
+
+def test_an_endpoint_that_is_no_url_ends_the_fetcher_by_name(pod: Pod) -> None:
+    pod.environment[names.ENV_S3_ENDPOINT] = "s3.example.com"
+    assert pod.start().ends() == 1
+    assert pod.last_word()["error"]["reason"] == "InvalidConfiguration"
+
+
+def test_no_secret_is_in_the_log_or_in_the_last_word(pod: Pod) -> None:
+    running = pod.run()
+    assert READER[1] not in running.output + pod.termination_log.read_text()

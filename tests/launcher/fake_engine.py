@@ -1,0 +1,94 @@
+"""An engine with one of the awkward manners of the real ones (research/engines.md, sections 2.3 and 4.3).
+
+    fake_engine.py MANNER PORT
+
+MANNER: loading    never ready, ignores SIGTERM
+        draining   ready; finishes its work on SIGTERM and exits 0
+        hanging    ready; holds each connection to /stream open, and does not end on SIGTERM
+        forgetful  ready once, then its health endpoint answers 503; drains as above
+        worker     starts a worker that ignores SIGTERM, then fails as vLLM does with a cut model
+        orphans    leaves ten orphans behind, and says when none of them is a zombie any more
+        flood      writes 200 MB without a line's end, then exits 0
+"""
+
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def say(text: str) -> None:
+    os.write(1, f"{text}\n".encode())
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    health_answers = 0
+    forgetful = False
+
+    def do_GET(self) -> None:
+        if self.path == "/stream":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"first token")
+            threading.Event().wait()
+        Handler.health_answers += 1
+        self.send_response(503 if Handler.forgetful and Handler.health_answers > 1 else 200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def serve(port: int) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def drain(*_: object) -> None:
+    say("engine: drained")
+    os._exit(0)
+
+
+def leave_orphans() -> None:
+    for _ in range(10):
+        subprocess.run(
+            [sys.executable, "-S", "-c", "import os; os.fork() or os.execlp('sleep', 'sleep', '0.1')"], check=True
+        )
+
+
+def zombies() -> int:
+    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path("/proc").glob("[0-9]*/stat")]
+    return states.count("Z")
+
+
+def main(manner: str, port: int) -> None:
+    if manner == "flood":
+        for _ in range(3200):
+            os.write(1, b"x" * 65536)
+        os._exit(0)
+    if manner == "worker":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        subprocess.Popen(["sleep", "98765"])
+        say("(Worker pid=1) ERROR 11-21 23:20:41 [executor.py:9] safetensors.SafetensorError: file not fully covered")
+        say("RuntimeError: Engine core initialization failed. See root cause above.")
+        sys.exit(1)
+    if manner == "orphans":
+        leave_orphans()
+        while len(list(Path("/proc").glob("[0-9]*"))) > 2 or zombies():
+            time.sleep(0.05)
+        say("engine: all orphans are gone")
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if manner in {"loading", "hanging"} else drain)
+    Handler.forgetful = manner == "forgetful"
+    if manner != "loading":
+        serve(port)
+    say(f"engine: {manner}")
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

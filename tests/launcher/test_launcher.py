@@ -1,0 +1,206 @@
+"""The launcher in front of an engine with the real ones' manners, as processes."""
+
+import ast
+import os
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from modelyard import launcher
+from tests.support.background_process import BackgroundProcess
+from tests.support.eventually import eventually
+from tests.support.peak_memory import peak_memory_bytes
+from tests.support.ports import free_port
+
+FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+LAUNCHER = Path(launcher.__file__)
+
+Start = Callable[..., BackgroundProcess]
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def termination_log(tmp_path: Path) -> Path:
+    return tmp_path / "termination-log"
+
+
+@pytest.fixture
+def start(port: int, termination_log: Path) -> Iterator[Start]:
+    """Starts the launcher with a command, or with the fake engine in a manner; ends it with the test."""
+    with ExitStack() as ends:
+
+        def start(
+            *command: str, pause_s: float = 0, drain_s: float = 60, before: tuple[str, ...] = ()
+        ) -> BackgroundProcess:
+            if len(command) == 1:
+                command = (sys.executable, str(FAKE_ENGINE), command[0], str(port))
+            options = [
+                f"--ready-url=http://127.0.0.1:{port}/health",
+                f"--pause-s={pause_s}",
+                f"--drain-s={drain_s}",
+                f"--termination-log={termination_log}",
+            ]
+            return ends.enter_context(BackgroundProcess([*before, sys.executable, LAUNCHER, *options, "--", *command]))
+
+        yield start
+
+
+def command_lines_with(words: str) -> list[str]:
+    """The command lines that contain the words."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return [line for line in lines if words in line and "launcher.py" not in line]
+
+
+def test_it_is_one_file_for_any_python_from_3_8_on_with_the_standard_library_alone() -> None:
+    tree = ast.parse(LAUNCHER.read_text(), feature_version=(3, 8))
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    modules = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "." for node in imports if isinstance(node, ast.ImportFrom)}
+    assert {module.split(".")[0] for module in modules} <= sys.stdlib_module_names
+
+
+def test_an_engine_that_loads_and_ignores_sigterm_is_ended_at_once(start: Start) -> None:
+    running = start("loading", pause_s=1000, drain_s=1000)
+    running.says("engine: loading")
+    running.signal(signal.SIGTERM)
+    assert running.ends() == 128 + signal.SIGKILL
+    assert "before the model was ready" in running.output
+
+
+def test_a_ready_engine_drains_and_its_exit_code_is_the_launchers(start: Start, termination_log: Path) -> None:
+    running = start("draining")
+    running.says("the engine is ready")
+    running.signal(signal.SIGTERM)
+    assert running.ends() == 0
+    assert "engine: drained" in running.output
+    assert not termination_log.exists()
+
+
+def test_a_ready_engine_serves_on_during_the_propagation_pause(start: Start, port: int) -> None:
+    running = start("draining", pause_s=1000)
+    running.says("the engine is ready")
+    running.signal(signal.SIGTERM)
+    running.says("serving on")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+        assert answer.status == 200
+    assert "engine: drained" not in running.output
+
+
+def test_an_engine_that_was_ready_once_is_drained_also_when_it_is_too_busy_to_say_so(start: Start, port: int) -> None:
+    running = start("forgetful")
+    running.says("the engine is ready")
+    with pytest.raises(urllib.error.HTTPError, match="503") as refusal:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health")
+    refusal.value.close()
+    running.signal(signal.SIGTERM)
+    assert running.ends() == 0
+    assert "engine: drained" in running.output
+
+
+def test_clients_see_a_closed_connection_when_the_drains_time_is_up(start: Start, port: int) -> None:
+    running = start("hanging", drain_s=0.5)
+    running.says("the engine is ready")
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
+        received = b""
+        while not received.endswith(b"first token"):
+            received += client.recv(4096)
+        running.signal(signal.SIGTERM)
+        assert client.recv(4096) == b""
+    assert running.ends() == 128 + signal.SIGKILL
+
+
+def test_an_engine_that_fails_leaves_its_first_real_error_and_no_worker(start: Start, termination_log: Path) -> None:
+    running = start("worker")
+    assert running.ends() == 1
+    assert termination_log.read_text() == "safetensors.SafetensorError: file not fully covered"
+    assert eventually(lambda: command_lines_with("sleep 98765"), lambda lines: not lines) == []
+
+
+def test_an_engine_that_ends_without_an_error_line_is_told_with_its_last_lines(
+    start: Start, termination_log: Path
+) -> None:
+    running = start("sh", "-c", "echo one; echo two; exit 7")
+    assert running.ends() == 7
+    assert termination_log.read_text() == "`sh` ended by itself with exit code 7; its last lines were:\none\ntwo"
+
+
+def test_an_engine_that_the_kernel_kills_is_told_as_short_of_memory(start: Start, termination_log: Path) -> None:
+    running = start("sh", "-c", "kill -9 $$")
+    assert running.ends() == 128 + signal.SIGKILL
+    assert "raise spec.resources' memory" in termination_log.read_text()
+
+
+def test_a_command_that_the_image_lacks_is_told_by_name(start: Start, termination_log: Path) -> None:
+    running = start("no-such-engine", "serve")
+    assert running.ends() == 127
+    assert termination_log.read_text().startswith("this image has no `no-such-engine` on its PATH (")
+
+
+def test_a_command_that_may_not_run_is_told_by_name(start: Start, termination_log: Path, tmp_path: Path) -> None:
+    script = tmp_path / "engine"
+    script.touch(mode=0o644)
+    running = start(str(script), "serve")
+    assert running.ends() == 126
+    assert termination_log.read_text() == f"`{script}` cannot be started: Permission denied"
+
+
+def test_other_signals_reach_the_engine(start: Start) -> None:
+    running = start("sh", "-c", "trap 'echo got it; exit 3' USR1; echo listening; while :; do sleep 0.05; done")
+    running.says("listening")
+    running.signal(signal.SIGUSR1)
+    assert running.ends() == 3
+    assert "got it" in running.output
+
+
+def test_the_engines_standard_error_is_passed_on_byte_for_byte(start: Start) -> None:
+    running = start("sh", "-c", r"printf 'a\377b' >&2; printf 'no line end'")
+    assert running.ends() == 0
+    assert running.output == "a\N{REPLACEMENT CHARACTER}bno line end"
+
+
+def test_memory_does_not_grow_with_a_line_that_never_ends(port: int, termination_log: Path) -> None:
+    options = ["--ready-url=http://127.0.0.1:9", "--pause-s=0", "--drain-s=0", f"--termination-log={termination_log}"]
+    flood = [sys.executable, str(FAKE_ENGINE), "flood", str(port)]
+    assert peak_memory_bytes([sys.executable, LAUNCHER, *options, "--", *flood]) < 64 * 1024 * 1024
+
+
+def as_pid_1(running: BackgroundProcess) -> int:
+    """The process that is PID 1 inside, as seen from outside."""
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    seen = eventually(lambda: (children.read_text() if children.exists() else "", running.output), any)
+    assert seen[0], f"unshare could not make a PID namespace, which this test needs root for: {seen[1]}"
+    return int(seen[0])
+
+
+UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc")
+
+
+def test_as_pid_1_it_stops_a_loading_engine(start: Start) -> None:
+    running = start("loading", before=UNSHARE)
+    pid_1 = as_pid_1(running)
+    running.says("engine: loading")
+    os.kill(pid_1, signal.SIGTERM)
+    assert running.ends() == 128 + signal.SIGKILL
+
+
+def test_as_pid_1_it_reaps_orphans(start: Start) -> None:
+    running = start("orphans", before=UNSHARE)
+    running.says("engine: all orphans are gone")
+    assert running.ends() == 0

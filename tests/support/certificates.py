@@ -1,0 +1,32 @@
+"""A private CA and a certificate of it for 127.0.0.1, made by the openssl program."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Certificates:
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """Makes them below ``folder``. Raises when there is no openssl (Debian's package of that name)."""
+    made = Certificates(folder / "ca.crt", folder / "server.crt", folder / "server.key")
+    ca_key = folder / "ca.key"
+    new = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    ca = ("-subj", "/CN=a private CA", "-addext", "keyUsage=critical,keyCertSign", "-keyout", ca_key, "-out", made.ca)
+    server = (
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=CA:FALSE",
+    )
+    signed = ("-CA", made.ca, "-CAkey", ca_key, "-keyout", made.key, "-out", made.certificate)
+    for arguments in ((*new, *ca), (*new, *server, *signed)):
+        subprocess.run(arguments, check=True, capture_output=True)
+    return made

@@ -1,0 +1,267 @@
+"""An API server in memory, for tests of what the operator does rather than of how it talks.
+
+Stores objects with versions, generations and uids; applies as server-side apply does (fields that the last apply had
+and this one has not are dropped, what others wrote stays; lists are one value); checks preconditions. Keeps a record of
+calls, and fails, hangs or loses answers when a test says so.
+"""
+
+import asyncio
+import copy
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from modelyard import kinds
+from modelyard.api.service import Key, Object, key_of
+from modelyard.cluster import ApiError, ConflictError, Listed, NotFoundError
+from modelyard.kinds import Kind
+
+T = TypeVar("T")
+
+WRITES = frozenset({"apply", "delete", "patch_status", "scale", "create_event"})
+
+
+class Call(NamedTuple):
+    """One call, in the order in which they came."""
+
+    verb: str
+    kind: Kind
+    place: Key
+
+
+class CrashError(BaseException):
+    """The process dies here. Nothing that handles errors may catch it."""
+
+
+@dataclass
+class Fault:
+    """What happens to the next call that fits. With ``after``, the call does its work and only its answer is lost."""
+
+    verb: str
+    error: BaseException | None
+    kind: Kind | None
+    after: bool
+    lasting: bool = False
+
+    def fits(self, call: Call) -> bool:
+        return call.verb == self.verb and self.kind in (None, call.kind)
+
+
+class InMemoryCluster:
+    """Implements Cluster. ``on_change(type, kind, body)`` is called for each change, as a watch would tell it."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.events: list[Object] = []
+        self.pod_events: dict[str, tuple[Object, ...]] = {}
+        self.on_change: Callable[[str, Kind, Object], None] = lambda *_: None
+        self._objects: dict[tuple[Kind, Key], Object] = {}
+        self._applied: dict[tuple[Kind, Key], Object] = {}
+        self._versions = itertools.count(100)
+        self._uids = itertools.count(1)
+        self._faults: list[Fault] = []
+        self._crash_at: int | None = None
+
+    # What tests do
+
+    def put(self, body: Object) -> Object:
+        """Create or replace an object, as somebody else would. Returns it as stored."""
+        place = (_kind_of(body), key_of(body))
+        return self._store(*place, copy.deepcopy(body))
+
+    def edit(self, kind: Kind, place: Key, change: Callable[[Object], None]) -> None:
+        """Change an object by hand."""
+        body = copy.deepcopy(self._objects[kind, place])
+        change(body)
+        self._store(kind, place, body)
+
+    def remove(self, kind: Kind, place: Key) -> None:
+        """Delete an object by hand; what it owned goes too, as the garbage collector sees to it."""
+        body = self._objects.pop((kind, place))
+        self._applied.pop((kind, place), None)
+        body["metadata"]["resourceVersion"] = str(next(self._versions))
+        self.on_change("DELETED", kind, copy.deepcopy(body))
+        for (owned_kind, owned_place), owned in list(self._objects.items()):
+            owners = [owner["uid"] for owner in owned["metadata"].get("ownerReferences") or ()]
+            if body["metadata"]["uid"] in owners:
+                self.remove(owned_kind, owned_place)
+
+    def see(self, kind: Kind, place: Key) -> Object | None:
+        """An object as it is now, unrecorded."""
+        return copy.deepcopy(self._objects.get((kind, place)))
+
+    def see_all(self, kind: Kind) -> list[Object]:
+        """All objects of a kind as they are now, unrecorded."""
+        return [copy.deepcopy(body) for (stored, _), body in sorted(self._objects.items()) if stored == kind]
+
+    def fail_next(self, verb: str, error: BaseException, kind: Kind | None = None, *, after: bool = False) -> None:
+        """Let the next call of ``verb`` (on ``kind``) end in ``error``."""
+        self._faults.append(Fault(verb, error, kind, after))
+
+    def fail_until_healed(self, verb: str, error: BaseException, kind: Kind | None = None) -> None:
+        """Let every call of ``verb`` (on ``kind``) end in ``error`` until heal()."""
+        self._faults.append(Fault(verb, error, kind, after=False, lasting=True))
+
+    def heal(self) -> None:
+        """Let all calls succeed again."""
+        self._faults.clear()
+
+    def hang_next(self, verb: str, kind: Kind | None = None) -> None:
+        """Let the next call of ``verb`` never answer."""
+        self._faults.append(Fault(verb, None, kind, after=False))
+
+    def crash_at(self, call: int) -> None:
+        """Let the process die at the ``call``-th call from now, the first being 0: half of the times after its work."""
+        self._crash_at = len(self.calls) + call
+
+    def revive(self) -> None:
+        """The process is started anew."""
+        self._crash_at = None
+
+    @property
+    def writes(self) -> list[Call]:
+        """The calls that change something."""
+        return [call for call in self.calls if call.verb in WRITES]
+
+    # Cluster
+
+    async def apply(self, body: Object) -> Object:
+        kind, place = kinds.of(body), key_of(body)
+        return await self._call("apply", kind, place, lambda: self._apply(kind, place, body))
+
+    async def overwrite(self, body: Object) -> Object:
+        return await self.apply(body)
+
+    async def get(self, kind: Kind, place: Key) -> Object | None:
+        return await self._call("get", kind, place, lambda: self.see(kind, place))
+
+    async def delete(self, kind: Kind, place: Key, uid: str, resource_version: str) -> None:
+        await self._call("delete", kind, place, lambda: self._delete(kind, place, uid, resource_version))
+
+    async def list(self, kind: Kind, selector: str = "") -> Listed:
+        return await self._call("list", kind, Key("", ""), lambda: self._list(kind, selector))
+
+    async def patch_status(self, body: Object, status: Object) -> Object:
+        kind, place = kinds.of(body), key_of(body)
+        return await self._call("patch_status", kind, place, lambda: self._patch_status(kind, place, body, status))
+
+    async def scale(self, kind: Kind, place: Key, replicas: int) -> None:
+        def scale() -> None:
+            self.edit(kind, place, lambda body: body["spec"].update(replicas=replicas))
+
+        await self._call("scale", kind, place, scale)
+
+    async def create_event(self, event: Object) -> None:
+        regarding = event["regarding"]
+        place = Key(regarding["namespace"], regarding["name"])
+        await self._call("create_event", kinds.EVENT, place, lambda: self.events.append(event))
+
+    async def list_events(self, namespace: str, uid: str) -> tuple[Object, ...]:
+        place = Key(namespace, uid)
+        return await self._call("list_events", kinds.CORE_EVENT, place, lambda: self.pod_events.get(uid, ()))
+
+    async def may(self, verb: str, kind: Kind, subresource: str = "") -> bool:
+        return await self._call("may", kind, Key("", f"{verb}/{subresource}"), lambda: True)
+
+    # How it does that
+
+    async def _call(self, verb: str, kind: Kind, place: Key, work: Callable[[], T]) -> T:
+        call = Call(verb, kind, place)
+        number = len(self.calls)
+        self.calls.append(call)
+        await asyncio.sleep(0)
+        fault = next((fault for fault in self._faults if fault.fits(call)), None)
+        if self._crash_at is not None and number >= self._crash_at:
+            fault = Fault(verb, CrashError(), kind, after=number == self._crash_at and number % 2 == 0)
+        elif fault is not None and not fault.lasting:
+            self._faults.remove(fault)
+        if fault is None:
+            return work()
+        if fault.error is None:
+            await asyncio.Event().wait()
+        if fault.after:
+            work()
+        assert fault.error is not None
+        raise fault.error
+
+    def _store(self, kind: Kind, place: Key, body: Object) -> Object:
+        before = self._objects.get((kind, place))
+        metadata = body["metadata"]
+        if before is None:
+            metadata.setdefault("uid", f"uid-{next(self._uids)}")
+            metadata["generation"] = 1
+        else:
+            metadata["uid"] = before["metadata"]["uid"]
+            metadata["resourceVersion"] = before["metadata"]["resourceVersion"]
+            metadata["generation"] = before["metadata"]["generation"] + (before.get("spec") != body.get("spec"))
+            if before == body:
+                return copy.deepcopy(body)
+        metadata["resourceVersion"] = str(next(self._versions))
+        self._objects[kind, place] = body
+        self.on_change("ADDED" if before is None else "MODIFIED", kind, copy.deepcopy(body))
+        return copy.deepcopy(body)
+
+    def _apply(self, kind: Kind, place: Key, body: Object) -> Object:
+        before = self._objects.get((kind, place))
+        wanted_uid = body["metadata"].get("uid")
+        if wanted_uid and (before is None or before["metadata"]["uid"] != wanted_uid):
+            raise ConflictError(409, "Conflict", "the object of this uid is gone")
+        merged = copy.deepcopy(before) if before else {"metadata": {}}
+        _drop(merged, self._applied.get((kind, place), {}), body)
+        _merge(merged, copy.deepcopy(body))
+        self._applied[kind, place] = copy.deepcopy(body)
+        return self._store(kind, place, merged)
+
+    def _delete(self, kind: Kind, place: Key, uid: str, resource_version: str) -> None:
+        body = self._objects.get((kind, place))
+        if body is None:
+            return
+        if (body["metadata"]["uid"], body["metadata"]["resourceVersion"]) != (uid, resource_version):
+            raise ConflictError(409, "Conflict", "the preconditions do not hold")
+        self.remove(kind, place)
+
+    def _list(self, kind: Kind, selector: str) -> Listed:
+        items = tuple(body for body in self.see_all(kind) if matches(body, selector))
+        return Listed(items, str(next(self._versions)))
+
+    def _patch_status(self, kind: Kind, place: Key, body: Object, status: Object) -> Object:
+        before = self._objects.get((kind, place))
+        if before is None:
+            raise NotFoundError(404, "NotFound", "gone")
+        if before["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "another version")
+        return self._store(kind, place, {**copy.deepcopy(before), "status": copy.deepcopy(status)})
+
+
+def unavailable() -> ApiError:
+    """What an API server in trouble answers."""
+    return ApiError(503, "ServiceUnavailable", "try again")
+
+
+def matches(body: Object, selector: str) -> bool:
+    """Whether the label selector, empty or of the form key=value, chooses ``body``."""
+    key, _, value = selector.partition("=")
+    return not selector or (body["metadata"].get("labels") or {}).get(key) == value
+
+
+def _kind_of(body: Object) -> Kind:
+    known = (*kinds.WATCHED, kinds.EVENT)
+    return next(kind for kind in known if (kind.api_version, kind.kind) == (body["apiVersion"], body["kind"]))
+
+
+def _drop(merged: Object, applied: Object, body: Object) -> None:
+    """Remove what the last apply had and ``body`` has not."""
+    for name, value in applied.items():
+        if name not in body:
+            merged.pop(name, None)
+        elif isinstance(value, dict) and isinstance(body[name], dict) and isinstance(merged.get(name), dict):
+            _drop(merged[name], value, body[name])
+
+
+def _merge(merged: Object, body: Object) -> None:
+    for name, value in body.items():
+        if isinstance(value, dict) and isinstance(merged.get(name), dict):
+            _merge(merged[name], value)
+        else:
+            merged[name] = value

@@ -1,0 +1,99 @@
+"""The operator's own parts around an in-memory cluster, driven step by step on a clock that the test moves."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from modelyard import kinds
+from modelyard.api.service import Key, Object, key_of
+from modelyard.cache import Cache
+from modelyard.cluster import ApiError
+from modelyard.kinds import Kind
+from modelyard.reconcile import Reconciler
+from modelyard.resync import Resync
+from modelyard.settings import Settings
+from modelyard.signals.fetch_state import FetchState
+from modelyard.workqueue import WorkQueue
+from tests.support.clock import FakeClock
+from tests.support.in_memory_cluster import InMemoryCluster, matches
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = Settings(fetch_image="registry.example/modelyard-fetch:1")
+
+
+class RunningOperator:
+    """One process of the operator. A test plays the worker: run() works until nothing is left to do.
+
+    With ``watches`` False nothing that happens in the cluster is heard of until hear() or resync().
+    """
+
+    def __init__(self, cluster: InMemoryCluster, *, watches: bool = True, settings: Settings = SETTINGS) -> None:
+        self.clock = FakeClock()
+        self.cache = Cache()
+        self.queue: WorkQueue[Key] = WorkQueue(self.clock, random=lambda: 1.0)
+        self.failures: list[ApiError] = []
+        self.fetch_states: dict[str, FetchState] = {}
+        self._cluster = cluster
+        self._unheard: list[tuple[str, Kind, Object]] = []
+        self._reconciler = Reconciler(
+            settings,
+            cluster,
+            self.cache,
+            read_fetch_state=self._read_fetch_state,
+            now=lambda: START + timedelta(seconds=self.clock.time()),
+            instance="test",
+        )
+        cluster.on_change = self._hear if watches else self._miss
+
+    async def resync(self) -> None:
+        """A full LIST, as at the start."""
+        await Resync(self._cluster, self.cache, self.queue, lambda _: None, random=lambda: 0.5).first()
+
+    async def run(self, for_s: float = 0) -> None:
+        """Work on what waits now, and on what comes due within ``for_s`` seconds."""
+        until = self.clock.time() + for_s
+        await self._work()
+        while self.clock.time() < until:
+            step_s = min(0.05, until - self.clock.time())
+            self.clock.advance(step_s)
+            await self._work()
+
+    @property
+    def unheard(self) -> list[tuple[str, Kind, Object]]:
+        """The watch events that were not heard yet."""
+        return self._unheard
+
+    def hear(self, order: Iterable[int] | None = None) -> int:
+        """Take the watch events that were not heard yet, in the given order of indexes. Returns how many there are."""
+        events, self._unheard = self._unheard, []
+        for index in range(len(events)) if order is None else order:
+            self._hear(*events[index])
+        return len(events)
+
+    async def _work(self) -> None:
+        while len(self.queue):
+            key = await self.queue.get()
+            try:
+                after_s = await self._reconciler.reconcile(key)
+            except ApiError as error:
+                self.failures.append(error)
+                self.queue.done(key, failed=True)
+            else:
+                self.queue.done(key)
+                if after_s is not None:
+                    self.queue.add_after(key, max(after_s, 0.01))
+
+    async def _read_fetch_state(self, address: str) -> FetchState | None:
+        return self.fetch_states.get(address)
+
+    def _hear(self, type_: str, kind: Kind, body: Object) -> None:
+        if kind not in kinds.WATCHED:
+            return
+        if not matches(body, kinds.WATCHED[kind]):
+            if self.cache.get(kind, key_of(body)) is None:
+                return
+            type_ = "DELETED"  # what a watch with a selector tells of an object that leaves it
+        for key in self.cache.delete(kind, body) if type_ == "DELETED" else self.cache.upsert(kind, body):
+            self.queue.add(key)
+
+    def _miss(self, type_: str, kind: Kind, body: Object) -> None:
+        self._unheard.append((type_, kind, body))

@@ -1,0 +1,163 @@
+"""The cache holds the newest that was said of each object, whatever the order in which it was said."""
+
+import itertools
+
+import pytest
+
+from modelyard import kinds, names
+from modelyard.api.service import Key, Object
+from modelyard.cache import Cache
+from tests.support import factories
+
+KEY = Key("team-a", "smollm")
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+def versions(cache: Cache) -> dict[str, str]:
+    return {body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in cache.all_of(kinds.DEPLOYMENT)}
+
+
+def test_an_older_version_never_replaces_a_newer_one(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="10"))
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="9"))
+    assert versions(cache) == {"smollm": "10"}
+
+
+def test_a_recreated_object_replaces_its_predecessor(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child(uid="first", resource_version="10"))
+    cache.upsert(kinds.DEPLOYMENT, factories.child(uid="second", resource_version="12"))
+    cache.delete(kinds.DEPLOYMENT, factories.child(uid="first", resource_version="11"))
+    assert versions(cache) == {"smollm": "12"}
+
+
+def test_a_late_answer_does_not_bring_back_what_was_deleted(cache: Cache) -> None:
+    cache.delete(kinds.DEPLOYMENT, factories.child(resource_version="11"))
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="10"))
+    assert versions(cache) == {}
+
+
+def test_an_object_that_lost_our_label_and_got_it_back_is_known_again(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="10"))
+    cache.delete(kinds.DEPLOYMENT, factories.child(resource_version="11"))
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="12"))
+    assert versions(cache) == {"smollm": "12"}
+
+
+def test_a_list_removes_what_it_does_not_hold(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child(name="ghost", uid="ghost", resource_version="5"))
+    cache.replace_all(kinds.DEPLOYMENT, [factories.child(resource_version="7")], "20")
+    assert versions(cache) == {"smollm": "7"}
+
+
+def test_events_that_arrive_during_a_list_hold_after_it(cache: Cache) -> None:
+    listed = [
+        factories.child(name="changed", uid="changed", resource_version="5"),
+        factories.child(name="deleted", uid="deleted", resource_version="6"),
+    ]
+    cache.upsert(kinds.DEPLOYMENT, factories.child(name="changed", uid="changed", resource_version="21"))
+    cache.upsert(kinds.DEPLOYMENT, factories.child(name="created", uid="created", resource_version="22"))
+    cache.delete(kinds.DEPLOYMENT, factories.child(name="deleted", uid="deleted", resource_version="23"))
+    cache.replace_all(kinds.DEPLOYMENT, listed, "20")
+    assert versions(cache) == {"changed": "21", "created": "22"}
+
+
+def test_a_late_answer_after_a_list_does_not_bring_back_what_was_deleted_during_it(cache: Cache) -> None:
+    cache.delete(kinds.DEPLOYMENT, factories.child(resource_version="23"))
+    cache.replace_all(kinds.DEPLOYMENT, [], "20")
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="22"))
+    assert versions(cache) == {}
+
+
+def test_a_list_says_which_objects_the_watch_has_not_told_of(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child(name="known", uid="known", resource_version="5"))
+    cache.upsert(kinds.DEPLOYMENT, factories.child(name="stale", uid="stale", resource_version="6"))
+    cache.delete(kinds.DEPLOYMENT, factories.child(name="deleted", uid="deleted", resource_version="9"))
+    listed = [
+        factories.child(name="known", uid="known", resource_version="5"),
+        factories.child(name="stale", uid="stale", resource_version="8"),
+        factories.child(name="missed", uid="missed", resource_version="7"),
+        factories.child(name="deleted", uid="deleted", resource_version="4"),
+    ]
+    assert cache.behind(kinds.DEPLOYMENT, listed) == 2
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_the_order_of_events_does_not_change_the_outcome(cache: Cache, order: tuple[int, ...]) -> None:
+    steps = [
+        lambda: cache.upsert(kinds.DEPLOYMENT, factories.child(uid="first", resource_version="3")),
+        lambda: cache.delete(kinds.DEPLOYMENT, factories.child(uid="first", resource_version="4")),
+        lambda: cache.upsert(kinds.DEPLOYMENT, factories.child(uid="second", resource_version="5")),
+        lambda: cache.upsert(kinds.DEPLOYMENT, factories.child(uid="second", resource_version="6")),
+    ]
+    for index in order:
+        steps[index]()
+    assert versions(cache) == {"smollm": "6"}
+
+
+def test_children_are_found_by_label_and_by_owner(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child())
+    cache.upsert(kinds.SERVICE, factories.child(kinds.SERVICE, uid="relabelled", service_label="other"))
+    cache.upsert(
+        kinds.POD_DISRUPTION_BUDGET,
+        factories.child(kinds.POD_DISRUPTION_BUDGET, uid="orphan", owner_uid=None),
+    )
+    cache.upsert(kinds.DEPLOYMENT, factories.child(name="b", uid="b", namespace="team-b"))
+    assert {child.kind.kind for child in cache.children(KEY)} == {"Deployment", "Service", "PodDisruptionBudget"}
+
+
+def test_pods_are_found_by_label_and_are_no_children(cache: Cache) -> None:
+    cache.upsert(kinds.POD, factories.pod(name="b", uid="b"))
+    cache.upsert(kinds.POD, factories.pod(name="a", uid="a"))
+    assert [pod["metadata"]["name"] for pod in cache.pods(KEY)] == ["a", "b"]
+    assert cache.children(KEY) == ()
+
+
+def test_a_deleted_child_is_no_longer_found(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child())
+    cache.delete(kinds.DEPLOYMENT, factories.child(resource_version="2"))
+    assert cache.children(KEY) == ()
+
+
+def test_a_change_concerns_the_service_that_label_and_owner_name_now_and_named_before(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child(owner_uid=None, resource_version="1"))
+    changed = factories.child(owner_uid=None, service_label="other", resource_version="2")
+    assert cache.upsert(kinds.DEPLOYMENT, changed) == {KEY, Key("team-a", "other")}
+
+
+def test_the_echo_of_a_known_version_concerns_nobody(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="5"))
+    assert cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="5")) == frozenset()
+
+
+def test_a_version_that_our_own_write_overtook_still_concerns_its_service(cache: Cache) -> None:
+    cache.upsert(kinds.INFERENCE_SERVICE, factories.service(resource_version="11"))
+    assert cache.upsert(kinds.INFERENCE_SERVICE, factories.service(resource_version="10")) == {KEY}
+
+
+def test_a_node_concerns_no_single_service(cache: Cache) -> None:
+    assert cache.upsert(kinds.NODE, factories.node()) == frozenset()
+    assert [body["metadata"]["name"] for body in cache.all_of(kinds.NODE)] == ["worker"]
+
+
+def test_bulk_that_nobody_reads_is_dropped(cache: Cache) -> None:
+    body: Object = factories.service(annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}", "kept": ""})
+    body["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    cache.upsert(kinds.INFERENCE_SERVICE, body)
+    cache.upsert(kinds.NODE, factories.node(status={"images": [{}], "capacity": {"cpu": "2"}}))
+    held = cache.get(kinds.INFERENCE_SERVICE, KEY)
+    assert held is not None
+    assert held["metadata"]["annotations"] == {"kept": ""}
+    assert "managedFields" not in held["metadata"]
+    assert cache.all_of(kinds.NODE)[0]["status"] == {"capacity": {"cpu": "2"}}
+    assert "managedFields" in body["metadata"], "the caller's object stays as it was"
+
+
+def test_versions_that_are_no_numbers_are_taken_as_they_come(cache: Cache) -> None:
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="abc"))
+    cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="abd"))
+    assert versions(cache) == {"smollm": "abd"}
+    assert names.LABEL_SERVICE in cache.all_of(kinds.DEPLOYMENT)[0]["metadata"]["labels"]

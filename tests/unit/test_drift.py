@@ -1,0 +1,79 @@
+"""What counts as drift, and which of the API server's rewritings do not."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.drift import differing_field, is_as_rendered
+
+
+def rendered(**spec: Any) -> Object:
+    return {"metadata": {"name": "x", "annotations": {names.ANNOTATION_RENDERED: "hash"}}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ({"replicas": 1}, {"replicas": 1, "revisionHistoryLimit": 10}),
+        ({"limits": {"cpu": "1000m"}}, {"limits": {"cpu": "1"}}),
+        ({"requests": {"cpu": 4, "memory": "1024Mi"}}, {"requests": {"cpu": "4", "memory": "1Gi"}}),
+        ({"sizeLimit": "0.5Gi"}, {"sizeLimit": "512Mi"}),
+        ({"env": [], "selector": {}, "label": "", "nothing": None}, {}),
+        ({"args": ["--a"]}, {"args": ["--a"]}),
+        ({"ports": [{"name": "http", "port": 80}]}, {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}),
+        (
+            {"containers": [{"name": "engine", "env": [{"name": "A", "value": "1"}]}]},
+            {"containers": [{"name": "mesh"}, {"name": "engine", "env": [{"name": "B"}, {"name": "A", "value": "1"}]}]},
+        ),
+        ({"volumeMounts": [{"mountPath": "/a"}]}, {"volumeMounts": [{"mountPath": "/b"}, {"mountPath": "/a"}]}),
+    ],
+)
+def test_what_the_api_server_or_others_add_is_no_drift(sent: Object, stored: Object) -> None:
+    assert is_as_rendered(rendered(**sent), rendered(**stored))
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored", "field"),
+    [
+        ({"replicas": 1}, {"replicas": 2}, "spec.replicas"),
+        ({"replicas": 0}, {}, "spec.replicas"),
+        ({"token": False}, {}, "spec.token"),
+        ({"token": False}, {"token": True}, "spec.token"),
+        ({"args": ["--a", "--b"]}, {"args": ["--b", "--a"]}, "spec.args[]"),
+        ({"args": ["--a"]}, {"args": ["--a", "--b"]}, "spec.args"),
+        ({"tolerations": [{"key": "a"}]}, {"tolerations": [{"key": "a"}, {"key": "b"}]}, "spec.tolerations"),
+        ({"limits": {"cpu": "1"}}, {"limits": {"cpu": "2"}}, "spec.limits"),
+        ({"limits": {"cpu": "1"}}, {"limits": {"cpu": "1", "memory": "1Gi"}}, "spec.limits"),
+        ({"template": {"labels": {"a": "b"}}}, {"template": {"labels": {}}}, "spec.template.labels.a"),
+        (
+            {"containers": [{"name": "engine", "image": "a"}]},
+            {"containers": [{"name": "engine", "image": "b"}]},
+            "spec.containers[engine].image",
+        ),
+        ({"containers": [{"name": "engine"}]}, {"containers": [{"name": "mesh"}]}, "spec.containers[engine]"),
+        ({"emptyDir": {"medium": "Memory"}}, {"emptyDir": "?"}, "spec.emptyDir"),
+    ],
+)
+def test_a_rendered_field_that_is_otherwise_is_drift(sent: Object, stored: Object, field: str) -> None:
+    assert differing_field(rendered(**sent), rendered(**stored)) == field
+    assert not is_as_rendered(rendered(**sent), rendered(**stored))
+
+
+def test_a_field_that_is_no_longer_rendered_is_drift() -> None:
+    before = rendered(replicas=1, gone=True)
+    now = rendered(replicas=1)
+    now["metadata"]["annotations"][names.ANNOTATION_RENDERED] = "another hash"
+    assert not is_as_rendered(now, before)
+
+
+def test_an_object_without_our_annotation_is_drift() -> None:
+    existing = copy.deepcopy(rendered(replicas=1))
+    del existing["metadata"]["annotations"]
+    assert not is_as_rendered(rendered(replicas=1), existing)
+
+
+def test_a_quantity_that_nobody_understands_is_compared_as_it_is() -> None:
+    assert differing_field(rendered(limits={"cpu": "?"}), rendered(limits={"cpu": "?"})) is None

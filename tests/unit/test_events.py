@@ -1,0 +1,35 @@
+"""How events look, and how many of them there may be."""
+
+from datetime import UTC, datetime, timedelta
+
+from modelyard.events import MOST_IN_WINDOW, WINDOW, EventFilter, event
+from tests.support import factories
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_the_same_event_is_told_once_within_ten_minutes() -> None:
+    events = EventFilter()
+    assert events.lets_pass("uid", "Ready", "answers", NOW)
+    assert not events.lets_pass("uid", "Ready", "answers", NOW + WINDOW - timedelta(seconds=1))
+    assert events.lets_pass("uid", "Ready", "answers", NOW + WINDOW)
+
+
+def test_other_texts_and_other_services_are_told() -> None:
+    events = EventFilter()
+    assert events.lets_pass("uid", "Ready", "answers", NOW)
+    assert events.lets_pass("uid", "Ready", "answers again", NOW)
+    assert events.lets_pass("another", "Ready", "answers", NOW)
+
+
+def test_a_service_that_flaps_fills_nobodys_list() -> None:
+    events = EventFilter()
+    passed = [events.lets_pass("uid", "Failed", f"attempt {number}", NOW) for number in range(100)]
+    assert sum(passed) == MOST_IN_WINDOW
+    assert events.lets_pass("uid", "Failed", "attempt 100", NOW + WINDOW)
+
+
+def test_a_note_is_cut_to_what_the_api_server_takes() -> None:
+    body = event(factories.service(), "Warning", "Failed", "é" * 1000, instance="pod", now=NOW)
+    assert len(body["note"].encode()) == 1024
+    assert body["eventTime"] == "2026-01-01T00:00:00.000000Z"

@@ -1,0 +1,44 @@
+"""What the fetcher is told, and what it refuses to be told."""
+
+from pathlib import Path
+
+import pytest
+
+from modelyard import names
+from modelyard.errors import InvalidError
+from modelyard.fetcher.configuration import Configuration
+
+LEAST = {names.ENV_MODEL_URI: "s3://models/a", names.ENV_POD_UID: "0a-1b"}
+
+
+def test_a_uri_and_a_pod_uid_are_enough() -> None:
+    assert Configuration.from_environment(LEAST) == Configuration(uri="s3://models/a", pod_uid="0a-1b")
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    empty = {names.ENV_S3_ENDPOINT: "", names.ENV_CREDENTIALS_SECRET: "", names.ENV_CA_BUNDLE: ""}
+    assert Configuration.from_environment(LEAST | empty) == Configuration.from_environment(LEAST)
+
+
+def test_the_ca_bundle_is_a_path() -> None:
+    told = Configuration.from_environment(LEAST | {names.ENV_CA_BUNDLE: "/etc/modelyard/ca/ca.crt"})
+    assert told.ca_bundle == Path("/etc/modelyard/ca/ca.crt")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (names.ENV_MODEL_URI, ""),
+        (names.ENV_POD_UID, ""),
+        (names.ENV_POD_UID, "../entries"),
+        (names.ENV_MODEL_DIGEST, "sha256:abc"),
+        (names.ENV_S3_ADDRESSING_STYLE, "dns"),
+        (names.ENV_STATE_PORT, "0"),
+        (names.ENV_STATE_PORT, "http"),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(InvalidError) as refusal:
+        Configuration.from_environment(LEAST | {name: value})
+    assert refusal.value.reason == "InvalidConfiguration"
+    assert name in refusal.value.message
