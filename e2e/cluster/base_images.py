@@ -29,6 +29,11 @@ LEFT_OUT = (
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
+def debootstrap_inputs() -> tuple[str, ...]:
+    """The host's release, whose debootstrap is taken."""
+    return (debian.host_release(),) if debian.is_debian() else ()
+
+
 def inputs(release: str) -> tuple[str, ...]:
     """What a bare Debian is made from, besides the packages of the day."""
     return (release, LEFT_OUT, *NOT_IN_IMAGES)
@@ -50,7 +55,7 @@ def fetch_debootstrap(making: Making) -> None:
             "No image registry can be reached (docker pull fails), and only root can make base images from Debian "
             f"packages. {remedy}"
         )
-    debian.unpack(making, ("debootstrap",), NODE_RELEASE)
+    debian.unpack(making, ("debootstrap",), debian.host_release(), dependencies=True)
 
 
 def bootstrap(making: Making, release: str) -> None:

@@ -76,7 +76,7 @@ def _built() -> tuple[Step, ...]:
     return (
         Step("go", "Go, to build with", 20, tools.fetch_go),
         Step("kubernetes", f"Kubernetes {kubernetes.VERSION}", 570, kubernetes.build, ("go",), kubernetes.inputs()),
-        Step("debootstrap", "debootstrap", 10, base_images.fetch_debootstrap),
+        Step("debootstrap", "debootstrap", 10, base_images.fetch_debootstrap, (), base_images.debootstrap_inputs()),
         _debian(PYTHON_RELEASE),
         Step("python", "Python on Debian", 30, build_python, (python,), python_inputs, is_in_engine("python")),
         _debian(NODE_RELEASE),

@@ -1,0 +1,154 @@
+"""The watches, by kopf, on a real API server: what they tell the cache and the queue, and that they write nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import kopf
+import pytest
+
+from modelyard import kinds, names, watch
+from modelyard.api.service import Key, Object
+from modelyard.cache import Cache
+from modelyard.cluster import credentials, login
+from modelyard.workqueue import WorkQueue
+from tests.support import factories
+from tests.support.api_client import Client
+from tests.support.apiserver import ApiServer
+from tests.support.inference_services import minimal
+
+PATIENCE_S = 60.0
+"""Ends a test that fails; one that passes waits for a watch event, which takes milliseconds."""
+
+
+@dataclass
+class Watching:
+    """Watches that run."""
+
+    cache: Cache = field(default_factory=Cache)
+    queue: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(asyncio.get_running_loop(), lambda: 1.0))
+
+    async def queued(self, key: Key, once: Callable[[], bool] = lambda: True) -> None:
+        """Return when ``key`` has come out of the queue while ``once`` holds."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                found = await self.queue.get()
+                self.queue.done(found)
+                if found == key and once():
+                    return
+
+
+@asynccontextmanager
+async def watching(apiserver: ApiServer) -> AsyncIterator[Watching]:
+    made, stop = Watching(), asyncio.Event()
+    configuration = await login(apiserver.kubeconfig())
+    before = asyncio.all_tasks()
+    parts = await kopf.spawn_tasks(
+        registry=watch.registry(made.cache, made.queue, lambda: credentials(configuration)),
+        settings=watch.settings(),
+        clusterwide=True,
+        stop_flag=stop,
+    )
+    running = asyncio.create_task(kopf.run_tasks(parts, ignored=before))
+    try:
+        yield made
+    finally:
+        stop.set()
+        await running
+
+
+def deployment(namespace: str) -> Object:
+    """A child as the API server takes it."""
+    labels = {"app": "x"}
+    body = factories.child(
+        kinds.DEPLOYMENT,
+        namespace=namespace,
+        spec={
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+        },
+    )
+    for given_by_the_server in ("uid", "resourceVersion"):
+        del body["metadata"][given_by_the_server]
+    return body
+
+
+async def test_a_child_that_is_made_edited_and_deleted_queues_its_service_each_time(
+    apiserver: ApiServer, admin: Client, namespace: str
+) -> None:
+    key = Key(namespace, "smollm")
+    async with watching(apiserver) as watches:
+        created = await asyncio.to_thread(admin.create, kinds.DEPLOYMENT, deployment(namespace))
+        await watches.queued(key, lambda: watches.cache.get(kinds.DEPLOYMENT, key) is not None)
+        created["spec"]["replicas"] = 3
+        edited = await asyncio.to_thread(admin.replace, kinds.DEPLOYMENT, created)
+
+        def is_edited() -> bool:
+            known = watches.cache.get(kinds.DEPLOYMENT, key)
+            return known is not None and known["metadata"]["resourceVersion"] == edited["metadata"]["resourceVersion"]
+
+        await watches.queued(key, is_edited)
+        await asyncio.to_thread(admin.delete, kinds.DEPLOYMENT, "smollm", namespace)
+        await watches.queued(key, lambda: watches.cache.get(kinds.DEPLOYMENT, key) is None)
+
+
+async def test_a_child_that_loses_our_label_and_gets_it_back_is_seen_both_times(
+    apiserver: ApiServer, admin: Client, namespace: str
+) -> None:
+    key = Key(namespace, "smollm")
+    async with watching(apiserver) as watches:
+        created = await asyncio.to_thread(admin.create, kinds.DEPLOYMENT, deployment(namespace))
+        await watches.queued(key, lambda: watches.cache.get(kinds.DEPLOYMENT, key) is not None)
+        label = created["metadata"]["labels"].pop(names.LABEL_APP_MANAGED_BY)
+        unlabelled = await asyncio.to_thread(admin.replace, kinds.DEPLOYMENT, created)
+        await watches.queued(key, lambda: watches.cache.get(kinds.DEPLOYMENT, key) is None)
+        unlabelled["metadata"]["labels"][names.LABEL_APP_MANAGED_BY] = label
+        await asyncio.to_thread(admin.replace, kinds.DEPLOYMENT, unlabelled)
+        await watches.queued(key, lambda: watches.cache.get(kinds.DEPLOYMENT, key) is not None)
+
+
+async def test_objects_without_our_label_are_not_even_sent(apiserver: ApiServer, admin: Client, namespace: str) -> None:
+    foreign = deployment(namespace)
+    foreign["metadata"]["labels"] = {names.LABEL_SERVICE: "smollm"}
+    await asyncio.to_thread(admin.create, kinds.DEPLOYMENT, foreign)
+    ours = deployment(namespace)
+    ours["metadata"]["name"] = "ours"
+    async with watching(apiserver) as watches:
+        await asyncio.to_thread(admin.create, kinds.DEPLOYMENT, ours)
+        await watches.queued(Key(namespace, "smollm"))
+        here = [
+            body["metadata"]["name"]
+            for body in watches.cache.all_of(kinds.DEPLOYMENT)
+            if body["metadata"]["namespace"] == namespace
+        ]
+        assert here == ["ours"]
+
+
+async def test_what_was_there_before_the_watches_is_told_as_well(
+    apiserver: ApiServer, admin: Client, namespace: str
+) -> None:
+    created = await asyncio.to_thread(admin.create, kinds.INFERENCE_SERVICE, minimal(namespace))
+    async with watching(apiserver) as watches:
+        await watches.queued(Key(namespace, created["metadata"]["name"]))
+
+
+async def test_kopf_writes_nothing_on_a_service(apiserver: ApiServer, admin: Client, namespace: str) -> None:
+    created = await asyncio.to_thread(admin.create, kinds.INFERENCE_SERVICE, minimal(namespace))
+    name = created["metadata"]["name"]
+    key = Key(namespace, name)
+    async with watching(apiserver) as watches:
+        await watches.queued(key)
+        created["spec"]["replicas"] = 2
+        changed = await asyncio.to_thread(admin.replace, kinds.INFERENCE_SERVICE, created)
+        await watches.queued(
+            key, lambda: (watches.cache.get(kinds.INFERENCE_SERVICE, key) or created)["spec"]["replicas"] == 2
+        )
+    assert await asyncio.to_thread(admin.get, kinds.INFERENCE_SERVICE, name, namespace) == changed
+
+
+@pytest.mark.parametrize("kind", kinds.WATCHED)
+def test_every_kind_has_its_selector_on_the_server(kind: kinds.Kind) -> None:
+    chosen = watch.settings().watching.label_selectors
+    resource = kopf.Resource(kind.group, kind.version, kind.plural, kind=kind.kind)
+    assert list(chosen.collect(resource)) == [selector for selector in [kinds.WATCHED[kind]] if selector]

@@ -1,0 +1,65 @@
+"""The operator as a process of its own, beside a test API server."""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from modelyard import kinds
+from tests.support.api_client import Object
+from tests.support.apiserver import OPERATOR, REPOSITORY, ApiServer
+from tests.support.background_process import BackgroundProcess
+from tests.support.eventually import eventually
+from tests.support.ports import free_port
+
+SETTINGS = "fetch_image: registry.example/modelyard-fetch:1\n"
+ROLE = REPOSITORY / "deploy" / "base" / "operator_role.yaml"
+
+
+class Program:
+    """A running operator."""
+
+    def __init__(self, process: BackgroundProcess, port: int) -> None:
+        self.process = process
+        self._port = port
+
+    def answers(self, path: str) -> tuple[int, str]:
+        """Status and text of one of its own URLs; 0 while nobody listens."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://127.0.0.1:{self._port}{path}", timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def is_ready(self) -> bool:
+        return self.answers("/readyz")[0] == 200
+
+    def log(self) -> list[Object]:
+        """Its log lines."""
+        return [json.loads(line) for line in self.process.output.splitlines()]
+
+
+def started(apiserver: ApiServer, user: str, folder: Path, settings_text: str = SETTINGS) -> Program:
+    """An operator that acts as ``user``, just started; its settings are written into ``folder``."""
+    settings = folder / "settings.yaml"
+    settings.write_text(settings_text)
+    port = free_port()
+    environment = {
+        "KUBECONFIG": str(apiserver.kubeconfig(user)),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(REPOSITORY / "operator"),
+    }
+    command = [sys.executable, "-m", "modelyard", f"--settings={settings}", f"--port={port}"]
+    return Program(BackgroundProcess(command, environment), port)
+
+
+def allow(apiserver: ApiServer) -> None:
+    """Give the operator's user what deploy/ gives it."""
+    apiserver.kubectl("apply", "-f", str(ROLE))
+    eventually(lambda: apiserver.may(OPERATOR, "create", kinds.EVENT, "default"))
