@@ -29,6 +29,7 @@ def convert(making: Making, base: str | None) -> None:
     folder(making).mkdir()  # left to Docker, nobody but its owner could read it, and engines run as another user
     making.commands.run(
         *("docker", "build", *(f"--build-arg={name}={value}" for name, value in arguments.items())),
+        "--build-arg=PIP_INDEX_URL",  # without a value: the environment's, where it has one
         *(f"--output=type=local,dest={folder(making)}", CONTENT),
     )
 
