@@ -5,7 +5,6 @@ import logging
 import random
 import signal
 import socket
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +12,10 @@ import kopf
 from aiohttp import web
 
 from modelyard import health, kinds, names, watch
-from modelyard.api.service import Key
+from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import (
     Cluster,
-    Credentials,
     KubernetesCluster,
     NotFoundError,
     UnreachableError,
@@ -58,75 +56,88 @@ class StartError(Exception):
 async def run(settings: Settings, port: int = HTTP_PORT) -> None:
     """Run the operator until the process is told to stop.
 
-    Raises StartError or LoginError when it cannot start, and whatever ended a part that should have gone on.
+    Raises StartError or LoginError when it cannot start, and RuntimeError when a part ended that should have gone on.
     """
     metrics = Metrics()
     configuration = await login()
     cluster = KubernetesCluster(configuration, metrics.called)
+    operator = Operator(settings, cluster, metrics, login=lambda: credentials(configuration))
+    endpoint = await _listen(health.endpoint(operator.health, metrics.text), port)
     try:
-        await _run(settings, cluster, metrics, login=lambda: credentials(configuration), port=port)
+        await operator.run()
     finally:
+        await endpoint.cleanup()
         await cluster.close()
 
 
-async def _run(
-    settings: Settings,
-    cluster: Cluster,
-    metrics: Metrics,
-    *,
-    login: Callable[[], Coroutine[Any, Any, Credentials]],
-    port: int,
-) -> None:
-    loop = asyncio.get_running_loop()
-    cache = Cache()
-    queue: WorkQueue[Key] = WorkQueue(loop, random.random)
-    vitals = health.Health(loop.time, settings.resync_s, queue.oldest_age_s)
-    reconciler = Reconciler(
-        settings,
-        cluster,
-        cache,
-        read_fetch_state=fetch_state.read,
-        now=lambda: datetime.now(UTC),
-        instance=socket.gethostname(),
-    )
-    workers = Workers(queue, reconciler.reconcile, metrics)
+class Operator:
+    """All parts, wired. ``login`` gives kopf the credentials of ``cluster``."""
 
-    def resynced(behind: frozenset[Kind]) -> None:
-        vitals.resynced(behind)
-        metrics.resynced()
+    def __init__(self, settings: Settings, cluster: Cluster, metrics: Metrics, *, login: watch.Login) -> None:
+        clock = asyncio.get_running_loop()
+        self._settings = settings
+        self._cluster = cluster
+        self._login = login
+        self._cache = Cache()
+        self._queue: WorkQueue[Key] = WorkQueue(clock, random.random)
+        self.health = health.Health(clock.time, settings.resync_s, self._queue.oldest_age_s)
+        reconciler = Reconciler(
+            settings,
+            cluster,
+            self._cache,
+            read_fetch_state=fetch_state.read,
+            now=lambda: datetime.now(UTC),
+            instance=socket.gethostname(),
+        )
+        self._workers = Workers(self._queue, reconciler.reconcile, metrics)
 
-    resync = Resync(cluster, cache, queue, resynced, random=random.random)
-    metrics.watch_queue(lambda: len(queue), queue.oldest_age_s)
-    metrics.watch_services(lambda: cache.all_of(kinds.INFERENCE_SERVICE))
+        def resynced(behind: frozenset[Kind]) -> None:
+            self.health.resynced(behind)
+            metrics.resynced()
 
-    endpoint = await _listen(health.endpoint(vitals, metrics.text), port)
-    try:
-        await _sync(cluster, resync)
-        stop = asyncio.Event()
-        tasks = [
-            asyncio.create_task(workers.run(settings.workers), name="workers"),
-            asyncio.create_task(resync.forever(settings.resync_s), name="resync"),
-            asyncio.create_task(stop.wait(), name="stop"),
+        self._resync = Resync(cluster, self._cache, self._queue, resynced, random=random.random)
+        metrics.watch_queue(lambda: len(self._queue), self._queue.oldest_age_s)
+        metrics.watch_services(self._services)
+
+    async def run(self) -> None:
+        """Work until the process is told to stop. Raises StartError, or RuntimeError when a part ended by itself."""
+        await _sync(self._cluster, self._resync)
+        stop, stop_watches = asyncio.Event(), asyncio.Event()
+        parts = [
+            asyncio.create_task(self._workers.run(self._settings.workers), name="workers"),
+            asyncio.create_task(self._resync.forever(self._settings.resync_s), name="resync"),
+            asyncio.create_task(stop.wait(), name="wait for a signal"),
         ]
-        stop_watching = asyncio.Event()
-        watching = await _watch(cache, queue, login, stop_watching)
-        # kopf took the signals for itself; but the workers must end before the watches do.
+        parts.append(await self._watches(stop_watches))
+        # kopf took the signals for itself, but workers shall end before watches do.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        vitals.watching()
-        logger.info("started", extra={"services": len(cache.all_of(kinds.INFERENCE_SERVICE))})
-        try:
-            ended, _ = await asyncio.wait([*tasks, watching], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await workers.stop(GRACE_S)
-            stop_watching.set()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, watching, return_exceptions=True)
-        _raise_early_end(ended, stop)
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self.health.watching()
+        logger.info("started", extra={"services": len(self._services())})
+        ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        await self._workers.stop(GRACE_S)
+        stop_watches.set()
+        for part in parts[:-1]:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
+        if not stop.is_set():
+            [part, *_] = ended
+            raise RuntimeError(f"the {part.get_name()} ended") from part.exception()
         logger.info("stopped")
-    finally:
-        await endpoint.cleanup()
+
+    async def _watches(self, stop: asyncio.Event) -> asyncio.Task[Any]:
+        """Start kopf. At its end it cancels every task that began after this."""
+        before = asyncio.all_tasks()
+        parts = await kopf.spawn_tasks(
+            registry=watch.registry(self._cache, self._queue, self._login),
+            settings=watch.settings(),
+            clusterwide=True,
+            stop_flag=stop,
+        )
+        return asyncio.create_task(kopf.run_tasks(parts, ignored=before), name="watches")
+
+    def _services(self) -> tuple[Object, ...]:
+        return self._cache.all_of(kinds.INFERENCE_SERVICE)
 
 
 async def _sync(cluster: Cluster, resync: Resync) -> None:
@@ -156,24 +167,9 @@ async def _missing_permissions(cluster: Cluster) -> list[str]:
     ]
 
 
-async def _watch(cache: Cache, queue: WorkQueue[Key], login: watch.Login, stop: asyncio.Event) -> asyncio.Task[None]:
-    """Start kopf. At its end it cancels every task that began after this."""
-    before = asyncio.all_tasks()
-    parts = await kopf.spawn_tasks(
-        registry=watch.registry(cache, queue, login), settings=watch.settings(), clusterwide=True, stop_flag=stop
-    )
-    return asyncio.create_task(kopf.run_tasks(parts, ignored=before), name="watches")
-
-
 async def _listen(application: web.Application, port: int) -> web.AppRunner:
-    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    # A connection that is kept open would hold up the end of kopf, which waits for every task.
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=0)
     await runner.setup()
     await web.TCPSite(runner, port=port).start()
     return runner
-
-
-def _raise_early_end(ended: set[asyncio.Task[Any]], stop: asyncio.Event) -> None:
-    """Raise what ended a part that should have gone on, unless the process was told to stop."""
-    for task in ended:
-        if not stop.is_set():
-            raise RuntimeError(f"the operator's {task.get_name()} ended") from task.exception()

@@ -44,9 +44,10 @@ def configure(level: str) -> None:
             "formatters": {
                 "json": {
                     "()": "pythonjsonlogger.json.JsonFormatter",
-                    "format": "{asctime}{levelname}{name}{message}",
+                    "format": "{levelname}{name}{message}",
                     "style": "{",
-                    "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+                    "rename_fields": {"levelname": "level", "name": "logger"},
+                    "timestamp": "time",
                 }
             },
             "filters": {"service": {"()": ServiceFilter}},

@@ -161,7 +161,7 @@ def test_an_object_of_somebody_else_is_left_alone_and_said(admin: Client, namesp
         kinds.SERVICE, {"metadata": {"name": NAME, "namespace": namespace}, "spec": {"ports": [{"port": 1}]}}
     )
     admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
-    status = eventually(lambda: admin.get(kinds.INFERENCE_SERVICE, NAME, namespace).get("status"))
+    status = eventually(lambda: admin.get(kinds.INFERENCE_SERVICE, NAME, namespace).get("status", {}))
     assert "NameTaken" in [condition["reason"] for condition in status["conditions"]]
     assert admin.get(kinds.SERVICE, NAME, namespace) == theirs
     assert found(admin, kinds.DEPLOYMENT, namespace) is None

@@ -58,10 +58,12 @@ def test_an_operator_that_is_killed_in_the_middle_of_ten_creations_is_followed_b
         ]
 
 
-def test_told_to_stop_it_ends_by_itself(apiserver: ApiServer, tmp_path: Path) -> None:
+def test_told_to_stop_it_ends_by_itself(apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path) -> None:
     program = started(apiserver, OPERATOR, tmp_path)
     with program.process:
         eventually(program.is_ready, within_s=60)
+        admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
+        eventually(lambda: "status" in admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace))
         program.process.signal(signal.SIGTERM)
         assert program.process.ends() == 0
         assert program.log()[-1]["message"] == "stopped"

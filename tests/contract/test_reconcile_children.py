@@ -26,9 +26,9 @@ def operator(cluster: InMemoryCluster) -> RunningOperator:
     return RunningOperator(cluster)
 
 
-async def served(cluster: InMemoryCluster, operator: RunningOperator, **spec: object) -> Object:
+async def served(cluster: InMemoryCluster, operator: RunningOperator) -> Object:
     """A service whose children exist, with the record of calls emptied."""
-    service = cluster.put(factories.service(**spec))
+    service = cluster.put(factories.service())
     await operator.run()
     cluster.calls.clear()
     return service

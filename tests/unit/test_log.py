@@ -1,0 +1,49 @@
+"""What a log line holds. In a process of its own, since logging is set up once for a whole process."""
+
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from modelyard.api.service import Object
+
+OPERATOR_ROOT = Path(__file__).parents[2] / "operator"
+
+
+def logged(statements: str) -> list[Object]:
+    """The lines that ``statements`` log."""
+    program = f"import logging\nfrom modelyard import log\nlog.configure('INFO')\n{statements}"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(OPERATOR_ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_a_line_is_json_with_the_service_that_it_is_about() -> None:
+    about, other = logged(
+        "with log.service('team-a/smollm'):\n"
+        "    logging.getLogger('modelyard.children').info('child applied', extra={'kind': 'Service'})\n"
+        "logging.getLogger('modelyard.app').info('started')"
+    )
+    assert datetime.fromisoformat(about.pop("time")).utcoffset() == timedelta(0)
+    assert about == {
+        "level": "INFO",
+        "logger": "modelyard.children",
+        "message": "child applied",
+        "service": "team-a/smollm",
+        "kind": "Service",
+    }
+    assert "service" not in other
+
+
+def test_libraries_are_heard_only_when_something_is_wrong() -> None:
+    [line] = logged(
+        "logging.getLogger('kopf.activities').info('Initial authentication has finished.')\n"
+        "logging.getLogger('kopf.clients').error('Request attempt failed.')"
+    )
+    assert line["message"] == "Request attempt failed."
