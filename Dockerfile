@@ -3,6 +3,8 @@
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
+# An index to install from, other than the default; locks and hashes stay the same.
+ARG PIP_INDEX_URL
 WORKDIR /build
 COPY locks/build.txt locks/
 RUN python3 -m venv --without-pip /opt/build && \

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from e2e.cluster import storage
 from e2e.cluster.images import ROOT, SPOT_WORKER
 from e2e.cluster.kind_cluster import KUBECONFIG
 from e2e.cluster.steps import CannotMakeError, programs_folder
@@ -15,6 +16,7 @@ from e2e.cluster.steps import CannotMakeError, programs_folder
 EXAMPLE = ROOT / "examples/smollm.yaml"
 NAMESPACE = "demo"
 SERVICE = "smollm"
+KEYS = "s3-read"
 QUESTION = "What is the capital of France?"
 READY_TIMEOUT_S = 900
 
@@ -25,6 +27,7 @@ def run() -> None:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
     _kubectl("apply", "--filename=-", stdin=json.dumps(namespace))
+    _kubectl("apply", "--filename=-", stdin=json.dumps(_copied_secret()))
     print(_kubectl("apply", f"--filename={EXAMPLE}"), end="")
     for line in _conditions_until_ready(time.monotonic() + READY_TIMEOUT_S):
         print(f"  {line}", flush=True)
@@ -37,6 +40,12 @@ def run() -> None:
         f"  kubectl --namespace={NAMESPACE} get pods,services --selector=serving.modelyard.dev/service={SERVICE}\n"
         f"  kubectl --namespace={NAMESPACE} scale infsvc/{SERVICE} --replicas=0"
     )
+
+
+def _copied_secret() -> dict[str, Any]:
+    """The key that may read the bucket, for the demo's namespace."""
+    data = json.loads(_kubectl("get", f"secret/{KEYS}", f"--namespace={storage.NAMESPACE}", "--output=json"))["data"]
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": KEYS}, "data": data}
 
 
 def changed_conditions(before: dict[str, Any], conditions: list[dict[str, Any]]) -> list[str]:

@@ -154,7 +154,9 @@ def _importer(node: str) -> tuple[str, ...]:
 
 
 def _build(image: Image, base: str | None, making: Making) -> None:
-    arguments = ("--build-arg", f"BASE={tag(base, making.results[base])}") if base else ()
+    # Without a value the argument takes this environment's: a machine that reaches the index through a mirror.
+    arguments = ("--build-arg", "PIP_INDEX_URL")
+    arguments += ("--build-arg", f"BASE={tag(base, making.results[base])}") if base else ()
     target = ("--target", image.target) if image.target else ()
     making.commands.run("docker", "build", *arguments, *target, "--tag", tag(image.name, making), image.context)
 

@@ -126,13 +126,17 @@ class Operator:
         logger.info("stopped")
 
     async def _watches(self, stop: asyncio.Event) -> asyncio.Task[Any]:
-        """Start kopf. At its end it cancels every task that began after this."""
+        """Start kopf. At its end it cancels every task that began after this.
+
+        It is told who it is: it would ask for the user's name, which a container's bare user id does not have.
+        """
         before = asyncio.all_tasks()
         parts = await kopf.spawn_tasks(
             registry=watch.registry(self._cache, self._queue, self._login),
             settings=watch.settings(),
             clusterwide=True,
             stop_flag=stop,
+            identity=socket.gethostname(),  # type: ignore[arg-type] # a str that kopf gives a name it does not export
         )
         return asyncio.create_task(kopf.run_tasks(parts, ignored=before), name="watches")
 
