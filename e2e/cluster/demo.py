@@ -49,14 +49,17 @@ def _copied_secret() -> dict[str, Any]:
 
 
 def changed_conditions(before: dict[str, Any], conditions: list[dict[str, Any]]) -> list[str]:
-    """A line for each condition that is new or says something else than `before`, which is brought up to date."""
-    lines = []
+    """Lines for the conditions that are new or say something else than `before`, which is brought up to date.
+
+    Conditions that say the same share a line.
+    """
+    changed: dict[str, list[str]] = {}
     for condition in conditions:
-        said = f"{condition['type']}={condition['status']} {condition['reason']}: {condition['message']}"
-        if before.get(condition["type"]) != said:
-            before[condition["type"]] = said
-            lines.append(said)
-    return lines
+        says = f"{condition['reason']}: {condition['message']}"
+        if before.get(condition["type"]) != (condition["status"], says):
+            before[condition["type"]] = (condition["status"], says)
+            changed.setdefault(says, []).append(f"{condition['type']}={condition['status']}")
+    return [f"{' '.join(types)}  {says}" for says, types in changed.items()]
 
 
 def _conditions_until_ready(deadline: float) -> Iterator[str]:

@@ -155,10 +155,10 @@ def _importer(node: str) -> tuple[str, ...]:
 
 def _build(image: Image, base: str | None, making: Making) -> None:
     # Without a value the argument takes this environment's: a machine that reaches the index through a mirror.
-    arguments = ("--build-arg", "PIP_INDEX_URL")
-    arguments += ("--build-arg", f"BASE={tag(base, making.results[base])}") if base else ()
+    index = ("--build-arg", "PIP_INDEX_URL")
+    on_base = ("--build-arg", f"BASE={tag(base, making.results[base])}") if base else ()
     target = ("--target", image.target) if image.target else ()
-    making.commands.run("docker", "build", *arguments, *target, "--tag", tag(image.name, making), image.context)
+    making.commands.run("docker", "build", *index, *on_base, *target, "--tag", tag(image.name, making), image.context)
 
 
 def _nodes_without(name: str, nodes: tuple[str, ...]) -> list[str]:

@@ -101,10 +101,10 @@ def test_deletion_leaves_nothing(namespace: Kubectl, standin: Object) -> None:
 
     namespace.run("delete", "infsvc/leaves", "--wait=true")
 
-    for kind in ("deployments", "services", "pdb", "replicasets", "pods", "endpointslices"):
-        eventually(
-            lambda kind=kind: not namespace.list(kind, "app.kubernetes.io/managed-by=modelyard"), within_s=60, every_s=1
-        )
+    kinds = "deployments,services,pdb,replicasets,pods,endpointslices"
+    ours = "app.kubernetes.io/managed-by=modelyard"
+    eventually(lambda: not namespace.list(kinds, ours), within_s=60, every_s=1)
+    assert not [s for s in namespace.list("endpointslices", "") if s["metadata"]["name"].startswith("leaves")]
 
 
 def test_a_pod_told_to_stop_while_its_model_loads_is_gone_within_seconds(namespace: Kubectl, standin: Object) -> None:

@@ -57,8 +57,7 @@ def test_a_new_operator_image_and_a_changed_setting_restart_no_pod_until_a_refre
     grace_s = namespace.get("deployment", "steady")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
 
     with installation.changed(image=installation.other_image(), settings={"drain_s": 33}):
-        operator_pod = installation.pod()
-        eventually(lambda: installation.has_resynced(operator_pod), within_s=120, every_s=1)
+        eventually(installation.is_idle, within_s=120, every_s=1)
         assert _generations(namespace) == generations
         assert _pod_uids(namespace) == pods
 

@@ -50,9 +50,13 @@ class Installation:
         """The present pod's whole log."""
         return self._kubectl.run("logs", self.pod())
 
-    def metrics(self) -> str:
-        """The present pod's metrics, through the API server."""
-        return self._kubectl.raw(f"/api/v1/namespaces/{NAMESPACE}/pods/{self.pod()}:8080/proxy/metrics")
+    def is_idle(self) -> bool:
+        """Whether the present pod has looked at every service and has nothing left to do, by its own metrics."""
+        text = self._kubectl.raw(f"/api/v1/namespaces/{NAMESPACE}/pods/{self.pod()}:8080/proxy/metrics")
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        services = sum(float(value) for name, value in values.items() if name.startswith("modelyard_services{"))
+        looked_at = float(values["modelyard_reconcile_seconds_count"])
+        return looked_at >= services and float(values["modelyard_queue_oldest_seconds"]) == 0
 
     def other_image(self) -> str:
         """An operator image that differs from the installed one in its content, on the nodes."""

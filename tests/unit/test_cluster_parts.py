@@ -92,6 +92,8 @@ def test_dockers_rules_go_and_everybody_elses_stay(before: str, policy: str) -> 
 def test_the_demo_says_each_condition_once_until_it_says_something_else() -> None:
     said: dict[str, str] = {}
     ready = {"type": "Ready", "status": "False", "reason": "ModelFetching", "message": "10 of 269 MB"}
-    assert changed_conditions(said, [ready]) == ["Ready=False ModelFetching: 10 of 269 MB"]
+    assert changed_conditions(said, [ready]) == ["Ready=False  ModelFetching: 10 of 269 MB"]
     assert changed_conditions(said, [ready]) == []
-    assert changed_conditions(said, [ready | {"status": "True", "reason": "Up", "message": ""}]) == ["Ready=True Up: "]
+    available = ready | {"type": "Available"}
+    assert changed_conditions({}, [ready, available]) == ["Ready=False Available=False  ModelFetching: 10 of 269 MB"]
+    assert changed_conditions(said, [ready | {"status": "True", "reason": "Up", "message": ""}]) == ["Ready=True  Up: "]

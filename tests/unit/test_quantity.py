@@ -12,7 +12,7 @@ from modelyard.errors import InvalidError
 @pytest.mark.parametrize("suffix", ["", *MULTIPLES])
 @pytest.mark.parametrize("digits", ["4", "0.5", "1.25", "-3", ".5"])
 def test_a_quantity_is_the_number_that_kubernetes_reads(digits: str, suffix: str) -> None:
-    assert number(digits + suffix) == quantity_of_the_client(digits + suffix)  # type: ignore[no-untyped-call] # no types there
+    assert number(digits + suffix) == quantity_of_the_client(digits + suffix)
 
 
 def test_exponents_and_integers_are_quantities() -> None:

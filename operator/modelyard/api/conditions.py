@@ -111,7 +111,7 @@ class Reasons:
 
     # The service as a whole
     READY = _good("Ready", "{ready} of {desired} replicas answer at {url}.")
-    COMPLETE = _good("Complete", "All {desired} replicas run the present spec.")
+    COMPLETE = _good("Complete", "{desired} of {desired} replicas run the present spec.")
     ROLLING_OUT = _under_way("RollingOut", "{ready} of {desired} replicas answer while pods are brought to the spec.")
     SERVING_PREVIOUS = _problem(
         "ServingPrevious", "{ready} pods of the former configuration answer; the present one does not run: {cause}"
