@@ -153,21 +153,29 @@ def test_scale_works_as_on_a_deployment(namespace: Kubectl, standin: Object) -> 
     assert "replicas" in ready["message"]
 
 
-def test_a_wrong_bucket_is_said_by_name_and_its_cure_is_noticed(namespace: Kubectl, standin: Object) -> None:
-    body = service("nobucket", engine=standin)
-    body["spec"]["model"]["uri"] = "s3://no-such-bucket/tiny"
+@pytest.mark.parametrize(
+    ("uri", "reason", "named"),
+    [
+        ("s3://models/no-such-folder", "ModelNotFound", "no-such-folder"),
+        ("s3://not-for-this-key/tiny", "AccessDenied", "not-for-this-key"),
+    ],
+)
+def test_a_wrong_place_of_the_model_is_said_by_name_and_its_cure_is_noticed(
+    namespace: Kubectl, standin: Object, uri: str, reason: str, named: str
+) -> None:
+    body = service("misplaced", engine=standin)
+    body["spec"]["model"]["uri"] = uri
     namespace.apply(body)
 
     def told() -> Object | None:
-        ready = condition(namespace.get("infsvc", "nobucket"), "Ready")
-        return ready if ready is not None and "no-such-bucket" in ready["message"] else None
+        ready = condition(namespace.get("infsvc", "misplaced"), "Ready")
+        return ready if ready is not None and named in ready["message"] else None
 
     ready = eventually(told, within_s=READY_S, every_s=1)
-    assert ready["status"] == "False"
-    assert ready["reason"] == "BucketNotFound"
+    assert (ready["status"], ready["reason"]) == ("False", reason)
 
-    namespace.apply(service("nobucket", engine=standin))
-    namespace.wait("infsvc/nobucket", "condition=Ready", READY_S)
+    namespace.apply(service("misplaced", engine=standin))
+    namespace.wait("infsvc/misplaced", "condition=Ready", READY_S)
 
 
 def test_a_missing_secret_is_said_by_name_and_its_cure_is_noticed(namespace: Kubectl, standin: Object) -> None:

@@ -1,0 +1,56 @@
+"""Services on GPUs: whole nodes of them, one too many, and none left for a rollout. The GPUs are counted, not real."""
+
+import pytest
+
+from e2e.support.kubectl import Kubectl, Object, condition, is_true
+from e2e.support.services import service
+from tests.support.eventually import eventually
+
+READY_S = 240
+GPUS_OF_A_NODE = 4
+
+
+def _says(kubectl: Kubectl, name: str, reason: str) -> str | None:
+    """The message of whichever condition has that reason now."""
+    conditions: list[Object] = (kubectl.get("infsvc", name).get("status") or {}).get("conditions") or []
+    return next((str(c["message"]) for c in conditions if c["reason"] == reason), None)
+
+
+def test_more_gpus_than_any_node_has_are_refused_with_what_there_is(namespace: Kubectl, standin: Object) -> None:
+    asked = {"type": "nvidia", "count": GPUS_OF_A_NODE + 1}
+    namespace.apply(service("toomany", engine=standin, accelerator=asked))
+
+    message = eventually(lambda: _says(namespace, "toomany", "InsufficientAccelerators"), within_s=60, every_s=1)
+
+    assert "5 nvidia.com/gpu" in message
+    assert "modelyard-worker" in message
+    assert not is_true(namespace.get("infsvc", "toomany"), "Ready")
+
+
+@pytest.mark.alone
+def test_a_rollout_without_a_spare_gpu_says_so_while_the_old_pods_serve_and_goes_on_once_one_is_free(
+    namespace: Kubectl, standin: Object
+) -> None:
+    whole_nodes: Object = {"accelerator": {"type": "nvidia", "count": GPUS_OF_A_NODE}, "replicas": 2}
+    namespace.apply(service("full", engine=standin, **whole_nodes))
+    namespace.wait("infsvc/full", "jsonpath={.status.readyReplicas}=2", READY_S)
+    pods = namespace.list("pods", "serving.modelyard.dev/service=full")
+    assert {pod["spec"]["nodeName"] for pod in pods} == {"modelyard-worker", "modelyard-worker2"}
+
+    namespace.apply(service("full", engine=standin | {"args": ["--max-num-seqs=3"]}, **whole_nodes))
+
+    message = eventually(lambda: _says(namespace, "full", "RolloutLacksAccelerators"), within_s=60, every_s=1)
+    assert "4 nvidia.com/gpu" in message
+    body = namespace.get("infsvc", "full")
+    assert body["status"]["readyReplicas"] == 2
+    assert is_true(body, "Ready")
+
+    namespace.run("scale", "infsvc/full", "--replicas=1")
+
+    def rolled_out() -> bool:
+        progressing = condition(namespace.get("infsvc", "full"), "Progressing")
+        return progressing is not None and progressing["reason"] == "Complete"
+
+    eventually(rolled_out, within_s=READY_S, every_s=1)
+    (pod,) = namespace.list("pods", "serving.modelyard.dev/service=full")
+    assert any("--max-num-seqs=3" in argument for argument in pod["spec"]["containers"][0]["command"])
