@@ -142,7 +142,7 @@ async def test_stopping_ends_at_the_end_of_its_grace_what_goes_on_for_longer(wor
 async def test_work_that_waits_for_nothing_lets_others_have_their_turn(world: World) -> None:
     for number in range(20):
         world.queue.add(Key("team-a", f"model-{number}"))
-    ended = []
+    ended = [0]
     for _ in range(50):
         await asyncio.sleep(0)
         ended.append(len(world.ended))
