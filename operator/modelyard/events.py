@@ -32,7 +32,6 @@ class EventFilter:
     def lets_pass(self, uid: str, reason: str, note: str, now: datetime) -> bool:
         """Whether this event about the object with that uid shall be told. Asking counts as telling."""
         told = self._told.setdefault(uid, OrderedDict())
-        self._told.move_to_end(uid)
         if len(self._told) > REMEMBERED_SERVICES:
             self._told.popitem(last=False)
         while told and now - next(iter(told.values())) >= WINDOW:

@@ -87,10 +87,11 @@ class Reconciler:
             problem = error
 
         facts = await self._facts(key, body, wanted)
-        if service is not None:
-            verdict = status(service, wanted, problem, facts, self._now())
-        elif isinstance(problem, InvalidError):
+        if service is None:
+            assert isinstance(problem, InvalidError), "what keeps a body from being parsed is invalid"
             verdict = status_of_unreadable(body, problem, facts, self._now())
+        else:
+            verdict = status(service, wanted, problem, facts, self._now())
 
         if not await self._write_status(body, verdict.status):
             return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner

@@ -50,6 +50,7 @@ class Workers:
         me = asyncio.current_task()
         assert me is not None
         while not self._stopping:
+            await asyncio.sleep(0)  # neither a full queue nor a reconcile that only looks into the cache ever waits
             key = await self._queue.get()
             self._idle.remove(me)
             self._busy.add(me)

@@ -116,6 +116,19 @@ async def test_an_edited_child_is_repaired(
     assert [(call.verb, call.kind) for call in cluster.writes if call.verb == "apply"] == [("apply", kind)]
 
 
+async def test_a_child_that_an_apply_cannot_repair_is_overwritten(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    await served(cluster, operator)
+    cluster.fail_next("apply", RejectedError(422, "Invalid", "spec.ports[1].name: Duplicate value"), kinds.SERVICE)
+    cluster.edit(kinds.SERVICE, KEY, other_port)
+    await operator.run(for_s=1)
+    repaired = cluster.see(kinds.SERVICE, KEY)
+    assert repaired is not None
+    assert repaired["spec"]["ports"][0]["port"] == 80
+    assert [call.verb for call in cluster.writes] == ["apply", "overwrite"]
+
+
 async def test_what_others_add_to_a_child_stays(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     await served(cluster, operator)
 
@@ -232,6 +245,17 @@ async def test_a_child_that_is_no_longer_wanted_is_pruned(cluster: InMemoryClust
     await operator.run(for_s=1)
     assert [body["metadata"]["name"] for body in cluster.see_all(kinds.SERVICE)] == ["smollm"]
     assert [call.verb for call in cluster.writes] == ["delete"]
+
+
+async def test_a_child_that_goes_already_is_not_deleted_again(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    await served(cluster, operator)
+    former = factories.child(kinds.SERVICE, name="smollm-former", uid="former")
+    former["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    cluster.put(former)
+    await operator.run(for_s=1)
+    assert cluster.writes == []
 
 
 @pytest.mark.parametrize(

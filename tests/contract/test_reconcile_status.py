@@ -148,3 +148,16 @@ async def test_a_successor_of_the_same_name_never_gets_the_status_of_its_predece
     successor = cluster.put(factories.service(uid="uid-of-the-second"))
     await operator.run()
     assert cluster.see(kinds.INFERENCE_SERVICE, KEY) == successor
+
+
+async def test_what_befell_a_predecessors_deployment_is_not_said_of_its_successor(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
+    leftover = factories.child(
+        owner_uid="uid-of-the-first", spec={"replicas": 1}, status={"conditions": [failure], "observedGeneration": 1}
+    )
+    cluster.put(leftover)
+    cluster.put(factories.service(uid="uid-of-the-second"))
+    await operator.run()
+    assert "quota" not in str(status(cluster)["conditions"])

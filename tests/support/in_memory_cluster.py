@@ -19,7 +19,7 @@ from modelyard.kinds import Kind
 
 T = TypeVar("T")
 
-WRITES = frozenset({"apply", "delete", "patch_status", "scale", "create_event"})
+WRITES = frozenset({"apply", "overwrite", "delete", "patch_status", "scale", "create_event"})
 
 
 class Call(NamedTuple):
@@ -131,7 +131,8 @@ class InMemoryCluster:
         return await self._call("apply", kind, place, lambda: self._apply(kind, place, body))
 
     async def overwrite(self, body: Object) -> Object:
-        return await self.apply(body)
+        kind, place = kinds.of(body), key_of(body)
+        return await self._call("overwrite", kind, place, lambda: self._apply(kind, place, body))
 
     async def get(self, kind: Kind, place: Key) -> Object | None:
         return await self._call("get", kind, place, lambda: self.see(kind, place))

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from modelyard.events import MOST_IN_WINDOW, WINDOW, EventFilter, event
+from modelyard.events import MOST_IN_WINDOW, REMEMBERED_SERVICES, WINDOW, EventFilter, event
 from tests.support import factories
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,6 +27,14 @@ def test_a_service_that_flaps_fills_nobodys_list() -> None:
     passed = [events.lets_pass("uid", "Failed", f"attempt {number}", NOW) for number in range(100)]
     assert sum(passed) == MOST_IN_WINDOW
     assert events.lets_pass("uid", "Failed", "attempt 100", NOW + WINDOW)
+
+
+def test_services_that_are_long_gone_take_no_memory() -> None:
+    events = EventFilter()
+    for number in range(REMEMBERED_SERVICES + 1):
+        events.lets_pass(f"uid-{number}", "Ready", "answers", NOW)
+    assert events.lets_pass("uid-0", "Ready", "answers", NOW)
+    assert not events.lets_pass("uid-2", "Ready", "answers", NOW)
 
 
 def test_a_note_is_cut_to_what_the_api_server_takes() -> None:

@@ -1,6 +1,7 @@
 """The workers: how much they do at once, what becomes of a failure, and how they stop."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator
 
@@ -136,3 +137,14 @@ async def test_stopping_ends_at_the_end_of_its_grace_what_goes_on_for_longer(wor
     world.may_end.set()
     await world.settle()
     assert world.ended == []
+
+
+async def test_work_that_waits_for_nothing_lets_others_have_their_turn(world: World) -> None:
+    for number in range(20):
+        world.queue.add(Key("team-a", f"model-{number}"))
+    ended = [0]
+    for _ in range(50):
+        await asyncio.sleep(0)
+        ended.append(len(world.ended))
+    assert ended[-1] == 20
+    assert max(after - before for before, after in itertools.pairwise(ended)) <= 2
