@@ -3,7 +3,7 @@
 import pytest
 
 from e2e.support.kubectl import Kubectl, Object, condition, is_true
-from e2e.support.services import service
+from e2e.support.services import pods_of, service
 from tests.support.eventually import eventually
 
 READY_S = 240
@@ -34,8 +34,7 @@ def test_a_rollout_without_a_spare_gpu_says_so_while_the_old_pods_serve_and_goes
     whole_nodes: Object = {"accelerator": {"type": "nvidia", "count": GPUS_OF_A_NODE}, "replicas": 2}
     namespace.apply(service("full", engine=standin, **whole_nodes))
     namespace.wait("infsvc/full", "jsonpath={.status.readyReplicas}=2", READY_S)
-    pods = namespace.list("pods", "serving.modelyard.dev/service=full")
-    assert {pod["spec"]["nodeName"] for pod in pods} == {"modelyard-worker", "modelyard-worker2"}
+    assert {pod["spec"]["nodeName"] for pod in pods_of(namespace, "full")} == {"modelyard-worker", "modelyard-worker2"}
 
     namespace.apply(service("full", engine=standin | {"args": ["--max-num-seqs=3"]}, **whole_nodes))
 
@@ -52,5 +51,5 @@ def test_a_rollout_without_a_spare_gpu_says_so_while_the_old_pods_serve_and_goes
         return progressing is not None and progressing["reason"] == "Complete"
 
     eventually(rolled_out, within_s=READY_S, every_s=1)
-    (pod,) = namespace.list("pods", "serving.modelyard.dev/service=full")
+    (pod,) = pods_of(namespace, "full")
     assert any("--max-num-seqs=3" in argument for argument in pod["spec"]["containers"][0]["command"])

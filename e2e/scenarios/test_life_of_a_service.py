@@ -5,15 +5,11 @@ import json
 import pytest
 
 from e2e.support.kubectl import Kubectl, KubectlError, Object, condition, is_true
-from e2e.support.services import service
+from e2e.support.services import pods_of, service
 from tests.support.eventually import eventually
 
 READY_S = 240
 """Longest time until a stand-in pod is ready on a busy machine with two cores."""
-
-
-def _pods(kubectl: Kubectl, name: str) -> list[Object]:
-    return list(kubectl.list("pods", f"serving.modelyard.dev/service={name}"))
 
 
 def _up(kubectl: Kubectl, body: Object) -> Object:
@@ -50,7 +46,7 @@ def test_an_unchanged_file_applied_again_changes_nothing(namespace: Kubectl, sta
 
 def test_a_changed_argument_rolls_out_without_a_moment_unready(namespace: Kubectl, standin: Object) -> None:
     _up(namespace, service("rolls", engine=standin))
-    (before,) = _pods(namespace, "rolls")
+    (before,) = pods_of(namespace, "rolls")
 
     changed = service("rolls", engine=standin | {"args": ["--max-num-seqs=3"]})
     namespace.apply(changed)
@@ -58,7 +54,7 @@ def test_a_changed_argument_rolls_out_without_a_moment_unready(namespace: Kubect
     def rolled_out() -> bool:
         body = namespace.get("infsvc", "rolls")
         assert body["status"]["readyReplicas"] >= 1, "a rollout took the service away"
-        pods = [p for p in _pods(namespace, "rolls") if "deletionTimestamp" not in p["metadata"]]
+        pods = pods_of(namespace, "rolls")
         return (
             is_true(body, "Ready")
             and len(pods) == 1
@@ -112,7 +108,7 @@ def test_a_pod_told_to_stop_while_its_model_loads_is_gone_within_seconds(namespa
     namespace.apply(service("loading", engine=loading))
 
     def engine_runs() -> str | None:
-        for pod in _pods(namespace, "loading"):
+        for pod in pods_of(namespace, "loading"):
             statuses = pod["status"].get("containerStatuses") or [{}]
             if "running" in statuses[0].get("state", {}):
                 return str(pod["metadata"]["name"])
@@ -141,7 +137,7 @@ def test_scale_works_as_on_a_deployment(namespace: Kubectl, standin: Object) -> 
 
     namespace.run("scale", "infsvc/scaled", "--replicas=0")
     namespace.wait("infsvc/scaled", "condition=Ready=false", 60)
-    eventually(lambda: not _pods(namespace, "scaled"), within_s=60, every_s=1)
+    eventually(lambda: not namespace.list("pods"), within_s=60, every_s=1)
     ready = eventually(
         lambda: next(
             c

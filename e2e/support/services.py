@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from e2e.support.kubectl import Object
+from e2e.support.kubectl import Kubectl, Object
 
 S3_ENDPOINT = "http://s3.storage.svc:8333"
 TINY_MODEL_URI = "s3://models/tiny"
@@ -27,3 +27,9 @@ def service(name: str, *, engine: Object | None = None, **spec: Any) -> Object:
         "metadata": {"name": name},
         "spec": fields | spec,
     }
+
+
+def pods_of(kubectl: Kubectl, name: str) -> list[Object]:
+    """The service's pods, without those that are on their way out."""
+    pods = kubectl.list("pods", f"serving.modelyard.dev/service={name}")
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
