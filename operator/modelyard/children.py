@@ -152,7 +152,7 @@ def _claim(found: Object, service: Service) -> Ownership:
 
 def _refusal(child: Object, error: ApiError) -> InvalidError | NotReadyError:
     """What a refused apply means for the service."""
-    if "NamespaceTerminating" in error.causes:
+    if error.is_of_terminating_namespace:
         message = f"Namespace {child['metadata']['namespace']} is being deleted."
         return NotReadyError("NamespaceTerminating", message, TERMINATING_WAIT_S)
     logger.warning("child refused", extra=_about(child) | {"error": str(error)})

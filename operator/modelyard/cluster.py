@@ -51,6 +51,11 @@ class ApiError(Exception):
         self.message = message
         self.causes = causes
 
+    @property
+    def is_of_terminating_namespace(self) -> bool:
+        """Whether nothing can be created any more because the namespace is being deleted."""
+        return "NamespaceTerminating" in self.causes
+
 
 class NotFoundError(ApiError):
     """The object, its namespace or its kind does not exist."""

@@ -141,6 +141,8 @@ class Reconciler:
                     event(about, told.type, told.reason, told.message, instance=self._instance, now=now)
                 )
             except ApiError as error:
+                if error.is_of_terminating_namespace:
+                    return  # the events there go with it
                 logger.warning("event lost", extra={"reason": told.reason, "error": str(error)})
 
 

@@ -357,12 +357,14 @@ async def test_a_child_that_the_cluster_refuses_is_said_and_tried_again_within_a
     assert condition(cluster, "Accepted")["status"] == "True"
 
 
-async def test_a_namespace_that_is_being_deleted_is_no_refusal(
-    cluster: InMemoryCluster, operator: RunningOperator
+async def test_a_namespace_that_is_being_deleted_is_no_refusal_and_no_reason_to_warn(
+    cluster: InMemoryCluster, operator: RunningOperator, caplog: pytest.LogCaptureFixture
 ) -> None:
     going = ForbiddenError(403, "Forbidden", "is being terminated", causes=frozenset({"NamespaceTerminating"}))
     cluster.fail_until_healed("apply", going)
+    cluster.fail_until_healed("create_event", going)
     cluster.put(factories.service())
     await operator.run()
     assert condition(cluster, "Accepted")["reason"] != "ChildRefused"
     assert operator.failures == []
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
