@@ -19,6 +19,9 @@ FROM build AS operator-environment
 COPY locks/operator.txt locks/
 RUN python3 -m venv --without-pip /opt/modelyard && \
     python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --require-hashes -r locks/operator.txt
+# Objects go in and out as plain JSON: the client's typed models and calls (120 MB, loaded when first used) never are.
+RUN find /opt/modelyard/lib/python3*/site-packages/kubernetes -name '*.py*' \( -path '*/client/models/*' -o -path '*/client/api/*' \) \
+        ! -name '__init__*' -delete
 RUN --mount=from=wheel,source=/wheel,target=/wheel \
     python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --no-deps /wheel/*.whl
 
