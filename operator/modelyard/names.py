@@ -44,10 +44,6 @@ ANNOTATION_TEMPLATE = f"{GROUP}/template"
 """On the pod template, and so on each pod: the hash of the template, to tell pods of the newest template from others.
 It is the hash that ANNOTATION_INPUTS records."""
 
-ANNOTATION_TEMPLATE = f"{GROUP}/template"
-"""On the pod template, and so on each pod: the hash of the template, to tell pods of the newest template from others.
-It is the hash that ANNOTATION_INPUTS records."""
-
 ANNOTATION_REFRESH = f"{GROUP}/refresh"
 """On the InferenceService, written by a person: any new value takes the operator's present defaults."""
 
