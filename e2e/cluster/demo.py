@@ -1,6 +1,8 @@
 """What `make demo` shows: one file applied, its conditions as they change, a question and the model's answer."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -34,12 +36,19 @@ def run() -> None:
     print(
         f"\n> {QUESTION}\n{_ask(QUESTION)}\n\n$ kubectl --namespace={NAMESPACE} get infsvc\n{_kubectl('get', 'infsvc')}"
     )
-    print(
-        "Type next:\n"
-        f"  kubectl --namespace={NAMESPACE} describe infsvc/{SERVICE}\n"
-        f"  kubectl --namespace={NAMESPACE} get pods,services --selector=serving.modelyard.dev/service={SERVICE}\n"
-        f"  kubectl --namespace={NAMESPACE} scale infsvc/{SERVICE} --replicas=0"
-    )
+    print("\n  ".join(["Type next:", *next_commands(os.environ["PATH"])]))
+
+
+def next_commands(path: str) -> list[str]:
+    """What to type next, for a person whose PATH this is but for the folder of our own programs."""
+    own = str(programs_folder())
+    theirs = os.pathsep.join(folder for folder in path.split(os.pathsep) if folder != own)
+    return [
+        *([] if shutil.which("kubectl", path=theirs) else [f'export PATH="$PATH:{own}"  # where kubectl is']),
+        f"kubectl --namespace={NAMESPACE} describe infsvc/{SERVICE}",
+        f"kubectl --namespace={NAMESPACE} get pods,services --selector=serving.modelyard.dev/service={SERVICE}",
+        f"kubectl --namespace={NAMESPACE} scale infsvc/{SERVICE} --replicas=0",
+    ]
 
 
 def _copied_secret() -> dict[str, Any]:

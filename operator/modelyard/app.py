@@ -41,10 +41,14 @@ NEEDED = (
     *((verb, kind, "") for kind in kinds.WATCHED for verb in ("list", "watch")),
     *((verb, kind, "") for kind in kinds.CHILDREN for verb in ("get", "create", "patch", "delete")),
     ("patch", kinds.INFERENCE_SERVICE, "status"),
+    ("update", kinds.INFERENCE_SERVICE, "finalizers"),
     ("list", kinds.CORE_EVENT, ""),
     ("create", kinds.EVENT, ""),
 )
-"""What deploy/base/operator_role.yaml allows and the operator cannot do without: verb, kind, subresource."""
+"""What deploy/base/operator_role.yaml allows and the operator cannot do without: verb, kind, subresource.
+
+Finalizers are never written: the right to is what an owner reference that blocks its owner's deletion takes.
+"""
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The engine container's first process: ``python3 launcher.py [options] -- <the engine's command>``.
 
-The engines are bad at being PID 1 and at being stopped, so this stands in front of them (design.md, section 5):
+The engines are bad at being PID 1 and at being stopped, so this stands in front of them:
 
 * It reaps orphans and forwards signals. The engine runs in a session of its own.
 * Told to stop before the engine was ready, it ends the engine's process group at once: while they load, vLLM and Triton
@@ -38,7 +38,7 @@ EPISODE_S = 60.0
 TERM_BEFORE_KILL_S = 0.5
 READY_INTERVAL_S = 1.0
 READY_TIMEOUT_S = 5.0
-"""The engines answer after seconds when they are loaded (design.md, section 5)."""
+"""The engines answer after seconds when they are loaded."""
 OUTPUT_END_S = 2.0
 """How long the rest of the output may take once the engine is gone; a stray process can hold the pipe for ever."""
 FORWARDED_SIGNALS = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)

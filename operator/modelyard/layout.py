@@ -1,4 +1,4 @@
-"""The model cache's layout on disk: the one module that fetcher and node agent share (design.md, section 2).
+"""The model cache's layout on disk, as the fetcher writes it and the engine's mount reads it.
 
     <cache>/entries/<digest>/      a whole, verified model; the folder is named by its content and never written again
     <cache>/staging/<digest>/      a model that is arriving; only the fetcher looks inside

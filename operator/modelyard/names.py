@@ -1,4 +1,4 @@
-"""Every name that modelyard writes into a cluster, in one place (design.md, section 1).
+"""Every name that modelyard writes into a cluster, in one place.
 
 Whoever needs a label key, a port name or a path inside a pod takes it from here, so that a rename is one line and a
 search for a name finds its only definition. Keys of our own all derive from GROUP.
@@ -18,7 +18,7 @@ AUTOSCALER_FIELD_MANAGER = "modelyard-autoscaler"
 
 NAME_LENGTH = 50
 """Longest name of an InferenceService: what remains of a label value's and DNS label's 63 once pool and pod suffixes
-are added (design.md, section 1). Names are never hashed."""
+are added. Names are never hashed."""
 
 LABEL_SERVICE = f"{GROUP}/service"
 LABEL_POOL = f"{GROUP}/pool"
@@ -38,11 +38,7 @@ ANNOTATION_RENDERED = f"{GROUP}/rendered"
 
 ANNOTATION_INPUTS = f"{GROUP}/template-inputs"
 """On the Deployment: what its pod template took from outside the spec, with the hash of the template that it gave, as
-JSON. A new operator renders from it, so that its arrival restarts no pod (design.md, section 3)."""
-
-ANNOTATION_TEMPLATE = f"{GROUP}/template"
-"""On the pod template, and so on each pod: the hash of the template, to tell pods of the newest template from others.
-It is the hash that ANNOTATION_INPUTS records."""
+JSON. A new operator renders from it, so that its arrival restarts no pod."""
 
 ANNOTATION_TEMPLATE = f"{GROUP}/template"
 """On the pod template, and so on each pod: the hash of the template, to tell pods of the newest template from others.

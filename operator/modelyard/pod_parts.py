@@ -1,4 +1,4 @@
-"""Where engines and sources meet: what each adds to the pod, as plain data (design.md, section 2).
+"""Where engines and sources meet: what each adds to the pod, as plain data.
 
 An engine never learns where a model comes from, a source never learns who serves it: an engine is handed a ModelRef,
 and both return PodParts that desired/pod.py puts together.

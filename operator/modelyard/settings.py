@@ -79,7 +79,7 @@ class TemplateSettings(SettingsModel):
 class Settings(TemplateSettings):
     """Everything that a service's rendering takes from outside its spec, and the operator's own pace."""
 
-    resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs (design.md, section 3).")
+    resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs.")
     workers: int = Field(default=16, ge=1, description="Reconciles at once.")
 
 

@@ -1,4 +1,4 @@
-"""An engine with one of the awkward manners of the real ones (research/engines.md, sections 2.3 and 4.3).
+"""An engine with one of the awkward manners of the real ones.
 
     fake_engine.py MANNER PORT
 

@@ -5,6 +5,7 @@ binds the role that would be aggregated), and a namespace has no service account
 CEL rules, defaults, RBAC, field managers, watches.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -21,7 +22,7 @@ import yaml
 
 from modelyard import names
 from modelyard.kinds import INFERENCE_SERVICE, Kind
-from tests.support.api_client import NAMESPACE, Client, RefusedError
+from tests.support.api_client import NAMESPACE, Client, Object, RefusedError
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
 
@@ -29,6 +30,7 @@ REPOSITORY = Path(__file__).parents[2]
 CRDS = REPOSITORY / "crds"
 ACCESS_REVIEW = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
 PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
+AUDIT_LOG = "audit.jsonl"
 START_TIMEOUT_S = 120
 """Far above the few seconds that a start takes, for machines that do much else at the time."""
 
@@ -43,6 +45,14 @@ USERS: Mapping[str, tuple[str, ...]] = {
     BOB: (),
 }
 """Groups by user. All but the admin may do nothing until a test binds a role to them."""
+
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "users": [OPERATOR]}, {"level": "None"}],
+}
+"""Every answer to the operator is written down, and nobody else's."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,11 @@ class ApiServer:
         review = self.client(user).create(ACCESS_REVIEW, {"metadata": {}, "spec": {"resourceAttributes": asked}})
         allowed: bool = review["status"]["allowed"]
         return allowed
+
+    def answers_to_the_operator(self) -> list[Object]:
+        """The audit log: one event per answer that OPERATOR got so far."""
+        log = self.folder / AUDIT_LOG
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def install_crds(self) -> None:
         """Apply crds/ as a user does, and wait until the server serves the kind.
@@ -204,9 +219,12 @@ def etcd_flags(folder: Path, url: str) -> list[str]:
 def apiserver_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
     """Flags of kube-apiserver on loopback: RBAC, and the default admission plugins without ServiceAccount.
 
-    It makes its own certificate, whose key signs service-account tokens as well.
+    It makes its own certificate, whose key signs service-account tokens as well. The right to block an owner's deletion
+    is asked for, as on OpenShift: elsewhere that is off, and nothing would tell that the operator's role lacks it.
     """
     key = folder / "certificates" / "apiserver.key"
+    policy = folder / "audit-policy.json"
+    policy.write_text(json.dumps(AUDIT_POLICY))
     return [
         f"--etcd-servers={etcd_url}",
         "--bind-address=127.0.0.1",
@@ -215,7 +233,10 @@ def apiserver_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
         f"--cert-dir={key.parent}",
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--authorization-mode=RBAC",
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         "--disable-admission-plugins=ServiceAccount",
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={folder / AUDIT_LOG}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}",

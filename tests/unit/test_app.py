@@ -1,9 +1,8 @@
 """How the operator starts in a cluster that is not as it should be."""
 
 import pytest
-import yaml
 
-from modelyard import app, kinds, names
+from modelyard import app, kinds
 from modelyard.api.service import Key
 from modelyard.cache import Cache
 from modelyard.cluster import Cluster, NotFoundError, UnreachableError
@@ -12,7 +11,6 @@ from modelyard.workqueue import WorkQueue
 from tests.support import factories
 from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import InMemoryCluster
-from tests.support.program import ROLE
 
 
 def resync(cluster: Cluster, cache: Cache) -> Resync:
@@ -35,18 +33,3 @@ async def test_it_waits_for_an_api_server_that_does_not_answer_yet(monkeypatch: 
         cluster.fail_next("may", UnreachableError(0, "ClientConnectorError", "refused"))
     await app._sync(cluster, resync(cluster, cache))
     assert len(cache.all_of(kinds.INFERENCE_SERVICE)) == 1
-
-
-def test_what_it_asks_for_at_the_start_is_what_its_role_allows() -> None:
-    [role, _] = yaml.safe_load_all(ROLE.read_text())
-    allowed = {
-        (verb, group, resource)
-        for rule in role["rules"]
-        for verb in rule["verbs"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
-    needed = {(verb, kind.group, "/".join(filter(None, [kind.plural, sub]))) for verb, kind, sub in app.NEEDED}
-    # Asked of by the API server's own admission, not by a call of ours.
-    assert allowed - needed == {("update", names.GROUP, f"{names.PLURAL}/finalizers")}
-    assert needed - allowed == set()

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster import kind_cluster, network
-from e2e.cluster.demo import changed_conditions
+from e2e.cluster.demo import changed_conditions, next_commands
 from e2e.cluster.host import Host, without_docker
 from e2e.cluster.plan import all_steps
-from e2e.cluster.steps import in_order
+from e2e.cluster.steps import in_order, link_program
 
 NODES = {"a": ("10.0.0.2", "10.244.0.0/24"), "b": ("10.0.0.3", "10.244.1.0/24"), "c": ("10.0.0.4", "10.244.2.0/24")}
 
@@ -97,3 +97,18 @@ def test_the_demo_says_each_condition_once_until_it_says_something_else() -> Non
     available = ready | {"type": "Available"}
     assert changed_conditions({}, [ready, available]) == ["Ready=False Available=False  ModelFetching: 10 of 269 MB"]
     assert changed_conditions(said, [ready | {"status": "True", "reason": "Up", "message": ""}]) == ["Ready=True  Up: "]
+
+
+def test_the_demo_says_where_kubectl_is_to_a_person_who_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    program = tmp_path / "kubectl"
+    program.touch(mode=0o755)
+    link_program("kubectl", program)
+    ours = str(tmp_path / "modelyard/bin")
+
+    first, *commands = next_commands(f"{ours}:/nowhere")
+    assert first.startswith(f'export PATH="$PATH:{ours}"')
+    assert next_commands(f"{ours}:{tmp_path}") == commands
+    assert len(commands) == 3

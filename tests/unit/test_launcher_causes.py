@@ -1,12 +1,9 @@
 """What the launcher takes for the cause, from what the real engines printed when they could not start."""
 
-from pathlib import Path
-
 import pytest
 
 from modelyard.launcher import CAUSES_LIMIT, LINE_LIMIT_BYTES, CauseFinder, cut, error_in
-
-ENGINES = Path(__file__).parents[3] / "shared" / "engines"
+from tests.support.recordings import RECORDINGS
 
 CAUSES = {
     "vllm/logs/bad-json.log": "OSError: It looks like the config file at '/model/bad-json/config.json' is not a",
@@ -52,19 +49,18 @@ def found_in(output: bytes, chunk_bytes: int = 65536) -> list[str]:
 
 
 def test_every_recorded_log_has_an_expectation() -> None:
-    assert ENGINES.is_dir(), f"{ENGINES} is missing: the engines' recorded logs lie beside the repository, in shared/"
-    assert {str(log.relative_to(ENGINES)) for log in ENGINES.glob("*/logs/*.log")} == set(CAUSES)
+    assert {str(log.relative_to(RECORDINGS)) for log in RECORDINGS.glob("*/logs/*.log")} == set(CAUSES)
 
 
 @pytest.mark.parametrize(("log", "cause"), CAUSES.items())
 def test_the_first_line_kept_tells_the_cause(log: str, cause: str) -> None:
-    causes = found_in((ENGINES / log).read_bytes())
+    causes = found_in((RECORDINGS / log).read_bytes())
     assert causes[0].startswith(cause) if cause else causes == []
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 4096])
 def test_the_cause_does_not_depend_on_how_the_output_is_cut(chunk_bytes: int) -> None:
-    output = (ENGINES / "vllm/logs/truncated-weights.log").read_bytes()
+    output = (RECORDINGS / "vllm/logs/truncated-weights.log").read_bytes()
     assert found_in(output, chunk_bytes) == found_in(output)
 
 

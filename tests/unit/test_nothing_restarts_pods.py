@@ -1,4 +1,4 @@
-"""Nothing restarts a GPU fleet but its user: pods are rendered from what their Deployment records (design.md, 3).
+"""Nothing restarts a GPU fleet but its user: pods are rendered from what their Deployment records.
 
 Each test renders a Deployment, changes something, and renders it again as the next reconcile would.
 """

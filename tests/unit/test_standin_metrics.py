@@ -8,7 +8,7 @@ import pytest
 
 from e2e.images.standin import derive
 from e2e.images.standin.exposition import Metrics, go_float
-from tests.support.recordings import vllm_recording
+from tests.support.recordings import RECORDINGS, vllm_recording
 
 STANDIN = Path(derive.__file__).parent
 LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -27,10 +27,14 @@ def fixture(name: str) -> str:
     return vllm_recording(f"fixtures/vllm-0.32.0-{name}.prom").read_text()
 
 
-@pytest.mark.parametrize("name", ["flags.txt", "metrics.prom", "metrics-multiprocess.prom"])
+@pytest.mark.parametrize("name", ["metrics.prom", "metrics-multiprocess.prom"])
 def test_each_data_file_is_what_the_recordings_give(name: str) -> None:
-    recordings = vllm_recording("serve-help-all.txt").parent
-    assert (STANDIN / name).read_text() == derive.files(recordings)[name], "run e2e.images.standin.derive"
+    assert (STANDIN / name).read_text() == derive.metrics(RECORDINGS / "vllm")[name], "run e2e.images.standin.derive"
+
+
+def test_flags_are_the_options_that_a_help_text_defines() -> None:
+    help_text = "usage: vllm serve\n\n  --port PORT           Port. (default: 8000)\n  --uds UDS\n      see --port\n"
+    assert derive.flags(help_text) == "--port PORT\n--uds UDS\n"
 
 
 @pytest.mark.parametrize("name", RECORDED_BY_ONE_SERVER)

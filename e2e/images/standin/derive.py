@@ -1,7 +1,8 @@
 """Derives the stand-in's data files from recordings of the real vLLM.
 
 Run after recording a new version: `python -m e2e.images.standin.derive RECORDINGS`, where RECORDINGS holds
-`serve-help-all.txt` and `fixtures/*.prom`. Tests hold the committed files to this derivation.
+`fixtures/*.prom` and `serve-help-all.txt`, what `vllm serve --help=all` prints. The metrics are kept in
+tests/recordings, and tests hold the committed files to this derivation; of the help, flags.txt is all that is kept.
 
 A metrics template is the real exposition text without values. `$name` stands for what changes from server to server,
 and a line that starts with `?` appears only once its series has been used (the gauges of several API servers, and
@@ -99,18 +100,16 @@ def _valueless(sample: str) -> str:
     return series
 
 
-def files(recordings: Path) -> dict[str, str]:
-    """Each data file of the stand-in with the text that the recordings give it."""
+def metrics(recordings: Path) -> dict[str, str]:
+    """Each metrics template by its file's name, with the text that the recordings give it."""
     idle = (recordings / "fixtures/vllm-0.32.0-idle-cold.prom").read_text()
     several = (recordings / "fixtures/vllm-0.32.0-api-server-count-2.prom").read_text()
-    return {
-        "flags.txt": flags((recordings / "serve-help-all.txt").read_text()),
-        "metrics.prom": template(idle),
-        "metrics-multiprocess.prom": multiprocess_template(several, idle),
-    }
+    return {"metrics.prom": template(idle), "metrics-multiprocess.prom": multiprocess_template(several, idle)}
 
 
 if __name__ == "__main__":
-    for name, text in files(Path(sys.argv[1])).items():
+    recorded = Path(sys.argv[1])
+    found = {"flags.txt": flags((recorded / "serve-help-all.txt").read_text())} | metrics(recorded)
+    for name, text in found.items():
         (HERE / name).write_text(text)
         print(f"{name}: {len(text.splitlines())} lines")

@@ -1,4 +1,4 @@
-"""The InferenceService as a user writes it (design.md, section 4): the one source of the CRD and of the parsed spec.
+"""The InferenceService as a user writes it: the one source of the CRD and of the parsed spec.
 
 Field descriptions are what ``kubectl explain infsvc.spec`` prints, so they are written for users. Only constants that
 no profile or setting may ever override are schema defaults; whatever a setting decides stays unset here. At run time

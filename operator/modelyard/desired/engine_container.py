@@ -15,7 +15,7 @@ PROBE_PERIOD_S = 5
 """Of start-up and readiness: a model that is ready is asked this much later at most."""
 
 PROBE_TIMEOUT_S = 10
-"""Engines under load were seen to answer after 3 s (engines.md, section 2.2); a slow answer is not a broken engine."""
+"""Engines under load were seen to answer after 3 s; a slow answer is not a broken engine."""
 
 READINESS_MISSES = 3
 

@@ -1,4 +1,4 @@
-"""What a pod template takes from outside the spec, and how a Deployment remembers it (design.md, section 3).
+"""What a pod template takes from outside the spec, and how a Deployment remembers it.
 
 Nothing restarts a GPU fleet but its user. The operator's arrival in a new version, a changed setting or a new default
 would each change every template, and so roll every pod. Therefore a Deployment records the settings that its pods were

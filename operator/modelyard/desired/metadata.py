@@ -17,7 +17,7 @@ def fingerprint(rendered: Any) -> str:
 
 
 def labels(resolved: Resolved) -> dict[str, str]:
-    """Labels of every child and every pod: the recommended ones and ours (design.md, section 1)."""
+    """Labels of every child and every pod: the recommended ones and ours."""
     return {
         names.LABEL_APP_NAME: resolved.engine.name,
         names.LABEL_APP_INSTANCE: resolved.service.key.name,

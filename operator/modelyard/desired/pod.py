@@ -1,4 +1,4 @@
-"""The pod template: the fetcher, the engine, and what they share (design.md, section 5).
+"""The pod template: the fetcher, the engine, and what they share.
 
 It passes Pod Security `restricted`, carries no secret, and holds nothing that is learned at run time.
 """

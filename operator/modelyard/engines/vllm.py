@@ -1,4 +1,4 @@
-"""vLLM as it really behaves (measured on 0.32: research/engines.md, sections 0 to 2)."""
+"""vLLM as it really behaves (measured on 0.32)."""
 
 from decimal import Decimal
 
@@ -17,14 +17,14 @@ SHUTDOWN_TIMEOUT_SINCE = (0, 18)
 """First release that can drain: https://github.com/vllm-project/vllm/pull/34730. Older ones abort what runs."""
 
 TEARDOWN_S = 15
-"""From the last answer to the exit: 13 s on a loaded machine (engines.md, section 2.3)."""
+"""From the last answer to the exit: 13 s were measured on a loaded machine."""
 
 SHM_SIZE = "2Gi"
 """Bound of /dev/shm, through which tensor-parallel workers speak. vLLM's own example for Kubernetes has the same; the
 runtimes' default of 64 MiB ends them with a bus error. Memory is taken only as far as it is used."""
 
 KV_CACHE_SHARE_ON_CPU = Decimal("0.25")
-"""Of the memory asked for. The three processes take 1.4 GB before any weights (engines.md, section 1), the weights
+"""Of the memory asked for. The three processes take 1.4 GB before any weights (measured), the weights
 most of what is left. vLLM's own default is 92 % of the whole node, free or not, and fails in a pod."""
 
 GIB = 2**30

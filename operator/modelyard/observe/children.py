@@ -12,7 +12,7 @@ from modelyard.observe.reading import at, entry, number, text
 from modelyard.signals.fetch_state import FetchState
 
 SILENCE_S = 20.0
-"""How long a pod may be prepared, or run unready, before its Events are looked up (design.md, section 3)."""
+"""How long a pod may be prepared, or run unready, before its Events are looked up."""
 
 _POD_NAME = re.compile(r'pods? "[^"]*"')
 """Refusals name the pod that could not be made: another name at each try, which would make each status a new one."""

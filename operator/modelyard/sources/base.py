@@ -28,7 +28,7 @@ def credentials(model: Model) -> PodParts:
     """The Secret with the credentials as files; nothing when the pod's own identity is used.
 
     The volume is optional: a missing Secret or key is then told by the fetcher by name within seconds, where a mount
-    would hang and tell it only in an Event (design.md, section 5). Files, since a variable is readable in many places
+    would hang and tell it only in an Event. Files, since a variable is readable in many places
     and stays as it was when the Secret is rotated.
     """
     if model.credentials is None:

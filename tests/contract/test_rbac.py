@@ -1,0 +1,166 @@
+"""What deploy/ allows, judged by a real API server: the operator no more than it calls, users what they need."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelyard import app, kinds, names
+from modelyard.kinds import INFERENCE_SERVICE, Kind
+from tests.support.api_client import Client, Object, RefusedError
+from tests.support.apiserver import ALICE, BOB, OPERATOR, REPOSITORY, ApiServer
+from tests.support.eventually import eventually
+from tests.support.inference_services import minimal
+from tests.support.program import allow, started
+
+Right = tuple[str, str, str]
+"""A verb, an API group, and a resource with its subresource."""
+
+USER_ROLES = REPOSITORY / "deploy" / "base" / "user_roles.yaml"
+RULES_REVIEW = Kind("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview")
+LONG_AGO = "2026-01-01T00:00:00Z"
+
+NEEDED: set[Right] = {
+    (verb, kind.group, f"{kind.plural}/{subresource}" if subresource else kind.plural)
+    for verb, kind, subresource in app.NEEDED
+}
+NEVER_CALLED = {("update", names.GROUP, "inferenceservices/finalizers")}
+"""Admission asks for it: test_without_the_right_to_finalizers_no_child_is_written."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def role(apiserver: ApiServer) -> None:
+    allow(apiserver)
+
+
+def rights(apiserver: ApiServer, user: str, namespace: str) -> set[Right]:
+    """All that RBAC lets ``user`` do with resources in a namespace, as the API server itself sums it up."""
+    review = apiserver.client(user).create(RULES_REVIEW, {"metadata": {}, "spec": {"namespace": namespace}})
+    assert not review["status"]["incomplete"]
+    return {
+        right
+        for rule in review["status"]["resourceRules"]
+        for right in product(rule["verbs"], rule["apiGroups"], rule["resources"])
+    }
+
+
+def test_the_operator_may_do_what_it_needs_and_nothing_else(apiserver: ApiServer, shared_namespace: str) -> None:
+    everybodys = rights(apiserver, BOB, shared_namespace)
+    assert rights(apiserver, OPERATOR, shared_namespace) - everybodys == NEEDED
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/secrets",
+        "/api/v1/namespaces/default/secrets/any",
+        "/api/v1/configmaps",
+        "/api/v1/namespaces/default/pods/any/log",
+        "/api/v1/namespaces/default/pods/any/exec",
+    ],
+)
+def test_the_operator_may_not_read_what_is_the_users_own(apiserver: ApiServer, path: str) -> None:
+    with pytest.raises(RefusedError, match="cannot") as refused:
+        apiserver.client(OPERATOR).request("GET", path)
+    assert refused.value.code == 403
+
+
+def called(answers: list[Object]) -> set[Right]:
+    """What was asked for, from the audit log. An apply that made its object (201) was judged as a creation too."""
+    found = set()
+    for event in answers:
+        asked = event.get("objectRef")
+        if asked is None or asked.get("apiGroup") == "authorization.k8s.io":
+            continue
+        resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+        found.add((event["verb"], asked.get("apiGroup", ""), resource))
+        if event["verb"] == "patch" and event["responseStatus"]["code"] == 201:
+            found.add(("create", asked.get("apiGroup", ""), resource))
+    return found
+
+
+def pod_that_is_prepared_for_long(admin: Client, service: str, namespace: str) -> None:
+    labels = {names.LABEL_APP_MANAGED_BY: names.APPLICATION, names.LABEL_SERVICE: service}
+    spec = {"nodeName": "some-node", "containers": [{"name": names.CONTAINER_ENGINE, "image": "any"}]}
+    metadata = {"name": "prepared", "namespace": namespace, "labels": labels}
+    pod = admin.create(kinds.POD, {"metadata": metadata, "spec": spec})
+    admin.replace(kinds.POD, pod | {"status": {"phase": "Pending", "startTime": LONG_AGO}}, "status")
+
+
+def owner_reference(service: Object) -> Object:
+    owner = {field: service["metadata"][field] for field in ("name", "uid")}
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "blockOwnerDeletion": True} | owner
+
+
+def children_that_are_no_longer_wanted(admin: Client, service: Object) -> None:
+    """One of each kind: a copy of what was rendered, under a name that is not."""
+    for kind in kinds.CHILDREN:
+        child = admin.get(kind, service["metadata"]["name"], service["metadata"]["namespace"])
+        metadata = {field: child["metadata"][field] for field in ("namespace", "labels")}
+        spec = {field: value for field, value in child["spec"].items() if not field.startswith("clusterIP")}
+        former = {"name": "former", "ownerReferences": [owner_reference(service)]}
+        admin.create(kind, {"metadata": metadata | former, "spec": spec})
+
+
+def test_every_right_of_the_operator_is_used(
+    apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path
+) -> None:
+    before = len(apiserver.answers_to_the_operator())
+    with started(apiserver, OPERATOR, tmp_path).process:
+        service = admin.create(INFERENCE_SERVICE, minimal(namespace))
+        name = service["metadata"]["name"]
+        eventually(lambda: "status" in admin.get(INFERENCE_SERVICE, name, namespace))
+        pod_that_is_prepared_for_long(admin, name, namespace)
+        children_that_are_no_longer_wanted(admin, service)
+        eventually(
+            lambda: called(apiserver.answers_to_the_operator()[before:]),
+            lambda so_far: so_far == NEEDED - NEVER_CALLED,
+        )
+
+
+def test_without_the_right_to_finalizers_no_child_is_written(
+    apiserver: ApiServer, admin: Client, namespace: str
+) -> None:
+    def allow_alice(name: str, verb: str, resource: str) -> None:
+        apiserver.kubectl("create", "role", name, f"--verb={verb}", f"--resource={resource}", "-n", namespace)
+        apiserver.kubectl("create", "rolebinding", name, f"--role={name}", f"--user={ALICE}", "-n", namespace)
+
+    allow_alice("children", "create", "services")
+    eventually(lambda: apiserver.may(ALICE, "create", kinds.SERVICE, namespace))
+    owner = owner_reference(admin.create(INFERENCE_SERVICE, minimal(namespace)))
+    metadata = {"name": "child", "namespace": namespace, "ownerReferences": [owner]}
+    child = {"metadata": metadata, "spec": {"ports": [{"port": 80}]}}
+    with pytest.raises(RefusedError, match="cannot set blockOwnerDeletion"):
+        apiserver.client(ALICE).create(kinds.SERVICE, child)
+
+    allow_alice("owners", "update", "infsvc/finalizers")
+    eventually(lambda: apiserver.may(ALICE, "update", INFERENCE_SERVICE, namespace, "finalizers"))
+    apiserver.client(ALICE).create(kinds.SERVICE, child)
+
+
+LOOKING = set(product(("get", "list", "watch"), ("", "status", "scale")))
+WRITING = {
+    *product(("create", "update", "patch", "delete", "deletecollection"), ("",)),
+    *product(("update", "patch"), ("scale",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"), [("view", LOOKING), ("edit", LOOKING | WRITING), ("admin", LOOKING | WRITING)]
+)
+def test_a_namespaces_users_may_use_the_kind_as_their_role_lets_them_use_others(
+    apiserver: ApiServer, namespace: str, role: str, expected: set[tuple[str, str]]
+) -> None:
+    label = f"rbac.authorization.k8s.io/aggregate-to-{role}"
+    apiserver.kubectl("apply", "-f", str(USER_ROLES))
+    for part in yaml.safe_load_all(USER_ROLES.read_text()):
+        if label in part["metadata"]["labels"]:
+            part_name = part["metadata"]["name"]
+            binding = ("create", "rolebinding", part_name, f"--clusterrole={part_name}", f"--user={ALICE}")
+            apiserver.kubectl(*binding, "-n", namespace)
+    eventually(lambda: apiserver.may(ALICE, "list", INFERENCE_SERVICE, namespace))
+    granted = rights(apiserver, ALICE, namespace) - rights(apiserver, BOB, namespace)
+    assert granted == {
+        (verb, names.GROUP, "/".join(filter(None, (names.PLURAL, subresource)))) for verb, subresource in expected
+    }
