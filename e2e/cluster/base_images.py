@@ -63,7 +63,7 @@ def bootstrap(making: Making, release: str) -> None:
     debootstrap = making.results["debootstrap"].folder / "root"
     root = making.folder / "root"
     making.commands.run(
-        *("sh", debootstrap / "usr/sbin/debootstrap", "--variant=minbase", release, root, debian.ARCHIVE),
+        *("sh", debootstrap / "usr/sbin/debootstrap", "--variant=minbase", release, root, debian.archive()),
         environment=debian.library_environment(debootstrap),
     )
     (root / "etc/dpkg/dpkg.cfg.d/left-out").write_text(LEFT_OUT)

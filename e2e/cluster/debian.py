@@ -2,11 +2,13 @@
 
 import os
 import platform
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from e2e.cluster.steps import CannotMakeError, Making
 
-ARCHIVE = "http://deb.debian.org/debian"
+SOURCES = Path("/etc/apt")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -29,6 +31,33 @@ def host_release() -> str:
     return platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
+def archive(sources: Path = SOURCES) -> str:
+    """The Debian archive that the host's own apt uses for its release; it has the other releases too.
+
+    Raises CannotMakeError when apt's sources name none.
+    """
+    release = host_release()
+    for path in (sources / "sources.list", *sorted((sources / "sources.list.d").glob("*"))):
+        if path.suffix in {".list", ".sources"} and path.is_file():
+            for uri, suites in named_archives(path.read_text()):
+                if release in suites:
+                    return uri
+    raise CannotMakeError(
+        f"No file under {sources} names an archive of Debian {release}. Add one; set-up reads it too."
+    )
+
+
+def named_archives(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each archive in a file of apt's sources, of either format, with its suites (sources.list(5))."""
+    for line in text.splitlines():
+        if found := re.match(r"deb\s+(?:\[[^]]*]\s+)?(\S+)\s+(\S+)", line):
+            yield found[1], [found[2]]
+    for stanza in re.split(r"\n\s*\n", text):
+        fields = dict(re.findall(r"^(Types|URIs|Suites):\s*(.*)$", stanza, re.MULTILINE))
+        if "deb" in fields.get("Types", "").split() and fields.get("URIs"):
+            yield fields["URIs"].split()[0], fields.get("Suites", "").split()
+
+
 def unpack(making: Making, packages: tuple[str, ...], release: str, *, dependencies: bool = False) -> Path:
     """Fetch packages of a Debian release and unpack them under the step's folder; returns that root.
 
@@ -38,7 +67,7 @@ def unpack(making: Making, packages: tuple[str, ...], release: str, *, dependenc
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (state / "archives" / "partial").mkdir(parents=True, exist_ok=True)
     sources = state / "sources.list"
-    sources.write_text(f"deb [signed-by={KEYRING}] {ARCHIVE} {release} main\n")
+    sources.write_text(f"deb [signed-by={KEYRING}] {archive()} {release} main\n")
     private = {
         "Dir::Etc::sourcelist": sources,
         "Dir::Etc::sourceparts": "-",
