@@ -63,7 +63,14 @@ def bootstrap(making: Making, release: str) -> None:
     debootstrap = making.results["debootstrap"].folder / "root"
     root = making.folder / "root"
     making.commands.run(
-        *("sh", debootstrap / "usr/sbin/debootstrap", "--variant=minbase", release, root, debian.archive()),
+        *(
+            "sh",
+            debootstrap / "usr/sbin/debootstrap",
+            "--variant=minbase",
+            release,
+            root,
+            debian.archive(debian.host_release()),
+        ),
         environment=debian.library_environment(debootstrap),
     )
     (root / "etc/dpkg/dpkg.cfg.d/left-out").write_text(LEFT_OUT)

@@ -31,12 +31,11 @@ def host_release() -> str:
     return platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
-def archive(sources: Path = SOURCES) -> str:
-    """The Debian archive that the host's own apt uses for its release; it has the other releases too.
+def archive(release: str, sources: Path = SOURCES) -> str:
+    """The archive that the host's own apt uses for its `release` of Debian; it has the other releases too.
 
     Raises CannotMakeError when apt's sources name none.
     """
-    release = host_release()
     for path in (sources / "sources.list", *sorted((sources / "sources.list.d").glob("*"))):
         if path.suffix in {".list", ".sources"} and path.is_file():
             for uri, suites in named_archives(path.read_text()):
@@ -67,7 +66,7 @@ def unpack(making: Making, packages: tuple[str, ...], release: str, *, dependenc
     (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (state / "archives" / "partial").mkdir(parents=True, exist_ok=True)
     sources = state / "sources.list"
-    sources.write_text(f"deb [signed-by={KEYRING}] {archive()} {release} main\n")
+    sources.write_text(f"deb [signed-by={KEYRING}] {archive(host_release())} {release} main\n")
     private = {
         "Dir::Etc::sourcelist": sources,
         "Dir::Etc::sourceparts": "-",

@@ -25,17 +25,13 @@ Components: main
 
 
 @pytest.mark.parametrize(("name", "text"), [("sources.list", ONE_LINE), ("sources.list.d/debian.sources", STANZAS)])
-def test_the_archive_is_the_one_of_the_host_in_either_format(
-    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(debian.platform, "freedesktop_os_release", lambda: {"VERSION_CODENAME": "bookworm"})
+def test_the_archive_is_the_one_of_the_host_in_either_format(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / name).write_text(text)
-    assert debian.archive(tmp_path) == "http://mirror.example/debian"
+    assert debian.archive("bookworm", tmp_path) == "http://mirror.example/debian"
 
 
-def test_sources_without_an_archive_of_the_release_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debian.platform, "freedesktop_os_release", lambda: {"VERSION_CODENAME": "sid"})
+def test_sources_without_an_archive_of_the_release_are_told(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text(ONE_LINE)
     with pytest.raises(CannotMakeError, match="names an archive of Debian sid"):
-        debian.archive(tmp_path)
+        debian.archive("sid", tmp_path)
