@@ -1,10 +1,12 @@
 """What happens to a service over its life, seen with kubectl; the stand-in engine serves."""
 
 import json
+import urllib.request
 
 import pytest
 
 from e2e.support.kubectl import Kubectl, KubectlError, Object, condition, is_true
+from e2e.support.port_forward import port_forward
 from e2e.support.services import pods_of, service
 from tests.support.eventually import eventually
 
@@ -120,6 +122,25 @@ def test_a_pod_told_to_stop_while_its_model_loads_is_gone_within_seconds(namespa
 
     assert grace_s > 15, "a short grace period would prove nothing"
     eventually(lambda: not namespace.exists("pod", pod), within_s=15, every_s=0.5)
+
+
+def test_a_stream_in_flight_when_its_pod_is_told_to_stop_comes_to_its_end(namespace: Kubectl, standin: Object) -> None:
+    slow = standin | {"env": [{"name": "STANDIN_TOKENS_PER_S", "value": "10"}]}
+    _up(namespace, service("streams", engine=slow, drain={"timeoutSeconds": 60}))
+    (pod,) = pods_of(namespace, "streams")
+    body = {"prompt": "hi", "max_tokens": 200, "ignore_eos": True, "stream": True}
+
+    with port_forward(namespace, "streams") as url:
+        request = urllib.request.Request(
+            f"{url}/v1/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            first = answer.readline()
+            namespace.run("delete", "pod", pod["metadata"]["name"], "--wait=false")
+            events = [line for line in (first, *answer) if line.startswith(b"data: ")]
+
+    assert events[-1] == b"data: [DONE]\n"
+    assert sum(b'"text":' in event for event in events) >= 200
 
 
 def test_scale_works_as_on_a_deployment(namespace: Kubectl, standin: Object) -> None:
