@@ -25,6 +25,12 @@ LIST_KEYS: Mapping[str, str] = {
 """Lists into which others may put items of their own, by field, with what tells their items apart (as Kubernetes merges
 them in a server-side apply). All other lists are one value."""
 
+WHOLE = frozenset({"selector"})
+"""Maps that are one value to Kubernetes: a label that somebody adds to a selector leaves it no pods."""
+
+CHOICES = frozenset({"emptyDir"})
+"""Fields that say something even when empty: which one of several kinds a volume is."""
+
 QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
 """Fields that hold quantities, or maps of them."""
 
@@ -49,7 +55,9 @@ def _hash(body: Object) -> str | None:
 def _differing(rendered: Any, existing: Any, path: str) -> str | None:
     field = path.rsplit(".", 1)[-1]
     if existing is None:
-        return None if _is_empty(rendered) else path
+        return None if _is_empty(rendered) and field not in CHOICES else path
+    if field in WHOLE:
+        return None if rendered == existing else path
     if field in QUANTITIES:
         return None if _amounts(rendered) == _amounts(existing) else path
     if isinstance(rendered, Mapping) and isinstance(existing, Mapping):

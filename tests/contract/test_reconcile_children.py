@@ -82,6 +82,14 @@ def no_budget(body: Object) -> None:
     del body["spec"]["maxUnavailable"]
 
 
+def another_budget(body: Object) -> None:
+    body["spec"]["minAvailable"] = body["spec"].pop("maxUnavailable")
+
+
+def paused(body: Object) -> None:
+    body["spec"]["paused"] = True
+
+
 def no_owner(body: Object) -> None:
     del body["metadata"]["ownerReferences"]
 
@@ -96,6 +104,8 @@ def no_labels(body: Object) -> None:
         (kinds.DEPLOYMENT, other_replicas),
         (kinds.SERVICE, other_port),
         (kinds.POD_DISRUPTION_BUDGET, no_budget),
+        (kinds.POD_DISRUPTION_BUDGET, another_budget),
+        (kinds.DEPLOYMENT, paused),
         (kinds.SERVICE, no_owner),
         (kinds.DEPLOYMENT, no_labels),
     ],
