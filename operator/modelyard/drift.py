@@ -43,6 +43,11 @@ def is_as_rendered(rendered: Object, existing: Object) -> bool:
     return _hash(rendered) == _hash(existing) and differing_field(rendered, existing) is None
 
 
+def edited_field(rendered: Object, existing: Object) -> str | None:
+    """Path of the first field that somebody else changed since exactly ``rendered`` was applied; None without one."""
+    return differing_field(rendered, existing) if _hash(rendered) == _hash(existing) else None
+
+
 def differing_field(rendered: Object, existing: Object) -> str | None:
     """Path of the first rendered field that ``existing`` has otherwise, such as ``spec.replicas``; None without one."""
     return _differing(rendered, existing, "")
