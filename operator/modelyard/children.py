@@ -12,7 +12,7 @@ from modelyard import kinds
 from modelyard.api.service import Key, Object, Service, key_of
 from modelyard.cache import Cache
 from modelyard.cluster import ApiError, Cluster, RejectedError
-from modelyard.drift import differing_field, is_as_rendered
+from modelyard.drift import differing_field, edited_field, is_as_rendered
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.kinds import Kind
 from modelyard.ownership import Ownership, ownership
@@ -43,6 +43,15 @@ class Adopted:
     name: str
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """A child whose ``field`` somebody else had changed, and that was set back."""
+
+    kind: str
+    name: str
+    field: str
+
+
 class Children:
     """Brings the children of one service after the other in line with what is wanted."""
 
@@ -56,8 +65,8 @@ class Children:
 
     async def bring_about(
         self, service: Service, wanted: Sequence[Object], deployment: Object | None
-    ) -> tuple[Adopted, ...]:
-        """Make the service's children those in ``wanted``, in that order. Returns the orphans taken in on the way.
+    ) -> tuple[Adopted | Repaired, ...]:
+        """Make the service's children those in ``wanted``, in that order. Returns what others had done to them.
 
         ``deployment`` is what has the Deployment's name already. Raises ObstacleError before the first write when a
         name is taken, and at the write that the cluster refuses; NotReadyError when a child of a deleted predecessor
@@ -67,16 +76,14 @@ class Children:
             (child, deployment if kinds.of(child) == kinds.DEPLOYMENT else await self.existing(*_place(child)))
             for child in wanted
         ]
-        adopted = tuple(
-            Adopted(found["kind"], found["metadata"]["name"])
-            for _, found in pairs
-            if found is not None and _claim(found, service) is Ownership.ORPHAN
+        done_by_others = tuple(
+            found_so for child, found in pairs if found is not None and (found_so := _done_to(child, found, service))
         )
         for child, found in pairs:
             if found is None or not is_as_rendered(child, found):
                 await self._apply(child, found)
         await self._prune(service, {_place(child) for child in wanted})
-        return adopted
+        return done_by_others
 
     async def _apply(self, child: Object, found: Object | None) -> None:
         try:
@@ -148,6 +155,14 @@ def _claim(found: Object, service: Service) -> Ownership:
             PREDECESSOR_WAIT_S,
         )
     return whose
+
+
+def _done_to(child: Object, found: Object, service: Service) -> Adopted | Repaired | None:
+    """What somebody else did to ``found``, which is to become ``child``. Raises as _claim."""
+    if _claim(found, service) is Ownership.ORPHAN:
+        return Adopted(found["kind"], found["metadata"]["name"])
+    field = edited_field(child, found)
+    return Repaired(found["kind"], found["metadata"]["name"], field) if field else None
 
 
 def _refusal(child: Object, error: ApiError) -> InvalidError | NotReadyError:

@@ -25,6 +25,12 @@ LIST_KEYS: Mapping[str, str] = {
 """Lists into which others may put items of their own, by field, with what tells their items apart (as Kubernetes merges
 them in a server-side apply). All other lists are one value."""
 
+WHOLE = frozenset({"selector"})
+"""Maps that are one value to Kubernetes: a label that somebody adds to a selector leaves it no pods."""
+
+CHOICES = frozenset({"emptyDir"})
+"""Fields that say something even when empty: which one of several kinds a volume is."""
+
 QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
 """Fields that hold quantities, or maps of them."""
 
@@ -35,6 +41,11 @@ def is_as_rendered(rendered: Object, existing: Object) -> bool:
     The hash tells that a field which is no longer rendered is still there; the comparison tells all else.
     """
     return _hash(rendered) == _hash(existing) and differing_field(rendered, existing) is None
+
+
+def edited_field(rendered: Object, existing: Object) -> str | None:
+    """Path of the first field that somebody else changed since exactly ``rendered`` was applied; None without one."""
+    return differing_field(rendered, existing) if _hash(rendered) == _hash(existing) else None
 
 
 def differing_field(rendered: Object, existing: Object) -> str | None:
@@ -49,7 +60,9 @@ def _hash(body: Object) -> str | None:
 def _differing(rendered: Any, existing: Any, path: str) -> str | None:
     field = path.rsplit(".", 1)[-1]
     if existing is None:
-        return None if _is_empty(rendered) else path
+        return None if _is_empty(rendered) and field not in CHOICES else path
+    if field in WHOLE:
+        return None if rendered == existing else path
     if field in QUANTITIES:
         return None if _amounts(rendered) == _amounts(existing) else path
     if isinstance(rendered, Mapping) and isinstance(existing, Mapping):

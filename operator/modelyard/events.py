@@ -5,7 +5,7 @@ nobody's event list.
 """
 
 from collections import OrderedDict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from modelyard import kinds, names
 from modelyard.api.service import Object
@@ -43,12 +43,16 @@ class EventFilter:
 
 
 def event(about: Object, type_: str, reason: str, note: str, *, instance: str, now: datetime) -> Object:
-    """An events.k8s.io/v1 Event of type Normal or Warning. ``instance`` names this process, such as its pod."""
+    """An events.k8s.io/v1 Event of type Normal or Warning. ``instance`` names this process, such as its pod.
+
+    Its name holds the time, in digits that sort: `kubectl describe` lists such events by name.
+    """
     metadata = about["metadata"]
+    time_us = (now - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
     return {
         "apiVersion": kinds.EVENT.api_version,
         "kind": kinds.EVENT.kind,
-        "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
+        "metadata": {"name": f"{metadata['name']}.{time_us:016x}", "namespace": metadata["namespace"]},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "reportingController": names.APPLICATION,
         "reportingInstance": instance,

@@ -288,7 +288,7 @@ class Launcher:
             killed = f"`{name}` was killed (SIGKILL): mostly for memory, so raise spec.resources' memory"
             causes = [killed, *causes]
         elif not causes:
-            causes = [f"`{name}` ended by itself with exit code {code}; its last lines were:"]
+            causes = [f"`{name}` ended by itself with exit code {code}; it said last:"]
             causes += self._finder.last_lines()
         write_termination_log(self._options.termination_log, causes)
 

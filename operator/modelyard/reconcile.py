@@ -12,7 +12,7 @@ from datetime import datetime
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object, Service, parse
 from modelyard.cache import Cache
-from modelyard.children import Adopted, Children, ObstacleError
+from modelyard.children import Adopted, Children, ObstacleError, Repaired
 from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
 from modelyard.desired import desired
 from modelyard.desired.inputs import recorded
@@ -74,7 +74,7 @@ class Reconciler:
         service: Service | None = None
         wanted: Wanted | None = None
         problem: InvalidError | NotReadyError | None = None
-        adopted: tuple[Adopted, ...] = ()
+        done_by_others: tuple[Adopted | Repaired, ...] = ()
         try:
             service = parse(body)
             deployment = await self._children.existing(kinds.DEPLOYMENT, key)
@@ -82,7 +82,7 @@ class Reconciler:
             children = desired(resolved)
             wanted = _wanted(resolved, children)
             if not service.deleting:
-                adopted = await self._children.bring_about(service, children, deployment)
+                done_by_others = await self._children.bring_about(service, children, deployment)
         except (InvalidError, NotReadyError) as error:
             problem = error
 
@@ -95,7 +95,7 @@ class Reconciler:
 
         if not await self._write_status(body, verdict.status):
             return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
-        await self._tell(body, [*map(_adoption, adopted), *verdict.events])
+        await self._tell(body, [*map(_answer, done_by_others), *verdict.events])
         return _look_again_s(verdict, problem)
 
     async def _facts(self, key: Key, body: Object, wanted: Wanted | None) -> observed.Facts:
@@ -132,8 +132,8 @@ class Reconciler:
 
     async def _tell(self, about: Object, events: Iterable[ServiceEvent]) -> None:
         """Create the events. One that cannot be created is lost: the status has said the same."""
-        now = self._now()
         for told in events:
+            now = self._now()  # each its own: events are named by their time
             if not self._event_filter.lets_pass(about["metadata"]["uid"], told.reason, told.message, now):
                 continue
             try:
@@ -170,9 +170,16 @@ def _look_again_s(verdict: Verdict, problem: Exception | None) -> float | None:
     return min((seconds for seconds in after_s if seconds is not None), default=None)
 
 
-def _adoption(child: Adopted) -> ServiceEvent:
+def _answer(done: Adopted | Repaired) -> ServiceEvent:
+    """The event that tells what became of something that others did to a child."""
+    child = f"{done.kind} {done.name}"
+    if isinstance(done, Adopted):
+        return ServiceEvent("Normal", "Adopted", f"{child} carried this service's labels and had no owner: taken in.")
     return ServiceEvent(
-        "Normal", "Adopted", f"{child.kind} {child.name} carried this service's labels and had no owner: taken in."
+        "Warning",
+        "Repaired",
+        f"Somebody else changed {done.field} of {child}: set back. Change the InferenceService instead; an autoscaler, "
+        "too, has to name it as its target.",
     )
 
 

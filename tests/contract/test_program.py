@@ -71,21 +71,27 @@ def set_at(*path: str | int, value: object) -> Callable[[Object], None]:
 
 
 ENGINE: Sequence[str | int] = ("spec", "template", "spec", "containers", 0)
+MAP = {"name": "theirs"}
 EDITS: list[tuple[Kind, Callable[[Object], None]]] = [
     (kinds.SERVICE, set_at("spec", "ports", 0, "port", value=8080)),
     (kinds.SERVICE, set_at("spec", "ports", 0, "targetPort", value=1)),
     (kinds.SERVICE, set_at("spec", "ports", 0, "name", value="other")),
     (kinds.SERVICE, set_at("spec", "selector", value={"theirs": "yes"})),
+    (kinds.SERVICE, set_at("spec", "selector", "theirs", value="yes")),
     (kinds.SERVICE, set_at("metadata", "ownerReferences", value=[])),
     (kinds.SERVICE, set_at("metadata", "labels", value={})),
     (kinds.SERVICE, set_at("metadata", "annotations", value={})),
     (kinds.POD_DISRUPTION_BUDGET, set_at("spec", "maxUnavailable", value="50%")),
     (kinds.POD_DISRUPTION_BUDGET, set_at("spec", "unhealthyPodEvictionPolicy", value="IfHealthyBudget")),
+    (kinds.POD_DISRUPTION_BUDGET, set_at("spec", value={"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}})),
     (kinds.DEPLOYMENT, set_at("spec", "replicas", value=5)),
+    (kinds.DEPLOYMENT, set_at("spec", "paused", value=True)),
     (kinds.DEPLOYMENT, set_at("spec", "strategy", value={"type": "Recreate"})),
     (kinds.DEPLOYMENT, set_at("spec", "template", "spec", "automountServiceAccountToken", value=True)),
     (kinds.DEPLOYMENT, set_at("spec", "template", "spec", "tolerations", value=[{"operator": "Exists"}])),
+    (kinds.DEPLOYMENT, set_at("spec", "template", "spec", "volumes", 0, value={"name": "cache", "configMap": MAP})),
     (kinds.DEPLOYMENT, set_at(*ENGINE, "image", value="theirs")),
+    (kinds.DEPLOYMENT, set_at(*ENGINE, "livenessProbe", value={"exec": {"command": ["true"]}})),
     (kinds.DEPLOYMENT, set_at(*ENGINE, "ports", 0, "containerPort", value=1234)),
     (kinds.DEPLOYMENT, set_at(*ENGINE, "command", value=["sh"])),
     (kinds.DEPLOYMENT, set_at(*ENGINE, "resources", value={})),

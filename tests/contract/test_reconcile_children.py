@@ -82,6 +82,14 @@ def no_budget(body: Object) -> None:
     del body["spec"]["maxUnavailable"]
 
 
+def another_budget(body: Object) -> None:
+    body["spec"]["minAvailable"] = body["spec"].pop("maxUnavailable")
+
+
+def paused(body: Object) -> None:
+    body["spec"]["paused"] = True
+
+
 def no_owner(body: Object) -> None:
     del body["metadata"]["ownerReferences"]
 
@@ -96,6 +104,8 @@ def no_labels(body: Object) -> None:
         (kinds.DEPLOYMENT, other_replicas),
         (kinds.SERVICE, other_port),
         (kinds.POD_DISRUPTION_BUDGET, no_budget),
+        (kinds.POD_DISRUPTION_BUDGET, another_budget),
+        (kinds.DEPLOYMENT, paused),
         (kinds.SERVICE, no_owner),
         (kinds.DEPLOYMENT, no_labels),
     ],
@@ -116,6 +126,24 @@ async def test_an_edited_child_is_repaired(
     assert [(call.verb, call.kind) for call in cluster.writes if call.verb == "apply"] == [("apply", kind)]
 
 
+async def test_a_repair_is_told_as_an_event_and_our_own_changes_are_not(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    await served(cluster, operator)
+
+    def scale(body: Object) -> None:
+        body["spec"]["replicas"] = 2
+
+    cluster.edit(kinds.INFERENCE_SERVICE, KEY, scale)
+    await operator.run(for_s=1)
+    assert not [event for event in cluster.events if event["reason"] == "Repaired"]
+    cluster.edit(kinds.DEPLOYMENT, KEY, other_replicas)
+    await operator.run(for_s=1)
+    [told] = [event for event in cluster.events if event["reason"] == "Repaired"]
+    assert told["type"] == "Warning"
+    assert "changed spec.replicas of Deployment smollm: set back. Change the InferenceService instead" in told["note"]
+
+
 async def test_a_child_that_an_apply_cannot_repair_is_overwritten(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
@@ -126,7 +154,7 @@ async def test_a_child_that_an_apply_cannot_repair_is_overwritten(
     repaired = cluster.see(kinds.SERVICE, KEY)
     assert repaired is not None
     assert repaired["spec"]["ports"][0]["port"] == 80
-    assert [call.verb for call in cluster.writes] == ["apply", "overwrite"]
+    assert [call.verb for call in cluster.writes if call.kind == kinds.SERVICE] == ["apply", "overwrite"]
 
 
 async def test_what_others_add_to_a_child_stays(cluster: InMemoryCluster, operator: RunningOperator) -> None:

@@ -142,13 +142,16 @@ def test_a_missing_ca_bundle_is_named(pod: Pod, tmp_path: Path) -> None:
     error = pod.failed_attempt()
     assert error.reason == "CABundleMissing"
     assert "ConfigMap 'our-ca' does not exist or has no key 'ca.crt'" in error.message
+    assert "within about a minute" in error.message
 
 
 def test_a_ca_bundle_that_is_none_is_named(pod: Pod, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.crt"
     bundle.write_text("hello")
     pod.environment[names.ENV_CA_BUNDLE] = str(bundle)
-    assert pod.failed_attempt().reason == "CABundleInvalid"
+    error = pod.failed_attempt()
+    assert error.reason == "CABundleInvalid"
+    assert "from BEGIN CERTIFICATE to END CERTIFICATE" in error.message
 
 
 def always(status: bytes, content_type: bytes, body: bytes) -> Fault:

@@ -138,7 +138,7 @@ def test_an_engine_that_ends_without_an_error_line_is_told_with_its_last_lines(
 ) -> None:
     running = start("sh", "-c", "echo one; echo two; exit 7")
     assert running.ends() == 7
-    assert termination_log.read_text() == "`sh` ended by itself with exit code 7; its last lines were:\none\ntwo"
+    assert termination_log.read_text() == "`sh` ended by itself with exit code 7; it said last:\none\ntwo"
 
 
 def test_an_engine_that_the_kernel_kills_is_told_as_short_of_memory(start: Start, termination_log: Path) -> None:

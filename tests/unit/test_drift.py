@@ -55,6 +55,13 @@ def test_what_the_api_server_or_others_add_is_no_drift(sent: Object, stored: Obj
         ),
         ({"containers": [{"name": "engine"}]}, {"containers": [{"name": "mesh"}]}, "spec.containers[engine]"),
         ({"emptyDir": {"medium": "Memory"}}, {"emptyDir": "?"}, "spec.emptyDir"),
+        ({"selector": {"a": "b"}}, {"selector": {"a": "b", "c": "d"}}, "spec.selector"),
+        (
+            {"volumes": [{"name": "tmp", "emptyDir": {}}]},
+            {"volumes": [{"name": "tmp", "configMap": {"name": "x"}}]},
+            "spec.volumes[tmp].emptyDir",
+        ),
+        ({"minAvailable": None}, {"minAvailable": 1}, "spec.minAvailable"),
     ],
 )
 def test_a_rendered_field_that_is_otherwise_is_drift(sent: Object, stored: Object, field: str) -> None:

@@ -41,3 +41,12 @@ def test_a_note_is_cut_to_what_the_api_server_takes() -> None:
     body = event(factories.service(), "Warning", "Failed", "é" * 1000, instance="pod", now=NOW)
     assert len(body["note"].encode()) == 1024
     assert body["eventTime"] == "2026-01-01T00:00:00.000000Z"
+
+
+def test_names_sort_by_time_as_describe_lists_them() -> None:
+    moments = [NOW + timedelta(microseconds=step**7) for step in range(20)]
+    told = [
+        event(factories.service(), "Normal", "Ready", "answers", instance="pod", now=moment)["metadata"]["name"]
+        for moment in moments
+    ]
+    assert told == sorted(set(told))

@@ -11,6 +11,7 @@ from tests.support.observed import (
     World,
     a_deployment,
     a_service,
+    ago,
     conditions,
     crashed,
     ended,
@@ -59,6 +60,11 @@ UNDER_WAY = {
         World({"metadata": pod()["metadata"]}),
         "Scheduling",
         "waits for the scheduler",
+    ),
+    "a pod that was told to stop ends as failed": (
+        World({**pod(deletionTimestamp=ago(1)), "status": {"phase": "Failed"}}),
+        "Creating",
+        "",
     ),
     "a node prepares the pod": (World(pod()), "Preparing", "Node worker-1 prepares"),
     "the node got past a failed mount": (
@@ -152,6 +158,12 @@ PROBLEMS = {
         World(pod(refused="0/3 nodes are available: 3 Insufficient memory.")),
         "Unschedulable",
         "3 Insufficient memory.",
+        "spec.resources",
+    ),
+    "too little CPU, as Kubernetes 1.34 says it": (
+        World(pod(refused="0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3")),
+        "Unschedulable",
+        "No node takes the pod: 0/3 nodes are available: 3 Insufficient cpu. Ask",
         "spec.resources",
     ),
     "accelerators, for a service that wants none": (
@@ -304,6 +316,12 @@ PROBLEMS = {
         "exit code 1: RuntimeError: worker died",
         "--previous",
     ),
+    "an engine that ended without an error line": (
+        World(crashed("`vllm` ended by itself with exit code 0; it said last:\nloading\nGood bye.", exit_code=0)),
+        "EngineFailed",
+        "exit code 0: `vllm` ended by itself with exit code 0; it said last: Good bye. See",
+        "--previous",
+    ),
     "an engine that ended without failing": (World(crashed("", exit_code=0)), "EngineFailed", "exit code 0", ""),
     "an engine between two crashes": (
         World(loading(engine_last=ended(1, "RuntimeError: worker died"), restarts=1)),
@@ -363,6 +381,12 @@ PROBLEMS = {
         World(crashed("", exit_code=143, ran_s=1795)),
         "StartTimeout",
         "longer than spec.startup.timeoutSeconds (1800 s): it was ended still loading",
+        "spec.startup.timeoutSeconds",
+    ),
+    "a start that the kubelet ended one probe before the time": (
+        World(crashed("", exit_code=137, ran_s=8), wishes=wanted(startup_timeout_s=10)),
+        "StartTimeout",
+        "longer than spec.startup.timeoutSeconds (10 s): it was ended still loading",
         "spec.startup.timeoutSeconds",
     ),
     "an engine that the kubelet ended after it had served": (

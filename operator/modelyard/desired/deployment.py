@@ -29,6 +29,8 @@ def build(resolved: Resolved) -> Object:
         content={
             "spec": {
                 "replicas": resolved.replicas,
+                # Said to be unset: a rollout that `kubectl rollout pause` left paused would never come to its end.
+                "paused": None,
                 "selector": {"matchLabels": metadata.pool_selector(resolved)},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
                 "progressDeadlineSeconds": resolved.startup_timeout_s + FETCH_ALLOWANCE_S,

@@ -18,6 +18,8 @@ def build(resolved: Resolved) -> Object:
         content={
             "spec": {
                 "maxUnavailable": 1,
+                # Said to be none: beside one that a person set, the API server would refuse ours.
+                "minAvailable": None,
                 "unhealthyPodEvictionPolicy": "AlwaysAllow",
                 "selector": {"matchLabels": metadata.service_selector(resolved)},
             }

@@ -12,5 +12,7 @@ def engine_of(name: str) -> Engine:
     """The engine of that name. Raises InvalidError (UnknownEngine), which lists the known ones."""
     if name not in ENGINES:
         known = ", ".join(sorted(ENGINES))
-        raise InvalidError("UnknownEngine", f"spec.engine.type {name!r} is none of the known engines: {known}")
+        raise InvalidError(
+            "UnknownEngine", f"spec.engine.type {name!r} is none of the known engines. Take one of: {known}."
+        )
     return ENGINES[name]

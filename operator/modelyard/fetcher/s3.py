@@ -89,13 +89,15 @@ def _ca_bundle(configuration: Configuration) -> str | None:
         raise FetchError(
             Reason.CA_BUNDLE_MISSING,
             f"{owner} does not exist or has no key {path.name!r}, as spec.model.s3.caBundle names it: create it. "
-            "It is looked for again every few seconds",
+            "The kubelet brings it into this pod within about a minute, and the fetch goes on",
         )
     try:
         ssl.create_default_context(cafile=path)
     except ssl.SSLError as error:
         raise FetchError(
-            Reason.CA_BUNDLE_INVALID, f"key {path.name!r} of {owner} holds no PEM certificates: {error}"
+            Reason.CA_BUNDLE_INVALID,
+            f"key {path.name!r} of {owner} holds no PEM certificates ({error}): put the CA's certificate there, the "
+            "text from BEGIN CERTIFICATE to END CERTIFICATE. It is read again within about two minutes",
         ) from error
     return str(path)
 

@@ -46,11 +46,14 @@ _COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE)
 def classify(message: str) -> tuple[Reason | None, str]:
     """What the launcher's termination ``message`` stands for, and the line of it that tells; empty when there is none.
 
-    The reason is None when no line is of a kind that we know: the first line is then the most telling.
+    The reason is None when no line is of a kind that we know. The first line is then the most telling, with the last
+    one behind it where it announces one: so an engine is told that ended without an error line.
     """
     lines = [line for line in message.splitlines() if line.strip()]
     for line in lines:
         for reason, pattern in _COMPILED:
             if pattern.search(line):
                 return reason, line
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return None, f"{lines[0]} {lines[-1].strip()}"
     return None, lines[0] if lines else ""

@@ -26,9 +26,11 @@ CRASH_LOOP_RESTARTS = 3
 SETTLED_S = 30.0
 """How long an engine that looped must be ready again before it counts as ready: else Ready would follow each turn."""
 
-_BUDGET_SHARES = (0.9, 1.1)
-"""A run that the kubelet ended counts as a start that timed out when it took this share of the budget: probes are
-periodic, and a run that ended later had been ready."""
+_BUDGET_SLACK_SHARE = 0.1
+_BUDGET_SLACK_S = 5.0
+"""A run that the kubelet ended counts as a start that timed out when it took the whole budget, give or take this share
+of it and one period of the start-up probe: the first probe comes at once, so 10 s with a period of 5 s were seen to end
+after 8 s. A run that ended later had been ready."""
 
 _ENDED_BY_KUBELET = frozenset({137, 143})
 _NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
@@ -227,8 +229,8 @@ def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
     ran_s = over.ran_s
     if wanted is None or ran_s is None or over.exit_code not in _ENDED_BY_KUBELET:
         return False
-    least, most = _BUDGET_SHARES
-    return least <= ran_s / wanted.startup_timeout_s <= most
+    budget_s = wanted.startup_timeout_s
+    return abs(ran_s - budget_s) <= _BUDGET_SLACK_SHARE * budget_s + _BUDGET_SLACK_S
 
 
 def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:

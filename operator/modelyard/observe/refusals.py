@@ -13,6 +13,9 @@ _ADMISSION: tuple[tuple[Reason, str], ...] = (
 )
 """Texts of Kubernetes' own admission plugins (ResourceQuota, PodSecurity, ServiceAccount)."""
 
+_AFTERTHOUGHT = re.compile(r" (no new claims to deallocate, )?preemption:.*", re.DOTALL)
+"""What the scheduler adds on evicting others, since Kubernetes 1.34 with the answer of its plugin for device claims."""
+
 
 def admission_refusal(message: str, namespace: str) -> Explanation:
     """Why no pod could be created, from a Deployment's ReplicaFailure condition."""
@@ -25,7 +28,7 @@ def scheduling_refusal(
     message: str, wanted: Wanted | None, nodes: tuple[NodeFacts, ...] | None, *, beside_old_pods: bool
 ) -> Explanation:
     """Why no node takes a pod, from its PodScheduled condition, and what the ``nodes`` offer where that is known."""
-    cause = sentence(message.partition(" preemption:")[0])
+    cause = sentence(_AFTERTHOUGHT.sub("", message))
     resource = wanted.accelerator_resource if wanted else None
     if not wanted or not resource or f"Insufficient {resource}" not in message:
         return Reasons.UNSCHEDULABLE.explain(cause=cause)

@@ -94,9 +94,10 @@ class Situation:
     def found(self) -> tuple[tuple[PodFacts, Explanation], ...]:
         """What is to be said of each newest pod that does not answer, the most advanced first, problems before others.
 
-        Pods that are over are looked at only while no other exists: they have been replaced.
+        Pods that are over are looked at only while no other exists: they have been replaced. One that was told to stop
+        and ends as failed did what it was told.
         """
-        over = (pod for pod in self.facts.pods if pod.phase == "Failed" and pod.template == self._template)
+        over = (p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template == self._template)
         around = Surroundings(
             key=self.subject.key,
             wanted=self.wanted,

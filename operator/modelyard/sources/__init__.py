@@ -13,5 +13,7 @@ def source_of(uri: str) -> Source:
     scheme, separator, _ = uri.partition("://")
     if not separator or scheme not in SOURCES:
         known = ", ".join(f"{name}://" for name in sorted(SOURCES))
-        raise InvalidError("UnknownSource", f"spec.model.uri {uri!r} begins with none of the known schemes: {known}")
+        raise InvalidError(
+            "UnknownSource", f"spec.model.uri {uri!r} begins with none of the known schemes. Take one of: {known}."
+        )
     return SOURCES[scheme]
