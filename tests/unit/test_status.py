@@ -157,6 +157,7 @@ def test_a_ready_service_tells_all_that_a_user_looks_for() -> None:
         "desiredReplicas": 1,
         "selector": "serving.modelyard.dev/service=smollm,app.kubernetes.io/component=engine",
         "url": "http://smollm.team-a.svc",
+        "reason": "Ready",
         "model": {"digest": DIGEST, "sizeBytes": 270_000_000},
         "effective": EFFECTIVE.model_dump(by_alias=True),
     }

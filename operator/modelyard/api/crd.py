@@ -138,7 +138,7 @@ COLUMNS = [
     column("Desired", ".status.desiredReplicas", "Pods that shall exist.", "integer"),
     column("Age", ".metadata.creationTimestamp", "Time since it was created.", "date"),
     column("URL", ".status.url", "Where to ask, inside the cluster.", wide=True),
-    column("Reason", ".status.reason", "Why it is not ready.", wide=True),
+    column("Reason", ".status.reason", "Why it is or is not ready, in one word.", wide=True),
 ]
 
 

@@ -320,7 +320,7 @@ class InferenceServiceStatus(ApiModel):
         default=None, description="Where to ask, inside the cluster."
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="Reason of the condition Ready, while it is not True."
+        default=None, description="Reason of the condition Ready."
     )
     model: ModelStatus | None = Field(default=None, description="What is known of the model that runs.")
     effective: Effective | None = Field(

@@ -159,7 +159,7 @@ def _verdict(s: Situation) -> Verdict:
     elif progress.is_problem:
         decided[ConditionType.STALLED] = ("True", progress)
     stored = entries(s.subject.stored, "conditions")
-    ready_status, ready = decided[ConditionType.READY]
+    _, ready = decided[ConditionType.READY]
     fields = {
         "observedGeneration": s.subject.generation,
         "replicas": len(s.live),
@@ -167,7 +167,7 @@ def _verdict(s: Situation) -> Verdict:
         "desiredReplicas": s.desired,
         "selector": f"{names.LABEL_SERVICE}={s.subject.key.name},{names.LABEL_APP_COMPONENT}={names.COMPONENT_ENGINE}",
         "url": s.url or None,
-        "reason": None if ready_status == "True" else ready.reason,
+        "reason": ready.reason,
         "model": _model(s),
         "effective": _effective(s),
         "conditions": [
