@@ -23,7 +23,7 @@ def test_more_gpus_than_any_node_has_are_refused_with_what_there_is(namespace: K
     message = eventually(lambda: _says(namespace, "toomany", "InsufficientAccelerators"), within_s=60, every_s=1)
 
     assert "5 nvidia.com/gpu" in message
-    assert "modelyard-worker" in message
+    assert "The nodes offer 8 (2 with at most 4)" in message
     assert not is_true(namespace.get("infsvc", "toomany"), "Ready")
 
 
