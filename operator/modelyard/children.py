@@ -170,7 +170,6 @@ def _refusal(child: Object, error: ApiError) -> InvalidError | NotReadyError:
     if error.is_of_terminating_namespace:
         message = f"Namespace {child['metadata']['namespace']} is being deleted."
         return NotReadyError("NamespaceTerminating", message, TERMINATING_WAIT_S)
-    logger.warning("child refused", extra=_about(child) | {"error": str(error)})
     return ObstacleError(
         "ChildRefused",
         f"The cluster refuses {child['kind']} {child['metadata']['name']}: {error.message}. "

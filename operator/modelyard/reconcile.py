@@ -6,7 +6,7 @@ time and as often as anyone likes, and be cut off anywhere.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 
 from modelyard import kinds, names
@@ -184,12 +184,14 @@ def _answer(done: Adopted | Repaired) -> ServiceEvent:
 
 
 def _log_transition(old: Object, new: Object) -> None:
-    """One line when Ready changes its status or reason; progress inside a reason is no decision."""
+    """One line, with the cause, when Ready changes its status or reason; progress inside a reason is no decision."""
     before, after = _ready(old), _ready(new)
-    if before != after:
-        logger.info("status changed", extra={"ready": after[0], "reason": after[1], "before": before[1]})
+    if (before["status"], before["reason"]) != (after["status"], after["reason"]):
+        said = {"ready": after["status"], "reason": after["reason"], "because_of": after["message"]}
+        logger.info("status changed", extra=said | {"before": before["reason"]})
 
 
-def _ready(status_: Object) -> tuple[str, str]:
-    conditions = status_.get("conditions") or ()
-    return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"), ("Unknown", ""))
+def _ready(status_: Object) -> Object:
+    conditions: Sequence[Object] = status_.get("conditions") or ()
+    nothing = {"status": "Unknown", "reason": "", "message": ""}
+    return next((condition for condition in conditions if condition["type"] == "Ready"), nothing)

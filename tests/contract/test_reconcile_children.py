@@ -385,6 +385,19 @@ async def test_a_child_that_the_cluster_refuses_is_said_and_tried_again_within_a
     assert condition(cluster, "Accepted")["status"] == "True"
 
 
+async def test_a_refusal_that_lasts_is_logged_once_with_its_cause(
+    cluster: InMemoryCluster, operator: RunningOperator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "modelyard")
+    cluster.fail_until_healed("apply", RejectedError(422, "Invalid", "spec.ports[0].port: too large"), kinds.SERVICE)
+    cluster.put(factories.service())
+    await operator.run(for_s=200)
+    assert len([call for call in cluster.calls if call.verb == "apply"]) > 3
+    (line,) = caplog.records
+    assert line.getMessage() == "status changed"
+    assert "too large" in vars(line)["because_of"]
+
+
 async def test_a_namespace_that_is_being_deleted_is_no_refusal_and_no_reason_to_warn(
     cluster: InMemoryCluster, operator: RunningOperator, caplog: pytest.LogCaptureFixture
 ) -> None:
