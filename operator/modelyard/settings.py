@@ -81,6 +81,9 @@ class Settings(TemplateSettings):
 
     resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs.")
     workers: int = Field(default=16, ge=1, description="Reconciles at once.")
+    operator_namespace: str | None = Field(
+        default=None, description="Where the operator's own pods are. Unset: as its pod is told by the kubelet."
+    )
 
 
 def load(path: Path) -> Settings:

@@ -41,6 +41,28 @@ FULL_SPEC: Object = {
     "replicas": 2,
     "startup": {"timeoutSeconds": 3600},
     "drain": {"timeoutSeconds": 120},
+    "networkPolicy": {
+        "from": [
+            {
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": "apps"},
+                    "matchExpressions": [
+                        {"key": "a", "operator": "Exists"},
+                        {"key": "b", "operator": "In", "values": ["c"]},
+                    ],
+                },
+                "podSelector": {
+                    "matchLabels": {"app": "chat"},
+                    "matchExpressions": [
+                        {"key": "a", "operator": "Exists"},
+                        {"key": "b", "operator": "In", "values": ["c"]},
+                    ],
+                },
+            },
+            {"ipBlock": {"cidr": "10.0.0.0/8"}},
+            {"ipBlock": {"cidr": "2001:db8::/32", "except": ["2001:db8:1::/48"]}},
+        ]
+    },
 }
 
 FULL_STATUS: Object = {

@@ -22,6 +22,7 @@ from modelyard.api.fields import (
     rule,
     with_rules,
 )
+from modelyard.api.network import NetworkPolicy
 
 
 class Credentials(ApiModel):
@@ -260,6 +261,10 @@ class InferenceServiceSpec(ApiModel):
     replicas: int = Field(default=1, ge=0, le=1000, description="How many pods serve the model.")
     startup: Startup = Field(default=Startup(), description="How long a replica may take to start.")
     drain: Drain = Field(default=Drain(), description="How a replica ends.")
+    network_policy: NetworkPolicy | None = Field(
+        default=None,
+        description="Who may call the service, where the cluster's network enforces NetworkPolicies. Unset: anybody.",
+    )
 
 
 class Condition(ApiModel):
