@@ -31,7 +31,7 @@ from modelyard.events import event
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, ApiServer
-from tests.support.inference_services import minimal
+from tests.support.inference_services import EVERY_CHILD, minimal
 from tests.support.ports import free_port
 from tests.support.running_operator import SETTINGS
 
@@ -108,7 +108,7 @@ async def test_an_unchanged_apply_makes_no_new_version(cluster: KubernetesCluste
 async def test_an_apply_for_an_object_of_another_uid_is_a_conflict(
     cluster: KubernetesCluster, namespace: str, kind: kinds.Kind
 ) -> None:
-    service = parse(factories.service(namespace=namespace))
+    service = parse(factories.service(namespace=namespace, **EVERY_CHILD))
     [body] = [child for child in desired(resolve(service, SETTINGS, None)) if kinds.of(child) == kind]
     del body["metadata"]["ownerReferences"]
     await cluster.apply(body)

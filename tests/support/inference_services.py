@@ -65,6 +65,9 @@ FULL_SPEC: Object = {
     },
 }
 
+EVERY_CHILD: Object = {"networkPolicy": {"from": []}}
+"""Fields of a spec that asks for a child of every kind; some are made only where a service asks for them."""
+
 FULL_STATUS: Object = {
     "observedGeneration": 1,
     "replicas": 2,
@@ -101,6 +104,12 @@ FULL_STATUS: Object = {
 def minimal(namespace: str, name: str = "smollm") -> Object:
     """The smallest InferenceService that a user can write."""
     return {"metadata": {"name": name, "namespace": namespace}, "spec": {"model": {"uri": "s3://models/smollm2-135m"}}}
+
+
+def with_every_child(namespace: str, name: str = "smollm") -> Object:
+    """The smallest InferenceService that has a child of every kind."""
+    body = minimal(namespace, name)
+    return body | {"spec": body["spec"] | EVERY_CHILD}
 
 
 def full(namespace: str, name: str = "llama") -> Object:

@@ -64,51 +64,6 @@ DataKey = Annotated[
 ]
 """A key of a Secret's or ConfigMap's data."""
 
-LABEL_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-LABEL_KEY = rf"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{LABEL_NAME}$"
-
-
-def label_key(name: str) -> str:
-    """The CEL expression that tells whether the variable ``name`` holds a label's key."""
-    return f"{name}.matches('{LABEL_KEY}') && {name}.indexOf('/') <= 253"
-
-
-LABEL_KEY_MESSAGE = (
-    "must be a label's key: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
-    "after a domain and '/' if it has one"
-)
-
-LabelKey = Annotated[
-    str,
-    StringConstraints(max_length=317),
-    Field(json_schema_extra=with_rules(rule(label_key("self"), LABEL_KEY_MESSAGE))),
-]
-"""The key of a label or an annotation."""
-
-LabelValue = Annotated[
-    str,
-    StringConstraints(max_length=63),
-    Field(
-        json_schema_extra=with_rules(
-            rule(
-                f"self.matches('^({LABEL_NAME})?$')",
-                "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or "
-                "digit, or empty",
-            )
-        )
-    ),
-]
-
-Labels = Annotated[
-    dict[str, LabelValue],
-    Field(
-        max_length=16,
-        json_schema_extra=with_rules(
-            rule(f"self.all(key, {label_key('key')})", LABEL_KEY_MESSAGE.replace("must be", "each key must be"))
-        ),
-    ),
-]
-
 Quantity = Annotated[
     int | str,
     Field(

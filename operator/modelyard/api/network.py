@@ -4,7 +4,54 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from modelyard.api.fields import ApiModel, LabelKey, Labels, LabelValue, rule, with_rules
+from modelyard.api.fields import ApiModel, rule, with_rules
+
+LABEL_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LABEL_KEY = rf"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{LABEL_NAME}$"
+
+
+def label_key(name: str) -> str:
+    """The CEL expression that tells whether the variable ``name`` holds a label's key."""
+    return f"{name}.matches('{LABEL_KEY}') && {name}.indexOf('/') <= 253"
+
+
+LABEL_KEY_MESSAGE = (
+    "must be a label's key: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
+    "after a domain and '/' if it has one"
+)
+
+LabelKey = Annotated[
+    str,
+    StringConstraints(max_length=317),
+    Field(json_schema_extra=with_rules(rule(label_key("self"), LABEL_KEY_MESSAGE))),
+]
+LabelValue = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    Field(
+        json_schema_extra=with_rules(
+            rule(
+                f"self.matches('^({LABEL_NAME})?$')",
+                "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or "
+                "digit, or empty",
+            )
+        )
+    ),
+]
+WantedLabels = Annotated[
+    dict[str, LabelValue],
+    Field(
+        max_length=16,
+        json_schema_extra=with_rules(
+            rule(f"self.all(key, {label_key('key')})", LABEL_KEY_MESSAGE.replace("must be", "each key must be"))
+        ),
+    ),
+]
+Cidr = Annotated[
+    str,
+    StringConstraints(max_length=43),
+    Field(json_schema_extra=with_rules(rule("isCIDR(self)", "must be a range of addresses, such as 10.0.0.0/8"))),
+]
 
 
 class LabelRequirement(ApiModel):
@@ -32,20 +79,13 @@ class LabelRequirement(ApiModel):
 class LabelSelector(ApiModel):
     """Demands on labels, all of which must hold; an empty selector selects everything."""
 
-    match_labels: Labels = Field(default={}, description="Labels with these values.")
+    match_labels: WantedLabels = Field(default={}, description="Labels with these values.")
     match_expressions: list[LabelRequirement] = Field(
         default=[],
         max_length=8,
         description="Further demands.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-
-
-Cidr = Annotated[
-    str,
-    StringConstraints(max_length=43),
-    Field(json_schema_extra=with_rules(rule("isCIDR(self)", "must be a range of addresses, such as 10.0.0.0/8"))),
-]
 
 
 class IpBlock(ApiModel):
