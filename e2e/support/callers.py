@@ -34,5 +34,5 @@ def caller(kubectl: Kubectl, name: str, labels: dict[str, str] | None = None) ->
 
 
 def call(kubectl: Kubectl, pod: str, url: str) -> str:
-    """What a GET of the URL gives in that pod: the HTTP status. Raises KubectlError with the reason when it gives none."""
+    """The HTTP status that a GET of the URL gives in that pod. Raises KubectlError with the reason when none comes."""
     return kubectl.run("exec", pod, "--", "python3", "-c", CALL, url).strip()
