@@ -25,7 +25,7 @@ BOUNDS = crd_schema.bounds(SCHEMA)
 SIZED: dict[str, Callable[[int], Any]] = {
     "spec.model.uri": lambda size: "s3://".ljust(size, "x"),
     "spec.model.s3.endpoint": lambda size: "https://".ljust(size, "x"),
-    "spec.accelerator.resource": lambda size: "nvidia.com/".ljust(size, "x"),
+    "spec.accelerator.resource": lambda size: f"{'x' * 63}.{'x' * 63}.{'x' * (size - 192)}/{'x' * 63}",
     "spec.resources.requests": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
     "spec.resources.limits": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
     "spec.resources.requests{}": lambda size: "1" * size,

@@ -140,7 +140,19 @@ SINGLE_CASES = [
         ),
         "spec.accelerator.resource",
         [{"spec.accelerator.resource": name} for name in ("nvidia.com/mig-1g.5gb", "amd.com/gpu")],
-        [{"spec.accelerator.resource": name} for name in ("", "gpu", "nvidia.com/", "a/b/c")],
+        [{"spec.accelerator.resource": name} for name in ("", "gpu", "nvidia.com/", "a/b/c", "a..b/c", "a.-b/c")],
+    ),
+    Case(
+        Rule("spec.resources", "resources.requests must not be above resources.limits"),
+        "spec.resources.requests",
+        [
+            {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
+            for asked, most in ((1, "1000m"), ("500m", 1), ("1e3", "1k"))
+        ],
+        [
+            {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
+            for asked, most in ((2, "1999m"), ("1Gi", "1G"), (2**63 - 1, "1"))
+        ],
     ),
 ]
 
@@ -250,21 +262,25 @@ def repeated_cases() -> Iterator[Case]:
             [{place: key} for key in ("ca.crt", "API_KEY", "a-b")],
             [{place: key} for key in ("", "a/b", "a b")],
         )
-    for place in ("spec.resources.requests", "spec.resources.limits"):
+    for place, other in (
+        ("spec.resources.requests", "spec.resources.limits"),
+        ("spec.resources.limits", "spec.resources.requests"),
+    ):
+        alone: Changes = {other: {}}
         yield Case(
             Rule(place, RESOURCE_NAMES),
             place,
             [
-                {place: {name: 1}}
+                alone | {place: {name: 1}}
                 for name in ("cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "example.com/fpga")
             ],
-            [{place: {name: 1}} for name in ("cpus", "gpu", "Memory")],
+            [alone | {place: {name: 1}} for name in ("cpus", "gpu", "Memory", "hugepages-", "--model=/x", "a..b/c")],
         )
         yield Case(
             Rule(f"{place}{{}}", QUANTITY),
             f"{place}[cpu]",
-            [{place: {"cpu": amount}} for amount in (0, 4, "0.5", "500m", "1e3", "32Gi")],
-            [{place: {"cpu": amount}} for amount in (-1, "-1", "", "4 cores", "32GB")],
+            [alone | {place: {"cpu": amount}} for amount in (0, 4, "0.5", "500m", "1e3", "32Gi")],
+            [alone | {place: {"cpu": amount}} for amount in (-1, "-1", "", "4 cores", "32GB")],
         )
 
 

@@ -37,7 +37,7 @@ FULL_SPEC: Object = {
         ],
     },
     "accelerator": {"type": "nvidia", "count": 2, "resource": "nvidia.com/gpu"},
-    "resources": {"requests": {"cpu": 4, "memory": "32Gi"}, "limits": {"cpu": "8", "memory": "32Gi"}},
+    "resources": {"requests": {"cpu": 4}, "limits": {"memory": "32Gi"}},
     "replicas": 2,
     "startup": {"timeoutSeconds": 3600},
     "drain": {"timeoutSeconds": 120},

@@ -4,10 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from modelyard.api.fields import ApiModel, rule, with_rules
+from modelyard.api.fields import DOMAIN, NAME_PART, ApiModel, rule, with_rules
 
-LABEL_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-LABEL_KEY = rf"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?{LABEL_NAME}$"
+LABEL_KEY = f"^({DOMAIN}/)?{NAME_PART}$"
 
 
 def label_key(name: str) -> str:
@@ -31,7 +30,7 @@ LabelValue = Annotated[
     Field(
         json_schema_extra=with_rules(
             rule(
-                f"self.matches('^({LABEL_NAME})?$')",
+                f"self.matches('^({NAME_PART})?$')",
                 "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or "
                 "digit, or empty",
             )
