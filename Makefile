@@ -11,7 +11,7 @@ export PYTHONPATH := operator
 # Asked for only by the targets that use it: making the environment takes a minute the first time.
 PYTHON = $(or $(shell $(SETUP) python),$(error The Python environment is missing: see above))
 
-.PHONY: help up demo down test check verify generate fmt lock clean-cache
+.PHONY: help up demo down test check verify fuzz generate fmt lock clean-cache
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: ## style, types, layers, and the tests that need no cluster
 verify: ## fail when a generated file differs from what makes it, or a real API server refuses the CRD
 	$(PYTHON) -m modelyard.api.crd --check
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/contract/test_crd_*.py
+
+fuzz: ## have 10,000 services of every shape judged by a real API server
+	MODELYARD_BINARIES=$$($(SETUP) binaries) MODELYARD_FUZZ_SPECS=10000 $(PYTHON) -m pytest tests/contract/test_fuzz.py
 
 generate: ## write the generated files anew
 	$(PYTHON) -m modelyard.api.crd

@@ -27,6 +27,13 @@ def installation(cluster: Kubectl) -> Installation:
     return Installation(cluster)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_forbidden(installation: Installation) -> Iterator[None]:
+    """After all scenarios, the operator's role has been enough for every one of them."""
+    yield
+    assert installation.refused_calls() == []
+
+
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """A namespace for one test."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from e2e.support.kubectl import Kubectl, KubectlError
 
 VIEWS: dict[str, tuple[str, ...]] = {
-    "overview.txt": ("get", "infsvc,deployments,replicasets,pods,services,pdb", "-o", "wide"),
+    "overview.txt": ("get", "infsvc,deployments,replicasets,pods,services,pdb,networkpolicies", "-o", "wide"),
     "infsvc.yaml": ("get", "infsvc", "-o", "yaml"),
-    "objects.yaml": ("get", "deployments,services,pdb,pods", "-o", "yaml"),
+    "objects.yaml": ("get", "deployments,services,pdb,networkpolicies,pods", "-o", "yaml"),
     "events.txt": ("get", "events", "--sort-by=.metadata.creationTimestamp"),
     "nodes.txt": ("describe", "nodes"),
 }

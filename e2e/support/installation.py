@@ -1,6 +1,7 @@
 """The operator as it is installed in the local cluster: killing it, replacing it, setting it up differently."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,14 @@ class Installation:
     def log(self) -> str:
         """The present pod's whole log."""
         return self._kubectl.run("logs", self.pod())
+
+    def refused_calls(self) -> list[str]:
+        """Lines of the present pods' logs that tell of a call for which the operator lacks the right.
+
+        Its metrics would not do: an admission check, or a namespace that is being deleted, is a 403 as well.
+        """
+        lines = self._kubectl.run("logs", f"--selector={SELECTOR}", "--tail=-1").splitlines()
+        return [line for line in lines if re.search(r"cannot \w+ resource", line)]
 
     def is_idle(self) -> bool:
         """Whether the present pod has looked at every service and has nothing left to do, by its own metrics."""

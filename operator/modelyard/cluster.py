@@ -8,6 +8,7 @@ of the client library gets out of here.
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ LIST_TIMEOUT_S = 60.0
 PAGE_SIZE = 500
 """Objects per page of a LIST; what client-go uses."""
 
-APPLY = "application/apply-patch+yaml"
+APPLY = "application/apply-patch+yaml; charset=utf-8"
+"""With a charset the client library sends a text as it is; without one it would write it as JSON."""
+
 MERGE = "application/merge-patch+json"
 
 
@@ -197,7 +200,7 @@ class Request:
 
     method: str
     path: str
-    body: Object | None = None
+    body: Object | str | None = None
     content: str = "application/json"
     query: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = CALL_TIMEOUT_S
@@ -205,7 +208,19 @@ class Request:
 
 def _applying(kind: Kind, place: Key, body: Object, subresource: str = "") -> Request:
     query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
-    return Request("PATCH", _path(kind, place, subresource), body, APPLY, query)
+    return Request("PATCH", _path(kind, place, subresource), yaml_of(body), APPLY, query)
+
+
+def yaml_of(body: Object) -> str:
+    """``body`` as JSON that is YAML as well, which an apply is read as.
+
+    YAML knows no escaped surrogate pairs, as which JSON in ASCII has an emoji, and takes some characters only escaped.
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    return _ESCAPED_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+_ESCAPED_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 class KubernetesCluster:

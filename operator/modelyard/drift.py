@@ -25,8 +25,9 @@ LIST_KEYS: Mapping[str, str] = {
 """Lists into which others may put items of their own, by field, with what tells their items apart (as Kubernetes merges
 them in a server-side apply). All other lists are one value."""
 
-WHOLE = frozenset({"selector"})
-"""Maps that are one value to Kubernetes: a label that somebody adds to a selector leaves it no pods."""
+WHOLE = frozenset({"selector", "podSelector", "ingress"})
+"""Fields that are one value to Kubernetes, with all that is in them: a label that somebody adds to a selector leaves it
+no pods, one that somebody takes from a peer lets others in."""
 
 CHOICES = frozenset({"emptyDir"})
 """Fields that say something even when empty: which one of several kinds a volume is."""

@@ -24,6 +24,7 @@ INFERENCE_SERVICE = Kind(names.GROUP, names.VERSION, names.PLURAL, names.KIND)
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 SERVICE = Kind("", "v1", "services", "Service")
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD = Kind("", "v1", "pods", "Pod")
 NODE = Kind("", "v1", "nodes", "Node")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
@@ -31,7 +32,7 @@ CORE_EVENT = Kind("", "v1", "events", "Event")
 """Events again, under the name by which those about one object can be asked for."""
 ACCESS_REVIEW = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
 
-CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, DEPLOYMENT)
+CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, NETWORK_POLICY, DEPLOYMENT)
 """Every kind that we may own, in the order in which they are applied."""
 
 WATCHED: Mapping[Kind, str] = {

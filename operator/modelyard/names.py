@@ -12,6 +12,9 @@ PLURAL = "inferenceservices"
 SINGULAR = "inferenceservice"
 SHORT_NAME = "infsvc"
 
+LABEL_NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""Set by the API server on every namespace: the namespace's own name."""
+
 APPLICATION = "modelyard"
 FIELD_MANAGER = "modelyard"
 AUTOSCALER_FIELD_MANAGER = "modelyard-autoscaler"
@@ -31,6 +34,7 @@ MANAGED_SELECTOR = f"{LABEL_APP_MANAGED_BY}={APPLICATION}"
 """Label selector of every child and every pod of ours; watches are limited to it on the server."""
 
 COMPONENT_ENGINE = "engine"
+COMPONENT_OPERATOR = "operator"
 DEFAULT_POOL = "default"
 
 ANNOTATION_RENDERED = f"{GROUP}/rendered"

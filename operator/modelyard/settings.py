@@ -81,6 +81,13 @@ class Settings(TemplateSettings):
 
     resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs.")
     workers: int = Field(default=16, ge=1, description="Reconciles at once.")
+    operator_namespace: str | None = Field(
+        default=None, description="Where the operator's own pods are, which every NetworkPolicy lets through."
+    )
+
+    def running_in(self, namespace: str) -> "Settings":
+        """The settings of an operator in ``namespace``, which is taken where the file says nothing else."""
+        return self.model_copy(update={"operator_namespace": self.operator_namespace or namespace})
 
 
 def load(path: Path) -> Settings:

@@ -31,7 +31,7 @@ from modelyard.events import event
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, ApiServer
-from tests.support.inference_services import minimal
+from tests.support.inference_services import EVERY_CHILD, minimal
 from tests.support.ports import free_port
 from tests.support.running_operator import SETTINGS
 
@@ -99,6 +99,18 @@ async def test_what_an_apply_cannot_repair_is_overwritten(
     assert [port["port"] for port in repaired["spec"]["ports"]] == [80]
 
 
+async def test_an_apply_carries_every_character(cluster: KubernetesCluster, namespace: str) -> None:
+    """It is read as YAML, which takes less than JSON does."""
+    every = "".join(
+        map(chr, (*range(0x20, 0x180), *range(0x2020, 0x2030), 0xD7FF, 0xE000, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF))
+    )
+    text = "\t\n\r" + every + "\U0001f600\U0010fffd"
+    body = a_service(namespace)
+    body["metadata"]["annotations"] = {"text": text}
+    applied = await cluster.apply(body)
+    assert applied["metadata"]["annotations"]["text"] == text
+
+
 async def test_an_unchanged_apply_makes_no_new_version(cluster: KubernetesCluster, namespace: str) -> None:
     versions = [(await cluster.apply(a_service(namespace)))["metadata"]["resourceVersion"] for _ in range(2)]
     assert versions[0] == versions[1]
@@ -108,7 +120,7 @@ async def test_an_unchanged_apply_makes_no_new_version(cluster: KubernetesCluste
 async def test_an_apply_for_an_object_of_another_uid_is_a_conflict(
     cluster: KubernetesCluster, namespace: str, kind: kinds.Kind
 ) -> None:
-    service = parse(factories.service(namespace=namespace))
+    service = parse(factories.service(namespace=namespace, **EVERY_CHILD))
     [body] = [child for child in desired(resolve(service, SETTINGS, None)) if kinds.of(child) == kind]
     del body["metadata"]["ownerReferences"]
     await cluster.apply(body)

@@ -25,13 +25,27 @@ BOUNDS = crd_schema.bounds(SCHEMA)
 SIZED: dict[str, Callable[[int], Any]] = {
     "spec.model.uri": lambda size: "s3://".ljust(size, "x"),
     "spec.model.s3.endpoint": lambda size: "https://".ljust(size, "x"),
-    "spec.accelerator.resource": lambda size: "nvidia.com/".ljust(size, "x"),
+    "spec.accelerator.resource": lambda size: f"{'x' * 63}.{'x' * 63}.{'x' * (size - 192)}/{'x' * 63}",
     "spec.resources.requests": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
     "spec.resources.limits": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
     "spec.resources.requests{}": lambda size: "1" * size,
     "spec.resources.limits{}": lambda size: "1" * size,
     "spec.engine.args": lambda size: ["--flag"] * size,
     "spec.engine.env": lambda size: [{"name": f"NAME_{number}"} for number in range(size)],
+    "spec.networkPolicy.from": lambda size: [{"podSelector": {}}] * size,
+    **{
+        f"spec.networkPolicy.from[].{selector}.{field}": value
+        for selector in ("namespaceSelector", "podSelector")
+        for field, value in {
+            "matchLabels": lambda size: {f"label-{number}": "x" for number in range(size)},
+            "matchExpressions": lambda size: [{"key": "x", "operator": "Exists"}] * size,
+            "matchExpressions[].key": lambda size: f"{'x' * 63}.{'y' * 63}.{'z' * 125}/".ljust(size, "x"),
+            "matchExpressions[].values": lambda size: ["x"] * size,
+        }.items()
+    },
+    "spec.networkPolicy.from[].ipBlock.cidr": lambda size: f"2001:0db8:{'0001:' * 5}0001/128".ljust(size, "x"),
+    "spec.networkPolicy.from[].ipBlock.except": lambda size: [f"2001:db8:{number}::/48" for number in range(size)],
+    "spec.networkPolicy.from[].ipBlock.except[]": lambda size: f"2001:0db8:{'0001:' * 5}0001/128".ljust(size, "x"),
     "status.conditions": lambda size: [
         {
             "type": f"Type{number}",

@@ -40,6 +40,16 @@ RESOURCE_NAMES = (
     "resources are cpu, memory, ephemeral-storage, hugepages-<size> or an extended resource with its domain, "
     "such as nvidia.com/gpu"
 )
+LABEL_KEY = (
+    "be a label's key: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
+    "after a domain and '/' if it has one"
+)
+LABEL_VALUE = (
+    "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, or empty"
+)
+GOOD_LABEL_KEYS = ("app", "a" * 63, "example.com/App_1", "a" * 253 + "/x")
+BAD_LABEL_KEYS = ("", "-a", "a" * 64, "/x", "a..b/x", "A.b/x", "a/b/c", "a" * 254 + "/x")
+PEER = "spec.networkPolicy.from[]"
 SINGLE_CASES = [
     Case(
         NAME,
@@ -130,13 +140,104 @@ SINGLE_CASES = [
         ),
         "spec.accelerator.resource",
         [{"spec.accelerator.resource": name} for name in ("nvidia.com/mig-1g.5gb", "amd.com/gpu")],
-        [{"spec.accelerator.resource": name} for name in ("", "gpu", "nvidia.com/", "a/b/c")],
+        [{"spec.accelerator.resource": name} for name in ("", "gpu", "nvidia.com/", "a/b/c", "a..b/c", "a.-b/c")],
+    ),
+    Case(
+        Rule("spec.resources", "resources.requests must not be above resources.limits"),
+        "spec.resources.requests",
+        [
+            {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
+            for asked, most in ((1, "1000m"), ("500m", 1), ("1e3", "1k"))
+        ],
+        [
+            {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
+            for asked, most in ((2, "1999m"), ("1Gi", "1G"), (2**63 - 1, "1"))
+        ],
     ),
 ]
 
 
+def label_cases() -> Iterator[Case]:
+    """The rules of label selectors."""
+    for selector in ("namespaceSelector", "podSelector"):
+        place, blames = f"{PEER}.{selector}", f"{PEER.replace('[]', '[0]')}.{selector}"
+        yield Case(
+            Rule(f"{place}.matchLabels", f"each key must {LABEL_KEY}"),
+            f"{blames}.matchLabels",
+            [{f"{place}.matchLabels": {key: "x"}} for key in GOOD_LABEL_KEYS],
+            [{f"{place}.matchLabels": {key: "x"}} for key in BAD_LABEL_KEYS],
+        )
+        yield Case(
+            Rule(f"{place}.matchLabels{{}}", LABEL_VALUE),
+            f"{blames}.matchLabels[x]",
+            [{f"{place}.matchLabels": {"x": value}} for value in ("", "A_b.c-1")],
+            [{f"{place}.matchLabels": {"x": value}} for value in ("-", "a b", "a/b")],
+        )
+        expression = f"{place}.matchExpressions[]"
+        yield Case(
+            Rule(f"{expression}.key", f"must {LABEL_KEY}"),
+            f"{blames}.matchExpressions[0].key",
+            [{f"{expression}.key": key} for key in GOOD_LABEL_KEYS],
+            [{f"{expression}.key": key} for key in BAD_LABEL_KEYS],
+        )
+        yield Case(
+            Rule(f"{expression}.values[]", LABEL_VALUE),
+            f"{blames}.matchExpressions[1].values[0]",
+            [{f"{expression}.values[]": value} for value in ("", "A_b.c-1")],
+            [{f"{expression}.values[]": value} for value in ("-", "a b", "a/b")],
+        )
+        yield Case(
+            Rule(expression, "In and NotIn need values, Exists and DoesNotExist take none"),
+            f"{blames}.matchExpressions[0]",
+            [
+                {expression: {"key": "a", "operator": "NotIn", "values": ["b"]}},
+                {expression: {"key": "a", "operator": "DoesNotExist"}},
+                {expression: {"key": "a", "operator": "Exists", "values": []}},
+            ],
+            [
+                {expression: {"key": "a", "operator": "In"}},
+                {expression: {"key": "a", "operator": "NotIn", "values": []}},
+                {expression: {"key": "a", "operator": "Exists", "values": ["b"]}},
+            ],
+        )
+
+
+def peer_cases() -> Iterator[Case]:
+    """The rules of network peers."""
+    yield Case(
+        Rule(PEER, "a peer is either an ipBlock, or pods by namespaceSelector, podSelector or both"),
+        "spec.networkPolicy.from[0]",
+        [{PEER: peer} for peer in ({"namespaceSelector": {}}, {"podSelector": {}}, {"ipBlock": {"cidr": "::/0"}})],
+        [{PEER: peer} for peer in ({}, {"podSelector": {}, "ipBlock": {"cidr": "::/0"}})],
+    )
+    for place, blames in (
+        (f"{PEER}.ipBlock.cidr", "spec.networkPolicy.from[1].ipBlock.cidr"),
+        (f"{PEER}.ipBlock.except[]", "spec.networkPolicy.from[2].ipBlock.except[0]"),
+    ):
+        yield Case(
+            Rule(place, "must be a range of addresses, such as 10.0.0.0/8"),
+            blames,
+            [{place: "2001:db8:2::/48"}],
+            [{place: cidr} for cidr in ("", "10.0.0.0", "10.0.0.0/33", "010.0.0.0/8", "example.com")],
+        )
+    yield Case(
+        Rule(f"{PEER}.ipBlock", "ipBlock.except must lie within ipBlock.cidr and be smaller"),
+        "spec.networkPolicy.from[1].ipBlock",
+        [
+            {f"{PEER}.ipBlock": {"cidr": "10.0.0.0/8", "except": parts}}
+            for parts in ([], ["10.1.0.0/16", "10.2.3.4/32"])
+        ],
+        [
+            {f"{PEER}.ipBlock": {"cidr": "10.0.0.0/8", "except": [part]}}
+            for part in ("11.0.0.0/16", "10.0.0.0/8", "0.0.0.0/0", "2001:db8::/64")
+        ],
+    )
+
+
 def repeated_cases() -> Iterator[Case]:
     """The rules of types that several fields have."""
+    yield from label_cases()
+    yield from peer_cases()
     for place, blames in (
         ("spec.model.credentials.secretName", "spec.model.credentials.secretName"),
         ("spec.model.s3.caBundle.configMapName", "spec.model.s3.caBundle.configMapName"),
@@ -161,21 +262,25 @@ def repeated_cases() -> Iterator[Case]:
             [{place: key} for key in ("ca.crt", "API_KEY", "a-b")],
             [{place: key} for key in ("", "a/b", "a b")],
         )
-    for place in ("spec.resources.requests", "spec.resources.limits"):
+    for place, other in (
+        ("spec.resources.requests", "spec.resources.limits"),
+        ("spec.resources.limits", "spec.resources.requests"),
+    ):
+        alone: Changes = {other: {}}
         yield Case(
             Rule(place, RESOURCE_NAMES),
             place,
             [
-                {place: {name: 1}}
+                alone | {place: {name: 1}}
                 for name in ("cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "example.com/fpga")
             ],
-            [{place: {name: 1}} for name in ("cpus", "gpu", "Memory")],
+            [alone | {place: {name: 1}} for name in ("cpus", "gpu", "Memory", "hugepages-", "--model=/x", "a..b/c")],
         )
         yield Case(
             Rule(f"{place}{{}}", QUANTITY),
             f"{place}[cpu]",
-            [{place: {"cpu": amount}} for amount in (0, 4, "0.5", "500m", "1e3", "32Gi")],
-            [{place: {"cpu": amount}} for amount in (-1, "-1", "", "4 cores", "32GB")],
+            [alone | {place: {"cpu": amount}} for amount in (0, 4, "0.5", "500m", "1e3", "32Gi")],
+            [alone | {place: {"cpu": amount}} for amount in (-1, "-1", "", "4 cores", "32GB")],
         )
 
 

@@ -10,7 +10,7 @@ from modelyard.kinds import Kind
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.eventually import eventually
-from tests.support.inference_services import FULL_SPEC, minimal
+from tests.support.inference_services import FULL_SPEC, minimal, with_every_child
 from tests.support.program import Program, allow, started
 
 NAME = "smollm"
@@ -44,7 +44,7 @@ def children(admin: Client, namespace: str) -> list[Object | None]:
 
 def served(admin: Client, namespace: str) -> list[Object]:
     """A service of the namespace with its children, once its status is told."""
-    admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
+    admin.create(kinds.INFERENCE_SERVICE, with_every_child(namespace))
     eventually(lambda: "status" in admin.get(kinds.INFERENCE_SERVICE, NAME, namespace))
     made = [child for child in children(admin, namespace) if child is not None]
     assert len(made) == len(kinds.CHILDREN)
@@ -84,6 +84,11 @@ EDITS: list[tuple[Kind, Callable[[Object], None]]] = [
     (kinds.POD_DISRUPTION_BUDGET, set_at("spec", "maxUnavailable", value="50%")),
     (kinds.POD_DISRUPTION_BUDGET, set_at("spec", "unhealthyPodEvictionPolicy", value="IfHealthyBudget")),
     (kinds.POD_DISRUPTION_BUDGET, set_at("spec", value={"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}})),
+    (kinds.NETWORK_POLICY, set_at("spec", "ingress", value=[{}])),
+    (kinds.NETWORK_POLICY, set_at("spec", "ingress", 0, "ports", value=[])),
+    (kinds.NETWORK_POLICY, set_at("spec", "ingress", 0, "from", 0, "podSelector", value={})),
+    (kinds.NETWORK_POLICY, set_at("spec", "podSelector", "matchLabels", "theirs", value="yes")),
+    (kinds.NETWORK_POLICY, set_at("spec", "policyTypes", value=["Egress"])),
     (kinds.DEPLOYMENT, set_at("spec", "replicas", value=5)),
     (kinds.DEPLOYMENT, set_at("spec", "paused", value=True)),
     (kinds.DEPLOYMENT, set_at("spec", "strategy", value={"type": "Recreate"})),

@@ -9,7 +9,7 @@ from modelyard import kinds
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, OPERATOR, ApiServer
 from tests.support.eventually import eventually
-from tests.support.inference_services import minimal
+from tests.support.inference_services import minimal, with_every_child
 from tests.support.program import SETTINGS, allow, started
 
 
@@ -40,9 +40,7 @@ def test_an_operator_that_is_killed_in_the_middle_of_ten_creations_is_followed_b
     apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path
 ) -> None:
     for number in range(10):
-        service = minimal(namespace)
-        service["metadata"]["name"] = f"model-{number}"
-        admin.create(kinds.INFERENCE_SERVICE, service)
+        admin.create(kinds.INFERENCE_SERVICE, with_every_child(namespace, f"model-{number}"))
     first = started(apiserver, OPERATOR, tmp_path, SETTINGS + "workers: 1\n")
     with first.process:
         eventually(lambda: len(admin.list(kinds.DEPLOYMENT, namespace)) >= 3, every_s=0.001)

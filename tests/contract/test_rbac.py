@@ -11,7 +11,7 @@ from modelyard.kinds import INFERENCE_SERVICE, Kind
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ALICE, BOB, OPERATOR, REPOSITORY, ApiServer
 from tests.support.eventually import eventually
-from tests.support.inference_services import minimal
+from tests.support.inference_services import minimal, with_every_child
 from tests.support.program import allow, started
 
 Right = tuple[str, str, str]
@@ -108,7 +108,7 @@ def test_every_right_of_the_operator_is_used(
 ) -> None:
     before = len(apiserver.answers_to_the_operator())
     with started(apiserver, OPERATOR, tmp_path).process:
-        service = admin.create(INFERENCE_SERVICE, minimal(namespace))
+        service = admin.create(INFERENCE_SERVICE, with_every_child(namespace))
         name = service["metadata"]["name"]
         eventually(lambda: "status" in admin.get(INFERENCE_SERVICE, name, namespace))
         pod_that_is_prepared_for_long(admin, name, namespace)

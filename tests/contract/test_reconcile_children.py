@@ -11,6 +11,7 @@ from modelyard.kinds import Kind
 from modelyard.settings import Settings
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster
+from tests.support.inference_services import EVERY_CHILD
 from tests.support.running_operator import RunningOperator
 
 KEY = Key("team-a", "smollm")
@@ -28,7 +29,7 @@ def operator(cluster: InMemoryCluster) -> RunningOperator:
 
 async def served(cluster: InMemoryCluster, operator: RunningOperator) -> Object:
     """A service whose children exist, with the record of calls emptied."""
-    service = cluster.put(factories.service())
+    service = cluster.put(factories.service(**EVERY_CHILD))
     await operator.run()
     cluster.calls.clear()
     return service
@@ -41,7 +42,7 @@ def condition(cluster: InMemoryCluster, type_: str) -> Object:
 
 
 async def test_a_new_service_gets_its_children_in_order(cluster: InMemoryCluster, operator: RunningOperator) -> None:
-    service = cluster.put(factories.service())
+    service = cluster.put(factories.service(**EVERY_CHILD))
     await operator.run()
     assert [call.kind for call in cluster.calls if call.verb == "apply"] == list(kinds.CHILDREN)
     for kind in kinds.CHILDREN:
@@ -209,7 +210,7 @@ async def test_an_object_of_somebody_else_is_left_alone_and_said(
     cluster: InMemoryCluster, operator: RunningOperator, kind: Kind
 ) -> None:
     foreign = cluster.put(factories.child(kind, owner_uid=None, service_label=None, spec={"theirs": True}))
-    cluster.put(factories.service())
+    cluster.put(factories.service(**EVERY_CHILD))
     await operator.run()
     assert cluster.see(kind, KEY) == foreign
     assert [call.verb for call in cluster.writes if call.verb == "apply"] == []
@@ -241,7 +242,7 @@ async def test_an_orphan_is_adopted_and_said(cluster: InMemoryCluster, operator:
         cluster.edit(kind, KEY, orphan)
     cluster.remove(kinds.INFERENCE_SERVICE, KEY)
     await operator.run()
-    again = factories.service(uid="uid-of-the-second")
+    again = factories.service(uid="uid-of-the-second", **EVERY_CHILD)
     cluster.put(again)
     await operator.run()
     assert service["metadata"]["uid"] != "uid-of-the-second"

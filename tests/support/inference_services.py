@@ -37,11 +37,36 @@ FULL_SPEC: Object = {
         ],
     },
     "accelerator": {"type": "nvidia", "count": 2, "resource": "nvidia.com/gpu"},
-    "resources": {"requests": {"cpu": 4, "memory": "32Gi"}, "limits": {"cpu": "8", "memory": "32Gi"}},
+    "resources": {"requests": {"cpu": 4}, "limits": {"memory": "32Gi"}},
     "replicas": 2,
     "startup": {"timeoutSeconds": 3600},
     "drain": {"timeoutSeconds": 120},
+    "networkPolicy": {
+        "from": [
+            {
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": "apps"},
+                    "matchExpressions": [
+                        {"key": "a", "operator": "Exists"},
+                        {"key": "b", "operator": "In", "values": ["c"]},
+                    ],
+                },
+                "podSelector": {
+                    "matchLabels": {"app": "chat"},
+                    "matchExpressions": [
+                        {"key": "a", "operator": "Exists"},
+                        {"key": "b", "operator": "In", "values": ["c"]},
+                    ],
+                },
+            },
+            {"ipBlock": {"cidr": "10.0.0.0/8"}},
+            {"ipBlock": {"cidr": "2001:db8::/32", "except": ["2001:db8:1::/48"]}},
+        ]
+    },
 }
+
+EVERY_CHILD: Object = {"networkPolicy": {"from": []}}
+"""Fields of a spec that asks for a child of every kind; some are made only where a service asks for them."""
 
 FULL_STATUS: Object = {
     "observedGeneration": 1,
@@ -79,6 +104,12 @@ FULL_STATUS: Object = {
 def minimal(namespace: str, name: str = "smollm") -> Object:
     """The smallest InferenceService that a user can write."""
     return {"metadata": {"name": name, "namespace": namespace}, "spec": {"model": {"uri": "s3://models/smollm2-135m"}}}
+
+
+def with_every_child(namespace: str, name: str = "smollm") -> Object:
+    """The smallest InferenceService that has a child of every kind."""
+    body = minimal(namespace, name)
+    return body | {"spec": body["spec"] | EVERY_CHILD}
 
 
 def full(namespace: str, name: str = "llama") -> Object:

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 VLLM_FLAGS = REPOSITORY / "e2e" / "images" / "standin" / "flags.txt"
 """The whole `vllm serve --help=all` of the real vLLM 0.32, recorded."""
 
-SETTINGS = Settings(fetch_image="modelyard-fetch:0.1.0")
+SETTINGS = Settings(fetch_image="modelyard-fetch:0.1.0", operator_namespace="modelyard-system")
 
 
 def resolved(body: Object, settings: Settings = SETTINGS, deployment: Object | None = None) -> Resolved:

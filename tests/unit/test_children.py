@@ -8,15 +8,20 @@ from modelyard import kinds, names
 from modelyard.api.service import Object
 from modelyard.desired import desired
 from tests.support.factories import UID, service
+from tests.support.inference_services import EVERY_CHILD
 from tests.support.rendering import deployment, engine_container, environment, pod_spec, resolved
 
 
 def _children(**spec: Any) -> dict[str, Object]:
-    return {child["kind"]: child for child in desired(resolved(service(**spec)))}
+    return {child["kind"]: child for child in desired(resolved(service(**EVERY_CHILD | spec)))}
 
 
 def test_children_come_in_apply_order() -> None:
-    assert [child["kind"] for child in desired(resolved(service()))] == [kind.kind for kind in kinds.CHILDREN]
+    assert list(_children()) == [kind.kind for kind in kinds.CHILDREN]
+
+
+def test_a_network_policy_is_a_child_only_where_it_is_asked_for() -> None:
+    assert [child["kind"] for child in desired(resolved(service()))] == ["Service", "PodDisruptionBudget", "Deployment"]
 
 
 @pytest.mark.parametrize("kind", kinds.CHILDREN)

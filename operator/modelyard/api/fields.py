@@ -82,14 +82,23 @@ Quantity = Annotated[
 ]
 """An amount of a resource, as in a pod; a fraction is written as text ("0.5" or 500m)."""
 
+DOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+"""A DNS-1123 subdomain, as a regular expression inside a CEL text."""
+
+NAME_PART = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+"""What stands after the domain in the key of a label or the name of a resource, and is at most 63 characters long."""
+
+EXTENDED_RESOURCE = f"^{DOMAIN}/{NAME_PART}$"
+
 Amounts = Annotated[
     dict[str, Quantity],
     Field(
         max_length=16,
         json_schema_extra=with_rules(
             rule(
-                "self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'] || name.startsWith('hugepages-')"
-                " || name.contains('/'))",
+                "self.all(name, name in ['cpu', 'memory', 'ephemeral-storage']"
+                " || name.matches('^hugepages-[1-9][0-9]*[KMG]i$')"
+                f" || (name.matches('{EXTENDED_RESOURCE}') && name.indexOf('/') <= 253))",
                 "resources are cpu, memory, ephemeral-storage, hugepages-<size> or an extended resource "
                 "with its domain, such as nvidia.com/gpu",
             )

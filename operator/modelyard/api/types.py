@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from modelyard import names
 from modelyard.api.fields import (
+    EXTENDED_RESOURCE,
     Amounts,
     ApiModel,
     Argument,
@@ -22,6 +23,7 @@ from modelyard.api.fields import (
     rule,
     with_rules,
 )
+from modelyard.api.network import NetworkPolicy
 
 
 class Credentials(ApiModel):
@@ -196,7 +198,7 @@ class Accelerator(ApiModel):
         description="Extended resource to ask for. Unset: the type's own, such as nvidia.com/gpu.",
         json_schema_extra=with_rules(
             rule(
-                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
+                f"self.matches('{EXTENDED_RESOURCE}')",
                 "accelerator.resource must be an extended resource with its domain, such as nvidia.com/gpu",
             )
         ),
@@ -205,6 +207,18 @@ class Accelerator(ApiModel):
 
 class Resources(ApiModel):
     """Compute resources of the engine's container, as in a pod."""
+
+    model_config = ConfigDict(
+        json_schema_extra=with_rules(
+            rule(
+                "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits)"
+                " || !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name]))"
+                " || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+                "resources.requests must not be above resources.limits",
+                field_path=".requests",
+            )
+        )
+    )
 
     requests: Amounts = Field(
         default={}, description='What each replica is sure to get, such as {cpu: 4, memory: 32Gi}; fractions as "0.5".'
@@ -260,6 +274,10 @@ class InferenceServiceSpec(ApiModel):
     replicas: int = Field(default=1, ge=0, le=1000, description="How many pods serve the model.")
     startup: Startup = Field(default=Startup(), description="How long a replica may take to start.")
     drain: Drain = Field(default=Drain(), description="How a replica ends.")
+    network_policy: NetworkPolicy | None = Field(
+        default=None,
+        description="Who may call the service, where the cluster's network enforces NetworkPolicies. Unset: anybody.",
+    )
 
 
 class Condition(ApiModel):

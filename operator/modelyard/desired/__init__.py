@@ -1,19 +1,24 @@
 """Pure: what shall exist for one service, as plain objects.
 
 resolve() answers every question that a spec leaves open, desired() renders the answers: one child kind per file, each
-with build(resolved) -> Object.
+with build(resolved) -> Object, or None where the service asks for no such child.
 """
 
 from collections.abc import Callable
 
 from modelyard.api.service import Object
-from modelyard.desired import deployment, disruption_budget, service
+from modelyard.desired import deployment, disruption_budget, network_policy, service
 from modelyard.desired.resolved import Resolved
 
-CHILDREN: tuple[Callable[[Resolved], Object], ...] = (service.build, disruption_budget.build, deployment.build)
+CHILDREN: tuple[Callable[[Resolved], Object | None], ...] = (
+    service.build,
+    disruption_budget.build,
+    network_policy.build,
+    deployment.build,
+)
 """In the order in which they are applied, that of kinds.CHILDREN: when pods come up, all in front of them is there."""
 
 
 def desired(resolved: Resolved) -> list[Object]:
     """All children of a service, in apply order. Never raises: what cannot be rendered is refused by resolve()."""
-    return [build(resolved) for build in CHILDREN]
+    return [child for build in CHILDREN if (child := build(resolved)) is not None]

@@ -1,5 +1,7 @@
 """Names become things: the one place where a spec meets the settings, the registries and a Deployment's record."""
 
+from dataclasses import replace
+
 from modelyard.api.service import Service
 from modelyard.api.types import InferenceServiceSpec
 from modelyard.desired import pod
@@ -22,13 +24,12 @@ def resolve(service: Service, settings: Settings, recorded: Recorded | None) -> 
 
     Raises InvalidError with a reason and a message for people. What it returns can be rendered without an error.
     """
-    kept = _kept(service, recorded)
-    if kept is not None:
-        return kept
-    refresh = service.refresh or (recorded.refresh if recorded else None)
-    resolved = _answered(service, TemplateInputs.of(settings), refresh)
-    pod.template(resolved)
-    return resolved
+    resolved = _kept(service, recorded)
+    if resolved is None:
+        refresh = service.refresh or (recorded.refresh if recorded else None)
+        resolved = _answered(service, TemplateInputs.of(settings), refresh)
+        pod.template(resolved)
+    return replace(resolved, operator_namespace=settings.operator_namespace)
 
 
 def _kept(service: Service, recorded: Recorded | None) -> Resolved | None:

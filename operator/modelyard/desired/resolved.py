@@ -25,6 +25,7 @@ class Resolved:
     """The answers, each from the spec where it gives one, else from ``inputs``.
 
     ``refresh`` is the refresh annotation's value that ``inputs`` answer to, None before there ever was one.
+    ``operator_namespace`` is where the operator's own pods are, None outside a cluster.
     """
 
     service: Service
@@ -37,6 +38,7 @@ class Resolved:
     source: Source
     startup_timeout_s: int
     drain_s: int
+    operator_namespace: str | None = None
 
     @property
     def replicas(self) -> int:

@@ -1,0 +1,51 @@
+"""The NetworkPolicy: who may call the engine, whose control endpoints know no authentication."""
+
+from modelyard import kinds, names
+from modelyard.api.service import Object
+from modelyard.desired import metadata
+from modelyard.desired.resolved import Resolved
+
+
+def build(resolved: Resolved) -> Object | None:
+    """The policy over all pods of the service, None where the spec asks for none.
+
+    Only what comes in is limited: the fetcher must reach its store. What enforces policies always lets a node reach its
+    own pods, so the kubelet's probes need no rule.
+    """
+    asked = resolved.service.spec.network_policy
+    if asked is None:
+        return None
+    ports = [port.container for port in resolved.engine.ports]
+    peers = [peer.model_dump(by_alias=True, exclude_defaults=True) for peer in asked.from_]
+    # A rule without peers would let everybody in.
+    rules = [_rule(peers, ports)] if peers else []
+    if resolved.operator_namespace:
+        rules.append(_rule([_operator(resolved.operator_namespace)], [*ports, names.FETCH_STATE_PORT]))
+    return metadata.child(
+        kinds.NETWORK_POLICY,
+        resolved,
+        content={
+            "spec": {
+                "podSelector": {"matchLabels": metadata.service_selector(resolved)},
+                "policyTypes": ["Ingress"],
+                "ingress": rules,
+            }
+        },
+    )
+
+
+def _rule(peers: list[Object], ports: list[int]) -> Object:
+    return {"from": peers, "ports": [{"protocol": "TCP", "port": port} for port in ports]}
+
+
+def _operator(namespace: str) -> Object:
+    """The operator's pods, by the labels that deploy/ gives them: they read how far fetchers and engines are."""
+    return {
+        "namespaceSelector": {"matchLabels": {names.LABEL_NAMESPACE_NAME: namespace}},
+        "podSelector": {
+            "matchLabels": {
+                names.LABEL_APP_NAME: names.APPLICATION,
+                names.LABEL_APP_COMPONENT: names.COMPONENT_OPERATOR,
+            }
+        },
+    }
