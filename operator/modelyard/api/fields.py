@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from modelyard import names
+
 
 class ApiModel(BaseModel):
     """Frozen, camelCase on the wire, and tolerant of fields that a newer CRD may have."""
@@ -97,3 +99,40 @@ Amounts = Annotated[
     ),
 ]
 """Amounts by resource, as in a container's requests."""
+
+_METADATA_RULES = (
+    rule(
+        f"self.all(key, !key.startsWith('{names.GROUP}/') && !(key in {list(names.RECOMMENDED_LABELS)}))",
+        f"{names.GROUP}/... and app.kubernetes.io/{{name,instance,component,part-of,managed-by}} are modelyard's own: "
+        "choose another key",
+    ),
+    rule(
+        "self.all(key, key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
+        "keys are letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
+        "with or without a domain and '/' in front",
+    ),
+)
+
+LabelValue = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    Field(
+        json_schema_extra=with_rules(
+            rule(
+                "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",
+                "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+            )
+        )
+    ),
+]
+
+Labels = Annotated[
+    dict[str, LabelValue], Field(max_length=32, json_schema_extra=with_rules(*_METADATA_RULES))
+]
+"""Labels that a user adds to ours."""
+
+Annotations = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=4096)]],
+    Field(max_length=32, json_schema_extra=with_rules(*_METADATA_RULES)),
+]
+"""Annotations that a user adds to ours; together no more than the 256 KiB that an object may have."""

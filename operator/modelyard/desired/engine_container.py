@@ -4,7 +4,7 @@ import math
 
 from modelyard import names
 from modelyard.api.service import Object
-from modelyard.api.types import EnvironmentVariable
+from modelyard.api.pod_types import EnvironmentVariable
 from modelyard.desired.fetch_container import POD_UID
 from modelyard.desired.resolved import Resolved
 from modelyard.engines.base import Program, Serving

@@ -1,0 +1,110 @@
+"""Merging one part of a pod template into another as `kubectl patch` does (strategic merge), as pure data.
+
+Kubernetes keeps in its Go types which lists are merged item by item, and by which fields; MERGE_KEYS is that knowledge
+for all that we render. drift.py tells items apart by the same table.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from modelyard.errors import InvalidError
+
+MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
+    "containers": ("name",),
+    "initContainers": ("name",),
+    "env": ("name",),
+    # A container's ports and a Service's: what one of the two has not is no part of its identity.
+    "ports": ("containerPort", "port", "protocol"),
+    "volumes": ("name",),
+    "volumeMounts": ("mountPath",),
+    "volumeDevices": ("devicePath",),
+    "imagePullSecrets": ("name",),
+    "hostAliases": ("ip",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "resourceClaims": ("name",),
+    "claims": ("name",),
+    "schedulingGates": ("name",),
+    "ownerReferences": ("uid",),
+}
+"""Lists whose items are told apart, by field (x-kubernetes-list-map-keys in Kubernetes' OpenAPI): others may add items
+of their own. All other lists are one value."""
+
+DEFAULTS: Mapping[str, str] = {"protocol": "TCP"}
+"""What the API server fills in where an item lacks a field that identifies it."""
+
+UNITED = frozenset({"tolerations"})
+"""Lists without identities whose items are nevertheless added: to tolerate one taint more takes nothing away."""
+
+CHOICES = frozenset({"env", "volumes"})
+"""Lists whose items are one of several kinds: another kind takes the place of the former (Kubernetes: retainKeys)."""
+
+
+def identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
+    """What tells ``item`` from the others in its list."""
+    return tuple(item.get(key, DEFAULTS.get(key)) for key in keys)
+
+
+def written(identity_: tuple[Any, ...]) -> str:
+    """An identity in a path: ``engine``, ``8000/TCP``."""
+    return "/".join(str(part) for part in identity_ if part is not None)
+
+
+def merged(base: Mapping[str, Any], patch: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """``base`` with ``patch`` in it; a null there removes. Neither is changed. ``path`` names the place in errors.
+
+    Raises InvalidError (PodTemplateRefused) where the two have values of different shapes, and for a list that is to be
+    merged but has no list of objects with their identifying fields, or one of them twice.
+    """
+    result = {name: copy.deepcopy(value) for name, value in base.items() if name not in patch}
+    for name, value in patch.items():
+        if value is not None:
+            result[name] = _value(name, base.get(name), value, f"{path}.{name}")
+    return result
+
+
+def _value(field: str, base: Any, value: Any, path: str) -> Any:
+    if field in MERGE_KEYS:
+        return _merged_list(field, base or [], value, path)
+    if isinstance(base, list) and not isinstance(value, list):
+        raise InvalidError("PodTemplateRefused", f"{path} must be a list.")
+    if field in UNITED and base:
+        return [*base, *(item for item in value if item not in base)]
+    if isinstance(value, Mapping):
+        return merged(base if isinstance(base, Mapping) else {}, value, path)
+    if isinstance(base, Mapping):
+        raise InvalidError("PodTemplateRefused", f"{path} must be an object.")
+    return copy.deepcopy(value)
+
+
+def _merged_list(field: str, base: list[Any], value: Any, path: str) -> list[Any]:
+    keys = MERGE_KEYS[field]
+    given = _by_identity(value, keys, path)
+    ours = {identity(item, keys): item for item in base}
+    result = [_item(field, item, given[known], path) if known in given else item for known, item in ours.items()]
+    return [*result, *(merged({}, item, path) for key, item in given.items() if key not in ours)]
+
+
+def _item(field: str, base: Mapping[str, Any], patch: Mapping[str, Any], path: str) -> dict[str, Any]:
+    if field in CHOICES:
+        base = {name: value for name, value in base.items() if name in patch}
+    return merged(base, patch, f"{path}[{written(identity(patch, MERGE_KEYS[field]))}]")
+
+
+def _by_identity(value: Any, keys: tuple[str, ...], path: str) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    wanted = " and ".join(key for key in keys if key not in DEFAULTS and key != "port")
+    if not isinstance(value, list):
+        raise InvalidError("PodTemplateRefused", f"{path} must be a list of objects, each with {wanted}.")
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for item in value:
+        if not isinstance(item, Mapping) or not all(_identifies(item.get(key)) for key in wanted.split(" and ")):
+            raise InvalidError("PodTemplateRefused", f"{path} must be a list of objects, each with {wanted}.")
+        known = identity(item, keys)
+        if known in found:
+            raise InvalidError("PodTemplateRefused", f"{path} has {written(known)} twice.")
+        found[known] = item
+    return found
+
+
+def _identifies(value: Any) -> bool:
+    return isinstance(value, str | int) and value != ""
