@@ -11,19 +11,7 @@ from modelyard import names
 from modelyard.api import quantity
 from modelyard.api.service import Object
 from modelyard.errors import InvalidError
-
-LIST_KEYS: Mapping[str, str] = {
-    "containers": "name",
-    "initContainers": "name",
-    "env": "name",
-    "volumes": "name",
-    "imagePullSecrets": "name",
-    "ports": "name",
-    "volumeMounts": "mountPath",
-    "ownerReferences": "uid",
-}
-"""Lists into which others may put items of their own, by field, with what tells their items apart (as Kubernetes merges
-them in a server-side apply). All other lists are one value."""
+from modelyard.strategic_merge import MERGE_KEYS, identity, written
 
 WHOLE = frozenset({"selector", "podSelector", "ingress"})
 """Fields that are one value to Kubernetes, with all that is in them: a label that somebody adds to a selector leaves it
@@ -32,8 +20,17 @@ no pods, one that somebody takes from a peer lets others in."""
 CHOICES = frozenset({"emptyDir"})
 """Fields that say something even when empty: which one of several kinds a volume is."""
 
-QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
+QUANTITIES = frozenset({"requests", "limits", "sizeLimit", "divisor", "overhead"})
 """Fields that hold quantities, or maps of them."""
+
+ZERO_IS_UNSET = frozenset(
+    {
+        "hostNetwork", "hostPID", "hostIPC", "hostPort", "readOnly", "stdin", "stdinOnce", "tty",
+        "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
+    }
+)  # fmt: skip
+"""Fields of a pod template whose false or 0 the API server reads as nothing said: it drops them, or puts its own
+default in their place (no pointer in Kubernetes' Go types). Only a user's podTemplate has such a value."""
 
 
 def is_as_rendered(rendered: Object, existing: Object) -> bool:
@@ -60,8 +57,8 @@ def _hash(body: Object) -> str | None:
 
 def _differing(rendered: Any, existing: Any, path: str) -> str | None:
     field = path.rsplit(".", 1)[-1]
-    if existing is None:
-        return None if _is_empty(rendered) and field not in CHOICES else path
+    if _says_nothing(field, rendered) and (existing is None or field in ZERO_IS_UNSET):
+        return None
     if field in WHOLE:
         return None if rendered == existing else path
     if field in QUANTITIES:
@@ -71,26 +68,31 @@ def _differing(rendered: Any, existing: Any, path: str) -> str | None:
             _differing(value, existing.get(key), f"{path}.{key}" if path else key) for key, value in rendered.items()
         )
     if isinstance(rendered, list | tuple) and isinstance(existing, list):
-        return _differing_list(rendered, existing, path, LIST_KEYS.get(field))
+        return _differing_list(rendered, existing, path, MERGE_KEYS.get(field, ()))
     return None if rendered == existing else path
 
 
-def _differing_list(rendered: Sequence[Any], existing: Sequence[Any], path: str, key: str | None) -> str | None:
-    if key is None:
+def _differing_list(rendered: Sequence[Any], existing: Sequence[Any], path: str, keys: tuple[str, ...]) -> str | None:
+    if not keys:
         if len(rendered) != len(existing):
             return path
         return _first(_differing(one, other, f"{path}[]") for one, other in zip(rendered, existing, strict=True))
-    by_key = {item.get(key): item for item in existing}
-    return _first(_differing(item, by_key.get(item.get(key)), f"{path}[{item.get(key)}]") for item in rendered)
+    known = {identity(item, keys): item for item in existing}
+    return _first(
+        _differing(item, known.get(identity(item, keys)), f"{path}[{written(identity(item, keys))}]")
+        for item in rendered
+    )
 
 
 def _first(paths: Any) -> str | None:
     return next((path for path in paths if path is not None), None)
 
 
-def _is_empty(value: Any) -> bool:
+def _says_nothing(field: str, value: Any) -> bool:
     """Whether the API server may drop ``value``. It keeps false and 0 where they mean another thing than no value."""
-    return value is None or value in ("", {}, [])
+    if field in ZERO_IS_UNSET:
+        return not value
+    return field not in CHOICES and (value is None or value in ("", {}, []))
 
 
 def _amounts(value: Any) -> Any:

@@ -30,6 +30,14 @@ LABEL_APP_INSTANCE = "app.kubernetes.io/instance"
 LABEL_APP_COMPONENT = "app.kubernetes.io/component"
 LABEL_APP_PART_OF = "app.kubernetes.io/part-of"
 LABEL_APP_MANAGED_BY = "app.kubernetes.io/managed-by"
+RECOMMENDED_LABELS = (
+    LABEL_APP_NAME,
+    LABEL_APP_INSTANCE,
+    LABEL_APP_COMPONENT,
+    LABEL_APP_PART_OF,
+    LABEL_APP_MANAGED_BY,
+)
+"""The labels outside GROUP that we set."""
 MANAGED_SELECTOR = f"{LABEL_APP_MANAGED_BY}={APPLICATION}"
 """Label selector of every child and every pod of ours; watches are limited to it on the server."""
 

@@ -41,6 +41,7 @@ KEYWORDS = (
     "items",
     "additionalProperties",
     "x-kubernetes-int-or-string",
+    "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-map-type",

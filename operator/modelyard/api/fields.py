@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from modelyard import names
+
 
 class ApiModel(BaseModel):
     """Frozen, camelCase on the wire, and tolerant of fields that a newer CRD may have."""
@@ -106,3 +108,56 @@ Amounts = Annotated[
     ),
 ]
 """Amounts by resource, as in a container's requests."""
+
+_LABEL_KEY = f"^({DOMAIN}/)?{NAME_PART}$"
+_LABEL_KEY_MESSAGE = (
+    "must be a label's key: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
+    "after a domain and '/' if it has one"
+)
+
+
+def _is_label_key(variable: str) -> str:
+    """The CEL expression that tells whether ``variable`` holds a label's key."""
+    return f"{variable}.matches('{_LABEL_KEY}') && {variable}.indexOf('/') <= 253"
+
+
+LabelKey = Annotated[
+    str,
+    StringConstraints(max_length=317),
+    Field(json_schema_extra=with_rules(rule(_is_label_key("self"), _LABEL_KEY_MESSAGE))),
+]
+"""Key of a label."""
+
+LabelValue = Annotated[
+    str,
+    StringConstraints(max_length=63),
+    Field(
+        json_schema_extra=with_rules(
+            rule(
+                f"self.matches('^({NAME_PART})?$')",
+                "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or "
+                "digit, or empty",
+            )
+        )
+    ),
+]
+"""Value of a label."""
+
+_KEYS = rule(f"self.all(key, {_is_label_key('key')})", _LABEL_KEY_MESSAGE.replace("must", "each key must"))
+_NOT_OURS = rule(
+    f"self.all(key, !key.startsWith('{names.GROUP}/') && !(key in {list(names.RECOMMENDED_LABELS)}))",
+    f"{names.GROUP}/... and app.kubernetes.io/{{name,instance,component,part-of,managed-by}} are modelyard's own: "
+    "choose another key",
+)
+
+WantedLabels = Annotated[dict[str, LabelValue], Field(max_length=16, json_schema_extra=with_rules(_KEYS))]
+"""Labels that a selector looks for."""
+
+Labels = Annotated[dict[str, LabelValue], Field(max_length=32, json_schema_extra=with_rules(_NOT_OURS, _KEYS))]
+"""Labels that a user adds to ours."""
+
+Annotations = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=4096)]],
+    Field(max_length=32, json_schema_extra=with_rules(_NOT_OURS, _KEYS)),
+]
+"""Annotations that a user adds to ours; together no more than the 256 KiB that an object may have."""

@@ -4,48 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from modelyard.api.fields import DOMAIN, NAME_PART, ApiModel, rule, with_rules
+from modelyard.api.fields import ApiModel, LabelKey, LabelValue, WantedLabels, rule, with_rules
 
-LABEL_KEY = f"^({DOMAIN}/)?{NAME_PART}$"
-
-
-def label_key(name: str) -> str:
-    """The CEL expression that tells whether the variable ``name`` holds a label's key."""
-    return f"{name}.matches('{LABEL_KEY}') && {name}.indexOf('/') <= 253"
-
-
-LABEL_KEY_MESSAGE = (
-    "must be a label's key: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
-    "after a domain and '/' if it has one"
-)
-
-LabelKey = Annotated[
-    str,
-    StringConstraints(max_length=317),
-    Field(json_schema_extra=with_rules(rule(label_key("self"), LABEL_KEY_MESSAGE))),
-]
-LabelValue = Annotated[
-    str,
-    StringConstraints(max_length=63),
-    Field(
-        json_schema_extra=with_rules(
-            rule(
-                f"self.matches('^({NAME_PART})?$')",
-                "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or "
-                "digit, or empty",
-            )
-        )
-    ),
-]
-WantedLabels = Annotated[
-    dict[str, LabelValue],
-    Field(
-        max_length=16,
-        json_schema_extra=with_rules(
-            rule(f"self.all(key, {label_key('key')})", LABEL_KEY_MESSAGE.replace("must be", "each key must be"))
-        ),
-    ),
-]
 Cidr = Annotated[
     str,
     StringConstraints(max_length=43),

@@ -17,6 +17,7 @@ from modelyard.api.fields import (
     Argument,
     DataKey,
     ImageName,
+    LabelValue,
     ObjectName,
     ShortText,
     Word,
@@ -24,6 +25,7 @@ from modelyard.api.fields import (
     with_rules,
 )
 from modelyard.api.network import NetworkPolicy
+from modelyard.api.pod_types import EnvironmentVariable, PodTemplate, PullSecret, ServiceMetadata
 
 
 class Credentials(ApiModel):
@@ -70,6 +72,16 @@ class S3(ApiModel):
     ca_bundle: CaBundle | None = Field(default=None, description="Certificates to trust for the endpoint.")
 
 
+Alias = Annotated[
+    ShortText,
+    Field(
+        json_schema_extra=with_rules(
+            rule("!self.startsWith('-')", "an alias may not begin with '-': it would be a flag")
+        )
+    ),
+]
+
+
 class Model(ApiModel):
     """What is served, and where it comes from."""
 
@@ -85,6 +97,12 @@ class Model(ApiModel):
     name: ShortText | None = Field(
         default=None, description="Name of the model as requests give it. Unset: metadata.name."
     )
+    aliases: list[Alias] = Field(
+        default=[],
+        max_length=16,
+        description="Further names by which requests may ask for the model.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
     revision: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
         default=None, description="Any text: a new one fetches the model anew and rolls it out."
     )
@@ -93,60 +111,6 @@ class Model(ApiModel):
         description="Identity that may read the model. Unset: that of the pod's service account.",
     )
     s3: S3 | None = Field(default=None, description="How to reach the S3 store of an s3:// model. Unset: AWS.")
-
-
-class KeyReference(ApiModel):
-    """One key of a Secret or ConfigMap in this namespace."""
-
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
-
-    name: ObjectName = Field(description="Name of the Secret or ConfigMap.")
-    key: DataKey = Field(description="Key of its data.")
-    optional: bool | None = Field(
-        default=None, description="true: start without the variable when the object or the key is missing."
-    )
-
-
-class EnvironmentSource(ApiModel):
-    """Where an environment variable's value is kept."""
-
-    model_config = ConfigDict(
-        json_schema_extra=with_rules(
-            rule(
-                "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-                "valueFrom takes one of secretKeyRef and configMapKeyRef",
-            )
-        )
-    )
-
-    secret_key_ref: KeyReference | None = Field(default=None, description="The key of a Secret that holds the value.")
-    config_map_key_ref: KeyReference | None = Field(
-        default=None, description="The key of a ConfigMap that holds the value."
-    )
-
-
-class EnvironmentVariable(ApiModel):
-    """A variable of the engine's environment, as in a container."""
-
-    model_config = ConfigDict(
-        json_schema_extra=with_rules(
-            rule("!(has(self.value) && has(self.valueFrom))", "an engine.env entry takes value or valueFrom, not both")
-        )
-    )
-
-    name: Annotated[str, StringConstraints(max_length=253)] = Field(
-        description="Name of the variable.",
-        json_schema_extra=with_rules(
-            rule(
-                "self.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",
-                "must be the name of a variable: letters, digits, '_', '-' and '.', not beginning with a digit",
-            )
-        ),
-    )
-    value: Annotated[str, StringConstraints(max_length=32768)] | None = Field(
-        default=None, description="Its value. Unset, and without valueFrom: empty."
-    )
-    value_from: EnvironmentSource | None = Field(default=None, description="Where its value is kept, instead of value.")
 
 
 class Engine(ApiModel):
@@ -184,14 +148,17 @@ class Accelerator(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=with_rules(
             rule(
-                "!(has(self.type) && self.type == 'cpu' && (has(self.count) || has(self.resource)))",
-                "accelerator.count and accelerator.resource mean nothing on type cpu: remove them, "
-                "and ask for cores under resources",
+                "!(has(self.type) && self.type == 'cpu'"
+                " && (has(self.count) || has(self.resource) || has(self.product)))",
+                "accelerator.count, accelerator.resource and accelerator.product mean nothing on type cpu: "
+                "remove them, and ask for cores under resources",
             )
         )
     )
 
-    type: Word | None = Field(default=None, description="nvidia or cpu. Unset: from the operator's settings (nvidia).")
+    type: Word | None = Field(
+        default=None, description="nvidia, amd or cpu. Unset: from the operator's settings (nvidia)."
+    )
     count: int | None = Field(default=None, ge=1, le=64, description="Accelerators per replica. Unset: 1.")
     resource: Annotated[str, StringConstraints(max_length=253)] | None = Field(
         default=None,
@@ -202,6 +169,13 @@ class Accelerator(ApiModel):
                 "accelerator.resource must be an extended resource with its domain, such as nvidia.com/gpu",
             )
         ),
+    )
+    product: list[Annotated[LabelValue, StringConstraints(min_length=1)]] = Field(
+        default=[],
+        max_length=16,
+        description="Products to run on, any of them, as the nodes' labels name them, such as NVIDIA-A10G "
+        "(kubectl get nodes -L nvidia.com/gpu.product). Unset: any.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 
@@ -268,6 +242,12 @@ class InferenceServiceSpec(ApiModel):
     service_account_name: ObjectName | None = Field(
         default=None, description="Service account of the pods, for a cloud identity. Unset: the namespace's default."
     )
+    image_pull_secrets: list[PullSecret] = Field(
+        default=[],
+        max_length=16,
+        description="Secrets that the pods' images are pulled with, beside those of the service account.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     engine: Engine = Field(default=Engine(), description="The program that serves the model.")
     accelerator: Accelerator = Field(default=Accelerator(), description="What each replica computes on.")
     resources: Resources = Field(default=Resources(), description="Requests and limits of the engine's container.")
@@ -277,6 +257,14 @@ class InferenceServiceSpec(ApiModel):
     network_policy: NetworkPolicy | None = Field(
         default=None,
         description="Who may call the service, where the cluster's network enforces NetworkPolicies. Unset: anybody.",
+    )
+    service: ServiceMetadata = Field(
+        default=ServiceMetadata(), description="Labels and annotations of the Service in front of the pods."
+    )
+    pod_template: PodTemplate | None = Field(
+        default=None,
+        description="What the fields above don't say of the pods, in a pod's own words: priority class, runtime class, "
+        "volumes, sidecars, affinity, ... Merged last.",
     )
 
 
@@ -317,6 +305,9 @@ class Effective(ApiModel):
     accelerator_type: Word = Field(description="What each replica computes on.")
     accelerator_count: int = Field(ge=0, description="Accelerators per replica.")
     accelerator_resource: ShortText | None = Field(default=None, description="Extended resource that is asked for.")
+    accelerator_product_label: ShortText | None = Field(
+        default=None, description="Label of nodes that accelerator.product is looked for in; only where that is set."
+    )
     fetch_image: ImageName = Field(description="Image of the init container that fetches the model.")
     startup_timeout_seconds: int = Field(ge=0, description="Longest time from the engine's start to its readiness.")
     drain_timeout_seconds: int = Field(ge=0, description="How long a stopping replica may finish its requests.")
