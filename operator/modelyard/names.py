@@ -12,6 +12,10 @@ PLURAL = "inferenceservices"
 SINGULAR = "inferenceservice"
 SHORT_NAME = "infsvc"
 
+PROFILE_KIND = "ServingProfile"
+PROFILE_PLURAL = "servingprofiles"
+PROFILE_SINGULAR = "servingprofile"
+
 APPLICATION = "modelyard"
 FIELD_MANAGER = "modelyard"
 AUTOSCALER_FIELD_MANAGER = "modelyard-autoscaler"
@@ -29,6 +33,10 @@ LABEL_APP_PART_OF = "app.kubernetes.io/part-of"
 LABEL_APP_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_SELECTOR = f"{LABEL_APP_MANAGED_BY}={APPLICATION}"
 """Label selector of every child and every pod of ours; watches are limited to it on the server."""
+
+LABEL_PROFILE = f"{GROUP}/profile"
+"""On a namespace, written by a platform team: the profile of its services that name none themselves. Only namespaces
+that have it are watched."""
 
 COMPONENT_ENGINE = "engine"
 DEFAULT_POOL = "default"
