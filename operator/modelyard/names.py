@@ -34,6 +34,9 @@ LABEL_APP_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_SELECTOR = f"{LABEL_APP_MANAGED_BY}={APPLICATION}"
 """Label selector of every child and every pod of ours; watches are limited to it on the server."""
 
+PROFILE_NAME_LENGTH = 63
+"""Longest name of a ServingProfile: what a label's value can hold."""
+
 LABEL_PROFILE = f"{GROUP}/profile"
 """On a namespace, written by a platform team: the profile of its services that name none themselves. Only namespaces
 that have it are watched."""

@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from modelyard import names
-from modelyard.api.service import Object
 from modelyard.api.fields import ApiModel
 from modelyard.api.profile import ServingProfile
+from modelyard.api.service import Object
 from modelyard.api.types import InferenceService
 
 FOLDER = Path(__file__).parents[3] / "crds"

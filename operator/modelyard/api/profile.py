@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from modelyard.api.fields import Argument, ApiModel, ImageName, Word, rule, with_rules
+from modelyard import names
+from modelyard.api.fields import ApiModel, Argument, ImageName, Word, rule, with_rules
 from modelyard.api.types import Accelerator, Drain, EnvironmentVariable, Resources, Startup
 
 ProfileArgument = Annotated[
@@ -107,6 +108,17 @@ class ServingProfileSpec(ProfileDefaults):
 
 class ServingProfile(ApiModel):
     """A platform team's defaults for InferenceServices: for those that name it in spec.profile, and those of a
-    namespace whose label does."""
+    namespace whose label does.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=with_rules(
+            rule(
+                f"self.metadata.name.size() <= {names.PROFILE_NAME_LENGTH}",
+                f"metadata.name must have at most {names.PROFILE_NAME_LENGTH} characters, so that a namespace's label "
+                "can hold it",
+            )
+        )
+    )
 
     spec: ServingProfileSpec = Field(description="The defaults.")

@@ -151,7 +151,8 @@ class Engine(ApiModel):
     """The program that serves the model."""
 
     type: Word | None = Field(
-        default=None, description="The engine's name: vllm. Unset: from the profile, else from the operator's settings (vllm)."
+        default=None,
+        description="The engine's name: vllm. Unset: from the profile, else from the operator's settings (vllm).",
     )
     version: Word | None = Field(
         default=None,
@@ -173,7 +174,8 @@ class Engine(ApiModel):
     env: list[EnvironmentVariable] = Field(
         default=[],
         max_length=128,
-        description="Environment of the engine, as in a container. The profile's variables come before, less those set here.",
+        description="Environment of the engine, as in a container. "
+        "The profile's variables stand before it, less those set here.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -194,10 +196,13 @@ class Accelerator(ApiModel):
     type: Word | None = Field(
         default=None, description="nvidia or cpu. Unset: from the profile, else from the operator's settings (nvidia)."
     )
-    count: int | None = Field(default=None, ge=1, le=64, description="Accelerators per replica. Unset: from the profile, else 1.")
+    count: int | None = Field(
+        default=None, ge=1, le=64, description="Accelerators per replica. Unset: from the profile, else 1."
+    )
     resource: Annotated[str, StringConstraints(max_length=253)] | None = Field(
         default=None,
-        description="Extended resource to ask for. Unset: from the profile, else the type's own, such as nvidia.com/gpu.",
+        description="Extended resource to ask for. "
+        "Unset: from the profile, else the type's own, such as nvidia.com/gpu.",
         json_schema_extra=with_rules(
             rule(
                 "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
@@ -260,8 +265,8 @@ class InferenceServiceSpec(ApiModel):
     )
     profile: ObjectName | None = Field(
         default=None,
-        description="ServingProfile that gives what is left unset here. "
-        f"Unset: the one that the namespace's label {names.LABEL_PROFILE} names, else from the operator's settings (none).",
+        description="ServingProfile that gives what is left unset here. Unset: the one that the namespace's label "
+        f"{names.LABEL_PROFILE} names, else from the operator's settings (none).",
     )
     engine: Engine = Field(default=Engine(), description="The program that serves the model.")
     accelerator: Accelerator = Field(default=Accelerator(), description="What each replica computes on.")

@@ -24,6 +24,7 @@ class Accelerator:
 class Resolved:
     """The answers, each from the spec where it gives one, else from ``inputs``.
 
+    ``service`` has the profile's defaults in its spec already, where the user left something unset.
     ``refresh`` is the refresh annotation's value that ``inputs`` answer to, None before there ever was one.
     """
 
@@ -46,6 +47,7 @@ class Resolved:
     def effective(self) -> Effective:
         """The answers as ``status.effective`` tells them."""
         return Effective(
+            profile=self.inputs.profile.name if self.inputs.profile else None,
             engine_type=self.engine.name,
             engine_version=str(self.version),
             engine_image=self.image,

@@ -9,6 +9,8 @@ How the conditions answer the questions of the person who reads them (api/condit
 * Available: do all wanted replicas answer?
 * Progressing: is something under way? False with Complete, or with what holds it up; then Stalled is true too.
 
+UpdateAvailable is there only while a refresh would change the pods: no problem, and nothing that anybody waits for.
+
 At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
 """
 
@@ -107,6 +109,8 @@ def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
         return "False", s.refusal
     if isinstance(s.problem, NotReadyError) and s.wanted is None:
         return "Unknown", told(s.problem.reason, s.problem.message, Kind.UNDER_WAY)
+    if s.wanted and (refusal := s.wanted.refresh_refusal):
+        return "True", Reasons.ACCEPTED_AS_RECORDED.explain(reason=refusal.reason, cause=refusal.message)
     return "True", Reasons.ACCEPTED.explain()
 
 
@@ -158,6 +162,8 @@ def _verdict(s: Situation) -> Verdict:
         decided[ConditionType.RECONCILING] = ("True", progress)
     elif progress.is_problem:
         decided[ConditionType.STALLED] = ("True", progress)
+    if update := _update_available(s):
+        decided[ConditionType.UPDATE_AVAILABLE] = ("True", update)
     stored = entries(s.subject.stored, "conditions")
     _, ready = decided[ConditionType.READY]
     fields = {
@@ -177,6 +183,14 @@ def _verdict(s: Situation) -> Verdict:
     }
     present = {name: value for name, value in fields.items() if value is not None}
     return Verdict(present, _events(decided, stored), _requeue_after_s(s))
+
+
+def _update_available(s: Situation) -> Explanation | None:
+    if s.wanted is None or not s.wanted.refresh_changes:
+        return None
+    return Reasons.REFRESH_CHANGES_PODS.explain(
+        changes="; ".join(s.wanted.refresh_changes), namespace=s.subject.key.namespace, name=s.subject.key.name
+    )
 
 
 def _model(s: Situation) -> Object | None:
