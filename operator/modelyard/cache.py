@@ -162,7 +162,9 @@ class Cache:
         if kind == kinds.SERVING_PROFILE:
             name = _place_of(body).name
             services = self._objects[kinds.INFERENCE_SERVICE].items()
-            return frozenset(key for key, service in services if service["spec"].get("profile", name) == name)
+            return frozenset(
+                key for key, service in services if (service.get("spec") or {}).get("profile", name) == name
+            )
         return service_keys(kind, body)
 
     def _concerned(self, service: Key) -> list[Child]:

@@ -156,6 +156,7 @@ def test_the_columns_tell_model_engine_readiness_and_counts(admin: Client, smoll
         "Desired": (2, 0),
         "URL": ("http://llama.models.svc", 1),
         "Reason": ("ReplicasStarting", 1),
+        "Update": (None, 1),
     }
 
 

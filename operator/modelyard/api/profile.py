@@ -8,11 +8,12 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from modelyard import names
-from modelyard.api.fields import ApiModel, Argument, ImageName, Word, rule, with_rules
+from modelyard.api.fields import ApiModel, ImageName, Word, rule, with_rules
 from modelyard.api.types import Accelerator, Drain, EnvironmentVariable, Resources, Startup
 
 ProfileArgument = Annotated[
-    Argument,
+    str,
+    StringConstraints(max_length=4096),
     Field(
         json_schema_extra=with_rules(
             rule(
