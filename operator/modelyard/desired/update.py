@@ -43,11 +43,11 @@ def update(service: Service, resolved: Resolved, settings: Settings, profile: Of
         return Update(refusal=refusal)
     if pod.template_hash(template) == pod.template_hash(pod.template(resolved)):
         return Update()
-    return Update(changes=tuple(differences(resolved, anew)) or (FORM,))
+    return Update(changes=tuple(differences(resolved, anew)))
 
 
 def differences(before: Resolved, after: Resolved) -> list[str]:
-    """What differs between two answers for one service, by name."""
+    """What differs between two answers for one service, by name; they give different templates."""
     former, present = before.inputs.profile, after.inputs.profile
     said = [f"profile {_name(former)} -> {_name(present)}"] if _name(former) != _name(present) else []
     for section, answers in ANSWERS.items():
@@ -58,7 +58,8 @@ def differences(before: Resolved, after: Resolved) -> list[str]:
         )
         said += [f"{change}{source}" for change in _changes(answers(before), answers(after))]
     said += _changes({"fetch image": before.inputs.fetch_image}, {"fetch image": after.inputs.fetch_image})
-    return said + [f"setting {change}" for change in _differing_settings(before.inputs, after.inputs)]
+    said += [f"setting {change}" for change in _differing_settings(before.inputs, after.inputs)]
+    return said or [FORM]
 
 
 def _name(profile: AppliedProfile | None) -> str:
