@@ -78,7 +78,8 @@ def taken(offer: Offer, spec: InferenceServiceSpec) -> AppliedProfile:
             f"profile {offer.name} cannot be read: {problems(error)}. "
             "Have it corrected, or the CRDs updated from crds/.",
         ) from error
-    _refuse_forbidden(offer.name, getattr(spec, "pod_template", None) or {}, profile.forbid)
+    written = spec.model_dump(by_alias=True, exclude_defaults=True, include={"pod_template"})
+    _refuse_forbidden(offer.name, written.get("podTemplate"), profile.forbid)
     given = {name: getattr(profile, name) for name in ProfileDefaults.model_fields}
     return AppliedProfile(name=offer.name, defaults=ProfileDefaults.model_construct(**given))
 
@@ -116,7 +117,7 @@ def _leads_to_something(content: Any, steps: Sequence[str]) -> bool:
     return isinstance(content, dict) and steps[0] in content and _leads_to_something(content[steps[0]], steps[1:])
 
 
-def _refuse_forbidden(profile: str, pod_template: Object, forbidden: Sequence[str]) -> None:
+def _refuse_forbidden(profile: str, pod_template: Object | None, forbidden: Sequence[str]) -> None:
     if used := used_fields(pod_template, forbidden):
         raise InvalidError(
             "PodTemplateFieldForbidden",

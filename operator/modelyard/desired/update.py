@@ -100,7 +100,11 @@ def _value(variable: EnvironmentVariable) -> str:
 
 def _accelerator(resolved: Resolved) -> dict[str, str]:
     chosen = resolved.accelerator
-    return {"accelerator": f"{chosen.count} {chosen.resource} ({chosen.type})" if chosen.resource else chosen.type}
+    further = resolved.service.spec.accelerator.model_dump(exclude_defaults=True, exclude={"type", "count", "resource"})
+    return {
+        "accelerator": f"{chosen.count} {chosen.resource} ({chosen.type})" if chosen.resource else chosen.type,
+        **{f"accelerator {name}": _shown(tuple(value)) for name, value in further.items()},
+    }
 
 
 def _resources(resolved: Resolved) -> dict[str, str]:
