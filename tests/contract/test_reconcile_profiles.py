@@ -34,10 +34,10 @@ def drain_s(cluster: InMemoryCluster, key: Key = KEY) -> int | None:
 
 
 def condition(cluster: InMemoryCluster, type_: str, key: Key = KEY) -> Object:
-    """The condition of that type; empty where there is none."""
+    """The condition of that type."""
     service = cluster.see(kinds.INFERENCE_SERVICE, key)
     assert service is not None
-    return next((found for found in service["status"]["conditions"] if found["type"] == type_), {})
+    return next(found for found in service["status"]["conditions"] if found["type"] == type_)
 
 
 def set_drain(cluster: InMemoryCluster, seconds: int) -> None:
@@ -129,7 +129,7 @@ async def test_a_changed_profile_restarts_nothing_is_said_and_is_taken_by_a_refr
     refresh(cluster, "1")
     await operator.run()
     assert drain_s(cluster) == 120
-    assert condition(cluster, "UpdateAvailable") == {}
+    assert condition(cluster, "UpdateAvailable")["reason"] == "UpToDate"
 
 
 async def test_a_profile_put_back_takes_the_offer_back(cluster: InMemoryCluster, operator: RunningOperator) -> None:
@@ -140,7 +140,7 @@ async def test_a_profile_put_back_takes_the_offer_back(cluster: InMemoryCluster,
     await operator.run()
     set_drain(cluster, 90)
     await operator.run()
-    assert condition(cluster, "UpdateAvailable") == {}
+    assert condition(cluster, "UpdateAvailable")["reason"] == "UpToDate"
 
 
 async def test_a_changed_label_is_said_to_all_services_of_the_namespace_and_restarts_none(
@@ -158,7 +158,7 @@ async def test_a_changed_label_is_said_to_all_services_of_the_namespace_and_rest
         assert "profile none -> gpu-small; drain 60 s -> 90 s" in condition(cluster, "UpdateAvailable", key)["message"]
     cluster.put(factories.namespace(profile=None))
     await operator.run()
-    assert condition(cluster, "UpdateAvailable") == {}
+    assert condition(cluster, "UpdateAvailable")["reason"] == "UpToDate"
 
 
 async def test_a_deleted_profile_changes_nothing_and_is_said(

@@ -319,14 +319,19 @@ def test_an_available_update_is_no_event() -> None:
     assert World(serving("a"), wishes=OUTDATED).verdict(settled).events == ()
 
 
-def test_the_condition_is_gone_once_there_is_nothing_to_take() -> None:
+def test_the_offer_is_taken_back_once_there_is_nothing_to_take() -> None:
     before = World(serving("a"), wishes=OUTDATED).verdict()
-    assert "UpdateAvailable" not in conditions(World(serving("a")).verdict(before.status))
-    assert "UpdateAvailable" not in conditions(World(serving("a"), problem=REFUSED).verdict(before.status))
+    update = conditions(World(serving("a")).verdict(before.status))["UpdateAvailable"]
+    assert (update["status"], update["reason"]) == ("False", "UpToDate")
+
+
+def test_what_a_refresh_would_change_is_unknown_while_the_spec_is_refused() -> None:
+    update = conditions(World(serving("a"), problem=REFUSED).verdict())["UpdateAvailable"]
+    assert (update["status"], update["reason"]) == ("Unknown", "UnknownEngine")
 
 
 def test_what_would_be_refused_if_made_anew_is_said_while_the_spec_stays_accepted() -> None:
     found = conditions(World(serving("a"), wishes=REFUSED_ANEW).verdict())
     assert (found["Accepted"]["status"], found["Accepted"]["reason"]) == ("True", "AcceptedAsRecorded")
     assert "would be refused (UnknownProfile): There is no gpu-small." in found["Accepted"]["message"]
-    assert "UpdateAvailable" not in found
+    assert (found["UpdateAvailable"]["status"], found["UpdateAvailable"]["reason"]) == ("False", "AcceptedAsRecorded")

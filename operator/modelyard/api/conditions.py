@@ -6,8 +6,8 @@ has a section per reason; a test holds the two lists together. Which reason hold
 READY is true when a model can be asked: at least one replica answers, of the former configuration too while a rollout
 runs. AVAILABLE is true when all wanted replicas answer. PROGRESSING is true while pods are being brought to what the
 spec asks; when it is false, its reason is Complete or what holds it up. RECONCILING and STALLED are kstatus's words for
-the two, present only when true: at most one of them. UPDATE_AVAILABLE, too, is present only when true, and is no
-problem.
+the two, present only when true: at most one of them. UPDATE_AVAILABLE is no problem when true:
+it says what a refresh would change.
 """
 
 import re
@@ -33,9 +33,9 @@ class ConditionType(StrEnum):
     MODEL_CACHED = "ModelCached"
     AVAILABLE = "Available"
     PROGRESSING = "Progressing"
+    UPDATE_AVAILABLE = "UpdateAvailable"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
-    UPDATE_AVAILABLE = "UpdateAvailable"
 
 
 class Kind(StrEnum):
@@ -117,6 +117,7 @@ class Reasons:
         "The spec is applied with what its pods were made with. Made anew they would be refused ({reason}): {cause}",
         "The pods run on; see to that before you change the spec or order a refresh.",
     )
+    UP_TO_DATE = _good("UpToDate", "A refresh would change no pod.")
     REFRESH_CHANGES_PODS = _good(
         "RefreshChangesPods",
         "The pods run with former defaults. A refresh would change {changes}.",

@@ -8,8 +8,7 @@ How the conditions answer the questions of the person who reads them (api/condit
 * Accepted: is the spec applied?  * ModelCached: does the model lie where the pods are?
 * Available: do all wanted replicas answer?
 * Progressing: is something under way? False with Complete, or with what holds it up; then Stalled is true too.
-
-UpdateAvailable is there only while a refresh would change the pods: no problem, and nothing that anybody waits for.
+* UpdateAvailable: would a refresh change the pods? No problem, and no matter to Reconciling and Stalled.
 
 At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
 """
@@ -146,12 +145,24 @@ def _progressing(s: Situation) -> tuple[ConditionStatus, Explanation]:
     return "False", s.blocked or Reasons.COMPLETE.explain(desired=s.desired)
 
 
+def _update_available(s: Situation) -> tuple[ConditionStatus, Explanation]:
+    if s.wanted is None:
+        return "Unknown", _accepted(s)[1]
+    if s.wanted.refresh_refusal:
+        return "False", _accepted(s)[1]
+    if not s.wanted.refresh_changes:
+        return "False", Reasons.UP_TO_DATE.explain()
+    key, changes = s.subject.key, "; ".join(s.wanted.refresh_changes)
+    return "True", Reasons.REFRESH_CHANGES_PODS.explain(changes=changes, namespace=key.namespace, name=key.name)
+
+
 _CONDITIONS: Mapping[ConditionType, Callable[[Situation], tuple[ConditionStatus, Explanation]]] = {
     ConditionType.READY: _ready,
     ConditionType.ACCEPTED: _accepted,
     ConditionType.MODEL_CACHED: _model_cached,
     ConditionType.AVAILABLE: _available,
     ConditionType.PROGRESSING: _progressing,
+    ConditionType.UPDATE_AVAILABLE: _update_available,
 }
 
 
@@ -162,8 +173,6 @@ def _verdict(s: Situation) -> Verdict:
         decided[ConditionType.RECONCILING] = ("True", progress)
     elif progress.is_problem:
         decided[ConditionType.STALLED] = ("True", progress)
-    if update := _update_available(s):
-        decided[ConditionType.UPDATE_AVAILABLE] = ("True", update)
     stored = entries(s.subject.stored, "conditions")
     _, ready = decided[ConditionType.READY]
     fields = {
@@ -183,14 +192,6 @@ def _verdict(s: Situation) -> Verdict:
     }
     present = {name: value for name, value in fields.items() if value is not None}
     return Verdict(present, _events(decided, stored), _requeue_after_s(s))
-
-
-def _update_available(s: Situation) -> Explanation | None:
-    if s.wanted is None or not s.wanted.refresh_changes:
-        return None
-    return Reasons.REFRESH_CHANGES_PODS.explain(
-        changes="; ".join(s.wanted.refresh_changes), namespace=s.subject.key.namespace, name=s.subject.key.name
-    )
 
 
 def _model(s: Situation) -> Object | None:
