@@ -37,7 +37,7 @@ check: ## style, types, layers, and the tests that need no cluster
 	$(dir $(PYTHON))lint-imports
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests
 
-verify: ## fail when a generated file differs from what makes it, a CRD is refused or takes from users what they have
+verify: ## fail when a generated file differs from what makes it, or a real API server or the last release refuses a CRD
 	$(PYTHON) -m modelyard.api.crd --check
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/contract/test_crd_*.py
 

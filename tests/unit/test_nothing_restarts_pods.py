@@ -251,6 +251,14 @@ def test_a_user_who_names_a_profile_that_does_not_exist_is_told_while_the_pods_s
     assert deployment(service(), OLD, present, missing("gpu-small")) == present
 
 
+def test_a_refused_refresh_is_taken_back_by_removing_its_annotation() -> None:
+    present = deployment(service(), OLD, profile=offer(GPU_SMALL))
+    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    with pytest.raises(InvalidError, match="does not exist"):
+        deployment(asked, OLD, present, missing("gpu-small"))
+    assert deployment(service(), OLD, present, missing("gpu-small")) == present
+
+
 def test_writing_down_the_profile_that_already_holds_restarts_nothing_and_neither_does_taking_it_away_again() -> None:
     present = deployment(service(), OLD, profile=offer(GPU_SMALL))
     written = deployment(service(profile="gpu-small"), NEW, present, offer(CHANGED))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from modelyard.api.fields import ApiModel
 from modelyard.api.service import Service
-from modelyard.api.types import EnvironmentVariable
 from modelyard.desired import pod
 from modelyard.desired.inputs import AppliedProfile, TemplateInputs
 from modelyard.desired.profile import Offer
@@ -94,8 +94,8 @@ def _arguments(arguments: Iterable[str]) -> dict[str, str]:
     return {name: value or "on" for name, value in found.items()}
 
 
-def _value(variable: EnvironmentVariable) -> str:
-    return variable.model_dump_json(by_alias=True, exclude_none=True)
+def _value(variable: ApiModel) -> str:
+    return variable.model_dump_json(exclude_none=True)
 
 
 def _accelerator(resolved: Resolved) -> dict[str, str]:
