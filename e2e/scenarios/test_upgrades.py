@@ -23,7 +23,7 @@ def _up(kubectl: Kubectl, bodies: Sequence[Object]) -> None:
 def _containers(kubectl: Kubectl, name: str) -> dict[str, int]:
     """Restarts of each of the service's pods, by uid."""
     return {
-        pod["metadata"]["uid"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"])
+        pod["metadata"]["uid"]: sum(c["restartCount"] for c in pod["status"].get("containerStatuses", ()))
         for pod in pods_of(kubectl, name)
     }
 
@@ -41,7 +41,7 @@ def _told(kubectl: Kubectl, name: str, change: str) -> None:
     body = kubectl.get("infsvc", name)
     assert is_true(body, "Ready")
     assert condition(body, "Stalled") is None
-    assert condition(body, "Reconciling") is None
+    eventually(lambda: condition(kubectl.get("infsvc", name), "Reconciling") is None, within_s=TOLD_S, every_s=0.5)
 
 
 def _refresh(kubectl: Kubectl, name: str) -> None:
