@@ -154,7 +154,7 @@ def test_a_profile_that_nobody_can_read_is_named_with_the_field() -> None:
 
 
 def test_a_refused_value_of_a_profile_is_said_to_be_the_profiles() -> None:
-    with pytest.raises(InvalidError, match=r"may not hold --port.*Profile gpu-small sets engine\.type, engine\.args\."):
+    with pytest.raises(InvalidError, match=r"may not hold --port.*Profile gpu-small sets engine\.args\.$"):
         resolved(service(), profile=offer(profile(engine={"type": "vllm", "args": ["--port=1"]})))
 
 
@@ -163,6 +163,17 @@ def test_an_engine_that_a_profile_names_wrong_is_said_to_be_the_profiles() -> No
         InvalidError, match=r"'vlm' is none of the known engines.*Profile gpu-small sets engine\.type\."
     ):
         resolved(service(), profile=offer(profile(engine={"type": "vlm"})))
+
+
+def test_a_resource_that_a_profile_asks_for_twice_is_said_to_be_the_profiles() -> None:
+    twice = profile(accelerator={"type": "nvidia", "count": 2}, resources={"limits": {"nvidia.com/gpu": 2}})
+    with pytest.raises(InvalidError, match=r"Profile gpu-small sets accelerator\.count, resources\.limits\.$"):
+        resolved(service(), profile=offer(twice))
+
+
+def test_a_profile_is_not_blamed_for_what_the_user_says() -> None:
+    with pytest.raises(InvalidError, match=r"may not hold --port.*Remove it\.$"):
+        resolved(service(engine={"args": ["--port=1"]}), profile=offer(profile(drain={"timeoutSeconds": 9})))
 
 
 @pytest.mark.parametrize(

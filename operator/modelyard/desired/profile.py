@@ -4,6 +4,7 @@ The user's word is above the profile's, field by field, and a profile's above th
 or one accelerator is not given to a service that names another.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ from modelyard.errors import InvalidError
 from modelyard.settings import Settings
 
 M = TypeVar("M", bound=ApiModel)
+
+SPEC_FIELD = re.compile(r"\bspec\.([A-Za-z.]*[A-Za-z])")
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,12 @@ def with_defaults(spec: InferenceServiceSpec, profile: ProfileDefaults) -> Infer
     )
 
 
-def fields_set(profile: ProfileDefaults) -> list[str]:
-    """The fields that ``profile`` sets, such as engine.args."""
+def fields_spoken_of(profile: ProfileDefaults, message: str) -> list[str]:
+    """Those of the fields that ``profile`` sets, such as engine.args, that ``message`` names, as spec.engine.args."""
+    spoken_of = SPEC_FIELD.findall(message)
     written = profile.model_dump(by_alias=True, exclude_defaults=True)
-    return [f"{section}.{field}" for section, fields in written.items() for field in fields]
+    fields = [f"{section}.{field}" for section, fields in written.items() for field in fields]
+    return [field for field in fields if any(f"{field}.".startswith(f"{path}.") for path in spoken_of)]
 
 
 def used_fields(content: Any, paths: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from modelyard.api.service import Object, Service
 from modelyard.api.types import InferenceServiceSpec
 from modelyard.desired import pod
 from modelyard.desired.inputs import AppliedProfile, Recorded, TemplateInputs
-from modelyard.desired.profile import Offer, fields_set, taken, with_defaults
+from modelyard.desired.profile import Offer, fields_spoken_of, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Resolved
 from modelyard.engines import engine_of
 from modelyard.engines.version import EngineVersion
@@ -58,7 +58,7 @@ def _naming(profile: AppliedProfile | None) -> Iterator[None]:
     try:
         yield
     except InvalidError as error:
-        if profile is None or not (fields := fields_set(profile.defaults)):
+        if profile is None or not (fields := fields_spoken_of(profile.defaults, error.message)):
             raise
         raise InvalidError(error.reason, f"{error.message} Profile {profile.name} sets {', '.join(fields)}.") from error
 
