@@ -11,10 +11,10 @@ export PYTHONPATH := operator
 # Asked for only by the targets that use it: making the environment takes a minute the first time.
 PYTHON = $(or $(shell $(SETUP) python),$(error The Python environment is missing: see above))
 
-.PHONY: help up demo down test check verify fuzz generate fmt lock clean-cache
+.PHONY: help up demo down test check verify fuzz generate release-golden fmt lock clean-cache
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## bring up the local cluster, serve a real language model on it, ask it a question
 	@$(SETUP) demo
@@ -37,7 +37,7 @@ check: ## style, types, layers, and the tests that need no cluster
 	$(dir $(PYTHON))lint-imports
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests
 
-verify: ## fail when a generated file differs from what makes it, or a real API server refuses the CRD
+verify: ## fail when a generated file differs from what makes it, or a real API server or the last release refuses a CRD
 	$(PYTHON) -m modelyard.api.crd --check
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/contract/test_crd_*.py
 
@@ -46,6 +46,14 @@ fuzz: ## have 10,000 services of every shape judged by a real API server
 
 generate: ## write the generated files anew
 	$(PYTHON) -m modelyard.api.crd
+
+RELEASES := tests/golden/releases
+release-golden: ## keep what this version renders, and its CRDs: later versions are held to it (docs/releasing.md)
+	$(PYTHON) -m modelyard.api.crd --check
+	$(PYTHON) -m pytest -q tests/golden/test_golden.py
+	@folder=$(RELEASES)/$$($(PYTHON) -c 'import modelyard; print(modelyard.__version__)'); \
+	test ! -e $$folder || { echo "$$folder is there: a release never changes. Raise the version first." >&2; exit 1; }; \
+	mkdir $$folder && cp -r tests/golden/cases tests/golden/expected crds $$folder/ && echo "$$folder is to be committed"
 
 fmt: ## format, and fix what can be fixed
 	$(PYTHON) -m ruff format .

@@ -33,6 +33,7 @@ def test_the_edit_role_can_do_all_that_a_user_needs(editor: Kubectl, standin: Ob
     editor.run("patch", "infsvc/mine", "--type=merge", '--patch={"spec":{"drain":{"timeoutSeconds":7}}}')
     path = f"/apis/serving.modelyard.dev/v1alpha1/namespaces/{editor.namespace}/inferenceservices/mine/scale"
     assert json.loads(editor.raw(path))["spec"]["replicas"] == 2
+    editor.run("get", "servingprofiles")
     editor.run("get", "pods,services,deployments,pdb,events")
     editor.run("delete", "infsvc/mine")
 
@@ -45,6 +46,7 @@ def test_the_edit_role_can_do_nothing_else(editor: Kubectl, standin: Object) -> 
         (elsewhere, ["get", "infsvc"]),
         (elsewhere, ["delete", "infsvc/mine"]),
         (editor, ["get", "crd"]),
+        (editor, ["delete", "servingprofile/any"]),
         (editor, ["delete", "crd/inferenceservices.serving.modelyard.dev"]),
         (replace(editor, namespace="modelyard-system"), ["get", "pods"]),
         (editor, ["get", "infsvc", "--all-namespaces"]),

@@ -42,6 +42,8 @@ NEEDED = (
     *((verb, kind, "") for kind in kinds.CHILDREN for verb in ("get", "create", "patch", "delete")),
     ("patch", kinds.INFERENCE_SERVICE, "status"),
     ("update", kinds.INFERENCE_SERVICE, "finalizers"),
+    ("get", kinds.NAMESPACE, ""),
+    ("get", kinds.SERVING_PROFILE, ""),
     ("list", kinds.CORE_EVENT, ""),
     ("create", kinds.EVENT, ""),
 )
@@ -158,8 +160,8 @@ async def _sync(cluster: Cluster, resync: Resync) -> None:
             return await resync.first()
         except NotFoundError as error:
             raise StartError(
-                f"the API server does not know {names.PLURAL}.{names.GROUP} ({error}). "
-                "Install the CRD: kubectl apply --server-side -f crds/"
+                f"the API server does not know {names.PLURAL} or {names.PROFILE_PLURAL} of {names.GROUP} ({error}). "
+                "Install the CRDs: kubectl apply --server-side -f crds/"
             ) from error
         except UnreachableError as error:
             logger.warning("the API server does not answer yet", extra={"error": str(error)})

@@ -47,7 +47,8 @@ def _place_of(body: Object) -> Key:
 def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
     """The services that ``body`` concerns: itself, or those that its label and its owner references name.
 
-    Both count, since a person may have changed either. Empty for a node: it concerns whoever has pods there.
+    Both count, since a person may have changed either. Empty for what has no namespace: a node
+    concerns whoever has pods there.
     """
     if kind == kinds.INFERENCE_SERVICE:
         return frozenset({_place_of(body)})
@@ -65,7 +66,7 @@ def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
 
 
 class Cache:
-    """Last observed services, children, pods and nodes."""
+    """Last observed services, children, pods, nodes, profiles and namespaces."""
 
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Key, Object]] = defaultdict(dict)
@@ -100,10 +101,10 @@ class Cache:
         if self._is_gone(kind, body) or (known is not None and _same_version(known, body)):
             return frozenset()
         if known is not None and version_of(body) < version_of(known):
-            return service_keys(kind, known)
-        before = service_keys(kind, known) if known is not None else frozenset()
+            return self._concerned_by(kind, known)
+        before = self._concerned_by(kind, known) if known is not None else frozenset()
         self._put(kind, place, slim(body))
-        return before | service_keys(kind, body)
+        return before | self._concerned_by(kind, body)
 
     def delete(self, kind: Kind, body: Object) -> frozenset[Key]:
         """Forget ``body``, the last state of a deleted object, and tell which services it concerned.
@@ -114,9 +115,9 @@ class Cache:
         self._gone[kind][uid] = version_of(body)
         known = self._objects[kind].get(place)
         if known is None or known["metadata"]["uid"] != uid:
-            return service_keys(kind, body)
+            return self._concerned_by(kind, body)
         self._drop(kind, place)
-        return service_keys(kind, body) | service_keys(kind, known)
+        return self._concerned_by(kind, body) | self._concerned_by(kind, known)
 
     def replace_all(self, kind: Kind, listed: Iterable[Object], resource_version: str) -> None:
         """Make the kind's objects those of a LIST, which saw the world at ``resource_version``.
@@ -148,6 +149,23 @@ class Cache:
         uid = body["metadata"]["uid"]
         gone_at = self._gone[kind].get(uid, self._gone_before_resync[kind].get(uid, 0))
         return 0 < version_of(body) <= gone_at
+
+    def _concerned_by(self, kind: Kind, body: Object) -> frozenset[Key]:
+        """As service_keys; and what takes its defaults from the profile or the namespace's label that ``body`` is.
+
+        A service that names no profile itself may be given any, by its namespace or the settings.
+        """
+        if kind == kinds.NAMESPACE:
+            return frozenset(
+                key for key in self._objects[kinds.INFERENCE_SERVICE] if key.namespace == _place_of(body).name
+            )
+        if kind == kinds.SERVING_PROFILE:
+            name = _place_of(body).name
+            services = self._objects[kinds.INFERENCE_SERVICE].items()
+            return frozenset(
+                key for key, service in services if (service.get("spec") or {}).get("profile", name) == name
+            )
+        return service_keys(kind, body)
 
     def _concerned(self, service: Key) -> list[Child]:
         return [Child(kind, self._objects[kind][place]) for kind, place in sorted(self._concerning.get(service, ()))]

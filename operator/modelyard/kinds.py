@@ -21,12 +21,14 @@ class Kind(NamedTuple):
 
 
 INFERENCE_SERVICE = Kind(names.GROUP, names.VERSION, names.PLURAL, names.KIND)
+SERVING_PROFILE = Kind(names.GROUP, names.VERSION, names.PROFILE_PLURAL, names.PROFILE_KIND)
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 SERVICE = Kind("", "v1", "services", "Service")
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD = Kind("", "v1", "pods", "Pod")
 NODE = Kind("", "v1", "nodes", "Node")
+NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 CORE_EVENT = Kind("", "v1", "events", "Event")
 """Events again, under the name by which those about one object can be asked for."""
@@ -37,6 +39,8 @@ CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, NETWORK_POLICY, DEPLOYMENT)
 
 WATCHED: Mapping[Kind, str] = {
     INFERENCE_SERVICE: "",
+    SERVING_PROFILE: "",
+    NAMESPACE: names.LABEL_PROFILE,
     **dict.fromkeys(CHILDREN, names.MANAGED_SELECTOR),
     POD: names.MANAGED_SELECTOR,
     NODE: "",

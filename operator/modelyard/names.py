@@ -14,6 +14,9 @@ SHORT_NAME = "infsvc"
 
 LABEL_NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """Set by the API server on every namespace: the namespace's own name."""
+PROFILE_KIND = "ServingProfile"
+PROFILE_PLURAL = "servingprofiles"
+PROFILE_SINGULAR = "servingprofile"
 
 APPLICATION = "modelyard"
 FIELD_MANAGER = "modelyard"
@@ -40,6 +43,13 @@ RECOMMENDED_LABELS = (
 """The labels outside GROUP that we set."""
 MANAGED_SELECTOR = f"{LABEL_APP_MANAGED_BY}={APPLICATION}"
 """Label selector of every child and every pod of ours; watches are limited to it on the server."""
+
+PROFILE_NAME_LENGTH = 63
+"""Longest name of a ServingProfile: what a label's value can hold."""
+
+LABEL_PROFILE = f"{GROUP}/profile"
+"""On a namespace, written by a platform team: the profile of its services that name none themselves. Only namespaces
+that have it are watched."""
 
 COMPONENT_ENGINE = "engine"
 COMPONENT_OPERATOR = "operator"

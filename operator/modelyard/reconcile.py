@@ -16,10 +16,13 @@ from modelyard.children import Adopted, Children, ObstacleError, Repaired
 from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
 from modelyard.desired import desired
 from modelyard.desired.inputs import recorded
+from modelyard.desired.profile import Offer, named
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
+from modelyard.desired.update import Update, update
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.events import EventFilter, event
+from modelyard.kinds import Kind
 from modelyard.observe import children as observed
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
 from modelyard.observe.wanted import Wanted
@@ -78,9 +81,10 @@ class Reconciler:
         try:
             service = parse(body)
             deployment = await self._children.existing(kinds.DEPLOYMENT, key)
-            resolved = resolve(service, self._settings, recorded(deployment))
+            profile = await self._profile(service, is_first=deployment is None)
+            resolved = resolve(service, self._settings, recorded(deployment), profile)
             children = desired(resolved)
-            wanted = _wanted(resolved, children)
+            wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
             if not service.deleting:
                 done_by_others = await self._children.bring_about(service, children, deployment)
         except (InvalidError, NotReadyError) as error:
@@ -97,6 +101,21 @@ class Reconciler:
             return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
         await self._tell(body, [*map(_answer, done_by_others), *verdict.events])
         return _look_again_s(verdict, problem)
+
+    async def _profile(self, service: Service, *, is_first: bool) -> Offer | None:
+        """The profile that is named for the service, and what there is of that name.
+
+        Before the first pods it is asked for now: a watch that is late by a moment would have them made without it.
+        """
+        look = self._cluster.get if is_first else self._cached
+        chosen = named(service, await look(kinds.NAMESPACE, Key("", service.key.namespace)), self._settings)
+        if chosen is None:
+            return None
+        known = tuple(body["metadata"]["name"] for body in self._cache.all_of(kinds.SERVING_PROFILE))
+        return Offer(chosen, await look(kinds.SERVING_PROFILE, Key("", chosen.name)), known)
+
+    async def _cached(self, kind: Kind, place: Key) -> Object | None:
+        return self._cache.get(kind, place)
 
     async def _facts(self, key: Key, body: Object, wanted: Wanted | None) -> observed.Facts:
         """What is there now: from the cache, and what only fetchers and pods' Events can tell."""
@@ -146,7 +165,7 @@ class Reconciler:
                 logger.warning("event lost", extra={"reason": told.reason, "error": str(error)})
 
 
-def _wanted(resolved: Resolved, children: list[Object]) -> Wanted:
+def _wanted(resolved: Resolved, children: list[Object], available: Update) -> Wanted:
     """What the status needs to know of a resolved spec."""
     deployment = next(child for child in children if kinds.of(child) == kinds.DEPLOYMENT)
     key = resolved.service.key
@@ -158,6 +177,8 @@ def _wanted(resolved: Resolved, children: list[Object]) -> Wanted:
         startup_timeout_s=resolved.startup_timeout_s,
         url=f"http://{key.name}.{key.namespace}.svc",
         effective=resolved.effective(),
+        refresh_changes=available.changes,
+        refresh_refusal=available.refusal,
     )
 
 

@@ -116,6 +116,10 @@ class TemplateSettings(SettingsModel):
 class Settings(TemplateSettings):
     """Everything that a service's rendering takes from outside its spec, and the operator's own pace."""
 
+    default_profile: str | None = Field(
+        default=None,
+        description="ServingProfile of services that name none, in a namespace whose label names none.",
+    )
     resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs.")
     workers: int = Field(default=16, ge=1, description="Reconciles at once.")
     operator_namespace: str | None = Field(

@@ -2,16 +2,17 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
 from modelyard import names
 from modelyard.api.service import parse
-from modelyard.kinds import INFERENCE_SERVICE
+from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE
 from tests.support.api_client import TABLE, Client, Object, RefusedError, resource_path
-from tests.support.apiserver import ApiServer
-from tests.support.inference_services import FULL_STATUS, full, minimal
+from tests.support.apiserver import REPOSITORY, ApiServer
+from tests.support.inference_services import FULL_PROFILE, FULL_STATUS, full, minimal, profile
 
 
 @pytest.fixture
@@ -156,6 +157,7 @@ def test_the_columns_tell_model_engine_readiness_and_counts(admin: Client, smoll
         "Desired": (2, 0),
         "URL": ("http://llama.models.svc", 1),
         "Reason": ("ReplicasStarting", 1),
+        "Update": (None, 1),
     }
 
 
@@ -207,3 +209,19 @@ def test_the_crd_fits_into_the_annotation_of_a_client_side_apply(admin: Client) 
         "GET", f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{names.PLURAL}.{names.GROUP}"
     )
     assert len(json.dumps(stored["spec"])) < 256 * 1024
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "examples" / "profiles").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_an_example_profile_is_taken_and_is_the_same_when_applied_again(apiserver: ApiServer, path: Path) -> None:
+    assert "created" in apiserver.kubectl("apply", "-f", str(path))
+    assert "unchanged" in apiserver.kubectl("apply", "-f", str(path))
+
+
+def test_the_columns_of_a_profile_tell_what_it_gives(apiserver: ApiServer, admin: Client) -> None:
+    admin.create(SERVING_PROFILE, profile("with-columns"))
+    shown = apiserver.kubectl("get", "servingprofile", "with-columns", "-o", "wide").splitlines()
+    assert shown[0].split() == ["NAME", "ENGINE", "VERSION", "ACCELERATOR", "COUNT", "AGE", "IMAGE"]
+    image = FULL_PROFILE["engine"]["image"]
+    assert re.fullmatch(rf"with-columns +vllm +0\.32\.0 +nvidia +2 +\S+ +{re.escape(image)} *", shown[1])

@@ -1,4 +1,4 @@
-"""Every bound and every required field of the CRD, judged by a real API server at the bound and one step beyond.
+"""Every bound and every required field of the CRDs, judged by a real API server at the bound and one step beyond.
 
 The cases come from the schema itself, so that a new field is tested as soon as it is there; what it needs is a place in
 the full example, and a row in SIZED when not any text or number will do.
@@ -11,16 +11,22 @@ from typing import Any
 import pytest
 
 from modelyard.api import crd
-from modelyard.kinds import INFERENCE_SERVICE
+from modelyard.api.profile import ServingProfile
+from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.support import crd_schema
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ApiServer
 from tests.support.crd_schema import Bound
-from tests.support.inference_services import full
+from tests.support.inference_services import full, profile
 
-SCHEMA = crd.schema()
-NODES = dict(crd_schema.nodes(SCHEMA))
-BOUNDS = crd_schema.bounds(SCHEMA)
+SCHEMAS = {INFERENCE_SERVICE: crd.schema(), SERVING_PROFILE: crd.schema(ServingProfile)}
+NODES = {kind: dict(crd_schema.nodes(schema)) for kind, schema in SCHEMAS.items()}
+BOUNDS = [
+    pytest.param(kind, bound, id=f"{kind.kind}-{bound.place}-{bound.keyword}")
+    for kind, schema in SCHEMAS.items()
+    for bound in crd_schema.bounds(schema)
+]
+REQUIRED = [(kind, place) for kind, schema in SCHEMAS.items() for place in crd_schema.required(schema)]
 
 SIZED: dict[str, Callable[[int], Any]] = {
     "spec.model.uri": lambda size: "s3://".ljust(size, "x"),
@@ -30,6 +36,9 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.resources.limits": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
     "spec.resources.requests{}": lambda size: "1" * size,
     "spec.resources.limits{}": lambda size: "1" * size,
+    "spec.engine.args[]": lambda size: "--x".ljust(size, "x")[:size],
+    "spec.forbid": lambda size: [f"spec.field{number}" for number in range(size)],
+    "spec.forbid[]": lambda size: "spec.".ljust(size, "x"),
     "spec.engine.args": lambda size: ["--flag"] * size,
     "spec.model.aliases": lambda size: [f"name-{number}" for number in range(size)],
     "spec.imagePullSecrets": lambda size: [{"name": f"secret-{number}"} for number in range(size)],
@@ -71,7 +80,8 @@ def sized(place: str, size: int) -> Any:
     """A value of this size for this place."""
     if place in SIZED:
         return SIZED[place](size)
-    return size if NODES[place].get("type") == "integer" else "x" * size
+    of_type = {nodes[place].get("type") for nodes in NODES.values() if place in nodes}
+    return size if of_type == {"integer"} else "x" * size
 
 
 def fitting(bound: Bound) -> Any:
@@ -120,21 +130,25 @@ def complaint(bound: Bound, where: str, value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def stored(apiserver: ApiServer) -> Object:
-    """The full example as the server holds it, with its status."""
+def stored(apiserver: ApiServer) -> dict[Kind, Object]:
+    """The full examples as the server holds them, the service with its status."""
     client, body = apiserver.client(), full(apiserver.namespace())
-    created = client.create(INFERENCE_SERVICE, body)
-    return client.replace(INFERENCE_SERVICE, created | {"status": body["status"]}, "status")
+    service = client.create(INFERENCE_SERVICE, body)
+    return {
+        INFERENCE_SERVICE: client.replace(INFERENCE_SERVICE, service | {"status": body["status"]}, "status"),
+        SERVING_PROFILE: client.create(SERVING_PROFILE, profile("every-bound")),
+    }
 
 
-def attempt(client: Client, stored: Object, body: Object, place: str) -> None:
+def attempt(client: Client, kind: Kind, body: Object, place: str) -> None:
     """Have ``body`` judged and thrown away: as a new object, or as a new status of the stored one."""
     if place.startswith("status"):
-        client.replace(INFERENCE_SERVICE, body, "status", dryRun="All")
+        client.replace(kind, body, "status", dryRun="All")
     else:
-        metadata = {"name": "another", "namespace": stored["metadata"]["namespace"]}
+        metadata = body["metadata"] | {"name": "another"}
+        kept = {field: metadata[field] for field in ("name", "namespace") if field in metadata}
         fields = {field: value for field, value in body.items() if field == "spec"}
-        client.create(INFERENCE_SERVICE, {"metadata": metadata} | fields, dryRun="All")
+        client.create(kind, {"metadata": kept} | fields, dryRun="All")
 
 
 def blamed(refused: RefusedError) -> list[tuple[str, str]]:
@@ -146,43 +160,50 @@ def blamed(refused: RefusedError) -> list[tuple[str, str]]:
     return [(field, text) for field, text in causes if field != "<nil>" and not field.startswith(".")]
 
 
-def test_the_full_example_uses_every_field_of_the_schema(stored: Object) -> None:
-    for place in NODES:
-        assert crd_schema.find(stored, place) is not None
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_the_full_example_uses_every_field_of_the_schema(stored: dict[Kind, Object], kind: Kind) -> None:
+    for place in NODES[kind]:
+        assert crd_schema.find(stored[kind], place) is not None
 
 
-def test_every_keyword_of_the_schema_is_a_tested_bound_a_rule_or_structure() -> None:
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_every_keyword_of_the_schema_is_a_tested_bound_a_rule_or_structure(kind: Kind) -> None:
     known = {*crd_schema.BOUNDS, *crd_schema.STRUCTURE, crd_schema.RULES}
-    assert {keyword for node in NODES.values() for keyword in node} <= known
+    assert {keyword for node in NODES[kind].values() for keyword in node} <= known
 
 
-def test_every_text_list_and_map_is_bounded() -> None:
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_every_text_list_and_map_is_bounded(kind: Kind) -> None:
     limits = {"string": {"maxLength", "enum", "format"}, "array": {"maxItems"}}
-    for place, node in NODES.items():
+    for place, node in NODES[kind].items():
         if "additionalProperties" in node:
             assert "maxProperties" in node, place
         if node.get("type") in limits:
             assert limits[node["type"]] & node.keys(), place
 
 
-@pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: f"{bound.place}-{bound.keyword}")
-def test_a_value_at_its_bound_is_accepted(admin: Client, stored: Object, bound: Bound) -> None:
-    way = crd_schema.find(stored, bound.place)
-    attempt(admin, stored, crd_schema.changed(stored, way, fitting(bound)), bound.place)
+@pytest.mark.parametrize(("kind", "bound"), BOUNDS)
+def test_a_value_at_its_bound_is_accepted(admin: Client, stored: dict[Kind, Object], kind: Kind, bound: Bound) -> None:
+    way = crd_schema.find(stored[kind], bound.place)
+    attempt(admin, kind, crd_schema.changed(stored[kind], way, fitting(bound)), bound.place)
 
 
-@pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: f"{bound.place}-{bound.keyword}")
-def test_a_value_beyond_its_bound_is_refused_by_name(admin: Client, stored: Object, bound: Bound) -> None:
-    way, value = crd_schema.find(stored, bound.place), exceeding(bound)
+@pytest.mark.parametrize(("kind", "bound"), BOUNDS)
+def test_a_value_beyond_its_bound_is_refused_by_name(
+    admin: Client, stored: dict[Kind, Object], kind: Kind, bound: Bound
+) -> None:
+    way, value = crd_schema.find(stored[kind], bound.place), exceeding(bound)
     with pytest.raises(RefusedError) as refused:
-        attempt(admin, stored, crd_schema.changed(stored, way, value), bound.place)
+        attempt(admin, kind, crd_schema.changed(stored[kind], way, value), bound.place)
     where = crd_schema.written(way)
     assert blamed(refused.value) == [(where, complaint(bound, where, value))]
 
 
-@pytest.mark.parametrize("place", crd_schema.required(SCHEMA))
-def test_a_required_field_that_is_missing_is_named(admin: Client, stored: Object, place: str) -> None:
-    way = crd_schema.find(stored, place)
+@pytest.mark.parametrize(("kind", "place"), REQUIRED, ids=str)
+def test_a_required_field_that_is_missing_is_named(
+    admin: Client, stored: dict[Kind, Object], kind: Kind, place: str
+) -> None:
+    way = crd_schema.find(stored[kind], place)
     with pytest.raises(RefusedError) as refused:
-        attempt(admin, stored, crd_schema.without(stored, way), place)
+        attempt(admin, kind, crd_schema.without(stored[kind], way), place)
     assert (crd_schema.written(way), "Required value") in blamed(refused.value)

@@ -1,4 +1,4 @@
-"""Every CEL rule of the CRD, judged by a real API server: what it accepts, what it refuses, and the words it uses."""
+"""Every CEL rule of the CRDs, judged by a real API server: what it accepts, what it refuses, and the words it uses."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from modelyard.api import crd
-from modelyard.kinds import INFERENCE_SERVICE
+from modelyard.api.profile import ServingProfile
+from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.support import crd_schema
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.crd_schema import Rule
-from tests.support.inference_services import full
+from tests.support.inference_services import full, profile
 
 Changes = dict[str, Any]
 """Values by place, put into the full example."""
@@ -287,6 +288,7 @@ def repeated_cases() -> Iterator[Case]:
         ("spec.model.s3.caBundle.configMapName", "spec.model.s3.caBundle.configMapName"),
         ("spec.serviceAccountName", "spec.serviceAccountName"),
         ("spec.imagePullSecrets[].name", "spec.imagePullSecrets[0].name"),
+        ("spec.profile", "spec.profile"),
         ("spec.engine.env[].valueFrom.secretKeyRef.name", "spec.engine.env[1].valueFrom.secretKeyRef.name"),
         ("spec.engine.env[].valueFrom.configMapKeyRef.name", "spec.engine.env[2].valueFrom.configMapKeyRef.name"),
     ):
@@ -330,37 +332,87 @@ def repeated_cases() -> Iterator[Case]:
 
 
 CASES = [*SINGLE_CASES, *repeated_cases(), *label_cases(), *peer_cases(), *metadata_cases()]
-ACCEPTED = [
-    pytest.param(case, changes, id=f"{case.rule.place}-{changes}") for case in CASES for changes in case.accepted
+PROFILE_RULES = crd_schema.rules(crd.schema(ServingProfile))
+PROFILE_CASES = [
+    *(case for case in CASES if case.rule in PROFILE_RULES),
+    Case(
+        Rule("", "metadata.name must have at most 63 characters, so that a namespace's label can hold it"),
+        "<nil>",
+        [{"metadata.name": "a" * 63}],
+        [{"metadata.name": "a" * 64}],
+    ),
+    Case(
+        Rule("spec.engine", "engine.version, image, args and env are those of one engine: name it in engine.type"),
+        "spec.engine",
+        [{"spec.engine": {}}, {"spec.engine": {"type": "vllm"}}, {"spec.engine": {"type": "vllm", "args": ["--a"]}}],
+        [
+            {"spec.engine": fields}
+            for fields in ({"version": "0.32.0"}, {"image": "a"}, {"args": ["--a"]}, {"env": [{"name": "A"}]})
+        ],
+    ),
+    Case(
+        Rule(
+            "spec.engine.args[]",
+            "write a flag and its value as one argument, such as --max-model-len=8192: "
+            "a service then overrules it by the flag's name",
+        ),
+        "spec.engine.args[0]",
+        [{"spec.engine.args": [flag]} for flag in ("--max-model-len=8192", "-tp=2", "--enforce-eager")],
+        [{"spec.engine.args": [text]} for text in ("", "8192", "-", "--", "max-model-len=8192", " --a")],
+    ),
+    Case(
+        Rule(
+            "spec.forbid[]",
+            "must be the path of a field of spec.podTemplate without list indexes, such as spec.hostNetwork "
+            "or spec.volumes.hostPath",
+        ),
+        "spec.forbid[0]",
+        [{"spec.forbid": [path]} for path in ("spec.hostNetwork", "spec.volumes.hostPath", "metadata.annotations")],
+        [{"spec.forbid": [path]} for path in ("", "spec", "hostNetwork", "spec.volumes[0]", "spec.", "spec..a")],
+    ),
 ]
-REFUSED = [pytest.param(case, changes, id=f"{case.rule.place}-{changes}") for case in CASES for changes in case.refused]
+ALL_CASES = [*((INFERENCE_SERVICE, case) for case in CASES), *((SERVING_PROFILE, case) for case in PROFILE_CASES)]
+ACCEPTED = [
+    pytest.param(kind, changes, id=f"{kind.kind}-{case.rule.place}-{changes}")
+    for kind, case in ALL_CASES
+    for changes in case.accepted
+]
+REFUSED = [
+    pytest.param(kind, case, changes, id=f"{kind.kind}-{case.rule.place}-{changes}")
+    for kind, case in ALL_CASES
+    for changes in case.refused
+]
 
 
-def create(client: Client, namespace: str, changes: Changes) -> None:
+def create(client: Client, kind: Kind, namespace: str, changes: Changes) -> None:
     """Have the full example with ``changes`` judged, and thrown away."""
-    body: Object = full(namespace)
-    del body["status"]
+    body: Object = full(namespace) if kind == INFERENCE_SERVICE else profile("every-rule")
+    body.pop("status", None)
     for place, value in changes.items():
         body = crd_schema.changed(body, crd_schema.find(body, place), value)
-    client.create(INFERENCE_SERVICE, body, dryRun="All")
+    client.create(kind, body, dryRun="All")
 
 
-def test_every_rule_of_the_crd_has_its_case() -> None:
+def test_every_rule_of_the_crds_has_its_case() -> None:
     assert sorted(case.rule for case in CASES) == sorted(crd_schema.rules(crd.schema()))
+    assert sorted(case.rule for case in PROFILE_CASES) == sorted(PROFILE_RULES)
 
 
-@pytest.mark.parametrize(("case", "changes"), ACCEPTED)
-def test_what_a_rule_allows_is_accepted(admin: Client, shared_namespace: str, case: Case, changes: Changes) -> None:
-    assert case.accepted
-    create(admin, shared_namespace, changes)
+def test_every_case_has_examples_on_both_sides() -> None:
+    assert all(case.accepted and case.refused for _, case in ALL_CASES)
 
 
-@pytest.mark.parametrize(("case", "changes"), REFUSED)
+@pytest.mark.parametrize(("kind", "changes"), ACCEPTED)
+def test_what_a_rule_allows_is_accepted(admin: Client, shared_namespace: str, kind: Kind, changes: Changes) -> None:
+    create(admin, kind, shared_namespace, changes)
+
+
+@pytest.mark.parametrize(("kind", "case", "changes"), REFUSED)
 def test_what_a_rule_forbids_is_refused_in_its_words(
-    admin: Client, shared_namespace: str, case: Case, changes: Changes
+    admin: Client, shared_namespace: str, kind: Kind, case: Case, changes: Changes
 ) -> None:
     with pytest.raises(RefusedError) as refused:
-        create(admin, shared_namespace, changes)
+        create(admin, kind, shared_namespace, changes)
     [cause] = refused.value.causes
     assert cause["field"] == case.blames
     assert cause["message"].startswith("Invalid value: ")

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from modelyard import app, kinds, names
-from modelyard.kinds import INFERENCE_SERVICE, Kind
+from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ALICE, BOB, OPERATOR, REPOSITORY, ApiServer
 from tests.support.eventually import eventually
-from tests.support.inference_services import minimal, with_every_child
+from tests.support.inference_services import minimal, profile, with_every_child
 from tests.support.program import allow, started
 
 Right = tuple[str, str, str]
@@ -47,7 +47,7 @@ def rights(apiserver: ApiServer, user: str, namespace: str) -> set[Right]:
 
 def test_the_operator_may_do_what_it_needs_and_nothing_else(apiserver: ApiServer, shared_namespace: str) -> None:
     everybodys = rights(apiserver, BOB, shared_namespace)
-    assert rights(apiserver, OPERATOR, shared_namespace) - everybodys == NEEDED
+    assert rights(apiserver, OPERATOR, shared_namespace) | everybodys == NEEDED | everybodys
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,10 @@ def test_every_right_of_the_operator_is_used(
 ) -> None:
     before = len(apiserver.answers_to_the_operator())
     with started(apiserver, OPERATOR, tmp_path).process:
-        service = admin.create(INFERENCE_SERVICE, with_every_child(namespace))
+        admin.create(SERVING_PROFILE, profile("for-everybody", drain={"timeoutSeconds": 9}))
+        body = with_every_child(namespace)
+        body["spec"]["profile"] = "for-everybody"
+        service = admin.create(INFERENCE_SERVICE, body)
         name = service["metadata"]["name"]
         eventually(lambda: "status" in admin.get(INFERENCE_SERVICE, name, namespace))
         pod_that_is_prepared_for_long(admin, name, namespace)
@@ -155,7 +158,7 @@ def test_a_namespaces_users_may_use_the_kind_as_their_role_lets_them_use_others(
     label = f"rbac.authorization.k8s.io/aggregate-to-{role}"
     apiserver.kubectl("apply", "-f", str(USER_ROLES))
     for part in yaml.safe_load_all(USER_ROLES.read_text()):
-        if label in part["metadata"]["labels"]:
+        if label in part["metadata"].get("labels", {}):
             part_name = part["metadata"]["name"]
             binding = ("create", "rolebinding", part_name, f"--clusterrole={part_name}", f"--user={ALICE}")
             apiserver.kubectl(*binding, "-n", namespace)
@@ -164,3 +167,14 @@ def test_a_namespaces_users_may_use_the_kind_as_their_role_lets_them_use_others(
     assert granted == {
         (verb, names.GROUP, "/".join(filter(None, (names.PLURAL, subresource)))) for verb, subresource in expected
     }
+
+
+def test_everybody_may_look_at_profiles_and_nobody_but_an_administrator_write_them(
+    apiserver: ApiServer, admin: Client
+) -> None:
+    apiserver.kubectl("apply", "-f", str(USER_ROLES))
+    admin.create(SERVING_PROFILE, profile("to-look-at", drain={"timeoutSeconds": 9}))
+    eventually(lambda: apiserver.may(BOB, "list", SERVING_PROFILE, ""))
+    assert "to-look-at" in [body["metadata"]["name"] for body in apiserver.client(BOB).list(SERVING_PROFILE)]
+    for verb in ("create", "update", "patch", "delete"):
+        assert not apiserver.may(BOB, verb, SERVING_PROFILE, "")

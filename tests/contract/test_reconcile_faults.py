@@ -55,8 +55,8 @@ def undisturbed() -> list[Object]:
 
 
 EXPECTED = undisturbed()
-CALLS_OF_TEN_CREATIONS = 10 * (3 + 3 + 1 + 1)
-"""Three looks, three applies, a status and an event for each."""
+CALLS_OF_TEN_CREATIONS = 10 * (3 + 1 + 3 + 1 + 1)
+"""Three looks at children and one at the namespace, three applies, a status and an event for each."""
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Whole objects as they are applied: cases/x.yaml, what a user and a platform team wrote, gives expected/x.yaml.
 
+A case is a service and, behind it, the settings and the profile that are not the defaults.
+
 `pytest tests/golden --update-golden` writes the expected files anew; their diff is reviewed like code. A change there
 is a rollout of users' pods unless desired/inputs.py keeps it from them.
 """
 
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 import yaml
@@ -14,10 +17,11 @@ from pydantic import BaseModel
 from modelyard import kinds
 from modelyard.api.service import Object
 from modelyard.desired import desired
+from modelyard.desired.profile import Offer
 from modelyard.engines.flags import flag_names
 from modelyard.settings import Settings
 from tests.support.pod_security import violations
-from tests.support.rendering import REPOSITORY, SETTINGS, deployment, engine_command, resolved, vllm_flags
+from tests.support.rendering import REPOSITORY, SETTINGS, deployment, engine_command, offer, resolved, vllm_flags
 
 FOLDER = Path(__file__).parent
 CASES = sorted((FOLDER / "cases").glob("*.yaml"))
@@ -38,16 +42,26 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _read(path: Path) -> tuple[Object, Settings]:
-    """The case's service as the API server would store it, and the operator's settings."""
+class Case(TypedDict):
+    """The service as the API server would store it, the operator's settings, and the service's profile."""
+
+    body: Object
+    settings: Settings
+    profile: Offer | None
+
+
+def _read(path: Path) -> Case:
     body, *rest = yaml.safe_load_all(path.read_text())
-    body["metadata"] = ADDED_BY_THE_SERVER | body["metadata"]
-    settings = rest[0]["settings"] if rest else {}
-    return body, Settings.model_validate(SETTINGS.model_dump() | settings)
+    around = rest[0] if rest else {}
+    return {
+        "body": body | {"metadata": ADDED_BY_THE_SERVER | body["metadata"]},
+        "settings": Settings.model_validate(SETTINGS.model_dump() | around.get("settings", {})),
+        "profile": offer(around["profile"]) if "profile" in around else None,
+    }
 
 
 def _children(path: Path) -> list[Object]:
-    return desired(resolved(*_read(path)))
+    return desired(resolved(**_read(path)))
 
 
 def _name(path: Path) -> str:
@@ -84,12 +98,12 @@ def test_children_are_valid_for_kubernetes(case: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
 def test_pods_pass_pod_security_restricted(case: Path) -> None:
-    assert violations(deployment(*_read(case))["spec"]["template"]["spec"]) == []
+    assert violations(deployment(**_read(case))["spec"]["template"]["spec"]) == []
 
 
 @pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
 def test_every_flag_is_one_that_the_engine_has(case: Path) -> None:
-    container = deployment(*_read(case))["spec"]["template"]["spec"]["containers"][0]
+    container = deployment(**_read(case))["spec"]["template"]["spec"]["containers"][0]
     flags = flag_names(engine_command(container))
     assert {"--served-model-name", "--port"} <= flags
     assert flags - vllm_flags() == set()
@@ -97,6 +111,5 @@ def test_every_flag_is_one_that_the_engine_has(case: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=_name)
 def test_rendering_again_changes_nothing(case: Path) -> None:
-    body, settings = _read(case)
-    present = deployment(body, settings)
-    assert deployment(body, settings, present) == present
+    present = deployment(**_read(case))
+    assert deployment(**_read(case), present=present) == present

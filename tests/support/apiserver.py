@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from modelyard import names
-from modelyard.kinds import INFERENCE_SERVICE, Kind
+from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.support.api_client import NAMESPACE, Client, Object, RefusedError
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
@@ -118,16 +118,20 @@ class ApiServer:
         log = self.folder / AUDIT_LOG
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-    def install_crds(self) -> None:
-        """Apply crds/ as a user does, and wait until the server serves the kind.
+    def install_crds(self, folder: Path = CRDS) -> None:
+        """Apply the CRDs in ``folder`` as a user does, and wait until the server serves InferenceServices, and profiles
+        where there is a CRD of them.
 
         Not by ``kubectl wait --for=condition=Established``: it fails where a new CRD has no conditions yet
         (kubernetes/kubernetes#66439).
         """
-        self.kubectl("apply", "--server-side", "--warnings-as-errors", "-f", str(CRDS))
+        self.kubectl("apply", "--server-side", "--warnings-as-errors", "-f", str(folder))
         eventually(lambda: self._kubectl(ADMIN, "", "explain", names.SHORT_NAME).returncode == 0)
         client = self.client()
-        eventually(lambda: serves(client, INFERENCE_SERVICE))
+        installed = [
+            kind for kind in (INFERENCE_SERVICE, SERVING_PROFILE) if list(folder.glob(f"*_{kind.plural}.yaml"))
+        ]
+        eventually(lambda: all(serves(client, kind) for kind in installed))
 
     def is_ready(self) -> bool:
         """Whether the server says that it is ready; False as well while nobody answers."""
@@ -262,8 +266,8 @@ def ready(process: subprocess.Popen[bytes], server: ApiServer) -> bool:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[ApiServer]:
-    """An API server with its data in ``folder``, ready, with crds/ installed.
+def running(folder: Path, crds: Path = CRDS) -> Iterator[ApiServer]:
+    """An API server with its data in ``folder``, ready, with the CRDs in ``crds`` installed.
 
     Raises RuntimeError when its programs are missing or end early.
     """
@@ -274,5 +278,5 @@ def running(folder: Path) -> Iterator[ApiServer]:
         program(folder, programs / "kube-apiserver", *apiserver_flags(folder, etcd_url, port)) as process,
     ):
         eventually(lambda: ready(process, server), within_s=START_TIMEOUT_S)
-        server.install_crds()
+        server.install_crds(crds)
         yield server

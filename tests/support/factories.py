@@ -94,3 +94,20 @@ def node(*, name: str = "worker", resource_version: str = "1", **fields: Any) ->
         "metadata": {"name": name, "uid": f"uid-of-{name}", "resourceVersion": resource_version},
         **fields,
     }
+
+
+def profile(name: str = "gpu-small", *, resource_version: str = "1", **spec: Any) -> Object:
+    """A ServingProfile. Keywords beside the named ones are fields of its spec."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.PROFILE_KIND,
+        "metadata": {"name": name, "uid": f"uid-of-{name}", "resourceVersion": resource_version},
+        "spec": spec,
+    }
+
+
+def namespace(name: str = "team-a", *, profile: str | None = "gpu-small", resource_version: str = "1") -> Object:
+    """A namespace with the label that names its services' profile, or without."""
+    labels = {} if profile is None else {names.LABEL_PROFILE: profile}
+    metadata = {"name": name, "uid": f"uid-of-{name}", "resourceVersion": resource_version, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

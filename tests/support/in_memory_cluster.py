@@ -67,7 +67,7 @@ class InMemoryCluster:
 
     def put(self, body: Object) -> Object:
         """Create or replace an object, as somebody else would. Returns it as stored."""
-        place = (_kind_of(body), key_of(body))
+        place = (_kind_of(body), place_of(body))
         return self._store(*place, copy.deepcopy(body))
 
     def edit(self, kind: Kind, place: Key, change: Callable[[Object], None]) -> None:
@@ -241,9 +241,15 @@ def unavailable() -> ApiError:
 
 
 def matches(body: Object, selector: str) -> bool:
-    """Whether the label selector, empty or of the form key=value, chooses ``body``."""
-    key, _, value = selector.partition("=")
-    return not selector or (body["metadata"].get("labels") or {}).get(key) == value
+    """Whether the label selector, empty or of the form key or key=value, chooses ``body``."""
+    key, equals, value = selector.partition("=")
+    labels = body["metadata"].get("labels") or {}
+    return not selector or (labels.get(key) == value if equals else key in labels)
+
+
+def place_of(body: Object) -> Key:
+    """Namespace and name; the namespace of what has none is empty."""
+    return Key(body["metadata"].get("namespace", ""), body["metadata"]["name"])
 
 
 def _kind_of(body: Object) -> Kind:

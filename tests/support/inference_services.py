@@ -1,4 +1,4 @@
-"""InferenceServices as users write them: the smallest, and one that uses every field of the schema."""
+"""InferenceServices as users write them, and profiles: the smallest, and ones that use every field of the schema."""
 
 from copy import deepcopy
 from typing import Any
@@ -21,6 +21,7 @@ FULL_SPEC: Object = {
     },
     "serviceAccountName": "model-reader",
     "imagePullSecrets": [{"name": "registry"}],
+    "profile": "gpu-small",
     "engine": {
         "type": "vllm",
         "version": "0.32.0",
@@ -85,6 +86,7 @@ FULL_STATUS: Object = {
     "reason": "ReplicasStarting",
     "model": {"digest": "sha256:" + "0" * 64, "sizeBytes": 16_000_000_000},
     "effective": {
+        "profile": "gpu-small",
         "engineType": "vllm",
         "engineVersion": "0.32.0",
         "engineImage": "registry.example.com/vllm:0.32.0",
@@ -109,6 +111,13 @@ FULL_STATUS: Object = {
 }
 
 
+FULL_PROFILE: Object = {
+    "engine": {field: FULL_SPEC["engine"][field] for field in ("type", "version", "image", "args", "env")},
+    **{section: FULL_SPEC[section] for section in ("accelerator", "resources", "startup", "drain")},
+    "forbid": ["spec.hostNetwork", "spec.volumes.hostPath"],
+}
+
+
 def minimal(namespace: str, name: str = "smollm") -> Object:
     """The smallest InferenceService that a user can write."""
     return {"metadata": {"name": name, "namespace": namespace}, "spec": {"model": {"uri": "s3://models/smollm2-135m"}}}
@@ -124,3 +133,8 @@ def full(namespace: str, name: str = "llama") -> Object:
     """An InferenceService that uses every field, with a status that does."""
     metadata = {"name": name, "namespace": namespace}
     return {"metadata": metadata, "spec": deepcopy(FULL_SPEC), "status": deepcopy(FULL_STATUS)}
+
+
+def profile(name: str = "gpu-small", **spec: Any) -> Object:
+    """A ServingProfile that sets every field, or those of ``spec`` alone."""
+    return {"metadata": {"name": name}, "spec": spec or deepcopy(FULL_PROFILE)}

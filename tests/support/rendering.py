@@ -8,8 +8,10 @@ from modelyard import kinds
 from modelyard.api.service import Object, parse
 from modelyard.desired import desired
 from modelyard.desired.inputs import recorded
+from modelyard.desired.profile import Named, Offer
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
+from modelyard.desired.update import Update, update
 from modelyard.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -19,14 +21,35 @@ VLLM_FLAGS = REPOSITORY / "e2e" / "images" / "standin" / "flags.txt"
 SETTINGS = Settings(fetch_image="modelyard-fetch:0.1.0", operator_namespace="modelyard-system")
 
 
-def resolved(body: Object, settings: Settings = SETTINGS, deployment: Object | None = None) -> Resolved:
-    """The service resolved against its Deployment as it is in the cluster, if it is there."""
-    return resolve(parse(body), settings, recorded(deployment))
+def offer(profile: Object, *, named_by: str = "spec.profile") -> Offer:
+    """The profile as it is offered to a service that it is named for."""
+    name = profile["metadata"]["name"]
+    return Offer(Named(name, named_by), profile, (name,))
 
 
-def deployment(body: Object, settings: Settings = SETTINGS, present: Object | None = None) -> Object:
+def missing(name: str) -> Offer:
+    """What is offered to a service whose profile does not exist."""
+    return Offer(Named(name, "spec.profile"), None, ("gpu-large", "cpu"))
+
+
+def resolved(
+    body: Object, settings: Settings = SETTINGS, deployment: Object | None = None, profile: Offer | None = None
+) -> Resolved:
+    """The service resolved against its Deployment as it is in the cluster, if it is there, and its profile."""
+    return resolve(parse(body), settings, recorded(deployment), profile)
+
+
+def deployment(
+    body: Object, settings: Settings = SETTINGS, present: Object | None = None, profile: Offer | None = None
+) -> Object:
     """The Deployment that the service wants, ``present`` being the one in the cluster."""
-    return next(child for child in desired(resolved(body, settings, present)) if child["kind"] == kinds.DEPLOYMENT.kind)
+    children = desired(resolved(body, settings, present, profile))
+    return next(child for child in children if child["kind"] == kinds.DEPLOYMENT.kind)
+
+
+def available(body: Object, settings: Settings, present: Object, profile: Offer | None = None) -> Update:
+    """What a refresh would do to the service whose Deployment is ``present``."""
+    return update(parse(body), resolved(body, settings, present, profile), settings, profile)
 
 
 def pod_spec(body: Object, settings: Settings = SETTINGS) -> Object:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from modelyard import kinds
-from modelyard.api.service import Key, Object, key_of
+from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ApiError
 from modelyard.kinds import Kind
@@ -14,7 +14,7 @@ from modelyard.settings import Settings
 from modelyard.signals.fetch_state import FetchState
 from modelyard.workqueue import WorkQueue
 from tests.support.clock import FakeClock
-from tests.support.in_memory_cluster import InMemoryCluster, matches
+from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(fetch_image="registry.example/modelyard-fetch:1")
@@ -89,7 +89,7 @@ class RunningOperator:
         if kind not in kinds.WATCHED:
             return
         if not matches(body, kinds.WATCHED[kind]):
-            if self.cache.get(kind, key_of(body)) is None:
+            if self.cache.get(kind, place_of(body)) is None:
                 return
             type_ = "DELETED"  # what a watch with a selector tells of an object that leaves it
         for key in self.cache.delete(kind, body) if type_ == "DELETED" else self.cache.upsert(kind, body):

@@ -161,3 +161,29 @@ def test_versions_that_are_no_numbers_are_taken_as_they_come(cache: Cache) -> No
     cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="abd"))
     assert versions(cache) == {"smollm": "abd"}
     assert names.LABEL_SERVICE in cache.all_of(kinds.DEPLOYMENT)[0]["metadata"]["labels"]
+
+
+OTHERS = [
+    factories.service(name="names-it", uid="1", profile="gpu-small"),
+    factories.service(name="names-another", uid="2", profile="gpu-large"),
+    factories.service(name="names-none", uid="3"),
+    factories.service(name="elsewhere", uid="4", namespace="team-b"),
+]
+
+
+def test_a_profile_concerns_those_who_name_it_and_those_who_name_none(cache: Cache) -> None:
+    for body in OTHERS:
+        cache.upsert(kinds.INFERENCE_SERVICE, body)
+    concerned = {Key("team-a", "names-it"), Key("team-a", "names-none"), Key("team-b", "elsewhere")}
+    assert cache.upsert(kinds.SERVING_PROFILE, factories.profile()) == concerned
+    assert cache.upsert(kinds.SERVING_PROFILE, factories.profile()) == frozenset()
+    assert cache.delete(kinds.SERVING_PROFILE, factories.profile(resource_version="2")) == concerned
+
+
+def test_a_namespace_concerns_all_services_in_it(cache: Cache) -> None:
+    for body in OTHERS:
+        cache.upsert(kinds.INFERENCE_SERVICE, body)
+    assert cache.upsert(kinds.NAMESPACE, factories.namespace("team-b")) == {Key("team-b", "elsewhere")}
+    assert cache.delete(kinds.NAMESPACE, factories.namespace("team-b", resource_version="2")) == {
+        Key("team-b", "elsewhere")
+    }

@@ -1,5 +1,7 @@
 """The generator alone: what it drops, what it keeps, and what it refuses to put into a CRD."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +11,7 @@ from pydantic import ConfigDict, Field, create_model
 
 from modelyard.api import crd
 from modelyard.api.fields import ApiModel, Quantity
+from modelyard.api.profile import ServingProfile
 from tests.support.crd_schema import Object, nodes
 
 
@@ -117,25 +120,40 @@ def test_replicas_and_the_key_of_a_ca_bundle_are_the_only_defaults() -> None:
     assert defaults == {"spec.replicas": 1, "spec.model.s3.caBundle.key": "ca.crt"}
 
 
-def test_the_same_types_give_the_same_file_without_anchors() -> None:
-    assert crd.render() == crd.render()
-    assert yaml.safe_load(crd.render()) == crd.crd()
-    assert "&id" not in crd.render()
+@pytest.mark.parametrize("make", [crd.crd, crd.profile_crd])
+def test_the_same_types_give_the_same_file_without_anchors(make: Callable[[], Object]) -> None:
+    text = crd.render(make(), "types")
+    assert text == crd.render(make(), "types")
+    assert yaml.safe_load(text) == make()
+    assert "&id" not in text
+
+
+def test_profiles_have_no_default_that_would_pass_for_the_platform_teams_word() -> None:
+    assert [place for place, node in nodes(crd.schema(ServingProfile)) if "default" in node] == []
+
+
+def test_the_text_of_each_file_names_the_module_to_edit() -> None:
+    first_lines = [text.splitlines()[0] for text in crd.files().values()]
+    assert [re.findall(r"api/(\w+)\.py", line) for line in first_lines] == [["types"], ["profile"]]
 
 
 def test_check_passes_on_what_was_just_written(tmp_path: Path) -> None:
-    crd.main([], tmp_path / "crds" / "x.yaml")
-    crd.main(["--check"], tmp_path / "crds" / "x.yaml")
+    crd.main([], tmp_path / "crds")
+    crd.main(["--check"], tmp_path / "crds")
+    assert sorted(path.name for path in (tmp_path / "crds").iterdir()) == sorted(crd.files())
 
 
+@pytest.mark.parametrize("name", sorted(crd.files()))
 @pytest.mark.parametrize("text", [None, "kind: CustomResourceDefinition\n"], ids=["missing", "edited"])
-def test_check_fails_on_a_file_that_is_missing_or_edited(tmp_path: Path, text: str | None) -> None:
-    path = tmp_path / "x.yaml"
-    if text is not None:
-        path.write_text(text)
+def test_check_fails_on_a_file_that_is_missing_or_edited(tmp_path: Path, name: str, text: str | None) -> None:
+    crd.main([], tmp_path)
+    if text is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_text(text)
     with pytest.raises(SystemExit, match="run `make generate`"):
-        crd.main(["--check"], path)
+        crd.main(["--check"], tmp_path)
 
 
-def test_the_file_in_crds_is_what_the_types_give() -> None:
+def test_the_files_in_crds_are_what_the_types_give() -> None:
     crd.main(["--check"])

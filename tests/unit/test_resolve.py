@@ -38,6 +38,7 @@ def test_the_image_is_the_users_or_the_settings_row(spec: dict[str, Any], image:
 def test_what_nobody_says_comes_from_the_settings() -> None:
     effective = resolved(service(), Settings(fetch_image="fetch:1", startup_timeout_s=77, drain_s=7)).effective()
     assert effective.model_dump() == {
+        "profile": None,
         "engine_type": "vllm",
         "engine_version": "0.32.0",
         "engine_image": "vllm/vllm-openai:v0.32.0",

@@ -1,5 +1,6 @@
 """The status as a whole: what its conditions say together, what stays, what it tells when, and when to look again."""
 
+import dataclasses
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import Children, facts, questions
 from modelyard.observe.status import Verdict, status_of_unreadable
+from modelyard.observe.wanted import Wanted
 from modelyard.signals.fetch_state import FetchState
 from tests.support.observed import (
     DIGEST,
@@ -26,6 +28,7 @@ from tests.support.observed import (
     pod,
     running,
     serving,
+    wanted,
 )
 
 CRASHED = crashed("RuntimeError: worker died")
@@ -283,3 +286,52 @@ def test_the_newest_event_decides_whatever_the_order_of_the_list() -> None:
     for events in ((failed, event("Pulling", "", 50)), (event("Pulling", "", 50), failed)):
         world = World(pod(), events={"uid-of-smollm-1": events})
         assert conditions(world.verdict())["Ready"]["reason"] == "VolumeMountFailed"
+
+
+CHANGES = ("engine image vllm/vllm-openai:v0.32.0 -> v0.33.0", "drain 60 s -> 90 s")
+OUTDATED = dataclasses.replace(wanted(), refresh_changes=CHANGES)
+REFUSED_ANEW = dataclasses.replace(wanted(), refresh_refusal=InvalidError("UnknownProfile", "There is no gpu-small."))
+
+
+def test_what_a_refresh_would_change_is_named_with_the_way_to_take_it() -> None:
+    update = conditions(World(serving("a"), wishes=OUTDATED).verdict())["UpdateAvailable"]
+    assert (update["status"], update["reason"]) == ("True", "RefreshChangesPods")
+    assert "would change engine image vllm/vllm-openai:v0.32.0 -> v0.33.0; drain 60 s -> 90 s." in update["message"]
+    assert update["message"].endswith(
+        "kubectl -n team-a annotate infsvc/smollm serving.modelyard.dev/refresh=$(date +%s) --overwrite"
+    )
+
+
+@pytest.mark.parametrize("wishes", [OUTDATED, REFUSED_ANEW])
+def test_an_available_update_is_no_problem_and_nothing_under_way(wishes: Wanted) -> None:
+    found = conditions(World(serving("a"), wishes=wishes).verdict())
+    assert {type_: found[type_]["status"] for type_ in ("Ready", "Accepted", "Available", "Progressing")} == {
+        "Ready": "True",
+        "Accepted": "True",
+        "Available": "True",
+        "Progressing": "False",
+    }
+    assert found.keys().isdisjoint({"Reconciling", "Stalled"})
+
+
+def test_an_available_update_is_no_event() -> None:
+    settled = World(serving("a")).verdict().status
+    assert World(serving("a"), wishes=OUTDATED).verdict(settled).events == ()
+
+
+def test_the_offer_is_taken_back_once_there_is_nothing_to_take() -> None:
+    before = World(serving("a"), wishes=OUTDATED).verdict()
+    update = conditions(World(serving("a")).verdict(before.status))["UpdateAvailable"]
+    assert (update["status"], update["reason"]) == ("False", "UpToDate")
+
+
+def test_what_a_refresh_would_change_is_unknown_while_the_spec_is_refused() -> None:
+    update = conditions(World(serving("a"), problem=REFUSED).verdict())["UpdateAvailable"]
+    assert (update["status"], update["reason"]) == ("Unknown", "UnknownEngine")
+
+
+def test_what_would_be_refused_if_made_anew_is_said_while_the_spec_stays_accepted() -> None:
+    found = conditions(World(serving("a"), wishes=REFUSED_ANEW).verdict())
+    assert (found["Accepted"]["status"], found["Accepted"]["reason"]) == ("True", "AcceptedAsRecorded")
+    assert "would be refused (UnknownProfile): There is no gpu-small." in found["Accepted"]["message"]
+    assert (found["UpdateAvailable"]["status"], found["UpdateAvailable"]["reason"]) == ("False", "AcceptedAsRecorded")

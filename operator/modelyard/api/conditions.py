@@ -6,7 +6,8 @@ has a section per reason; a test holds the two lists together. Which reason hold
 READY is true when a model can be asked: at least one replica answers, of the former configuration too while a rollout
 runs. AVAILABLE is true when all wanted replicas answer. PROGRESSING is true while pods are being brought to what the
 spec asks; when it is false, its reason is Complete or what holds it up. RECONCILING and STALLED are kstatus's words for
-the two, present only when true: at most one of them.
+the two, present only when true: at most one of them. UPDATE_AVAILABLE is no problem when true:
+it says what a refresh would change.
 """
 
 import re
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from modelyard import names
 from modelyard.api.service import Object
 
 MESSAGE_LENGTH = 2048
@@ -31,6 +33,7 @@ class ConditionType(StrEnum):
     MODEL_CACHED = "ModelCached"
     AVAILABLE = "Available"
     PROGRESSING = "Progressing"
+    UPDATE_AVAILABLE = "UpdateAvailable"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
 
@@ -108,6 +111,19 @@ class Reasons:
 
     # The spec; what makes it unacceptable is in REFUSALS
     ACCEPTED = _good("Accepted", "The spec is valid and applied.")
+
+    ACCEPTED_AS_RECORDED = _good(
+        "AcceptedAsRecorded",
+        "The spec is applied with what its pods were made with. Made anew they would be refused ({reason}): {cause}",
+        "The pods run on; see to that before you change the spec or order a refresh.",
+    )
+    UP_TO_DATE = _good("UpToDate", "A refresh would change no pod.")
+    REFRESH_CHANGES_PODS = _good(
+        "RefreshChangesPods",
+        "The pods run with former defaults. A refresh would change {changes}.",
+        "Take it, at a time of your choice, with: kubectl -n {namespace} annotate infsvc/{name} "
+        f"{names.ANNOTATION_REFRESH}=$(date +%s) --overwrite",
+    )
 
     # The service as a whole
     READY = _good("Ready", "{ready} of {desired} replicas answer at {url}.")
@@ -276,6 +292,9 @@ REFUSALS = (
     "UnknownEngine",
     "UnknownSource",
     "UnknownAccelerator",
+    "UnknownProfile",
+    "InvalidProfile",
+    "PodTemplateFieldForbidden",
     "NoEngineImage",
     "EngineArgumentRefused",
     "EngineVariableRefused",

@@ -48,6 +48,11 @@ def key_of(body: Object) -> Key:
     return Key(body["metadata"]["namespace"], body["metadata"]["name"])
 
 
+def problems(error: ValidationError) -> str:
+    """What is wrong with an object's spec, field by field."""
+    return "; ".join(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+
+
 def parse(body: Object) -> Service:
     """The Service in ``body``, an object as the API server stores it.
 
@@ -58,8 +63,9 @@ def parse(body: Object) -> Service:
     try:
         spec = InferenceServiceSpec.model_validate(body.get("spec") or {})
     except ValidationError as error:
-        problems = "; ".join(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InvalidError("InvalidSpec", f"{problems}. Correct the field, or update the CRD from crds/.") from error
+        raise InvalidError(
+            "InvalidSpec", f"{problems(error)}. Correct the field, or update the CRD from crds/."
+        ) from error
     return Service(
         key=key_of(body),
         uid=metadata["uid"],

@@ -117,27 +117,31 @@ class Engine(ApiModel):
     """The program that serves the model."""
 
     type: Word | None = Field(
-        default=None, description="The engine's name: vllm. Unset: from the operator's settings (vllm)."
+        default=None,
+        description="The engine's name: vllm. Unset: from the profile, else from the operator's settings (vllm).",
     )
     version: Word | None = Field(
         default=None,
-        description="The engine's version, such as 0.32.0. Unset: the image's tag, else from the operator's settings.",
+        description="The engine's version, such as 0.32.0. "
+        "Unset: the image's tag, else from the profile, else from the operator's settings.",
     )
     image: ImageName | None = Field(
         default=None,
-        description="Image to run. Unset: from the operator's settings, by type, version and accelerator.",
+        description="Image to run. Unset: from the profile, else from the operator's settings, "
+        "by type, version and accelerator.",
     )
     args: list[Argument] = Field(
         default=[],
         max_length=128,
         description="The engine's own command-line flags, such as --max-model-len=8192. "
-        "One that modelyard would set as well wins over modelyard's.",
+        "One that modelyard or the profile would set as well wins over theirs.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     env: list[EnvironmentVariable] = Field(
         default=[],
         max_length=128,
-        description="Environment of the engine, as in a container.",
+        description="Environment of the engine, as in a container. "
+        "The profile's variables stand before it, less those set here.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -157,12 +161,16 @@ class Accelerator(ApiModel):
     )
 
     type: Word | None = Field(
-        default=None, description="nvidia, amd or cpu. Unset: from the operator's settings (nvidia)."
+        default=None,
+        description="nvidia, amd or cpu. Unset: from the profile, else from the operator's settings (nvidia).",
     )
-    count: int | None = Field(default=None, ge=1, le=64, description="Accelerators per replica. Unset: 1.")
+    count: int | None = Field(
+        default=None, ge=1, le=64, description="Accelerators per replica. Unset: from the profile, else 1."
+    )
     resource: Annotated[str, StringConstraints(max_length=253)] | None = Field(
         default=None,
-        description="Extended resource to ask for. Unset: the type's own, such as nvidia.com/gpu.",
+        description="Extended resource to ask for. "
+        "Unset: from the profile, else the type's own, such as nvidia.com/gpu.",
         json_schema_extra=with_rules(
             rule(
                 f"self.matches('{EXTENDED_RESOURCE}')",
@@ -209,7 +217,7 @@ class Startup(ApiModel):
         le=86400,
         description="Longest time from the engine's start until the model can be asked, in seconds. "
         "The model's transfer is not counted: it is judged by its progress. "
-        "Unset: from the operator's settings (1800).",
+        "Unset: from the profile, else from the operator's settings (1800).",
     )
 
 
@@ -221,7 +229,7 @@ class Drain(ApiModel):
         ge=1,
         le=86400,
         description="How long a stopping replica may finish its requests, in seconds. "
-        "Unset: from the operator's settings (60).",
+        "Unset: from the profile, else from the operator's settings (60).",
     )
 
 
@@ -247,6 +255,11 @@ class InferenceServiceSpec(ApiModel):
         max_length=16,
         description="Secrets that the pods' images are pulled with, beside those of the service account.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    profile: ObjectName | None = Field(
+        default=None,
+        description="ServingProfile that gives what is left unset here. Unset: the one that the namespace's label "
+        f"{names.LABEL_PROFILE} names, else from the operator's settings (none).",
     )
     engine: Engine = Field(default=Engine(), description="The program that serves the model.")
     accelerator: Accelerator = Field(default=Accelerator(), description="What each replica computes on.")
@@ -299,6 +312,7 @@ class ModelStatus(ApiModel):
 class Effective(ApiModel):
     """What defaults and settings came to for the pods that run now."""
 
+    profile: ShortText | None = Field(default=None, description="The ServingProfile that they were taken from.")
     engine_type: Word = Field(description="The engine's name.")
     engine_version: Word = Field(description="Its version.")
     engine_image: ImageName = Field(description="Its image.")

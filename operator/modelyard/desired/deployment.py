@@ -21,7 +21,9 @@ def build(resolved: Resolved) -> Object:
     serves on while proxies learn of the new one.
     """
     template = pod.template(resolved)
-    record = inputs.Recorded(resolved.inputs, pod.template_hash(template), resolved.refresh)
+    record = inputs.Recorded(
+        resolved.inputs, pod.template_hash(template), resolved.refresh, resolved.service.spec.profile
+    )
     return metadata.child(
         kinds.DEPLOYMENT,
         resolved,

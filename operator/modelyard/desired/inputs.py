@@ -8,9 +8,10 @@ rendered with, and resolve.py goes on using the record as long as it gives the r
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from modelyard import names
+from modelyard.api.profile import ProfileDefaults
 from modelyard.api.service import Object
 from modelyard.settings import Settings, TemplateSettings
 
@@ -20,8 +21,21 @@ RENDERING = 1
 NO_PRODUCT_LABEL = {"product_label": None}
 
 
+class AppliedProfile(BaseModel):
+    """A profile's name and what it gave when the pods were rendered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    defaults: ProfileDefaults
+
+    @field_serializer("defaults")
+    def _as_written(self, defaults: ProfileDefaults) -> Object:
+        return defaults.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
 class TemplateInputs(TemplateSettings):
-    """The settings that one service's template was rendered with, less the table rows that it did not use.
+    """What one service's template was rendered with: a profile, and the settings less the table rows it did not use.
 
     ``rendering`` is the form of the template. Whoever changes how templates are rendered raises RENDERING, and keeps
     the former way for inputs with the former number (``if inputs.rendering >= 2``), so that services of the former
@@ -33,11 +47,13 @@ class TemplateInputs(TemplateSettings):
 
     rendering: int
     cache_medium: Literal["Ephemeral"] = "Ephemeral"
+    profile: AppliedProfile | None = Field(default=None, exclude_if=lambda profile: profile is None)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """What a template takes from ``settings`` today; not yet limited to what a service uses."""
-        return cls(rendering=RENDERING, **{name: getattr(settings, name) for name in TemplateSettings.model_fields})
+    def of(cls, settings: Settings, profile: AppliedProfile | None = None) -> Self:
+        """What a template takes from both today; not yet limited to what a service uses."""
+        settled = {name: getattr(settings, name) for name in TemplateSettings.model_fields}
+        return cls(rendering=RENDERING, profile=profile, **settled)
 
     def used_by(self, engine: str, image: str, accelerator: str, *, products_are_chosen: bool) -> Self:
         """These without the rows of other engines, images and accelerators, and without labels that nobody looks for.
@@ -56,11 +72,14 @@ class TemplateInputs(TemplateSettings):
 
 @dataclass(frozen=True)
 class Recorded:
-    """A Deployment's record: the inputs, the hash of the template that they gave, and the refresh they answer to."""
+    """A Deployment's record: the inputs, the hash of the template that they gave, and what of the user's words they
+    answer to: the refresh, and the profile that the spec named.
+    """
 
     inputs: TemplateInputs
     template_hash: str
     refresh: str | None
+    spec_profile: str | None = None
 
 
 class _Record(BaseModel):
@@ -69,11 +88,17 @@ class _Record(BaseModel):
     inputs: TemplateInputs
     template: str
     refresh: str | None = None
+    spec_profile: str | None = Field(default=None, exclude_if=lambda name: name is None)
 
 
 def annotation(record: Recorded) -> str:
     """The record as the value of names.ANNOTATION_INPUTS; the same for the same record."""
-    stored = _Record(inputs=record.inputs, template=record.template_hash, refresh=record.refresh)
+    stored = _Record(
+        inputs=record.inputs,
+        template=record.template_hash,
+        refresh=record.refresh,
+        spec_profile=record.spec_profile,
+    )
     return stored.model_dump_json()
 
 
@@ -87,4 +112,4 @@ def recorded(deployment: Object | None) -> Recorded | None:
         record = _Record.model_validate_json(annotations.get(names.ANNOTATION_INPUTS, ""), extra="ignore")
     except ValidationError:
         return None
-    return Recorded(record.inputs, record.template, record.refresh)
+    return Recorded(record.inputs, record.template, record.refresh, record.spec_profile)

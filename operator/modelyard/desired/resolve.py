@@ -1,11 +1,14 @@
-"""Names become things: the one place where a spec meets the settings, the registries and a Deployment's record."""
+"""Names become things: where a spec meets its profile, the settings, the registries and a Deployment's record."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
-from modelyard.api.service import Service
+from modelyard.api.service import Object, Service
 from modelyard.api.types import InferenceServiceSpec
 from modelyard.desired import pod
-from modelyard.desired.inputs import Recorded, TemplateInputs
+from modelyard.desired.inputs import AppliedProfile, Recorded, TemplateInputs
+from modelyard.desired.profile import Offer, fields_spoken_of, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Resolved
 from modelyard.engines import engine_of
 from modelyard.engines.base import Engine
@@ -15,30 +18,59 @@ from modelyard.settings import Settings
 from modelyard.sources import source_of
 
 
-def resolve(service: Service, settings: Settings, recorded: Recorded | None) -> Resolved:
-    """The service with every open question answered, from its Deployment's record or else from the settings.
+def resolve(service: Service, settings: Settings, recorded: Recorded | None, profile: Offer | None = None) -> Resolved:
+    """The service with every open question answered, from its Deployment's record or else from profile and settings.
 
-    * recorded, and the spec with the record gives the recorded template: the record, whatever the settings say by now
-    * the refresh annotation has a new value: the settings
-    * no record, or another template (the spec changed): the settings
-    * anything but the template changed (replicas, a settings row that is gone): still the record
+    * recorded, and the spec with the record gives the recorded template: the record, whatever else there is by now
+    * the refresh annotation has a new value, or the user names another profile: profile and settings
+    * no record, or another template (the spec changed): profile and settings
+    * anything but the template changed (replicas, a settings row that is gone, a deleted profile): still the record
 
     Raises InvalidError with a reason and a message for people. What it returns can be rendered without an error.
     """
-    resolved = _kept(service, recorded)
+    resolved = _kept(service, recorded, profile)
     if resolved is None:
         refresh = service.refresh or (recorded.refresh if recorded else None)
-        resolved = _answered(service, TemplateInputs.of(settings), refresh)
-        pod.template(resolved)
+        resolved = resolved_anew(service, settings, profile, refresh)
+        checked_template(resolved)
     return replace(resolved, operator_namespace=settings.operator_namespace)
 
 
-def _kept(service: Service, recorded: Recorded | None) -> Resolved | None:
+def resolved_anew(service: Service, settings: Settings, profile: Offer | None, refresh: str | None) -> Resolved:
+    """The service with every open question answered as of today, ``refresh`` being the annotation that this answers to.
+
+    Raises InvalidError with a reason and a message for people; checked_template may raise one more.
+    """
+    applied = taken(profile, service.spec) if profile else None
+    with _naming(applied):
+        return _answered(service, TemplateInputs.of(settings, applied), refresh)
+
+
+def checked_template(resolved: Resolved) -> Object:
+    """The pod template. Raises InvalidError for what only an engine or a source can know to be wrong."""
+    with _naming(resolved.inputs.profile):
+        return pod.template(resolved)
+
+
+@contextmanager
+def _naming(profile: AppliedProfile | None) -> Iterator[None]:
+    """Errors speak of the spec's fields: here they also say which of these are the profile's."""
+    try:
+        yield
+    except InvalidError as error:
+        if profile is None or not (fields := fields_spoken_of(profile.defaults, error.message)):
+            raise
+        raise InvalidError(error.reason, f"{error.message} Profile {profile.name} sets {', '.join(fields)}.") from error
+
+
+def _kept(service: Service, recorded: Recorded | None, profile: Offer | None) -> Resolved | None:
     """The service by its record, if that still gives the template that is recorded.
 
     The refresh annotation is compared only where there is one: a file applied without it takes nothing back.
     """
     if recorded is None or (service.refresh is not None and service.refresh != recorded.refresh):
+        return None
+    if service.spec.profile != recorded.spec_profile and _name(profile) != _name(recorded.inputs.profile):
         return None
     try:
         resolved = _answered(service, recorded.inputs, recorded.refresh)
@@ -48,7 +80,13 @@ def _kept(service: Service, recorded: Recorded | None) -> Resolved | None:
         return None
 
 
+def _name(profile: Offer | AppliedProfile | None) -> str | None:
+    return profile.name if profile else None
+
+
 def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> Resolved:
+    if inputs.profile:
+        service = replace(service, spec=with_defaults(service.spec, inputs.profile.defaults))
     spec = service.spec
     engine = engine_of(spec.engine.type or inputs.default_engine)
     _refuse_aliases_that_mean_nothing(spec, engine)

@@ -29,6 +29,7 @@ class Accelerator:
 class Resolved:
     """The answers, each from the spec where it gives one, else from ``inputs``.
 
+    ``service`` has the profile's defaults in its spec already, where the user left something unset.
     ``refresh`` is the refresh annotation's value that ``inputs`` answer to, None before there ever was one.
     ``operator_namespace`` is where the operator's own pods are, None outside a cluster.
     """
@@ -58,6 +59,7 @@ class Resolved:
     def effective(self) -> Effective:
         """The answers as ``status.effective`` tells them."""
         return Effective(
+            profile=self.inputs.profile.name if self.inputs.profile else None,
             engine_type=self.engine.name,
             engine_version=str(self.version),
             engine_image=self.image,

@@ -8,6 +8,7 @@ How the conditions answer the questions of the person who reads them (api/condit
 * Accepted: is the spec applied?  * ModelCached: does the model lie where the pods are?
 * Available: do all wanted replicas answer?
 * Progressing: is something under way? False with Complete, or with what holds it up; then Stalled is true too.
+* UpdateAvailable: would a refresh change the pods? No problem, and no matter to Reconciling and Stalled.
 
 At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
 """
@@ -107,6 +108,8 @@ def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
         return "False", s.refusal
     if isinstance(s.problem, NotReadyError) and s.wanted is None:
         return "Unknown", told(s.problem.reason, s.problem.message, Kind.UNDER_WAY)
+    if s.wanted and (refusal := s.wanted.refresh_refusal):
+        return "True", Reasons.ACCEPTED_AS_RECORDED.explain(reason=refusal.reason, cause=refusal.message)
     return "True", Reasons.ACCEPTED.explain()
 
 
@@ -142,12 +145,24 @@ def _progressing(s: Situation) -> tuple[ConditionStatus, Explanation]:
     return "False", s.blocked or Reasons.COMPLETE.explain(desired=s.desired)
 
 
+def _update_available(s: Situation) -> tuple[ConditionStatus, Explanation]:
+    if s.wanted is None:
+        return "Unknown", _accepted(s)[1]
+    if s.wanted.refresh_refusal:
+        return "False", _accepted(s)[1]
+    if not s.wanted.refresh_changes:
+        return "False", Reasons.UP_TO_DATE.explain()
+    key, changes = s.subject.key, "; ".join(s.wanted.refresh_changes)
+    return "True", Reasons.REFRESH_CHANGES_PODS.explain(changes=changes, namespace=key.namespace, name=key.name)
+
+
 _CONDITIONS: Mapping[ConditionType, Callable[[Situation], tuple[ConditionStatus, Explanation]]] = {
     ConditionType.READY: _ready,
     ConditionType.ACCEPTED: _accepted,
     ConditionType.MODEL_CACHED: _model_cached,
     ConditionType.AVAILABLE: _available,
     ConditionType.PROGRESSING: _progressing,
+    ConditionType.UPDATE_AVAILABLE: _update_available,
 }
 
 

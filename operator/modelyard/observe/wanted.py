@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from modelyard.api.types import Effective
+from modelyard.errors import InvalidError
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What shall run. ``template`` is the hash in names.ANNOTATION_TEMPLATE of the pods that shall exist;
-    ``accelerator_resource`` is None on CPU.
+    ``accelerator_resource`` is None on CPU. ``refresh_changes`` is what a refresh would change of the pods, by name;
+    ``refresh_refusal`` what it would end in.
     """
 
     replicas: int
@@ -18,3 +20,5 @@ class Wanted:
     startup_timeout_s: int
     url: str
     effective: Effective
+    refresh_changes: tuple[str, ...] = ()
+    refresh_refusal: InvalidError | None = None

@@ -1,0 +1,180 @@
+"""What a refresh would change of a service's pods, in the words of whoever would order it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from modelyard.api.fields import ApiModel
+from modelyard.api.service import Service
+from modelyard.desired import pod
+from modelyard.desired.inputs import AppliedProfile, TemplateInputs
+from modelyard.desired.profile import Offer
+from modelyard.desired.resolve import checked_template, resolved_anew
+from modelyard.desired.resolved import Resolved
+from modelyard.errors import InvalidError
+from modelyard.settings import Settings
+
+FORM = "the form of the pod template"
+"""What a refresh changes where only the rendering differs: a newer operator writes pods in another way."""
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Update:
+    """``changes`` are empty where a refresh would change no pod; ``refusal`` is what it would end in."""
+
+    changes: tuple[str, ...] = ()
+    refusal: InvalidError | None = None
+
+
+def update(service: Service, resolved: Resolved, settings: Settings, profile: Offer | None = None) -> Update:
+    """What a refresh would do to ``service``, which came to ``resolved``.
+
+    Templates are rendered only where what the service takes from profile and settings is no longer what was recorded.
+    """
+    try:
+        anew = resolved_anew(service, settings, profile, resolved.refresh)
+        if anew.inputs == resolved.inputs:
+            return Update()
+        template = checked_template(anew)
+    except InvalidError as refusal:
+        return Update(refusal=refusal)
+    if pod.template_hash(template) == pod.template_hash(pod.template(resolved)):
+        return Update()
+    return Update(changes=tuple(differences(resolved, anew)))
+
+
+def differences(before: Resolved, after: Resolved) -> list[str]:
+    """What differs between two answers for one service, by name; they give different templates."""
+    former, present = before.inputs.profile, after.inputs.profile
+    said = [f"profile {_name(former)} -> {_name(present)}"] if _name(former) != _name(present) else []
+    for section, answers in ANSWERS.items():
+        source = (
+            f" (profile {_name(present)})"
+            if not said and _section(former, section) != _section(present, section)
+            else ""
+        )
+        said += [f"{change}{source}" for change in _changes(answers(before), answers(after))]
+    said += _changes({"fetch image": before.inputs.fetch_image}, {"fetch image": after.inputs.fetch_image})
+    said += [f"setting {change}" for change in _differing_settings(before.inputs, after.inputs)]
+    return said or [FORM]
+
+
+def _name(profile: AppliedProfile | None) -> str:
+    return profile.name if profile else NONE
+
+
+def _section(profile: AppliedProfile | None, section: str) -> object:
+    return getattr(profile.defaults, section) if profile else None
+
+
+def _engine(resolved: Resolved) -> dict[str, str]:
+    spec = resolved.service.spec.engine
+    return {
+        "engine": resolved.engine.name,
+        "engine version": str(resolved.version),
+        "engine image": resolved.image,
+        **_arguments(spec.args),
+        **{f"engine variable {variable.name}": _value(variable) for variable in spec.env},
+    }
+
+
+def _arguments(arguments: Iterable[str]) -> dict[str, str]:
+    """Values by flag; an argument without dashes belongs to the flag before it."""
+    found: dict[str, str] = {}
+    flag = "engine arguments"
+    for argument in arguments:
+        value = argument
+        if argument.startswith("-"):
+            name, _, value = argument.partition("=")
+            flag = f"engine argument {name}"
+        found[flag] = f"{found.get(flag, '')} {value}".strip()
+    return {name: value or "on" for name, value in found.items()}
+
+
+def _value(variable: ApiModel) -> str:
+    return variable.model_dump_json(exclude_none=True)
+
+
+def _accelerator(resolved: Resolved) -> dict[str, str]:
+    chosen = resolved.accelerator
+    further = resolved.service.spec.accelerator.model_dump(exclude_defaults=True, exclude={"type", "count", "resource"})
+    return {
+        "accelerator": f"{chosen.count} {chosen.resource} ({chosen.type})" if chosen.resource else chosen.type,
+        **{f"accelerator {name}": _shown(tuple(value)) for name, value in further.items()},
+    }
+
+
+def _resources(resolved: Resolved) -> dict[str, str]:
+    stated = resolved.service.spec.resources
+    return {
+        **{f"request of {name}": str(amount) for name, amount in stated.requests.items()},
+        **{f"limit of {name}": str(amount) for name, amount in stated.limits.items()},
+    }
+
+
+ANSWERS: Mapping[str, Callable[[Resolved], dict[str, str]]] = {
+    "engine": _engine,
+    "accelerator": _accelerator,
+    "resources": _resources,
+    "startup": lambda resolved: {"startup": f"{resolved.startup_timeout_s} s"},
+    "drain": lambda resolved: {"drain": f"{resolved.drain_s} s"},
+}
+"""What spec, profile and settings came to, by the section of a profile that has a say in it."""
+
+ANSWERED = frozenset(
+    {
+        "rendering",
+        "profile",
+        "fetch_image",
+        "default_engine",
+        "default_versions",
+        "default_accelerator",
+        "images",
+        "startup_timeout_s",
+        "drain_s",
+    }
+)
+"""Inputs whose effect is told otherwise; that of all others is told by their name."""
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    for name in {**before, **after}:
+        former, present = before.get(name, NONE), after.get(name, NONE)
+        if former == present:
+            continue
+        if name.startswith("engine variable "):
+            yield name  # never its value: a status has more readers than a spec
+        else:
+            yield f"{name} {former} -> {_shortened(present, former)}"
+
+
+def _shortened(present: str, former: str) -> str:
+    """Of an image whose repository stays, only the tag is news."""
+    repository, colon, tag = present.rpartition(":")
+    return tag if colon and former.startswith(f"{repository}:") and "/" not in tag else present
+
+
+def _differing_settings(before: TemplateInputs, after: TemplateInputs) -> Iterator[str]:
+    for name in TemplateInputs.model_fields:
+        if name not in ANSWERED:
+            yield from _differing(getattr(before, name), getattr(after, name), name)
+
+
+def _differing(before: object, after: object, path: str) -> Iterator[str]:
+    """The innermost differing values below ``path``. Rows that only one of the two has are told by who uses them."""
+    if isinstance(before, BaseModel) and isinstance(after, BaseModel):
+        before, after = dict(before), dict(after)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in [name for name in before if name in after]:
+            yield from _differing(before[name], after[name], f"{path}.{name}")
+    elif before != after:
+        yield f"{path} {_shown(before)} -> {_shown(after)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or NONE
+    return NONE if value is None else str(value)

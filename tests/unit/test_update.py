@@ -1,0 +1,186 @@
+"""What a service is told that a refresh would change, and when it is told nothing."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.api.service import Object, parse
+from modelyard.desired.update import FORM, Update, differences, update
+from modelyard.engines.base import Program, Serving
+from modelyard.engines.vllm import Vllm
+from modelyard.settings import AcceleratorType, EngineImage, PodSecurity, Settings
+from tests.support.factories import profile, service
+from tests.support.rendering import SETTINGS, available, deployment, missing, offer, resolved
+
+NEWER = EngineImage(engine="vllm", version="0.33.0", accelerator="nvidia", image="vllm/vllm-openai:v0.33.0")
+MIRROR = EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="mirror/vllm:v0.32.0")
+
+
+def changes(settings: dict[str, Any], **spec: Any) -> tuple[str, ...]:
+    """What a service of SETTINGS is told once these settings are others."""
+    body = service(**spec)
+    told = available(body, SETTINGS.model_copy(update=settings), deployment(body, SETTINGS))
+    assert told.refusal is None
+    return told.changes
+
+
+def profile_changes(before: Object | None, after: Object | None) -> tuple[str, ...]:
+    """What a service of one profile is told once it is to have the other."""
+    present = deployment(service(), profile=offer(before) if before else None)
+    return available(service(), SETTINGS, present, offer(after) if after else None).changes
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"fetch_image": "modelyard-fetch:0.2.0"}, ["fetch image modelyard-fetch:0.1.0 -> 0.2.0"]),
+        ({"fetch_image": "mirror/fetch:1"}, ["fetch image modelyard-fetch:0.1.0 -> mirror/fetch:1"]),
+        (
+            {"default_versions": {"vllm": "0.33.0"}, "images": (NEWER,)},
+            ["engine version 0.32.0 -> 0.33.0", "engine image vllm/vllm-openai:v0.32.0 -> v0.33.0"],
+        ),
+        ({"images": (MIRROR,)}, ["engine image vllm/vllm-openai:v0.32.0 -> mirror/vllm:v0.32.0"]),
+        ({"drain_s": 90}, ["drain 60 s -> 90 s"]),
+        ({"startup_timeout_s": 60}, ["startup 1800 s -> 60 s"]),
+        ({"propagation_pause_s": 5}, ["setting propagation_pause_s 10 -> 5"]),
+        (
+            {"pod_security": PodSecurity(run_as_user=None, run_as_group=0)},
+            ["setting pod_security.run_as_user 65532 -> none", "setting pod_security.run_as_group 65532 -> 0"],
+        ),
+        (
+            {"accelerators": {"nvidia": AcceleratorType(resource="nvidia.com/gpu", taints=("a", "b"))}},
+            ["setting accelerators.nvidia.taints nvidia.com/gpu -> a, b"],
+        ),
+        (
+            {"default_accelerator": "cpu"},
+            [
+                "engine image vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai-cpu:v0.32.0",
+                "accelerator 1 nvidia.com/gpu (nvidia) -> cpu",
+            ],
+        ),
+        (
+            {"drain_s": 90, "fetch_image": "modelyard-fetch:2"},
+            ["drain 60 s -> 90 s", "fetch image modelyard-fetch:0.1.0 -> 2"],
+        ),
+    ],
+)
+def test_a_changed_setting_is_told_by_what_it_would_change(settings: dict[str, Any], told: list[str]) -> None:
+    assert list(changes(settings)) == told
+
+
+@pytest.mark.parametrize(
+    ("settings", "spec"),
+    [
+        ({}, {}),
+        ({"resync_s": 60, "workers": 2}, {}),
+        ({"default_versions": {"vllm": "0.33.0", "triton": "2.51.0"}}, {"engine": {"version": "0.32.0"}}),
+        ({"images": (NEWER, *Settings.model_fields["images"].default)}, {}),
+        ({"drain_s": 90}, {"drain": {"timeoutSeconds": 60}}),
+        ({"startup_timeout_s": 1801}, {"startup": {"timeoutSeconds": 1800}}),
+        ({"accelerators": {"nvidia": SETTINGS.accelerators["nvidia"]}}, {}),
+        ({"default_accelerator": "cpu"}, {"accelerator": {"type": "nvidia"}}),
+    ],
+)
+def test_what_would_not_change_the_pods_is_not_told(settings: dict[str, Any], spec: Object) -> None:
+    assert changes(settings, **spec) == ()
+
+
+def test_a_newer_form_of_template_is_told_as_such() -> None:
+    former = resolved(service())
+    newer = replace(former, inputs=former.inputs.model_copy(update={"rendering": former.inputs.rendering + 1}))
+    assert differences(former, newer) == [FORM]
+
+
+SMALL: Object = {
+    "engine": {"type": "vllm", "args": ["--max-model-len=8192", "--enforce-eager"]},
+    "drain": {"timeoutSeconds": 90},
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (
+            profile(**SMALL),
+            profile(engine=SMALL["engine"], drain={"timeoutSeconds": 120}),
+            ["drain 90 s -> 120 s (profile gpu-small)"],
+        ),
+        (
+            profile(**SMALL),
+            profile(engine={"type": "vllm", "args": ["--max-model-len=4096"]}, drain=SMALL["drain"]),
+            [
+                "engine argument --max-model-len 8192 -> 4096 (profile gpu-small)",
+                "engine argument --enforce-eager on -> none (profile gpu-small)",
+            ],
+        ),
+        (
+            None,
+            profile(**SMALL),
+            [
+                "profile none -> gpu-small",
+                "engine argument --max-model-len none -> 8192",
+                "engine argument --enforce-eager none -> on",
+                "drain 60 s -> 90 s",
+            ],
+        ),
+        (profile(drain={"timeoutSeconds": 90}), None, ["profile gpu-small -> none", "drain 90 s -> 60 s"]),
+        (
+            profile(resources={"requests": {"cpu": 4}, "limits": {"memory": "1Gi"}}),
+            profile(resources={"requests": {"cpu": 8}}),
+            ["request of cpu 4 -> 8 (profile gpu-small)", "limit of memory 1Gi -> none (profile gpu-small)"],
+        ),
+        (
+            profile(accelerator={"type": "nvidia", "count": 1}),
+            profile(accelerator={"type": "nvidia", "count": 4}),
+            ["accelerator 1 nvidia.com/gpu (nvidia) -> 4 nvidia.com/gpu (nvidia) (profile gpu-small)"],
+        ),
+        (profile(**SMALL), profile("gpu-large", **SMALL), []),
+        (profile(**SMALL), profile(forbid=["spec.hostNetwork"], **SMALL), []),
+    ],
+)
+def test_a_changed_profile_is_told_by_what_it_would_change(
+    before: Object | None, after: Object | None, told: list[str]
+) -> None:
+    assert list(profile_changes(before, after)) == told
+
+
+def test_a_variables_value_is_never_told() -> None:
+    before, after = (
+        profile(engine={"type": "vllm", "env": [{"name": "LEVEL", "value": value}]})
+        for value in ("secret-1", "secret-2")
+    )
+    assert profile_changes(before, after) == ("engine variable LEVEL (profile gpu-small)",)
+
+
+def test_a_refresh_clears_it() -> None:
+    settings = SETTINGS.model_copy(update={"drain_s": 90})
+    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    refreshed = deployment(asked, settings, deployment(service()))
+    assert available(asked, settings, refreshed) == Update()
+
+
+def test_a_service_that_a_refresh_would_end_in_a_refusal_is_told_that() -> None:
+    gone = available(service(), SETTINGS, deployment(service(), profile=offer(profile(**SMALL))), missing("gpu-small"))
+    assert gone.refusal is not None
+    assert (gone.changes, gone.refusal.reason) == ((), "UnknownProfile")
+    without_image = SETTINGS.model_copy(update={"images": ()})
+    lost = available(service(), without_image, deployment(service()))
+    assert lost.refusal is not None
+    assert lost.refusal.reason == "NoEngineImage"
+
+
+class Unrenderable(Vllm):
+    """An engine that no template can be rendered with."""
+
+    def program(self, serving: Serving) -> Program:
+        raise AssertionError(f"rendered without need: {serving}")
+
+
+def test_templates_are_not_rendered_again_where_nothing_differs() -> None:
+    body = parse(service())
+    unrenderable = replace(resolved(service()), engine=Unrenderable())
+    assert update(body, unrenderable, SETTINGS) == Update()
+    with pytest.raises(AssertionError, match="rendered without need"):
+        update(body, unrenderable, SETTINGS.model_copy(update={"drain_s": 90}))
