@@ -28,8 +28,8 @@ ZERO_IS_UNSET = frozenset(
         "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
     }
 )  # fmt: skip
-"""Fields of a pod template whose false or 0 the API server reads as nothing said: it drops them, or puts its own default
-in their place (no pointer in Kubernetes' Go types). Only a user's podTemplate has such a value."""
+"""Fields of a pod template whose false or 0 the API server reads as nothing said: it drops them, or puts its own
+default in their place (no pointer in Kubernetes' Go types). Only a user's podTemplate has such a value."""
 
 
 def is_as_rendered(rendered: Object, existing: Object) -> bool:
@@ -56,10 +56,8 @@ def _hash(body: Object) -> str | None:
 
 def _differing(rendered: Any, existing: Any, path: str) -> str | None:
     field = path.rsplit(".", 1)[-1]
-    if field in ZERO_IS_UNSET and not rendered:
+    if _says_nothing(field, rendered) and (existing is None or field in ZERO_IS_UNSET):
         return None
-    if existing is None:
-        return None if _is_empty(rendered) and field not in CHOICES else path
     if field in WHOLE:
         return None if rendered == existing else path
     if field in QUANTITIES:
@@ -89,9 +87,11 @@ def _first(paths: Any) -> str | None:
     return next((path for path in paths if path is not None), None)
 
 
-def _is_empty(value: Any) -> bool:
+def _says_nothing(field: str, value: Any) -> bool:
     """Whether the API server may drop ``value``. It keeps false and 0 where they mean another thing than no value."""
-    return value is None or value in ("", {}, [])
+    if field in ZERO_IS_UNSET:
+        return not value
+    return field not in CHOICES and (value is None or value in ("", {}, []))
 
 
 def _amounts(value: Any) -> Any:

@@ -11,10 +11,11 @@ from modelyard.api.service import Object
 
 @dataclass(frozen=True)
 class ModelRef:
-    """The model as an engine sees it: a folder in its container, and the name that requests give."""
+    """The model as an engine sees it: a folder in its container, and the names that requests give."""
 
     path: str
     name: str
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

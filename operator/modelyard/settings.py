@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelyard.errors import InvalidError
+from modelyard.validation import Amount, problems
 
 
 class SettingsModel(BaseModel):
@@ -27,6 +28,10 @@ class EngineImage(SettingsModel):
     image: str
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class AcceleratorType(SettingsModel):
     """One row of the accelerator table: how pods ask for a type, and which taints they must tolerate."""
 
@@ -35,6 +40,24 @@ class AcceleratorType(SettingsModel):
         default=(),
         description="Keys of the taints that keep other pods off its nodes, whatever their value and effect.",
     )
+    product_label: str | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Label in which its nodes tell their product; none: accelerator.product is refused.",
+    )
+
+
+class ContainerResources(SettingsModel):
+    """Requests and limits of a container, as quantities by resource."""
+
+    requests: dict[str, Amount] = {}
+    limits: dict[str, Amount] = {}
+
+
+FETCH_RESOURCES = ContainerResources(requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "4", "memory": "1Gi"})
+"""Said in full, since a namespace with a quota refuses a pod that leaves one of them open. The pod as a whole asks for
+no more by it: of an init container's and the engine's requests the scheduler takes the larger. The fetcher's memory is
+bounded by its blocks in flight; its cores bound the checksums, about 1 GB/s each."""
 
 
 class PodSecurity(SettingsModel):
@@ -50,7 +73,8 @@ class TemplateSettings(SettingsModel):
 
     Each Deployment records the ones that its pods were made with (desired/inputs.py), and keeps them when the operator
     or its settings change. So a field that is added here needs, as its default, what pods had before there was a
-    setting: that is how older records are read.
+    setting: that is how older records are read. And it is left out of records while it has that (exclude_if), or the
+    operator's arrival would write every Deployment anew.
     """
 
     fetch_image: str = Field(description="Image of the init container.")
@@ -61,14 +85,27 @@ class TemplateSettings(SettingsModel):
     )
     images: tuple[EngineImage, ...] = (
         EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="vllm/vllm-openai:v0.32.0"),
+        EngineImage(engine="vllm", version="0.32.0", accelerator="amd", image="vllm/vllm-openai-rocm:v0.32.0"),
         EngineImage(engine="vllm", version="0.32.0", accelerator="cpu", image="vllm/vllm-openai-cpu:v0.32.0"),
     )
     accelerators: dict[str, AcceleratorType] = {
         # The GPU operator and the clouds' GPU pools taint their nodes with the resource's own name.
-        "nvidia": AcceleratorType(resource="nvidia.com/gpu", taints=("nvidia.com/gpu",)),
+        # GPU feature discovery, a part of it, labels them with their product.
+        "nvidia": AcceleratorType(
+            resource="nvidia.com/gpu", taints=("nvidia.com/gpu",), product_label="nvidia.com/gpu.product"
+        ),
+        # AMD's device plugin and node labeller (github.com/ROCm/k8s-device-plugin).
+        "amd": AcceleratorType(
+            resource="amd.com/gpu", taints=("amd.com/gpu",), product_label="amd.com/gpu.product-name"
+        ),
         "cpu": AcceleratorType(),
     }
     pod_security: PodSecurity = PodSecurity()
+    fetch_resources: ContainerResources = Field(
+        default=FETCH_RESOURCES,
+        exclude_if=lambda resources: resources == FETCH_RESOURCES,
+        description="Requests and limits of the init container.",
+    )
     startup_timeout_s: int = Field(default=1800, ge=10, description="Default of startup.timeoutSeconds.")
     drain_s: int = Field(default=60, ge=1, description="Default of drain.timeoutSeconds.")
     propagation_pause_s: int = Field(
@@ -93,5 +130,5 @@ def load(path: Path) -> Settings:
     except (OSError, yaml.YAMLError) as error:
         raise InvalidError("SettingsInvalid", f"cannot read the settings file {path}: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InvalidError("SettingsInvalid", f"the settings file {path} is wrong at {problems}") from error
+        found = "; ".join(problems(Settings, error))
+        raise InvalidError("SettingsInvalid", f"the settings file {path} is wrong: {found}") from error

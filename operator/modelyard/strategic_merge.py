@@ -33,6 +33,9 @@ of their own. All other lists are one value."""
 DEFAULTS: Mapping[str, str] = {"protocol": "TCP"}
 """What the API server fills in where an item lacks a field that identifies it."""
 
+NOT_NEEDED = frozenset({"protocol", "port"})
+"""Parts of an identity that an item of a pod template may lack."""
+
 UNITED = frozenset({"tolerations"})
 """Lists without identities whose items are nevertheless added: to tolerate one taint more takes nothing away."""
 
@@ -92,13 +95,11 @@ def _item(field: str, base: Mapping[str, Any], patch: Mapping[str, Any], path: s
 
 
 def _by_identity(value: Any, keys: tuple[str, ...], path: str) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    wanted = " and ".join(key for key in keys if key not in DEFAULTS and key != "port")
-    if not isinstance(value, list):
-        raise InvalidError("PodTemplateRefused", f"{path} must be a list of objects, each with {wanted}.")
+    if not isinstance(value, list) or not all(_is_identified(item, keys) for item in value):
+        needed = " and ".join(key for key in keys if key not in NOT_NEEDED)
+        raise InvalidError("PodTemplateRefused", f"{path} must be a list of objects, each with {needed}.")
     found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for item in value:
-        if not isinstance(item, Mapping) or not all(_identifies(item.get(key)) for key in wanted.split(" and ")):
-            raise InvalidError("PodTemplateRefused", f"{path} must be a list of objects, each with {wanted}.")
         known = identity(item, keys)
         if known in found:
             raise InvalidError("PodTemplateRefused", f"{path} has {written(known)} twice.")
@@ -106,5 +107,7 @@ def _by_identity(value: Any, keys: tuple[str, ...], path: str) -> dict[tuple[Any
     return found
 
 
-def _identifies(value: Any) -> bool:
-    return isinstance(value, str | int) and value != ""
+def _is_identified(item: Any, keys: tuple[str, ...]) -> bool:
+    return isinstance(item, Mapping) and all(
+        isinstance(item.get(key), str | int) or (key in NOT_NEEDED and item.get(key) is None) for key in keys
+    )

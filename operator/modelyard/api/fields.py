@@ -108,8 +108,8 @@ _METADATA_RULES = (
     ),
     rule(
         "self.all(key, key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
-        "keys are letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
-        "with or without a domain and '/' in front",
+        "a key is letters, digits, '-', '_' and '.', with a letter or digit at both ends, "
+        "with or without a domain and '/' in front of it",
     ),
 )
 
@@ -120,15 +120,13 @@ LabelValue = Annotated[
         json_schema_extra=with_rules(
             rule(
                 "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",
-                "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+                "must be the value of a label: letters, digits, '-', '_' and '.', with a letter or digit at both ends",
             )
         )
     ),
 ]
 
-Labels = Annotated[
-    dict[str, LabelValue], Field(max_length=32, json_schema_extra=with_rules(*_METADATA_RULES))
-]
+Labels = Annotated[dict[str, LabelValue], Field(max_length=32, json_schema_extra=with_rules(*_METADATA_RULES))]
 """Labels that a user adds to ours."""
 
 Annotations = Annotated[

@@ -1,4 +1,4 @@
-"""Types that follow a pod's and a Service's own: environment, pull secrets, labels and annotations, the pod template."""
+"""Types that follow a pod's and a Service's own: environment, pull secrets, labels, annotations, the pod template."""
 
 from typing import Annotated, Any
 
@@ -6,9 +6,7 @@ from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from modelyard.api.fields import Annotations, ApiModel, DataKey, Labels, ObjectName, rule, with_rules
 
-PodSpec = Annotated[
-    dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
-]
+PodSpec = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 """A part of a pod's spec. Its whole schema would be half a megabyte in the CRD, so the API server checks it only once
 it is a part of the Deployment; its size is bounded in desired/pod_template.py."""
 
@@ -80,7 +78,8 @@ class ServiceMetadata(ApiModel):
 
     labels: Labels = Field(default={}, description="Labels of the Service, beside modelyard's own.")
     annotations: Annotations = Field(
-        default={}, description="Annotations of the Service, for example for a load balancer, a mesh or a DNS controller."
+        default={},
+        description="Annotations of the Service, for example for a load balancer, a mesh or a DNS controller.",
     )
 
 

@@ -73,7 +73,9 @@ class S3(ApiModel):
 Alias = Annotated[
     ShortText,
     Field(
-        json_schema_extra=with_rules(rule("!self.startsWith('-')", "an alias may not begin with '-': it would be a flag"))
+        json_schema_extra=with_rules(
+            rule("!self.startsWith('-')", "an alias may not begin with '-': it would be a flag")
+        )
     ),
 ]
 

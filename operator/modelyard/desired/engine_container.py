@@ -3,8 +3,8 @@
 import math
 
 from modelyard import names
-from modelyard.api.service import Object
 from modelyard.api.pod_types import EnvironmentVariable
+from modelyard.api.service import Object
 from modelyard.desired.fetch_container import POD_UID
 from modelyard.desired.resolved import Resolved
 from modelyard.engines.base import Program, Serving
@@ -62,9 +62,10 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, PodParts]:
 
 def _program(resolved: Resolved) -> Program:
     spec = resolved.service.spec
+    name, *aliases = resolved.model_names
     return resolved.engine.program(
         Serving(
-            model=ModelRef(path=names.PATH_MODEL, name=resolved.service.model_name),
+            model=ModelRef(path=names.PATH_MODEL, name=name, aliases=tuple(aliases)),
             version=resolved.version,
             accelerator_count=resolved.accelerator.count,
             args=tuple(spec.engine.args),

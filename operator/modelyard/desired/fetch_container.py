@@ -5,14 +5,6 @@ from modelyard.api.service import Object
 from modelyard.desired.resolved import Resolved
 from modelyard.pod_parts import PodParts
 
-RESOURCES: Object = {
-    "requests": {"cpu": "250m", "memory": "256Mi"},
-    "limits": {"cpu": "4", "memory": "1Gi"},
-}
-"""Said in full, since a namespace with a quota refuses a pod that leaves one of them open. The pod as a whole asks for
-no more by it: of an init container's and the engine's requests the scheduler takes the larger. The fetcher's memory is
-bounded by its blocks in flight; its cores bound the checksums, about 1 GB/s each."""
-
 POD_UID: Object = {"name": names.ENV_POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 """Names the pod's link in the cache. Only a variable of the same container can be part of a subPathExpr."""
 
@@ -33,7 +25,9 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, PodParts]:
             {"name": names.VOLUME_TMP, "mountPath": names.PATH_TMP},
             *source.mounts,
         ],
-        "resources": RESOURCES,
+        "resources": {
+            name: amounts for name, amounts in resolved.inputs.fetch_resources.model_dump().items() if amounts
+        },
         "securityContext": security,
         "terminationMessagePolicy": "File",
     }

@@ -17,6 +17,8 @@ from modelyard.settings import Settings, TemplateSettings
 RENDERING = 1
 """The newest form of pod template that this operator writes. See TemplateInputs.rendering."""
 
+NO_PRODUCT_LABEL = {"product_label": None}
+
 
 class TemplateInputs(TemplateSettings):
     """The settings that one service's template was rendered with, less the table rows that it did not use.
@@ -37,16 +39,17 @@ class TemplateInputs(TemplateSettings):
         """What a template takes from ``settings`` today; not yet limited to what a service uses."""
         return cls(rendering=RENDERING, **{name: getattr(settings, name) for name in TemplateSettings.model_fields})
 
-    def used_by(self, engine: str, image: str, accelerator: str) -> Self:
-        """These without the rows of other engines, images and accelerators.
+    def used_by(self, engine: str, image: str, accelerator: str, *, products_are_chosen: bool) -> Self:
+        """These without the rows of other engines, images and accelerators, and without labels that nobody looks for.
 
         What is left out cannot answer later: a spec that comes to need it is given the settings of that day.
         """
+        row = self.accelerators[accelerator]
         return self.model_copy(
             update={
                 "default_versions": {name: v for name, v in self.default_versions.items() if name == engine},
                 "images": tuple(row for row in self.images if (row.engine, row.image) == (engine, image)),
-                "accelerators": {name: row for name, row in self.accelerators.items() if name == accelerator},
+                "accelerators": {accelerator: row if products_are_chosen else row.model_copy(update=NO_PRODUCT_LABEL)},
             }
         )
 

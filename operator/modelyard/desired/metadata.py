@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from modelyard import names
 from modelyard.api.service import Object
 from modelyard.desired.resolved import Resolved
 from modelyard.kinds import Kind
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def fingerprint(rendered: Any) -> str:
@@ -16,7 +20,7 @@ def fingerprint(rendered: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def labels(resolved: Resolved) -> dict[str, str]:
+def own_labels(resolved: Resolved) -> dict[str, str]:
     """Labels of every child and every pod: the recommended ones and ours."""
     return {
         names.LABEL_APP_NAME: resolved.engine.name,
@@ -40,8 +44,17 @@ def pool_selector(resolved: Resolved) -> dict[str, str]:
     return {**service_selector(resolved), names.LABEL_POOL: names.DEFAULT_POOL}
 
 
-def child(kind: Kind, resolved: Resolved, content: Object, annotations: dict[str, str] | None = None) -> Object:
+def child(
+    kind: Kind,
+    resolved: Resolved,
+    *,
+    content: Object,
+    labels: Mapping[str, str] = NOTHING,
+    annotations: Mapping[str, str] = NOTHING,
+) -> Object:
     """A whole child with the service's name: ``content`` is all of it but identity and metadata.
+
+    ``labels`` and ``annotations`` come beside ours, which no other of the same key replaces.
 
     The owner reference makes the cluster collect the child with its owner, and blocks the owner's foreground deletion
     until the child is gone.
@@ -60,8 +73,8 @@ def child(kind: Kind, resolved: Resolved, content: Object, annotations: dict[str
         "metadata": {
             "name": resolved.service.key.name,
             "namespace": resolved.service.key.namespace,
-            "labels": labels(resolved),
-            "annotations": dict(annotations or {}),
+            "labels": {**labels, **own_labels(resolved)},
+            "annotations": dict(annotations),
             "ownerReferences": [owner],
         },
         **content,

@@ -5,7 +5,7 @@ It passes Pod Security `restricted`, carries no secret, and holds nothing that i
 
 from modelyard import names
 from modelyard.api.service import Object
-from modelyard.desired import engine_container, fetch_container, metadata
+from modelyard.desired import engine_container, fetch_container, metadata, pod_template, product_affinity
 from modelyard.desired.resolved import Resolved
 
 CONTAINER_SECURITY: Object = {
@@ -17,8 +17,10 @@ CONTAINER_SECURITY: Object = {
 
 def template(resolved: Resolved) -> Object:
     """The pod template. Raises InvalidError for what only an engine or a source can know to be wrong."""
-    rendered = _template(resolved)
-    rendered["metadata"]["annotations"] = {names.ANNOTATION_TEMPLATE: metadata.fingerprint(rendered)}
+    rendered = pod_template.merge(_template(resolved), resolved.service.spec.pod_template)
+    product_affinity.require(rendered["spec"], resolved.accelerator)
+    fingerprint = {names.ANNOTATION_TEMPLATE: metadata.fingerprint(rendered)}
+    rendered["metadata"]["annotations"] = rendered["metadata"].get("annotations", {}) | fingerprint
     return rendered
 
 
@@ -52,9 +54,11 @@ def _template(resolved: Resolved) -> Object:
             resolved.inputs.propagation_pause_s + resolved.drain_s + resolved.engine.teardown_s
         ),
     }
+    if pull_secrets := resolved.service.spec.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": secret.name} for secret in pull_secrets]
     if resolved.accelerator.taints:
         spec["tolerations"] = [{"key": taint, "operator": "Exists"} for taint in resolved.accelerator.taints]
-    return {"metadata": {"labels": metadata.labels(resolved)}, "spec": spec}
+    return {"metadata": {"labels": metadata.own_labels(resolved)}, "spec": spec}
 
 
 def _pod_security(resolved: Resolved) -> Object:

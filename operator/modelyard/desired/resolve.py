@@ -6,6 +6,7 @@ from modelyard.desired import pod
 from modelyard.desired.inputs import Recorded, TemplateInputs
 from modelyard.desired.resolved import Accelerator, Resolved
 from modelyard.engines import engine_of
+from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
 from modelyard.errors import InvalidError
 from modelyard.settings import Settings
@@ -49,11 +50,12 @@ def _kept(service: Service, recorded: Recorded | None) -> Resolved | None:
 def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> Resolved:
     spec = service.spec
     engine = engine_of(spec.engine.type or inputs.default_engine)
+    _refuse_aliases_that_mean_nothing(spec, engine)
     accelerator = _accelerator(spec, inputs)
     version, image = _image(spec, inputs, engine.name, accelerator.type)
     return Resolved(
         service=service,
-        inputs=inputs.used_by(engine.name, image, accelerator.type),
+        inputs=inputs.used_by(engine.name, image, accelerator.type, products_are_chosen=bool(accelerator.products)),
         refresh=refresh,
         engine=engine,
         version=version,
@@ -63,6 +65,14 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
         startup_timeout_s=spec.startup.timeout_seconds or inputs.startup_timeout_s,
         drain_s=spec.drain.timeout_seconds or inputs.drain_s,
     )
+
+
+def _refuse_aliases_that_mean_nothing(spec: InferenceServiceSpec, engine: Engine) -> None:
+    if spec.model.aliases and not engine.takes_aliases:
+        raise InvalidError(
+            "InvalidSpec",
+            f"spec.model.aliases cannot be served: {engine.name} knows a model by one name. Remove them.",
+        )
 
 
 def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelerator:
@@ -75,16 +85,35 @@ def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelera
             "Take one of these, or have a row for it added under accelerators in the settings.",
         )
     row = inputs.accelerators[name]
-    if row.resource is None:
-        return Accelerator(name, None, 0, row.taints)
-    resource = spec.accelerator.resource or row.resource
-    if resource in spec.resources.requests or resource in spec.resources.limits:
+    _refuse_accelerators_among_resources(spec, inputs)
+    products = tuple(spec.accelerator.product)
+    if products and row.product_label is None:
         raise InvalidError(
             "InvalidSpec",
-            f"spec.resources holds {resource}, which spec.accelerator.count asks for: "
-            "remove it there and set accelerator.count.",
+            f"spec.accelerator.product cannot be looked for: the operator's settings name no label for type {name}. "
+            f"Remove it, or have accelerators.{name}.product_label set there.",
         )
-    return Accelerator(name, resource, spec.accelerator.count or 1, row.taints)
+    resource = spec.accelerator.resource or row.resource if row.resource else None
+    return Accelerator(
+        type=name,
+        resource=resource,
+        count=(spec.accelerator.count or 1) if resource else 0,
+        taints=row.taints,
+        products=products,
+        product_label=row.product_label if products else None,
+    )
+
+
+def _refuse_accelerators_among_resources(spec: InferenceServiceSpec, inputs: TemplateInputs) -> None:
+    """Two places that ask for accelerators would ask for two kinds, or for a number that the engine never hears of."""
+    known = {row.resource for row in inputs.accelerators.values()} | {spec.accelerator.resource}
+    for resource in (*spec.resources.requests, *spec.resources.limits):
+        if resource in known:
+            raise InvalidError(
+                "InvalidSpec",
+                f"spec.resources holds {resource}, which spec.accelerator asks for: "
+                "remove it there and set accelerator.type and accelerator.count.",
+            )
 
 
 def _image(

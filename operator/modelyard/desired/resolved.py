@@ -12,12 +12,17 @@ from modelyard.sources.base import Source
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What each replica computes on. ``resource`` is None and ``count`` 0 for the processor's own cores."""
+    """What each replica computes on. ``resource`` is None and ``count`` 0 for the processor's own cores.
+
+    Where ``products`` are asked for, ``product_label`` is the label that nodes have them in.
+    """
 
     type: str
     resource: str | None
     count: int
     taints: tuple[str, ...]
+    products: tuple[str, ...] = ()
+    product_label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class Resolved:
         """Pods that shall exist."""
         return self.service.spec.replicas
 
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Names by which requests may ask for the model, its own first."""
+        return tuple(dict.fromkeys((self.service.model_name, *self.service.spec.model.aliases)))
+
     def effective(self) -> Effective:
         """The answers as ``status.effective`` tells them."""
         return Effective(
@@ -52,6 +62,8 @@ class Resolved:
             accelerator_type=self.accelerator.type,
             accelerator_count=self.accelerator.count,
             accelerator_resource=self.accelerator.resource,
+            accelerator_product_label=self.accelerator.product_label,
+            model_names=list(self.model_names),
             fetch_image=self.inputs.fetch_image,
             startup_timeout_seconds=self.startup_timeout_s,
             drain_timeout_seconds=self.drain_s,

@@ -8,9 +8,12 @@ from modelyard.desired.resolved import Resolved
 
 def build(resolved: Resolved) -> Object:
     """The Service in front of all pods of the service, of whichever pool."""
+    users = resolved.service.spec.service
     return metadata.child(
         kinds.SERVICE,
         resolved,
+        labels=users.labels,
+        annotations=users.annotations,
         content={
             "spec": {
                 "type": "ClusterIP",

@@ -61,5 +61,9 @@ class Engine(Protocol):
     def teardown_s(self) -> int:
         """How long it takes to go once its last request is answered."""
 
+    @property
+    def takes_aliases(self) -> bool:
+        """Whether one model can be asked for by several names."""
+
     def program(self, serving: Serving) -> Program:
         """How to run it. Raises InvalidError when the user's arguments cannot work, with the remedy."""

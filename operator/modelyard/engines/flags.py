@@ -1,47 +1,80 @@
-"""An engine's command line made of our flags and the user's: the user's word wins, except where nothing could work."""
+"""An engine's command line made of our flags and the user's: the user's word wins, except where nothing could work.
+
+Engines take a flag in more than one spelling: ``--flag value`` and ``--flag=value``, an underscore for a dash, and any
+beginning of its name that no other flag has (Python's argparse, and getopt_long). All of them are seen here. Given
+twice, the last one counts.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from modelyard.errors import InvalidError
 
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of ours, without a value for a switch.
+    """A flag of ours with its values, none for a switch.
 
     It is left out when the user's arguments have the same flag or one of ``unless``: other spellings, the opposite, or
     flags whose meaning ours would change.
     """
 
     name: str
-    value: str | None = None
+    value: str | tuple[str, ...] | None = None
     unless: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        return self.name if self.value is None else f"{self.name}={self.value}"
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """As on the command line."""
+        if isinstance(self.value, tuple):
+            return (self.name, *self.value)
+        return (self.name if self.value is None else f"{self.name}={self.value}",)
 
 
 def flag_names(arguments: Iterable[str]) -> frozenset[str]:
     """The flags among ``arguments``, with dashes for underscores as Python's engines read them."""
-    return frozenset(argument.partition("=")[0].replace("_", "-") for argument in arguments if argument.startswith("-"))
+    return frozenset(_name(argument) for argument in arguments if argument.startswith("-"))
+
+
+def has(users: Iterable[str], *flags: str) -> bool:
+    """Whether the user's arguments hold one of ``flags``, in whatever spelling."""
+    return any(_is(name, flag) for name in flag_names(users) for flag in flags)
+
+
+def value_of(users: Sequence[str], *flags: str) -> str | None:
+    """The value that counts of a flag with these names; None without the flag or a value."""
+    found = None
+    for argument, following in zip_longest(users, users[1:]):
+        if argument.startswith("-") and any(_is(_name(argument), flag) for flag in flags):
+            _, equals, value = argument.partition("=")
+            found = value if equals else following
+    return found
 
 
 def merged(ours: Iterable[Flag], users: Sequence[str]) -> tuple[str, ...]:
     """Our flags that the user's arguments leave room for, then the user's, as they were written."""
-    given = flag_names(users)
-    return (*(str(flag) for flag in ours if given.isdisjoint((flag.name, *flag.unless))), *users)
+    kept = (flag for flag in ours if not has(users, flag.name, *flag.unless))
+    return (*(argument for flag in kept for argument in flag.arguments), *users)
 
 
-def refusal(argument: str, why: str) -> InvalidError:
+def refusal(argument: str, why: str, remedy: str = "Remove it.") -> InvalidError:
     """What to raise for an argument of the user's that would break the service."""
-    return InvalidError(
-        "EngineArgumentRefused",
-        f"spec.engine.args may not hold {argument}: {why}. Remove it.",
-    )
+    return InvalidError("EngineArgumentRefused", f"spec.engine.args may not hold {argument}: {why}. {remedy}")
 
 
 def refuse(users: Iterable[str], fixed: Mapping[str, str]) -> None:
     """Raises InvalidError (EngineArgumentRefused) for a flag in ``fixed``, whose value there says why."""
-    for name in sorted(flag_names(users) & fixed.keys()):
-        raise refusal(name, fixed[name])
+    for name in sorted(flag_names(users)):
+        for flag, why in fixed.items():
+            if _is(name, flag):
+                raise refusal(name if name == flag else f"{name}, which is short for {flag}", why)
+
+
+def _name(argument: str) -> str:
+    return argument.partition("=")[0].replace("_", "-")
+
+
+def _is(name: str, flag: str) -> bool:
+    """Whether an engine may read ``name`` as ``flag``; short flags such as -tp are not abbreviated."""
+    return name == flag or (name.startswith("--") and name != "--" and flag.startswith(name))

@@ -1,5 +1,7 @@
 """vLLM as it really behaves (measured on 0.32)."""
 
+import math
+from collections.abc import Sequence
 from decimal import Decimal
 
 from modelyard import names
@@ -9,6 +11,7 @@ from modelyard.api.types import Resources
 from modelyard.engines import flags
 from modelyard.engines.base import Port, Program, Serving
 from modelyard.engines.flags import Flag
+from modelyard.errors import InvalidError
 from modelyard.pod_parts import PodParts
 
 HTTP_PORT = 8000
@@ -30,6 +33,9 @@ most of what is left. vLLM's own default is 92 % of the whole node, free or not,
 GIB = 2**30
 
 _FIXED = {
+    "--config": "what its file says would pass by unseen; write its lines here, as --flag=value",
+    "--help": "the engine would print it and end",
+    "-h": "the engine would print its help and end",
     "--model": "spec.model says what is served",
     "--port": f"the Service and the probes lead to port {HTTP_PORT}, and clients use the Service's own port",
     "--uds": "the Service and the probes need the TCP port",
@@ -39,12 +45,23 @@ _FIXED = {
     "--ssl-certfile": "the Service and the probes speak plain HTTP, end TLS at a gateway",
 }
 
-_PARALLELISM = (
-    "-tp", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp",
-)  # fmt: skip
+_TENSOR_PARALLEL = ("--tensor-parallel-size", "-tp")
+_PIPELINE_PARALLEL = ("--pipeline-parallel-size", "-pp")
+_DATA_PARALLEL = ("--data-parallel-size", "-dp")
+_PARALLELISM = (*_TENSOR_PARALLEL, *_PIPELINE_PARALLEL, *_DATA_PARALLEL)
 """Who says one of these divides the accelerators: ours on top would ask for more than there are."""
 
-_KV_CACHE_SIZE = frozenset({"--kv-cache-memory-bytes", "--gpu-memory-utilization"})
+_BEYOND_THE_POD = frozenset(
+    {
+        "--nnodes", "-n", "--distributed-executor-backend", "--data-parallel-backend", "-dpb",
+        "--data-parallel-size-local", "-dpl", "--data-parallel-rank", "-dpn",
+    }
+)  # fmt: skip
+"""Who says one of these computes in other pods too: how many accelerators there are is not known then."""
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_KV_CACHE_SIZE = ("--kv-cache-memory-bytes", "--gpu-memory-utilization")
 """The environment's VLLM_CPU_KVCACHE_SPACE would overrule these."""
 
 
@@ -52,6 +69,7 @@ class Vllm:
     """Serves language models through OpenAI's API."""
 
     name = "vllm"
+    takes_aliases = True
     ports = (Port(names.PORT_HTTP, HTTP_PORT, names.SERVICE_PORT),)
     teardown_s = TEARDOWN_S
 
@@ -62,10 +80,7 @@ class Vllm:
         other path for it, and the launcher withdraws nothing by it: it stays 200 while the engine drains.
         """
         flags.refuse(serving.args, _FIXED)
-        if serving.args and not serving.args[0].startswith("-"):
-            raise flags.refusal(
-                serving.args[0], "a first argument without dashes names a model, and spec.model says it"
-            )
+        _refuse_clashes(serving)
         return Program(
             command=("vllm", "serve", serving.model.path, *flags.merged(_flags(serving), serving.args)),
             parts=PodParts(
@@ -78,9 +93,39 @@ class Vllm:
         )
 
 
+def _refuse_clashes(serving: Serving) -> None:
+    """Raises InvalidError (EngineArgumentRefused) for arguments that cannot work beside the rest of the spec."""
+    users = serving.args
+    if users and not users[0].startswith("-"):
+        raise flags.refusal(users[0], "a first argument without dashes names a model, and spec.model says it")
+    if (host := flags.value_of(users, "--host")) in _LOOPBACK:
+        raise flags.refusal(f"--host={host}", "the Service and the probes reach the engine from outside of its pod")
+    if serving.model.aliases and flags.has(users, "--served-model-name"):
+        raise flags.refusal(
+            "--served-model-name",
+            "spec.model.aliases says by which names the model is served",
+            "Write all names into spec.model.name and spec.model.aliases.",
+        )
+    asked = _accelerators_of(users)
+    if serving.accelerator_count and asked > serving.accelerator_count:
+        raise flags.refusal(
+            "parallel sizes whose product is more than the accelerators of a replica",
+            f"they need {asked}, and spec.accelerator.count is {serving.accelerator_count}",
+            "Lower them, or raise spec.accelerator.count.",
+        )
+
+
+def _accelerators_of(users: Sequence[str]) -> int:
+    """How many accelerators of a pod the user's own division needs; 0 where the arguments don't tell."""
+    if flags.flag_names(users) & _BEYOND_THE_POD:
+        return 0
+    sizes = [flags.value_of(users, *spellings) for spellings in (_TENSOR_PARALLEL, _PIPELINE_PARALLEL, _DATA_PARALLEL)]
+    return math.prod(int(size) for size in sizes if size and size.isascii() and size.isdecimal())
+
+
 def _flags(serving: Serving) -> list[Flag]:
     ours = [
-        Flag("--served-model-name", serving.model.name),
+        Flag("--served-model-name", _served_names(serving)),
         Flag("--host", "0.0.0.0"),  # noqa: S104 - a pod's port is what the Service and the probes reach
         Flag("--port", str(HTTP_PORT)),
         # Probes ask every few seconds, and would be most of the log.
@@ -93,11 +138,22 @@ def _flags(serving: Serving) -> list[Flag]:
         # Never its default of 0: what runs is aborted then, and clients can hang until SIGKILL.
         ours.append(Flag("--shutdown-timeout", str(serving.drain_s)))
     if serving.accelerator_count > 1:
-        ours.append(Flag("--tensor-parallel-size", str(serving.accelerator_count), unless=_PARALLELISM))
+        ours.append(Flag(_TENSOR_PARALLEL[0], str(serving.accelerator_count), unless=_PARALLELISM))
     if serving.accelerator_count == 0:
         # Compiling needs a C++ compiler, which a small image lacks, and takes a start from 24 s to 90 s.
         ours.append(Flag("--enforce-eager", unless=("--no-enforce-eager",)))
     return ours
+
+
+def _served_names(serving: Serving) -> str | tuple[str, ...]:
+    model = serving.model
+    if model.aliases and model.name.startswith("-"):
+        raise InvalidError(
+            "InvalidSpec",
+            f"spec.model.name {model.name!r} cannot stand beside aliases: vLLM would read it as a flag. "
+            "Choose one that does not begin with '-'.",
+        )
+    return (model.name, *model.aliases) if model.aliases else model.name
 
 
 def _environment(serving: Serving) -> tuple[Object, ...]:
@@ -120,7 +176,7 @@ def _cpu_environment(serving: Serving) -> tuple[Object, ...]:
             "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}},
         },
     )
-    if flags.flag_names(serving.args) & _KV_CACHE_SIZE:
+    if flags.has(serving.args, *_KV_CACHE_SIZE):
         return threads
     return (*threads, {"name": "VLLM_CPU_KVCACHE_SPACE", "value": str(_kv_cache_gib(serving.resources))})
 

@@ -1,0 +1,185 @@
+"""A user's podTemplate, merged last into the rendered pod template; and what of it would break the service.
+
+Whatever is refused has its reason beside it. All else is the user's word, and the API server's to judge: it refuses a
+Deployment with an unknown field or an invalid value whole (children.py tells it).
+"""
+
+import json
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelyard import names
+from modelyard.api.pod_types import PodTemplate
+from modelyard.api.service import Object
+from modelyard.errors import InvalidError
+from modelyard.strategic_merge import merged
+
+LONGEST_BYTES = 32 * 1024
+"""As JSON. The CRD cannot bound what it does not describe. The Deployment carries it, and so does each ReplicaSet."""
+
+DEEPEST = 32
+"""Levels of objects and lists in each other; a pod's own spec has some 15."""
+
+SPEC = "spec.podTemplate.spec"
+
+POD_FIELDS: Mapping[str, str] = {
+    "activeDeadlineSeconds": "pods would be ended while they serve",
+    "enableServiceLinks": "the variables of a Service named vllm would be read as vLLM's own settings",
+    "ephemeralContainers": "kubectl debug adds them to a pod that runs",
+    "hostNetwork": "the ports of two pods would clash on one node, and network policies would not hold",
+    "hostPID": "the launcher must be the first process of its container to end the engine in time",
+    "nodeName": "the scheduler would be passed over, and with it the count of accelerators; use nodeSelector",
+    "restartPolicy": "a Deployment's pods are always restarted",
+    "serviceAccount": "spec.serviceAccountName says it",
+    "serviceAccountName": "spec.serviceAccountName says it",
+    "shareProcessNamespace": "the launcher must be the first process of its container to end the engine in time",
+    "terminationGracePeriodSeconds": "it follows from spec.drain.timeoutSeconds",
+}
+"""Fields of the pod's spec, with why."""
+
+ENGINE_FIELDS: Mapping[str, str] = {
+    "args": "spec.engine.args says them",
+    "command": "the launcher must be the first process, and spec.engine.args says the engine's flags",
+    "image": "spec.engine.image says it, and the engine's version follows from it",
+    "lifecycle": "a hook runs to its end before a pod that stops is told so, also while it still loads; "
+    "spec.drain.timeoutSeconds says how long it may serve on",
+    "livenessProbe": "the engine's own probes decide whether it answers",
+    "readinessProbe": "the engine's own probes decide whether it answers",
+    "startupProbe": "it follows from spec.startup.timeoutSeconds",
+    "terminationMessagePath": "the status reads the engine's first error there",
+    "terminationMessagePolicy": "the status reads the engine's first error there",
+}
+"""Fields of the engine's container, with why."""
+
+ENGINE_RESOURCES: Mapping[str, str] = {
+    "limits": "spec.resources and spec.accelerator say them",
+    "requests": "spec.resources and spec.accelerator say them",
+}
+
+FETCH_FIELDS = frozenset({"name", "resources", "imagePullPolicy", "securityContext"})
+"""All that may be said of the init container that brings the model: anything else could keep it from doing so."""
+
+ADJUSTABLE_VOLUMES = frozenset({names.VOLUME_HOME, names.VOLUME_TMP, names.VOLUME_SHM})
+"""Volumes of ours that a user may make larger or put elsewhere; the model does not depend on them."""
+
+CLOSED_FOLDERS = (names.PATH_MODEL, names.PATH_LAUNCHER_FOLDER)
+"""Read-only in the engine's container: nothing can be mounted inside of them."""
+
+
+def merge(rendered: Object, pod_template: PodTemplate | None) -> Object:
+    """``rendered``, a pod template, with the user's parts in it; the same object where there are none.
+
+    Raises InvalidError (PodTemplateRefused) naming the field, for what would break the service, for lists whose items
+    cannot be told apart, and for too much of anything.
+    """
+    if pod_template is None:
+        return rendered
+    _refuse_too_much(pod_template.spec)
+    for path, why in _refused(rendered["spec"], pod_template.spec):
+        raise InvalidError("PodTemplateRefused", f"{path} may not be set: {why}. Remove it.")
+    metadata = pod_template.metadata.model_dump(exclude_defaults=True)
+    return {
+        # Ours last: a pod that could take another service's labels would get its requests.
+        "metadata": merged(metadata, rendered["metadata"], "spec.podTemplate.metadata"),
+        "spec": merged(rendered["spec"], pod_template.spec, SPEC),
+    }
+
+
+def _refuse_too_much(spec: Object) -> None:
+    """Looks level by level: what is nested too deeply for Python must never reach a function that recurses."""
+    level: list[Any] = [spec]
+    for _ in range(DEEPEST):
+        level = [value for node in level for value in _values(node)]
+    if level:
+        raise InvalidError(
+            "PodTemplateRefused", f"{SPEC} is nested deeper than {DEEPEST} levels, which no pod is. Write it flatter."
+        )
+    size_bytes = len(json.dumps(spec).encode())
+    if size_bytes > LONGEST_BYTES:
+        raise InvalidError(
+            "PodTemplateRefused",
+            f"{SPEC} has {size_bytes} bytes as JSON, at most {LONGEST_BYTES} are taken. "
+            "Put large contents into a ConfigMap and mount it.",
+        )
+
+
+def _values(node: Any) -> list[Any]:
+    if isinstance(node, Mapping):
+        return list(node.values())
+    return node if isinstance(node, list) else []
+
+
+def _refused(rendered: Object, spec: Object) -> Iterator[tuple[str, str]]:
+    """Path and reason of each field of ``spec`` that would break the pods of ``rendered``."""
+    yield from _fields(SPEC, spec, POD_FIELDS)
+    ours = [volume["name"] for volume in rendered["volumes"] if volume["name"] not in ADJUSTABLE_VOLUMES]
+    for volume in _items(spec, "volumes"):
+        if volume.get("name") in ours:
+            yield f"{SPEC}.volumes[{volume['name']}]", "the model's way into the pod depends on it"
+    containers = [*rendered.get("initContainers", ()), *rendered["containers"]]
+    ports = [port for container in containers for port in container.get("ports", ())]
+    for kind in ("initContainers", "containers"):
+        for container in _items(spec, kind):
+            path = f"{SPEC}.{kind}[{container.get('name')}]"
+            if container.get("name") == names.CONTAINER_FETCH:
+                yield from _of_the_fetcher(path, container)
+                continue
+            if container.get("name") == names.CONTAINER_ENGINE:
+                yield from _of_the_engine(path, container, rendered["containers"][0])
+            yield from _ports(path, container, ports)
+            yield from _mounts(path, container, ours)
+
+
+def _of_the_fetcher(path: str, container: Object) -> Iterator[tuple[str, str]]:
+    for field in sorted(container.keys() - FETCH_FIELDS):
+        yield (
+            f"{path}.{field}",
+            f"the model is brought by it; it takes only {', '.join(sorted(FETCH_FIELDS - {'name'}))}",
+        )
+
+
+def _of_the_engine(path: str, container: Object, engine: Object) -> Iterator[tuple[str, str]]:
+    yield from _fields(path, container, ENGINE_FIELDS)
+    yield from _fields(f"{path}.resources", _object(container, "resources"), ENGINE_RESOURCES)
+    for variable in _items(container, "env"):
+        if variable.get("name") == names.ENV_POD_UID:
+            yield f"{path}.env[{names.ENV_POD_UID}]", "the model is mounted by it"
+    taken = {mount["mountPath"] for mount in engine["volumeMounts"]}
+    for mount in _items(container, "volumeMounts"):
+        folder = posixpath.normpath(str(mount.get("mountPath")))
+        if folder in taken or folder.startswith(tuple(f"{closed}/" for closed in CLOSED_FOLDERS)):
+            yield f"{path}.volumeMounts[{mount.get('mountPath')}]", "the service's own files are mounted there"
+
+
+def _ports(path: str, container: Object, ours: list[Object]) -> Iterator[tuple[str, str]]:
+    """All containers of a pod listen on one address, and the Service finds its port by name."""
+    numbers, port_names = [port["containerPort"] for port in ours], [port["name"] for port in ours]
+    for port in _items(container, "ports"):
+        if port.get("containerPort") in numbers or port.get("name") in port_names:
+            where = f"{path}.ports[{port.get('name') or port.get('containerPort')}]"
+            yield where, "the engine or the fetcher listens there, and the Service and the probes lead to it"
+
+
+def _mounts(path: str, container: Object, ours: list[str]) -> Iterator[tuple[str, str]]:
+    for mount in _items(container, "volumeMounts"):
+        if mount.get("name") in ours and mount.get("readOnly") is not True:
+            where = f"{path}.volumeMounts[{mount.get('mountPath')}]"
+            yield where, f"volume {mount['name']} holds what the service checked; it may be read with readOnly: true"
+
+
+def _fields(path: str, given: Object, refused: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for field in refused:
+        if field in given:
+            yield f"{path}.{field}", refused[field]
+
+
+def _items(holder: Object, field: str) -> list[Object]:
+    """The objects in a list that a user wrote; whatever else is there is no concern of a refusal."""
+    value = holder.get(field)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _object(holder: Object, field: str) -> Object:
+    value = holder.get(field)
+    return value if isinstance(value, dict) else {}

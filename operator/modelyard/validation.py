@@ -1,0 +1,65 @@
+"""What pydantic finds wrong, in the words of the person who wrote the file."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, StringConstraints, ValidationError
+
+EXPECTED: Mapping[str, str] = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text (a number in quotes)",
+    "dict": "a mapping of keys to values",
+    "model": "a mapping of keys to values",
+    "tuple": "a list",
+    "list": "a list",
+}
+"""By the first word of pydantic's type of error (int_parsing, string_type, ...)."""
+
+Amount = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i|[MGTPE])?$", coerce_numbers_to_str=True)
+]
+"""A Kubernetes quantity; the only texts with a pattern, which ``problems`` relies on."""
+
+BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+    "greater_than": ("more than", "gt"),
+    "less_than": ("less than", "lt"),
+}
+"""By pydantic's type of error: in words, and where the error keeps the bound."""
+
+
+def problems(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    """For each thing that is wrong with what should have been a ``model``: its place, and what to write there."""
+    for found in error.errors():
+        place, kind, given = found["loc"], found["type"], found["input"]
+        where = ".".join(map(str, place)) or "the whole"
+        if kind == "missing":
+            yield f"{where} is missing: it must be set"
+        elif kind == "extra_forbidden":
+            yield f"{where} is unknown: {_known_beside(model, place)}"
+        elif kind in BOUNDS:
+            words, bound = BOUNDS[kind]
+            yield f"{where} must be {words} {found['ctx'][bound]}, not {given!r}"
+        elif kind == "string_pattern_mismatch":
+            yield f"{where} must be a quantity such as 500m or 1Gi, not {given!r}"
+        elif expected := EXPECTED.get(kind.partition("_")[0]):
+            yield f"{where} must be {expected}, not {given!r}"
+        else:
+            yield f"{where}: {found['msg']}"
+
+
+def _known_beside(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """The keys that the last one of ``place`` is none of, and which of them may have been meant."""
+    *outer, wrong = place
+    annotation: Any = model
+    for step in outer:
+        held = get_args(annotation)
+        annotation = held[-1 if held[-1] is not Ellipsis else 0] if held else annotation.model_fields[step].annotation
+    known = sorted(annotation.model_fields)
+    meant = difflib.get_close_matches(str(wrong), known, n=1)
+    guess = f"did you mean {meant[0]}? " if meant else ""
+    return f"{guess}The known keys are {', '.join(known)}"
