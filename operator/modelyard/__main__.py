@@ -12,6 +12,11 @@ from modelyard.errors import InvalidError
 
 logger = logging.getLogger("modelyard")
 
+DEEPEST_OBJECT = 10_000
+"""Levels of JSON that the API server takes; spec.podTemplate may have them, since its schema is open. Python's own limit
+of 1000 would let one such object end every LIST and watch that it is a part of. 2 MiB of stack suffice for them
+(measured), a main thread has 8."""
+
 
 def main() -> None:
     """Run the operator until it is told to stop. Ends with status 1 when it cannot start or a part of it failed."""
@@ -22,6 +27,7 @@ def main() -> None:
     parser.add_argument("--version", action="version", version=__version__)
     arguments = parser.parse_args()
     log.configure(arguments.log_level)
+    sys.setrecursionlimit(2 * DEEPEST_OBJECT)
     try:
         asyncio.run(app.run(settings.load(arguments.settings), arguments.port))
     except (app.StartError, LoginError, InvalidError) as error:

@@ -22,6 +22,8 @@ PREDECESSOR_WAIT_S = 2.0
 
 TERMINATING_WAIT_S = 30.0
 
+POD_TEMPLATE = "spec.template"
+
 REFUSALS = frozenset({400, 403, 422, 500})
 """HTTP statuses of an apply that trying again at once does not cure: the object is wrong, RBAC, quota or an admission
 check forbids it, or an admission webhook fails (500)."""
@@ -81,17 +83,17 @@ class Children:
         )
         for child, found in pairs:
             if found is None or not is_as_rendered(child, found):
-                await self._apply(child, found)
+                await self._apply(service, child, found)
         await self._prune(service, {_place(child) for child in wanted})
         return done_by_others
 
-    async def _apply(self, child: Object, found: Object | None) -> None:
+    async def _apply(self, service: Service, child: Object, found: Object | None) -> None:
         try:
             applied = await self._write(child, found)
         except ApiError as error:
             if error.status not in REFUSALS:
                 raise
-            raise _refusal(child, error) from error
+            raise _refusal(service, child, error) from error
         self._cache.upsert(kinds.of(child), applied)
         why = "absence" if found is None else differing_field(child, found) or "what is no longer rendered"
         logger.info("child applied", extra=_about(child) | {"because_of": why})
@@ -165,11 +167,17 @@ def _done_to(child: Object, found: Object, service: Service) -> Adopted | Repair
     return Repaired(found["kind"], found["metadata"]["name"], field) if field else None
 
 
-def _refusal(child: Object, error: ApiError) -> InvalidError | NotReadyError:
-    """What a refused apply means for the service."""
+def _refusal(service: Service, child: Object, error: ApiError) -> InvalidError | NotReadyError:
+    """What a refused apply means for the service. The API server took none of it: what was there goes on."""
     if error.is_of_terminating_namespace:
         message = f"Namespace {child['metadata']['namespace']} is being deleted."
         return NotReadyError("NamespaceTerminating", message, TERMINATING_WAIT_S)
+    if service.spec.pod_template is not None and error.is_about(POD_TEMPLATE):
+        return InvalidError(
+            "PodTemplateInvalid",
+            f"The API server finds the pod template wrong: {error.message}. "
+            "Correct what it names: its spec.template is what spec.podTemplate was merged into.",
+        )
     return ObstacleError(
         "ChildRefused",
         f"The cluster refuses {child['kind']} {child['metadata']['name']}: {error.message}. "

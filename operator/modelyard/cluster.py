@@ -56,6 +56,14 @@ class ApiError(Exception):
         """Whether nothing can be created any more because the namespace is being deleted."""
         return "NamespaceTerminating" in self.causes
 
+    def is_about(self, path: str) -> bool:
+        """Whether it blames ``path`` of the object or a field below.
+
+        An apply of a field that is unknown or of another type fails with 500, and names it in the message alone, after
+        a dot.
+        """
+        return f": .{path}." in self.message or any(cause.startswith(f"{path}.") for cause in self.causes)
+
 
 class NotFoundError(ApiError):
     """The object, its namespace or its kind does not exist."""

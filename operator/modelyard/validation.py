@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 EXPECTED: Mapping[str, str] = {
     "int": "a whole number",
@@ -18,9 +18,7 @@ EXPECTED: Mapping[str, str] = {
 }
 """By the first word of pydantic's type of error (int_parsing, string_type, ...)."""
 
-Amount = Annotated[
-    str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i|[MGTPE])?$", coerce_numbers_to_str=True)
-]
+Amount = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i|[MGTPE])?$", coerce_numbers_to_str=True)]
 """A Kubernetes quantity; the only texts with a pattern, which ``problems`` relies on."""
 
 BOUNDS: Mapping[str, tuple[str, str]] = {

@@ -279,6 +279,8 @@ REFUSALS = (
     "NoEngineImage",
     "EngineArgumentRefused",
     "EngineVariableRefused",
+    "PodTemplateRefused",
+    "PodTemplateInvalid",
     "NameTaken",
     "ChildRefused",
 )
