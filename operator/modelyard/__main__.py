@@ -13,8 +13,8 @@ from modelyard.errors import InvalidError
 logger = logging.getLogger("modelyard")
 
 DEEPEST_OBJECT = 10_000
-"""Levels of JSON that the API server takes; spec.podTemplate may have them, since its schema is open. Python's own limit
-of 1000 would let one such object end every LIST and watch that it is a part of. 2 MiB of stack suffice for them
+"""Levels of JSON that the API server takes; spec.podTemplate may have them, since its schema is open. Python's own
+limit of 1000 would let one such object end every LIST and watch that it is a part of. 2 MiB of stack suffice for them
 (measured), a main thread has 8."""
 
 

@@ -56,12 +56,13 @@ def written(identity_: tuple[Any, ...]) -> str:
 def merged(base: Mapping[str, Any], patch: Mapping[str, Any], path: str) -> dict[str, Any]:
     """``base`` with ``patch`` in it; a null there removes. Neither is changed. ``path`` names the place in errors.
 
-    Raises InvalidError (PodTemplateRefused) where the two have values of different shapes, and for a list that is to be
-    merged but has no list of objects with their identifying fields, or one of them twice.
+    Raises InvalidError (PodTemplateRefused) where the two have values of different shapes, and where a list that is to
+    be merged is anything but a list of objects with their identifying fields, each once: not even null, which would
+    remove our own.
     """
     result = {name: copy.deepcopy(value) for name, value in base.items() if name not in patch}
     for name, value in patch.items():
-        if value is not None:
+        if value is not None or (name in MERGE_KEYS and name in base):
             result[name] = _value(name, base.get(name), value, f"{path}.{name}")
     return result
 
@@ -84,14 +85,13 @@ def _merged_list(field: str, base: list[Any], value: Any, path: str) -> list[Any
     keys = MERGE_KEYS[field]
     given = _by_identity(value, keys, path)
     ours = {identity(item, keys): item for item in base}
-    result = [_item(field, item, given[known], path) if known in given else item for known, item in ours.items()]
-    return [*result, *(merged({}, item, path) for key, item in given.items() if key not in ours)]
-
-
-def _item(field: str, base: Mapping[str, Any], patch: Mapping[str, Any], path: str) -> dict[str, Any]:
-    if field in CHOICES:
-        base = {name: value for name, value in base.items() if name in patch}
-    return merged(base, patch, f"{path}[{written(identity(patch, MERGE_KEYS[field]))}]")
+    result = []
+    for known in (*ours, *(known for known in given if known not in ours)):
+        before, patch = ours.get(known, {}), given.get(known, {})
+        if field in CHOICES and patch:
+            before = {name: value for name, value in before.items() if name in patch}
+        result.append(merged(before, patch, f"{path}[{written(known)}]"))
+    return result
 
 
 def _by_identity(value: Any, keys: tuple[str, ...], path: str) -> dict[tuple[Any, ...], Mapping[str, Any]]:

@@ -31,6 +31,14 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.resources.requests{}": lambda size: "1" * size,
     "spec.resources.limits{}": lambda size: "1" * size,
     "spec.engine.args": lambda size: ["--flag"] * size,
+    "spec.model.aliases": lambda size: [f"name-{number}" for number in range(size)],
+    "spec.imagePullSecrets": lambda size: [{"name": f"secret-{number}"} for number in range(size)],
+    "spec.accelerator.product": lambda size: [f"product-{number}" for number in range(size)],
+    "spec.service.labels": lambda size: {f"key-{number}": "" for number in range(size)},
+    "spec.service.annotations": lambda size: {f"key-{number}": "" for number in range(size)},
+    "spec.podTemplate.metadata.labels": lambda size: {f"key-{number}": "" for number in range(size)},
+    "spec.podTemplate.metadata.annotations": lambda size: {f"key-{number}": "" for number in range(size)},
+    "status.effective.modelNames": lambda size: [f"name-{number}" for number in range(size)],
     "spec.engine.env": lambda size: [{"name": f"NAME_{number}"} for number in range(size)],
     "status.conditions": lambda size: [
         {

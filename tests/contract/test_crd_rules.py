@@ -36,11 +36,32 @@ OBJECT_NAME = (
 )
 DATA_KEY = "must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'"
 QUANTITY = "must be a quantity that is not negative, such as 4, 500m or 32Gi"
+OWN_KEYS = (
+    "serving.modelyard.dev/... and app.kubernetes.io/{name,instance,component,part-of,managed-by} are modelyard's own: "
+    "choose another key"
+)
+KEYS = (
+    "a key is letters, digits, '-', '_' and '.', with a letter or digit at both ends, "
+    "with or without a domain and '/' in front of it"
+)
+LABEL_VALUE = "must be the value of a label: letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 RESOURCE_NAMES = (
     "resources are cpu, memory, ephemeral-storage, hugepages-<size> or an extended resource with its domain, "
     "such as nvidia.com/gpu"
 )
 SINGLE_CASES = [
+    Case(
+        Rule("spec.model.aliases[]", "an alias may not begin with '-': it would be a flag"),
+        "spec.model.aliases[0]",
+        [{"spec.model.aliases": [alias]} for alias in ("llama", "meta-llama/Llama-3", "a b")],
+        [{"spec.model.aliases": [alias]} for alias in ("-x", "--model")],
+    ),
+    Case(
+        Rule("spec.accelerator.product[]", LABEL_VALUE),
+        "spec.accelerator.product[0]",
+        [{"spec.accelerator.product": [name]} for name in ("NVIDIA-A10G", "AMD_Instinct_MI300X_OAM")],
+        [{"spec.accelerator.product": [name]} for name in ("NVIDIA A10G", "A10G/L4", "-A10G")],
+    ),
     Case(
         NAME,
         "<nil>",
@@ -113,7 +134,7 @@ SINGLE_CASES = [
     Case(
         Rule(
             "spec.accelerator",
-            "accelerator.count and accelerator.resource mean nothing on type cpu: remove them, "
+            "accelerator.count, accelerator.resource and accelerator.product mean nothing on type cpu: remove them, "
             "and ask for cores under resources",
         ),
         "spec.accelerator",
@@ -121,6 +142,7 @@ SINGLE_CASES = [
         [
             {"spec.accelerator": {"type": "cpu", "count": 1}},
             {"spec.accelerator": {"type": "cpu", "resource": "nvidia.com/gpu"}},
+            {"spec.accelerator": {"type": "cpu", "product": ["NVIDIA-A10G"]}},
         ],
     ),
     Case(
@@ -135,12 +157,42 @@ SINGLE_CASES = [
 ]
 
 
+def metadata_cases() -> Iterator[Case]:
+    """The rules of labels and annotations."""
+    for place in (
+        "spec.service.labels",
+        "spec.service.annotations",
+        "spec.podTemplate.metadata.labels",
+        "spec.podTemplate.metadata.annotations",
+    ):
+        yield Case(
+            Rule(place, OWN_KEYS),
+            place,
+            [{place: {key: "x"}} for key in ("app", "app.kubernetes.io/version", "modelyard.dev/x")],
+            [{place: {key: "x"}} for key in ("serving.modelyard.dev/service", "app.kubernetes.io/managed-by")],
+        )
+        yield Case(
+            Rule(place, KEYS),
+            place,
+            [{place: {key: "x"}} for key in ("a", "A_b.c-d", "example.com/A1")],
+            [{place: {key: "x"}} for key in ("", "-a", "a b", "Example.com/a", "a/b/c", "a/")],
+        )
+    for place in ("spec.service.labels", "spec.podTemplate.metadata.labels"):
+        yield Case(
+            Rule(f"{place}{{}}", LABEL_VALUE),
+            f"{place}[team]",
+            [{place: {"team": value}} for value in ("", "a", "A_1.b-c")],
+            [{place: {"team": value}} for value in ("-a", "a b", "a/b")],
+        )
+
+
 def repeated_cases() -> Iterator[Case]:
     """The rules of types that several fields have."""
     for place, blames in (
         ("spec.model.credentials.secretName", "spec.model.credentials.secretName"),
         ("spec.model.s3.caBundle.configMapName", "spec.model.s3.caBundle.configMapName"),
         ("spec.serviceAccountName", "spec.serviceAccountName"),
+        ("spec.imagePullSecrets[].name", "spec.imagePullSecrets[0].name"),
         ("spec.engine.env[].valueFrom.secretKeyRef.name", "spec.engine.env[1].valueFrom.secretKeyRef.name"),
         ("spec.engine.env[].valueFrom.configMapKeyRef.name", "spec.engine.env[2].valueFrom.configMapKeyRef.name"),
     ):
@@ -179,7 +231,7 @@ def repeated_cases() -> Iterator[Case]:
         )
 
 
-CASES = [*SINGLE_CASES, *repeated_cases()]
+CASES = [*SINGLE_CASES, *repeated_cases(), *metadata_cases()]
 ACCEPTED = [
     pytest.param(case, changes, id=f"{case.rule.place}-{changes}") for case in CASES for changes in case.accepted
 ]

@@ -9,6 +9,7 @@ FULL_SPEC: Object = {
     "model": {
         "uri": "s3://models/llama-3-8b",
         "name": "llama-3-8b",
+        "aliases": ["llama", "meta-llama/Meta-Llama-3-8B"],
         "revision": "2026-11",
         "credentials": {"secretName": "s3-read"},
         "s3": {
@@ -19,6 +20,7 @@ FULL_SPEC: Object = {
         },
     },
     "serviceAccountName": "model-reader",
+    "imagePullSecrets": [{"name": "registry"}],
     "engine": {
         "type": "vllm",
         "version": "0.32.0",
@@ -36,11 +38,16 @@ FULL_SPEC: Object = {
             },
         ],
     },
-    "accelerator": {"type": "nvidia", "count": 2, "resource": "nvidia.com/gpu"},
+    "accelerator": {"type": "nvidia", "count": 2, "resource": "nvidia.com/gpu", "product": ["NVIDIA-A10G"]},
     "resources": {"requests": {"cpu": 4, "memory": "32Gi"}, "limits": {"cpu": "8", "memory": "32Gi"}},
     "replicas": 2,
     "startup": {"timeoutSeconds": 3600},
     "drain": {"timeoutSeconds": 120},
+    "service": {"labels": {"team": "search"}, "annotations": {"external-dns.alpha.kubernetes.io/hostname": "llama"}},
+    "podTemplate": {
+        "metadata": {"labels": {"team": "search"}, "annotations": {"sidecar.istio.io/inject": "true"}},
+        "spec": {"priorityClassName": "serving", "containers": [{"name": "engine", "tty": False}]},
+    },
 }
 
 FULL_STATUS: Object = {
@@ -59,6 +66,8 @@ FULL_STATUS: Object = {
         "acceleratorType": "nvidia",
         "acceleratorCount": 2,
         "acceleratorResource": "nvidia.com/gpu",
+        "acceleratorProductLabel": "nvidia.com/gpu.product",
+        "modelNames": ["llama-3-8b", "llama"],
         "fetchImage": "registry.example.com/modelyard-fetch:0.1.0",
         "startupTimeoutSeconds": 3600,
         "drainTimeoutSeconds": 120,

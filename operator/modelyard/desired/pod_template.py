@@ -141,7 +141,9 @@ def _of_the_fetcher(path: str, container: Object) -> Iterator[tuple[str, str]]:
 
 def _of_the_engine(path: str, container: Object, engine: Object) -> Iterator[tuple[str, str]]:
     yield from _fields(path, container, ENGINE_FIELDS)
-    yield from _fields(f"{path}.resources", _object(container, "resources"), ENGINE_RESOURCES)
+    if not isinstance(resources := container.get("resources", {}), dict):
+        resources = dict.fromkeys(ENGINE_RESOURCES)
+    yield from _fields(f"{path}.resources", resources, ENGINE_RESOURCES)
     for variable in _items(container, "env"):
         if variable.get("name") == names.ENV_POD_UID:
             yield f"{path}.env[{names.ENV_POD_UID}]", "the model is mounted by it"
@@ -178,8 +180,3 @@ def _items(holder: Object, field: str) -> list[Object]:
     """The objects in a list that a user wrote; whatever else is there is no concern of a refusal."""
     value = holder.get(field)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _object(holder: Object, field: str) -> Object:
-    value = holder.get(field)
-    return value if isinstance(value, dict) else {}
