@@ -28,6 +28,12 @@ def rendered(**spec: Any) -> Object:
             {"containers": [{"name": "engine", "env": [{"name": "A", "value": "1"}]}]},
             {"containers": [{"name": "mesh"}, {"name": "engine", "env": [{"name": "B"}, {"name": "A", "value": "1"}]}]},
         ),
+        ({"ports": [{"port": 80}]}, {"ports": [{"port": 80, "protocol": "TCP"}, {"port": 81}]}),
+        ({"ports": [{"containerPort": 80}]}, {"ports": [{"containerPort": 80, "protocol": "TCP", "name": "http"}]}),
+        ({"hostAliases": [{"ip": "10.0.0.1"}]}, {"hostAliases": [{"ip": "10.0.0.2"}, {"ip": "10.0.0.1"}]}),
+        ({"divisor": 1}, {"divisor": "1"}),
+        ({"readOnly": False, "tty": False, "hostPort": 0}, {}),
+        ({"initialDelaySeconds": 0, "timeoutSeconds": 0}, {"timeoutSeconds": 1}),
         ({"volumeMounts": [{"mountPath": "/a"}]}, {"volumeMounts": [{"mountPath": "/b"}, {"mountPath": "/a"}]}),
     ],
 )
@@ -62,6 +68,9 @@ def test_what_the_api_server_or_others_add_is_no_drift(sent: Object, stored: Obj
             "spec.volumes[tmp].emptyDir",
         ),
         ({"minAvailable": None}, {"minAvailable": 1}, "spec.minAvailable"),
+        ({"ports": [{"containerPort": 1}]}, {"ports": [{"containerPort": 2}]}, "spec.ports[1/TCP]"),
+        ({"ports": [{"port": 1}]}, {"ports": [{"port": 1, "protocol": "UDP"}]}, "spec.ports[1/TCP]"),
+        ({"readOnly": True}, {"readOnly": False}, "spec.readOnly"),
     ],
 )
 def test_a_rendered_field_that_is_otherwise_is_drift(sent: Object, stored: Object, field: str) -> None:

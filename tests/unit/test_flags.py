@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.engines.flags import Flag, flag_names, merged, refuse
+from modelyard.engines.flags import Flag, flag_names, has, merged, refuse, value_of
 from modelyard.errors import InvalidError
 
 OURS = [Flag("--port", "8000"), Flag("--enforce-eager", unless=("--no-enforce-eager", "-eager"))]
@@ -15,6 +15,8 @@ OURS = [Flag("--port", "8000"), Flag("--enforce-eager", unless=("--no-enforce-ea
         (["--port=1"], ["--enforce-eager", "--port=1"]),
         (["--port", "1"], ["--enforce-eager", "--port", "1"]),
         (["--enforce_eager"], ["--port=8000", "--enforce_eager"]),
+        (["--enforce"], ["--port=8000", "--enforce"]),
+        (["--po", "1"], ["--enforce-eager", "--po", "1"]),
         (["--no-enforce-eager"], ["--port=8000", "--no-enforce-eager"]),
         (["-eager=1"], ["--port=8000", "-eager=1"]),
         (["--portal=1", "port"], ["--port=8000", "--enforce-eager", "--portal=1", "port"]),
@@ -34,3 +36,46 @@ def test_a_refused_flag_is_named_with_the_reason() -> None:
     ) as e:
         refuse(["--fine", "--a_b=1"], {"--a-b": "because"})
     assert e.value.reason == "EngineArgumentRefused"
+
+
+def test_a_flag_of_several_values_is_written_as_one_argument_each() -> None:
+    assert merged([Flag("--name", ("a", "b")), Flag("--port", "1")], []) == ("--name", "a", "b", "--port=1")
+
+
+@pytest.mark.parametrize("spelling", ["--a-b", "--a-b=1", "--a_b", "--a-", "--a=1"])
+def test_every_spelling_of_a_refused_flag_is_refused(spelling: str) -> None:
+    with pytest.raises(InvalidError, match="because"):
+        refuse(["--fine", spelling, "--more"], {"--a-b": "because"})
+
+
+@pytest.mark.parametrize("other", ["--a-b-c", "a-b", "--", "-a", "--b", "value--a-b"])
+def test_what_no_engine_reads_as_a_refused_flag_is_let_through(other: str) -> None:
+    refuse([other], {"--a-b": "because"})
+
+
+def test_an_abbreviation_is_refused_with_the_flag_that_it_stands_for() -> None:
+    with pytest.raises(InvalidError, match="may not hold --a, which is short for --a-b: because"):
+        refuse(["--a=1"], {"--a-b": "because"})
+
+
+def test_short_flags_have_no_abbreviations() -> None:
+    assert has(["-tp=2"], "-tp")
+    assert not has(["-t=2"], "-tp")
+
+
+@pytest.mark.parametrize(
+    ("users", "value"),
+    [
+        (["--size=4"], "4"),
+        (["--size", "4"], "4"),
+        (["--si", "4"], "4"),
+        (["-s", "4"], "4"),
+        (["--size=4", "-s=8"], "8"),
+        (["--size=4", "--other", "--size", "2", "--last"], "2"),
+        (["--size"], None),
+        (["--other=4"], None),
+        ([], None),
+    ],
+)
+def test_the_last_value_of_a_flag_counts(users: list[str], value: str | None) -> None:
+    assert value_of(users, "--size", "-s") == value

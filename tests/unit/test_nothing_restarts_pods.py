@@ -11,7 +11,7 @@ import pytest
 from modelyard import names
 from modelyard.api.service import Object
 from modelyard.desired.inputs import RENDERING, recorded
-from modelyard.settings import AcceleratorType, EngineImage, PodSecurity, Settings
+from modelyard.settings import AcceleratorType, ContainerResources, EngineImage, PodSecurity, Settings
 from tests.support.factories import service
 from tests.support.rendering import deployment, resolved
 
@@ -26,11 +26,15 @@ NEW = Settings(
         EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="mirror/vllm:v0.32.0"),
         EngineImage(engine="vllm", version="0.40.0", accelerator="cpu", image="vllm-cpu:v0.40.0"),
     ),
-    accelerators={"nvidia": AcceleratorType(resource="example.com/gpu"), "cpu": AcceleratorType()},
+    accelerators={
+        "nvidia": AcceleratorType(resource="example.com/gpu", product_label="example.com/product"),
+        "cpu": AcceleratorType(),
+    },
     pod_security=PodSecurity(run_as_user=1000, run_as_group=1000, fs_group=1000),
     startup_timeout_s=60,
     drain_s=30,
     propagation_pause_s=5,
+    fetch_resources=ContainerResources(requests={"cpu": "1"}),
 )
 
 
@@ -79,6 +83,10 @@ def test_a_changed_argument_takes_the_present_settings() -> None:
         {"drain": {"timeoutSeconds": 61}},
         {"startup": {"timeoutSeconds": 1700}},
         {"serviceAccountName": "reader"},
+        {"imagePullSecrets": [{"name": "registry"}]},
+        {"accelerator": {"product": ["NVIDIA-A10G"]}},
+        {"podTemplate": {"metadata": {"labels": {"team": "search"}}}},
+        {"podTemplate": {"spec": {"priorityClassName": "serving"}}},
         {"resources": {"requests": {"cpu": 1}}},
         {"model": {"uri": "s3://models/smollm2-135m", "revision": "2"}},
     ],
@@ -188,3 +196,22 @@ def test_the_record_holds_only_what_the_service_uses() -> None:
     inputs = resolved(service(), NEW).inputs
     assert [row.image for row in inputs.images] == ["vllm:v0.40.0"]
     assert list(inputs.accelerators) == ["nvidia"]
+
+
+@pytest.mark.parametrize("field", ["fetch_resources", "product_label"])
+def test_a_setting_that_older_operators_did_not_have_is_in_no_record_that_does_not_need_it(field: str) -> None:
+    assert field not in deployment(service(), OLD)["metadata"]["annotations"][names.ANNOTATION_INPUTS]
+
+
+def test_the_label_of_products_is_kept_where_they_are_chosen() -> None:
+    asked = service(accelerator={"product": ["NVIDIA-A10G"]})
+    other = AcceleratorType(resource="nvidia.com/gpu", taints=("nvidia.com/gpu",), product_label="example.com/gpu")
+    present = deployment(asked, OLD)
+    changed = OLD.model_copy(update={"accelerators": {"nvidia": other}})
+    assert deployment(asked, changed, present) == present
+    assert "example.com/gpu" in json.dumps(_template(deployment(asked, changed)))
+
+
+def test_labels_of_the_service_leave_the_pods_alone() -> None:
+    present = deployment(service(), OLD)
+    assert deployment(service(service={"labels": {"team": "search"}}), NEW, present) == present

@@ -176,7 +176,7 @@ def test_another_annotation_of_the_pods_is_another_template() -> None:
     assert hash_of("on") != hash_of("off")
 
 
-PRODUCTS = {"accelerator": {"product": ["NVIDIA-A10G"]}}
+PRODUCTS: Object = {"accelerator": {"product": ["NVIDIA-A10G"]}}
 PRODUCT = {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["NVIDIA-A10G"]}
 
 

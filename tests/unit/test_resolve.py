@@ -1,13 +1,15 @@
 """Questions that a spec leaves open, and who answers them."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from modelyard.engines import ENGINES
+from modelyard.engines.base import Engine
 from modelyard.errors import InvalidError
-from modelyard.settings import EngineImage, Settings
+from modelyard.settings import AcceleratorType, ContainerResources, EngineImage, Settings
 from tests.support.factories import service
-from tests.support.rendering import SETTINGS, resolved
+from tests.support.rendering import SETTINGS, pod_spec, resolved
 
 ROWS = (
     EngineImage(engine="vllm", version="0.31.0", accelerator="nvidia", image="vllm:v0.31.0"),
@@ -42,6 +44,8 @@ def test_what_nobody_says_comes_from_the_settings() -> None:
         "accelerator_type": "nvidia",
         "accelerator_count": 1,
         "accelerator_resource": "nvidia.com/gpu",
+        "accelerator_product_label": None,
+        "model_names": ["smollm"],
         "fetch_image": "fetch:1",
         "startup_timeout_seconds": 77,
         "drain_timeout_seconds": 7,
@@ -65,7 +69,7 @@ def test_the_users_word_is_above_the_settings() -> None:
         ({"engine": {"type": "tgi"}}, "UnknownEngine", "'tgi' is none of the known engines. Take one of: vllm."),
         ({"model": {"uri": "ftp://a/b"}}, "UnknownSource", "known schemes. Take one of: s3://"),
         ({"model": {"uri": "s3://a/b"}}, "InvalidSpec", "cannot be a bucket"),
-        ({"accelerator": {"type": "tpu"}}, "UnknownAccelerator", "operator's settings: cpu, nvidia"),
+        ({"accelerator": {"type": "tpu"}}, "UnknownAccelerator", "operator's settings: amd, cpu, nvidia"),
         (
             {"engine": {"version": "0.1.0"}},
             "NoEngineImage",
@@ -75,6 +79,24 @@ def test_the_users_word_is_above_the_settings() -> None:
             {"resources": {"limits": {"nvidia.com/gpu": 1}}},
             "InvalidSpec",
             "spec.resources holds nvidia.com/gpu, .*accelerator.count",
+        ),
+        (
+            {"accelerator": {"type": "cpu"}, "resources": {"requests": {"nvidia.com/gpu": 1}}},
+            "InvalidSpec",
+            "spec.resources holds nvidia.com/gpu, .*accelerator.type",
+        ),
+        (
+            {"accelerator": {"resource": "nvidia.com/mig-1g.5gb"}, "resources": {"limits": {"nvidia.com/gpu": 1}}},
+            "InvalidSpec",
+            "spec.resources holds nvidia.com/gpu",
+        ),
+        (
+            {
+                "accelerator": {"resource": "nvidia.com/mig-1g.5gb"},
+                "resources": {"limits": {"nvidia.com/mig-1g.5gb": 1}},
+            },
+            "InvalidSpec",
+            "spec.resources holds nvidia.com/mig-1g.5gb",
         ),
         (
             {"engine": {"env": [{"name": "POD_UID", "value": "x"}]}},
@@ -97,3 +119,42 @@ def test_what_cannot_work_is_refused_with_a_remedy(spec: dict[str, Any], reason:
 def test_an_engine_without_default_version_is_said_to_have_none() -> None:
     with pytest.raises(InvalidError, match=r"no default version"):
         resolved(service(), SETTINGS.model_copy(update={"default_versions": {}}))
+
+
+def test_products_tell_the_label_that_they_are_looked_for_in() -> None:
+    effective = resolved(service(accelerator={"type": "amd", "product": ["AMD_Instinct_MI300X_OAM"]})).effective()
+    assert (effective.accelerator_resource, effective.accelerator_product_label) == (
+        "amd.com/gpu",
+        "amd.com/gpu.product-name",
+    )
+    assert resolved(service()).effective().accelerator_product_label is None
+
+
+def test_a_product_of_a_type_without_a_label_is_refused_with_the_setting_to_add() -> None:
+    settings = SETTINGS.model_copy(update={"accelerators": {"nvidia": AcceleratorType(resource="nvidia.com/gpu")}})
+    with pytest.raises(InvalidError, match=r"have accelerators\.nvidia\.product_label set there"):
+        resolved(service(accelerator={"product": ["NVIDIA-A10G"]}), settings)
+
+
+def test_all_names_of_the_model_are_told() -> None:
+    model = {"uri": "s3://models/llama", "name": "llama-3", "aliases": ["llama", "llama-3"]}
+    assert resolved(service(model=model)).effective().model_names == ["llama-3", "llama"]
+
+
+class OneName:
+    """An engine that knows a model by one name."""
+
+    name = "vllm"
+    takes_aliases = False
+
+
+def test_aliases_are_refused_where_an_engine_knows_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, "vllm", cast("Engine", OneName()))
+    with pytest.raises(InvalidError, match=r"spec\.model\.aliases cannot be served: vllm knows a model by one name"):
+        resolved(service(model={"uri": "s3://models/llama", "aliases": ["llama"]}))
+
+
+def test_the_fetchers_resources_are_the_settings() -> None:
+    small = ContainerResources(requests={"cpu": "100m"})
+    fetcher = pod_spec(service(), SETTINGS.model_copy(update={"fetch_resources": small}))["initContainers"][0]
+    assert fetcher["resources"] == {"requests": {"cpu": "100m"}}

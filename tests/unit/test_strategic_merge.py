@@ -103,8 +103,8 @@ def test_what_has_no_form_to_merge_is_refused_with_its_place(patch: Any, complai
 
 
 def test_neither_side_is_changed_by_a_merge() -> None:
-    base = {"volumes": [{"name": "a", "emptyDir": {}}], "tolerations": [{"key": "a"}]}
-    patch = {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": "1Gi"}}], "tolerations": [{"key": "b"}]}
+    base: Any = {"volumes": [{"name": "a", "emptyDir": {}}], "tolerations": [{"key": "a"}]}
+    patch: Any = {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": "1Gi"}}], "tolerations": [{"key": "b"}]}
     result = merged(base, patch, "spec")
     result["volumes"][0]["emptyDir"]["sizeLimit"] = "2Gi"
     result["tolerations"].clear()

@@ -92,10 +92,27 @@ def test_with_a_gpu_there_are_no_variables_for_a_processor() -> None:
 
 
 @pytest.mark.parametrize(
-    "argument", ["--model=/other", "--port", "--port=80", "--uds=/tmp/x", "--grpc", "--headless", "--ssl-keyfile=/k"]
+    "argument",
+    [
+        "--model=/other",
+        "--port",
+        "--port=80",
+        "--uds=/tmp/x",
+        "--grpc",
+        "--headless",
+        "--ssl-keyfile=/k",
+        "--config=/etc/vllm.yaml",
+        "--help=all",
+        "-h",
+        "--mod=/other",
+        "--por=80",
+        "--ssl-k=/k",
+        "--head",
+        "--conf=/etc/vllm.yaml",
+    ],
 )
 def test_an_argument_that_would_break_the_service_is_refused_by_name(argument: str) -> None:
-    with pytest.raises(InvalidError, match=f"may not hold {argument.partition('=')[0]}:.*Remove it") as refused:
+    with pytest.raises(InvalidError, match=f"may not hold {argument.partition('=')[0]}[:,].*Remove it") as refused:
         engine_container(service(engine={"args": ["--max-model-len=1", argument]}))
     assert refused.value.reason == "EngineArgumentRefused"
 
@@ -105,7 +122,95 @@ def test_a_model_as_first_argument_is_refused() -> None:
         engine_container(service(engine={"args": ["facebook/opt-125m"]}))
 
 
+@pytest.mark.parametrize(
+    ("args", "asked"),
+    [
+        (["--tensor-parallel-size=4"], 4),
+        (["--tensor-parallel-size", "4"], 4),
+        (["--tensor_parallel_size=4"], 4),
+        (["--tensor-p=4"], 4),
+        (["-tp", "2", "-pp=2"], 4),
+        (["-tp=1", "-dp", "3"], 3),
+        (["-tp=1", "-tp=4"], 4),
+    ],
+)
+def test_more_parallel_parts_than_accelerators_are_refused_with_both_numbers(args: list[str], asked: int) -> None:
+    wanted = rf"they need {asked}, and spec\.accelerator\.count is 2\. Lower them, or raise spec\.accelerator\.count"
+    with pytest.raises(InvalidError, match=wanted) as refused:
+        _command(accelerator={"count": 2}, engine={"args": args})
+    assert refused.value.reason == "EngineArgumentRefused"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-tp=2"],
+        ["-tp=1", "-pp=2"],
+        ["-tp=4", "-tp=2"],
+        ["-tp=16", "--nnodes=8"],
+        ["-tp=16", "--distributed-executor-backend=ray"],
+        ["-dp=16", "--data-parallel-size-local=2"],
+        ["-tp=many"],
+        ["-tp"],
+    ],
+)
+def test_a_division_that_fits_or_that_nobody_can_judge_is_the_users(args: list[str]) -> None:
+    assert _command(accelerator={"count": 2}, engine={"args": args})[-len(args) :] == args
+
+
+def test_on_cpu_parts_are_no_accelerators() -> None:
+    assert "-tp=2" in _command(accelerator=CPU, engine={"args": ["-tp=2"]})
+
+
+@pytest.mark.parametrize("host", ["--host=127.0.0.1", "--host=localhost", "--ho=::1"])
+def test_an_address_that_nobody_outside_reaches_is_refused(host: str) -> None:
+    with pytest.raises(InvalidError, match="reach the engine from outside of its pod"):
+        _command(engine={"args": [host]})
+
+
+def test_an_address_of_the_users_takes_the_place_of_ours() -> None:
+    assert [flag for flag in _command(engine={"args": ["--host=::"]}) if "host" in flag] == ["--host=::"]
+
+
+MODEL = {"uri": "s3://models/llama", "name": "llama-3", "aliases": ["llama", "llama-3", "meta/llama"]}
+
+
+def test_aliases_are_served_beside_the_name_each_once() -> None:
+    command = _command(model=MODEL)
+    at = command.index("--served-model-name")
+    assert command[at + 1 : at + 5] == ["llama-3", "llama", "meta/llama", "--host=0.0.0.0"]
+
+
+def test_two_places_that_name_the_model_are_refused() -> None:
+    with pytest.raises(InvalidError, match=r"--served-model-name: spec\.model\.aliases says .* Write all names into"):
+        _command(model=MODEL, engine={"args": ["--served-model-name=x"]})
+
+
+def test_a_name_like_a_flag_cannot_stand_beside_aliases() -> None:
+    with pytest.raises(InvalidError, match="vLLM would read it as a flag"):
+        _command(model=MODEL | {"name": "-x"})
+
+
+OURS = {
+    *vllm._FIXED,
+    *vllm._PARALLELISM,
+    *vllm._KV_CACHE_SIZE,
+    "--no-disable-uvicorn-access-log",
+    "--disable-access-log-for-endpoints",
+    "--enforce-eager",
+    "--no-enforce-eager",
+    "--host",
+    "--served-model-name",
+    "--shutdown-timeout",
+    "--disable-uvicorn-access-log",
+}
+"""Flags that we look for in a user's arguments."""
+
+
 def test_every_flag_that_we_know_of_is_one_that_vllm_has() -> None:
-    known = {*vllm._FIXED, *vllm._PARALLELISM, *vllm._KV_CACHE_SIZE}
-    known |= {"--no-disable-uvicorn-access-log", "--disable-access-log-for-endpoints", "--no-enforce-eager"}
-    assert known - vllm_flags() == set()
+    assert (OURS | vllm._BEYOND_THE_POD) - vllm_flags() == set()
+
+
+def test_no_flag_of_vllms_own_looks_like_the_beginning_of_one_that_we_look_for() -> None:
+    taken = {(own, flag) for own in vllm_flags() for flag in OURS if own.startswith("--") and flag.startswith(own)}
+    assert {own for own, flag in taken if own != flag} - {"--"} == set()
