@@ -43,6 +43,11 @@ CHOICES = frozenset({"env", "volumes"})
 """Lists whose items are one of several kinds: another kind takes the place of the former (Kubernetes: retainKeys)."""
 
 
+DIRECTIVE = "$patch"
+"""In a map of a patch: ``replace`` lets it take the place of what is there. kubectl apply strips nulls from what it
+sends, so this is the way to be rid of a value that survives every client."""
+
+
 def identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
     """What tells ``item`` from the others in its list."""
     return tuple(item.get(key, DEFAULTS.get(key)) for key in keys)
@@ -54,12 +59,18 @@ def written(identity_: tuple[Any, ...]) -> str:
 
 
 def merged(base: Mapping[str, Any], patch: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """``base`` with ``patch`` in it; a null there removes. Neither is changed. ``path`` names the place in errors.
+    """``base`` with ``patch`` in it; a null there removes, and with DIRECTIVE ``base`` counts as empty.
+
+    Neither is changed. ``path`` names the place in errors.
 
     Raises InvalidError (PodTemplateRefused) where the two have values of different shapes, and where a list that is to
     be merged is anything but a list of objects with their identifying fields, each once: not even null, which would
     remove our own.
     """
+    if (directive := patch.get(DIRECTIVE)) is not None:
+        if directive != "replace":
+            raise InvalidError("PodTemplateRefused", f"{path}.{DIRECTIVE} may only be replace.")
+        base, patch = {}, {name: value for name, value in patch.items() if name != DIRECTIVE}
     result = {name: copy.deepcopy(value) for name, value in base.items() if name not in patch}
     for name, value in patch.items():
         if value is not None or (name in MERGE_KEYS and name in base):

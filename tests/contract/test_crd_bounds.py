@@ -38,7 +38,6 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.service.annotations": lambda size: {f"key-{number}": "" for number in range(size)},
     "spec.podTemplate.metadata.labels": lambda size: {f"key-{number}": "" for number in range(size)},
     "spec.podTemplate.metadata.annotations": lambda size: {f"key-{number}": "" for number in range(size)},
-    "status.effective.modelNames": lambda size: [f"name-{number}" for number in range(size)],
     "spec.engine.env": lambda size: [{"name": f"NAME_{number}"} for number in range(size)],
     "status.conditions": lambda size: [
         {

@@ -67,7 +67,6 @@ FULL_STATUS: Object = {
         "acceleratorCount": 2,
         "acceleratorResource": "nvidia.com/gpu",
         "acceleratorProductLabel": "nvidia.com/gpu.product",
-        "modelNames": ["llama-3-8b", "llama"],
         "fetchImage": "registry.example.com/modelyard-fetch:0.1.0",
         "startupTimeoutSeconds": 3600,
         "drainTimeoutSeconds": 120,

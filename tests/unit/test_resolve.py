@@ -45,7 +45,6 @@ def test_what_nobody_says_comes_from_the_settings() -> None:
         "accelerator_count": 1,
         "accelerator_resource": "nvidia.com/gpu",
         "accelerator_product_label": None,
-        "model_names": ["smollm"],
         "fetch_image": "fetch:1",
         "startup_timeout_seconds": 77,
         "drain_timeout_seconds": 7,
@@ -130,15 +129,17 @@ def test_products_tell_the_label_that_they_are_looked_for_in() -> None:
     assert resolved(service()).effective().accelerator_product_label is None
 
 
+@pytest.mark.parametrize("accelerator", [{"count": 2}, {"resource": "nvidia.com/gpu"}])
+def test_accelerators_are_refused_where_the_default_type_has_none(accelerator: dict[str, Any]) -> None:
+    settings = SETTINGS.model_copy(update={"default_accelerator": "cpu"})
+    with pytest.raises(InvalidError, match=r"type cpu has no accelerators.*Remove .* or set spec\.accelerator\.type"):
+        resolved(service(accelerator=accelerator), settings)
+
+
 def test_a_product_of_a_type_without_a_label_is_refused_with_the_setting_to_add() -> None:
     settings = SETTINGS.model_copy(update={"accelerators": {"nvidia": AcceleratorType(resource="nvidia.com/gpu")}})
     with pytest.raises(InvalidError, match=r"have accelerators\.nvidia\.product_label set there"):
         resolved(service(accelerator={"product": ["NVIDIA-A10G"]}), settings)
-
-
-def test_all_names_of_the_model_are_told() -> None:
-    model = {"uri": "s3://models/llama", "name": "llama-3", "aliases": ["llama", "llama-3"]}
-    assert resolved(service(model=model)).effective().model_names == ["llama-3", "llama"]
 
 
 class OneName:

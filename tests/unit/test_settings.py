@@ -41,7 +41,7 @@ def test_a_file_with_only_the_fetch_image_takes_the_defaults(tmp_path: Path) -> 
         ("fetch_image: a\ndrain_s: 0\n", "drain_s must be at least 1, not 0"),
         (
             "fetch_image: a\naccelerators: {amd: {resources: amd.com/gpu}}\n",
-            r"accelerators.amd.resources is unknown: did you mean resource\? The known keys are product_label, resource",
+            r"accelerators.amd.resources is unknown: did you mean resource\? The known keys are product_label, re",
         ),
         ("fetch_image: a\nimages: [{engne: vllm}]\n", r"images.0.engne is unknown: did you mean engine\? "),
         ("fetch_image: a\npod_security: {run_as: 1}\n", "pod_security.run_as is unknown: .*fs_group, run_as_group"),

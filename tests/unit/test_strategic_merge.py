@@ -17,6 +17,17 @@ from modelyard.strategic_merge import merged
         ({}, {"a": None}, {}),
         ({}, {"a": {"b": None, "c": 1}}, {"a": {"c": 1}}),
         ({"limits": {"cpu": "4", "memory": "1Gi"}}, {"limits": {"memory": None}}, {"limits": {"cpu": "4"}}),
+        (
+            {"limits": {"cpu": "4", "memory": "1Gi"}},
+            {"limits": {"$patch": "replace", "cpu": "1"}},
+            {"limits": {"cpu": "1"}},
+        ),
+        ({}, {"limits": {"$patch": "replace", "cpu": "1"}}, {"limits": {"cpu": "1"}}),
+        (
+            {"volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}]},
+            {"volumes": [{"name": "shm", "emptyDir": {"$patch": "replace"}}]},
+            {"volumes": [{"name": "shm", "emptyDir": {}}]},
+        ),
         ({"drop": ["ALL"]}, {"drop": ["NET_RAW"]}, {"drop": ["NET_RAW"]}),
         (
             {"containers": [{"name": "engine", "image": "a"}]},
@@ -91,6 +102,7 @@ def test_a_patch_merges_by_what_tells_items_apart(base: Any, patch: Any, expecte
         ),
         ({"env": [{"name": "A"}, {"name": "A"}]}, r"spec\.env has A twice\."),
         ({"ports": [{"containerPort": 1}, {"containerPort": 1, "protocol": "TCP"}]}, r"spec\.ports has 1/TCP twice\."),
+        ({"securityContext": {"$patch": "delete"}}, r"spec\.securityContext\.\$patch may only be replace\."),
         ({"tolerations": "all"}, r"spec\.tolerations must be a list\."),
         ({"securityContext": 1}, r"spec\.securityContext must be an object\."),
     ],

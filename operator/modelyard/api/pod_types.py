@@ -99,6 +99,7 @@ class PodTemplate(ApiModel):
     spec: PodSpec = Field(
         default={},
         description="Part of a pod's spec, merged into modelyard's by the names of containers, volumes, variables and "
-        "the like; null removes. The containers are engine and the init container modelyard-fetch. "
-        "At most 32 KiB. What would break the service is refused by name in the condition Accepted.",
+        "the like; $patch: replace in a map drops modelyard's part of it. The containers are engine and the init "
+        "container modelyard-fetch. At most 32 KiB. What would break the service is refused by name in the condition "
+        "Accepted.",
     )

@@ -290,12 +290,6 @@ class Effective(ApiModel):
     accelerator_product_label: ShortText | None = Field(
         default=None, description="Label of nodes that accelerator.product is looked for in; only where that is set."
     )
-    model_names: list[ShortText] | None = Field(
-        default=None,
-        max_length=17,
-        description="Names by which requests may ask for the model.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
-    )
     fetch_image: ImageName = Field(description="Image of the init container that fetches the model.")
     startup_timeout_seconds: int = Field(ge=0, description="Longest time from the engine's start to its readiness.")
     drain_timeout_seconds: int = Field(ge=0, description="How long a stopping replica may finish its requests.")

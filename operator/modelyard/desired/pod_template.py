@@ -13,7 +13,7 @@ from modelyard import names
 from modelyard.api.pod_types import PodTemplate
 from modelyard.api.service import Object
 from modelyard.errors import InvalidError
-from modelyard.strategic_merge import merged
+from modelyard.strategic_merge import DIRECTIVE, merged
 
 LONGEST_BYTES = 32 * 1024
 """As JSON. The CRD cannot bound what it does not describe. The Deployment carries it, and so does each ReplicaSet."""
@@ -24,6 +24,7 @@ DEEPEST = 32
 SPEC = "spec.podTemplate.spec"
 
 POD_FIELDS: Mapping[str, str] = {
+    DIRECTIVE: "nothing of the service would be left",
     "activeDeadlineSeconds": "pods would be ended while they serve",
     "enableServiceLinks": "the variables of a Service named vllm would be read as vLLM's own settings",
     "ephemeralContainers": "kubectl debug adds them to a pod that runs",
@@ -39,6 +40,7 @@ POD_FIELDS: Mapping[str, str] = {
 """Fields of the pod's spec, with why."""
 
 ENGINE_FIELDS: Mapping[str, str] = {
+    DIRECTIVE: "nothing of the engine would be left",
     "args": "spec.engine.args says them",
     "command": "the launcher must be the first process, and spec.engine.args says the engine's flags",
     "image": "spec.engine.image says it, and the engine's version follows from it",
@@ -53,6 +55,7 @@ ENGINE_FIELDS: Mapping[str, str] = {
 """Fields of the engine's container, with why."""
 
 ENGINE_RESOURCES: Mapping[str, str] = {
+    DIRECTIVE: "spec.resources and spec.accelerator say them",
     "limits": "spec.resources and spec.accelerator say them",
     "requests": "spec.resources and spec.accelerator say them",
 }

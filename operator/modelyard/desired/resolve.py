@@ -93,15 +93,17 @@ def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelera
             f"spec.accelerator.product cannot be looked for: the operator's settings name no label for type {name}. "
             f"Remove it, or have accelerators.{name}.product_label set there.",
         )
-    resource = spec.accelerator.resource or row.resource if row.resource else None
-    return Accelerator(
-        type=name,
-        resource=resource,
-        count=(spec.accelerator.count or 1) if resource else 0,
-        taints=row.taints,
-        products=products,
-        product_label=row.product_label if products else None,
-    )
+    label = row.product_label if products else None
+    if row.resource is not None:
+        resource = spec.accelerator.resource or row.resource
+        return Accelerator(name, resource, spec.accelerator.count or 1, row.taints, products, label)
+    if spec.accelerator.resource or spec.accelerator.count:
+        raise InvalidError(
+            "InvalidSpec",
+            f"spec.accelerator asks for accelerators, and type {name} has no accelerators: it computes on cores. "
+            "Remove count and resource, or set spec.accelerator.type.",
+        )
+    return Accelerator(name, None, 0, row.taints, products, label)
 
 
 def _refuse_accelerators_among_resources(spec: InferenceServiceSpec, inputs: TemplateInputs) -> None:

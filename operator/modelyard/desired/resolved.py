@@ -63,7 +63,6 @@ class Resolved:
             accelerator_count=self.accelerator.count,
             accelerator_resource=self.accelerator.resource,
             accelerator_product_label=self.accelerator.product_label,
-            model_names=list(self.model_names),
             fetch_image=self.inputs.fetch_image,
             startup_timeout_seconds=self.startup_timeout_s,
             drain_timeout_seconds=self.drain_s,
