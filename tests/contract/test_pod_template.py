@@ -1,4 +1,4 @@
-"""A user's podTemplate before a real API server: stored as written, applied without drift, refused where it is wrong."""
+"""A user's podTemplate before a real API server: stored as written, applied without drift, refused where wrong."""
 
 import json
 import urllib.request

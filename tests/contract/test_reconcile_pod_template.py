@@ -1,0 +1,88 @@
+"""A user's podTemplate in the reconciler: no call once it is applied, and whose fault a refused Deployment is."""
+
+import pytest
+
+from modelyard import kinds
+from modelyard.api.service import Key, Object
+from modelyard.cluster import ApiError, RejectedError
+from tests.support import factories
+from tests.support.in_memory_cluster import InMemoryCluster
+from tests.support.running_operator import RunningOperator
+
+KEY = Key("team-a", "smollm")
+
+
+@pytest.fixture
+def cluster() -> InMemoryCluster:
+    return InMemoryCluster()
+
+
+@pytest.fixture
+def operator(cluster: InMemoryCluster) -> RunningOperator:
+    return RunningOperator(cluster)
+
+
+def accepted(cluster: InMemoryCluster) -> Object:
+    service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
+    assert service is not None
+    return next(condition for condition in service["status"]["conditions"] if condition["type"] == "Accepted")
+
+
+async def test_a_pod_template_costs_no_call_once_it_is_applied(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    template = {"spec": {"priorityClassName": "serving", "containers": [{"name": "proxy", "image": "p"}]}}
+    cluster.put(factories.service(podTemplate=template))
+    await operator.run()
+    cluster.calls.clear()
+    operator.queue.add(KEY)
+    await operator.run()
+    assert cluster.calls == []
+
+
+UNKNOWN_FIELD = ApiError(
+    500,
+    "Status500",
+    "failed to create typed patch object: .spec.template.spec.nodeSelektor: field not declared in schema",
+)
+INVALID_VALUE = RejectedError(
+    422, "Invalid", "containers[1].image: Required value", causes=frozenset({"spec.template.spec.containers[1].image"})
+)
+ELSEWHERE = RejectedError(422, "Invalid", "spec.replicas: Invalid", causes=frozenset({"spec.replicas"}))
+WEBHOOK = ApiError(500, "InternalError", "failed calling webhook policy.example")
+
+
+@pytest.mark.parametrize(
+    ("template", "error", "reason"),
+    [
+        ({"spec": {}}, UNKNOWN_FIELD, "PodTemplateInvalid"),
+        ({"spec": {}}, INVALID_VALUE, "PodTemplateInvalid"),
+        ({"spec": {}}, ELSEWHERE, "ChildRefused"),
+        ({"spec": {}}, WEBHOOK, "ChildRefused"),
+        (None, INVALID_VALUE, "ChildRefused"),
+    ],
+)
+async def test_a_refused_deployment_is_the_pod_templates_fault_only_where_the_server_says_so(
+    cluster: InMemoryCluster, operator: RunningOperator, template: Object | None, error: ApiError, reason: str
+) -> None:
+    cluster.fail_until_healed("apply", error, kinds.DEPLOYMENT)
+    cluster.put(factories.service(podTemplate=template))
+    await operator.run()
+    told = accepted(cluster)
+    assert (told["status"], told["reason"]) == ("False", reason)
+    assert error.message in told["message"]
+
+
+async def test_a_wrong_pod_template_is_not_tried_again_until_it_changes(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.fail_until_healed("apply", UNKNOWN_FIELD, kinds.DEPLOYMENT)
+    cluster.put(factories.service(podTemplate={"spec": {"nodeSelektor": {}}}))
+    await operator.run()
+    cluster.calls.clear()
+    await operator.run(for_s=120)
+    assert [call for call in cluster.calls if call.verb == "apply"] == []
+    cluster.heal()
+    cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].pop("podTemplate"))
+    await operator.run(for_s=1)
+    assert accepted(cluster)["status"] == "True"
