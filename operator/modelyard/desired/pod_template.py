@@ -48,6 +48,7 @@ ENGINE_FIELDS: Mapping[str, str] = {
     "spec.drain.timeoutSeconds says how long it may serve on",
     "livenessProbe": "the engine's own probes decide whether it answers",
     "readinessProbe": "the engine's own probes decide whether it answers",
+    "restartPolicy": "an engine that ended must be started again",
     "startupProbe": "it follows from spec.startup.timeoutSeconds",
     "terminationMessagePath": "the status reads the engine's first error there",
     "terminationMessagePolicy": "the status reads the engine's first error there",
