@@ -225,3 +225,10 @@ def test_each_of_the_users_terms_for_nodes_gets_the_product_and_other_affinity_s
 def test_terms_for_nodes_that_are_none_are_refused(affinity: Any) -> None:
     with pytest.raises(InvalidError, match=r"affinity\.nodeAffinity does not have a pod's form"):
         pod_spec(_with({"affinity": affinity}, **PRODUCTS))
+
+
+def test_every_key_that_we_write_is_one_that_users_are_refused() -> None:
+    child = deployment(service())
+    metadata = [child["metadata"], child["spec"]["template"]["metadata"]]
+    written = {key for part in metadata for field in ("labels", "annotations") for key in part[field]}
+    assert {key for key in written if not key.startswith(f"{names.GROUP}/")} == set(names.RECOMMENDED_LABELS)
