@@ -159,7 +159,7 @@ def test_a_ready_service_tells_all_that_a_user_looks_for() -> None:
         "url": "http://smollm.team-a.svc",
         "reason": "Ready",
         "model": {"digest": DIGEST, "sizeBytes": 270_000_000},
-        "effective": EFFECTIVE.model_dump(by_alias=True),
+        "effective": EFFECTIVE.model_dump(by_alias=True, exclude_none=True),
     }
     assert {c["observedGeneration"] for c in verdict.status["conditions"]} == {9}
     assert verdict.requeue_after_s is None
@@ -178,7 +178,11 @@ def test_a_degraded_service_says_how_many_answer_and_why_not_all() -> None:
 
 
 def test_what_was_known_of_a_model_stays_while_nobody_tells() -> None:
-    stored = {"model": {"digest": DIGEST}, "url": "http://x", "effective": EFFECTIVE.model_dump(by_alias=True)}
+    stored = {
+        "model": {"digest": DIGEST},
+        "url": "http://x",
+        "effective": EFFECTIVE.model_dump(by_alias=True, exclude_none=True),
+    }
     told = World(problem=REFUSED).verdict(stored).status
     assert {name: told[name] for name in stored} == stored
 
