@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from modelyard.api import crd
+from modelyard.desired import pod_template
+from modelyard.engines import vllm
 from tests.support.crd_schema import Object, nodes
 from tests.support.rendering import REPOSITORY
 
@@ -41,6 +43,14 @@ def unknown(schema: Object, value: Any, place: str) -> Iterator[str]:
 @pytest.mark.parametrize("field", sorted(fields()))
 def test_every_field_is_in_the_guide(field: str) -> None:
     assert re.search(rf"\b{field}\b", GUIDE)
+
+
+REFUSED = {*pod_template.POD_FIELDS, *pod_template.ENGINE_FIELDS, *pod_template.ENGINE_RESOURCES, *vllm._FIXED}
+
+
+@pytest.mark.parametrize("field", sorted(REFUSED))
+def test_what_is_refused_by_name_is_named_in_the_guide(field: str) -> None:
+    assert re.search(rf"`[^`]*{re.escape(field)}\b[^`]*`", GUIDE)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
