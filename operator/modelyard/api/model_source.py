@@ -1,6 +1,6 @@
 """Where a model comes from, as a user writes it: the URI, and what is needed to read it there."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -42,7 +42,7 @@ ModelUri = Annotated[
 ]
 
 
-def _url_rules(field: str, example: str) -> dict[str, object]:
+def _url_rules(field: str, example: str) -> dict[str, Any]:
     """An address of a server, without a user in it."""
     return with_rules(
         rule(
