@@ -28,6 +28,8 @@ class ModelHub(FileServer):
         self.commits: dict[str, dict[str, bytes]] = {}
         self.branches: dict[str, str] = {}
         self.is_limited = False
+        self.listing = b""
+        """What it answers in place of a listing; empty: the listing."""
 
     def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
         """A new commit with these files."""
@@ -72,6 +74,9 @@ class ModelHub(FileServer):
         if sha not in self.commits:
             said = f"Invalid rev id: {revision}"
             handler.send(404, headers={"X-Error-Code": "RevisionNotFound", "X-Error-Message": said})
+            return
+        if self.listing:
+            handler.send(200, self.listing)
             return
         assert handler.path.endswith("?blobs=true"), handler.path
         siblings = [_sibling(name, content) for name, content in self.commits[sha].items()]

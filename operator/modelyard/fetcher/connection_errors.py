@@ -48,7 +48,8 @@ def explain_connection(text: str, server: Server) -> FetchError:
     if "WRONG_VERSION_NUMBER" in text:
         return FetchError(
             Reason.ENDPOINT_UNREACHABLE,
-            f"no TLS connection to {server.name}: it seems to speak plain http, see {server.setting}",
+            f"no TLS connection to {server.name}: it seems to speak plain http, where https:// was asked for in "
+            f"{server.setting}",
         )
     way = f" through the proxy {server.proxy}" if server.proxy else ""
     otherwise = f". {server.otherwise}" if server.otherwise else ""
@@ -80,7 +81,7 @@ def _problem(text: str, setting: str) -> str:
     if "Failed to resolve" in text:
         return f"its host name is not known to DNS: correct {setting}, or the cluster's DNS"
     if "Connection refused" in text:
-        return f"the connection is refused: is the server running, and is the port in {setting} right?"
+        return f"the connection is refused: check that the server runs, and the port in {setting}"
     if "unreachable" in text or "No route" in text:
         return "the network has no route to it: look for a NetworkPolicy, a firewall or a route that is missing"
     if "timed out" in text.lower() or "timeout" in text.lower():

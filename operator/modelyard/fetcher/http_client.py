@@ -97,7 +97,7 @@ class HttpClient:
                         raise FetchError(
                             Reason.SOURCE_ERROR,
                             f"{_address(url)} is longer than {limit_bytes} bytes or takes longer than "
-                            f"{_DOCUMENT_LIMIT_S} s: is {self._server.setting} right?",
+                            f"{_DOCUMENT_LIMIT_S} s: correct {self._server.setting}",
                         )
         except HTTPError as error:
             raise explain_connection(str(error), self._server) from error
