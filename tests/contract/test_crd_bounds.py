@@ -16,7 +16,7 @@ from tests.support import crd_schema
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ApiServer
 from tests.support.crd_schema import Bound
-from tests.support.inference_services import full
+from tests.support.inference_services import full, with_field
 
 SCHEMA = crd.schema()
 NODES = dict(crd_schema.nodes(SCHEMA))
@@ -24,6 +24,10 @@ BOUNDS = crd_schema.bounds(SCHEMA)
 
 SIZED: dict[str, Callable[[int], Any]] = {
     "spec.model.uri": lambda size: "s3://".ljust(size, "x"),
+    "spec.model.proxy.url": lambda size: "https://".ljust(size, "x"),
+    "spec.model.proxy.noProxy": lambda size: ["a"] * size,
+    "spec.model.hf.endpoint": lambda size: "https://".ljust(size, "x"),
+    "spec.model.https.sha256": lambda size: "0" * size,
     "spec.model.s3.endpoint": lambda size: "https://".ljust(size, "x"),
     "spec.accelerator.resource": lambda size: "nvidia.com/".ljust(size, "x"),
     "spec.resources.requests": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
@@ -125,9 +129,9 @@ def blamed(refused: RefusedError) -> list[tuple[str, str]]:
     return [(field, text) for field, text in causes if field != "<nil>" and not field.startswith(".")]
 
 
-def test_the_full_example_uses_every_field_of_the_schema(stored: Object) -> None:
+def test_the_examples_use_every_field_of_the_schema(stored: Object) -> None:
     for place in NODES:
-        assert crd_schema.find(stored, place) is not None
+        assert crd_schema.find(with_field(stored, place), place) is not None
 
 
 def test_every_keyword_of_the_schema_is_a_tested_bound_a_rule_or_structure() -> None:
@@ -146,22 +150,25 @@ def test_every_text_list_and_map_is_bounded() -> None:
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: f"{bound.place}-{bound.keyword}")
 def test_a_value_at_its_bound_is_accepted(admin: Client, stored: Object, bound: Bound) -> None:
-    way = crd_schema.find(stored, bound.place)
-    attempt(admin, stored, crd_schema.changed(stored, way, fitting(bound)), bound.place)
+    body = with_field(stored, bound.place)
+    way = crd_schema.find(body, bound.place)
+    attempt(admin, stored, crd_schema.changed(body, way, fitting(bound)), bound.place)
 
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: f"{bound.place}-{bound.keyword}")
 def test_a_value_beyond_its_bound_is_refused_by_name(admin: Client, stored: Object, bound: Bound) -> None:
-    way, value = crd_schema.find(stored, bound.place), exceeding(bound)
+    body = with_field(stored, bound.place)
+    way, value = crd_schema.find(body, bound.place), exceeding(bound)
     with pytest.raises(RefusedError) as refused:
-        attempt(admin, stored, crd_schema.changed(stored, way, value), bound.place)
+        attempt(admin, stored, crd_schema.changed(body, way, value), bound.place)
     where = crd_schema.written(way)
     assert blamed(refused.value) == [(where, complaint(bound, where, value))]
 
 
 @pytest.mark.parametrize("place", crd_schema.required(SCHEMA))
 def test_a_required_field_that_is_missing_is_named(admin: Client, stored: Object, place: str) -> None:
-    way = crd_schema.find(stored, place)
+    body = with_field(stored, place)
+    way = crd_schema.find(body, place)
     with pytest.raises(RefusedError) as refused:
-        attempt(admin, stored, crd_schema.without(stored, way), place)
+        attempt(admin, stored, crd_schema.without(body, way), place)
     assert (crd_schema.written(way), "Required value") in blamed(refused.value)

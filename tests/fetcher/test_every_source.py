@@ -265,6 +265,17 @@ def test_a_missing_secret_is_named_and_the_fetch_goes_on_when_it_comes(server: S
     assert server.pod.files() == SIMPLE
 
 
+def test_a_secret_that_no_request_can_carry_is_named_and_not_told(server: Server) -> None:
+    server.put(SIMPLE)
+    server.want_secret()
+    *_, key = server.right_secret
+    server.pod.give_keys(server.right_secret | {key: "bro\nken"})
+    error = server.pod.failed_attempt()
+    assert error.reason == "CredentialsInvalid"
+    assert f"key {key} of Secret 's3-read' holds line breaks" in error.message
+    assert "bro" not in error.message.replace("broken", "")
+
+
 def test_no_secret_is_ever_told_be_it_right_or_wrong(server: Server) -> None:
     server.put(SIMPLE)
     server.want_secret()

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import random
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -207,6 +208,26 @@ def test_each_refusal_has_a_name(web: Web, status: int, reason: str) -> None:
     put_file(web)
     web.server.statuses["/files/model.gguf"] = status
     assert web.pod.failed_attempt().reason == reason
+
+
+@pytest.mark.parametrize("token", ["two words", "tökén"])
+def test_a_token_that_is_none_is_named(web: Web, token: str) -> None:
+    put_file(web)
+    web.want_secret()
+    web.pod.give_keys({"HTTPS_BEARER_TOKEN": token})
+    error = web.pod.failed_attempt()
+    assert error.reason == "CredentialsInvalid"
+    assert "key HTTPS_BEARER_TOKEN of Secret 's3-read'" in error.message
+    assert token not in error.message
+
+
+def test_a_server_that_takes_connections_and_never_says_a_word_is_given_up(web: Web) -> None:
+    put_file(web)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        web.pod.environment[names.ENV_MODEL_URI] = f"https://127.0.0.1:{silent.getsockname()[1]}/model.gguf"
+        error = web.pod.failed_attempt()
+    assert error.reason == "EndpointUnreachable"
+    assert "it does not answer in time" in error.message
 
 
 def test_a_server_without_tls_is_told(web: Web) -> None:

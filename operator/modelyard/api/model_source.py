@@ -180,7 +180,9 @@ MODEL_RULES = (
         field_path=".uri",
     ),
     rule(
-        "!has(self.caBundle) || !has(self.s3) || !has(self.s3.caBundle) || self.caBundle == self.s3.caBundle",
+        "!has(self.caBundle) || !has(self.s3) || !has(self.s3.caBundle)"
+        " || (self.caBundle.configMapName == self.s3.caBundle.configMapName"
+        " && self.caBundle.key == self.s3.caBundle.key)",
         "model.caBundle and model.s3.caBundle are the same setting and differ: keep model.caBundle",
         field_path=".caBundle",
     ),

@@ -51,17 +51,17 @@ def open_source(configuration: Configuration) -> "HubSource":
     endpoint = (configuration.hf_endpoint or HUB).rstrip("/")
     secret = secret_of(configuration)
     asked = Asked(endpoint, uri["repository"], uri["revision"] or "main", secret)
-    token = _token(secret) if secret else None
+    authorization = _authorization(secret) if secret else None
     server = Server(endpoint, "spec.model.hf.endpoint", proxy_of(endpoint), _OTHERWISE)
-    client = HttpClient(server, f"Bearer {token}" if token else None, ca_bundle(configuration), asked.explain)
+    client = HttpClient(server, authorization, ca_bundle(configuration), asked.explain)
     return HubSource(client, asked)
 
 
-def _token(secret: Secret) -> str:
-    token = secret.read([TOKEN])[TOKEN]
-    if not token:
+def _authorization(secret: Secret) -> str:
+    authorization = secret.bearer(TOKEN)
+    if not authorization:
         raise secret.lacks(f"the key {TOKEN}")
-    return token
+    return authorization
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,9 @@ def open_source(configuration: Configuration) -> "WebSource":
 
 
 def _authorization(secret: Secret) -> str:
-    keys = secret.read((BEARER_TOKEN, USER_NAME, PASSWORD))
-    if keys[BEARER_TOKEN]:
-        return f"Bearer {keys[BEARER_TOKEN]}"
+    if authorization := secret.bearer(BEARER_TOKEN):
+        return authorization
+    keys = secret.read((USER_NAME, PASSWORD))
     if keys[USER_NAME] and keys[PASSWORD]:
         pair = f"{keys[USER_NAME]}:{keys[PASSWORD]}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"

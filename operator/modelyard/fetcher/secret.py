@@ -17,16 +17,37 @@ class Secret:
     def read(self, keys: Iterable[str]) -> dict[str, str]:
         """The values of ``keys``, without the line feed that `echo` leaves in many a Secret; empty where there is none.
 
-        Raises FetchError(CREDENTIALS_MISSING) when a key is there and cannot be read.
+        Raises FetchError when a key is there and cannot be read (CREDENTIALS_MISSING), or holds what no request can
+        carry (CREDENTIALS_INVALID): a client that was given it would tell it in its error.
         """
         try:
-            return {key: self._value(key) for key in keys}
+            values = {key: self._value(key) for key in keys}
         except (OSError, UnicodeDecodeError) as error:
             raise FetchError(
                 Reason.CREDENTIALS_MISSING,
                 f"Secret {self.name!r} is here and cannot be read ({type(error).__name__}): its values must be text, "
                 "and the pod's fsGroup must be allowed to read it",
             ) from error
+
+        for key, value in values.items():
+            if not value.isprintable():
+                raise self._unusable(key, "holds line breaks or other control characters")
+        return values
+
+    def bearer(self, key: str) -> str:
+        """The value of an Authorization header with this key's token; empty where there is no such key.
+
+        Raises FetchError as ``read`` does.
+        """
+        token = self.read([key])[key]
+        if not token.isascii() or " " in token:
+            raise self._unusable(key, "holds blanks or letters that are not ASCII, and is no token")
+        return f"Bearer {token}" if token else ""
+
+    def _unusable(self, key: str, problem: str) -> FetchError:
+        return FetchError(
+            Reason.CREDENTIALS_INVALID, f"key {key} of Secret {self.name!r} {problem}: put the right text there"
+        )
 
     def _value(self, key: str) -> str:
         try:
