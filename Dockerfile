@@ -1,5 +1,6 @@
 # One target per program: `docker build --target operator .` and `docker build --target fetch .`
-# BASE is any Debian-like image with Python 3.11 or newer as python3, and pip.
+# BASE is any Debian-like image with Python 3.11 or newer as python3, pip, and ca-certificates: what those vouch for is
+# trusted by the fetcher.
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build

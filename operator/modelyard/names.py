@@ -80,6 +80,7 @@ FETCH_STATE_PORT = 9470
 
 PATH_MODEL = "/model"
 PATH_CACHE = "/cache"
+PATH_CLAIM = "/claim"
 PATH_LAUNCHER_FOLDER = "/modelyard"
 PATH_LAUNCHER = f"{PATH_LAUNCHER_FOLDER}/launcher.py"
 PATH_CREDENTIALS = "/etc/modelyard/credentials"
@@ -93,6 +94,8 @@ ENV_MODEL_DIGEST = "MODELYARD_MODEL_DIGEST"
 ENV_S3_ENDPOINT = "MODELYARD_S3_ENDPOINT"
 ENV_S3_REGION = "MODELYARD_S3_REGION"
 ENV_S3_ADDRESSING_STYLE = "MODELYARD_S3_ADDRESSING_STYLE"
+ENV_HF_ENDPOINT = "MODELYARD_HF_ENDPOINT"
+ENV_HTTPS_SHA256 = "MODELYARD_HTTPS_SHA256"
 ENV_CREDENTIALS_SECRET = "MODELYARD_CREDENTIALS_SECRET"  # noqa: S105 - the name of a variable that holds a Secret's name
 """The Secret's name, for messages. Set exactly when spec.model.credentials is: its keys are then files in
 PATH_CREDENTIALS, and the fetcher waits for them. No variable ever carries a secret."""
@@ -100,18 +103,23 @@ ENV_CA_BUNDLE = "MODELYARD_CA_BUNDLE"
 """Path of the PEM file below PATH_CA_BUNDLE; its file name is the ConfigMap's key."""
 ENV_CA_BUNDLE_CONFIG_MAP = "MODELYARD_CA_BUNDLE_CONFIG_MAP"
 """The ConfigMap's name, for messages."""
+ENV_PROXY = ("HTTP_PROXY", "HTTPS_PROXY")
+ENV_NO_PROXY = "NO_PROXY"
+"""The names that Python's urllib and boto3 read."""
 ENV_CACHE = "MODELYARD_CACHE"
+ENV_CLAIM = "MODELYARD_CLAIM"
 ENV_LAUNCHER_FOLDER = "MODELYARD_LAUNCHER_FOLDER"
 ENV_CREDENTIALS_FOLDER = "MODELYARD_CREDENTIALS_FOLDER"
 ENV_STATE_PORT = "MODELYARD_STATE_PORT"
 ENV_TERMINATION_LOG = "MODELYARD_TERMINATION_LOG"
-"""The last five have the PATH_ and PORT values above as defaults: a pod need not set them."""
+"""The last six have the PATH_ and PORT values above as defaults: a pod need not set them."""
 
 PATH_HOME = "/home/modelyard"
 PATH_TMP = "/tmp"  # noqa: S108 - a volume of the pod's own
 PATH_SHM = "/dev/shm"  # noqa: S108 - a volume of the pod's own
 
 VOLUME_CACHE = "cache"
+VOLUME_CLAIM = "claim"
 VOLUME_LAUNCHER = "launcher"
 VOLUME_CREDENTIALS = "credentials"
 VOLUME_CA_BUNDLE = "ca-bundle"

@@ -1,7 +1,7 @@
 """Where engines and sources meet: what each adds to the pod, as plain data.
 
 An engine never learns where a model comes from, a source never learns who serves it: an engine is handed a ModelRef,
-and both return PodParts that desired/pod.py puts together.
+and both return PodParts that desired/pod.py puts together. A source may also say by which mount the model is seen.
 """
 
 from dataclasses import dataclass
@@ -29,3 +29,16 @@ class PodParts:
     def __add__(self, other: "PodParts") -> "PodParts":
         """These and ``other``'s, in this order."""
         return PodParts(self.env + other.env, self.volumes + other.volumes, self.mounts + other.mounts)
+
+
+@dataclass(frozen=True)
+class SourceParts:
+    """What a source asks of the pod.
+
+    ``fetch`` is what the init container needs. ``mount`` is a model that needs no fetching: the mount that shows it to
+    the engine where it lies, as in a container's volumeMounts but without mountPath and readOnly, which are the
+    rendering's. None: the init container brings the model into the cache, and the engine sees it there.
+    """
+
+    fetch: PodParts
+    mount: Object | None = None

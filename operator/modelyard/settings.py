@@ -68,6 +68,16 @@ class PodSecurity(SettingsModel):
     fs_group: int | None = 65532
 
 
+class FetchProxy(SettingsModel):
+    """The HTTP proxy of services that name none. Without user and password: whoever can read a pod could read them."""
+
+    url: str = Field(pattern=r"^https?://[^\s/@]+/?$", description="Such as http://proxy.example.com:3128.")
+    no_proxy: tuple[str, ...] = Field(
+        default=(".svc", ".cluster.local"),
+        description="Host names, domains with all below, and IP addresses that are reached without it.",
+    )
+
+
 class TemplateSettings(SettingsModel):
     """The settings that reach a pod template.
 
@@ -105,6 +115,11 @@ class TemplateSettings(SettingsModel):
         default=FETCH_RESOURCES,
         exclude_if=lambda resources: resources == FETCH_RESOURCES,
         description="Requests and limits of the init container.",
+    )
+    fetch_proxy: FetchProxy | None = Field(
+        default=None,
+        exclude_if=lambda proxy: proxy is None,
+        description="None: models are fetched without a proxy, and records stay as they were before there was one.",
     )
     startup_timeout_s: int = Field(default=1800, ge=10, description="Default of startup.timeoutSeconds.")
     drain_s: int = Field(default=60, ge=1, description="Default of drain.timeoutSeconds.")

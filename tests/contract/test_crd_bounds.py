@@ -17,7 +17,7 @@ from tests.support import crd_schema
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ApiServer
 from tests.support.crd_schema import Bound
-from tests.support.inference_services import full, profile
+from tests.support.inference_services import full, profile, with_field
 
 SCHEMAS = {INFERENCE_SERVICE: crd.schema(), SERVING_PROFILE: crd.schema(ServingProfile)}
 NODES = {kind: dict(crd_schema.nodes(schema)) for kind, schema in SCHEMAS.items()}
@@ -30,6 +30,10 @@ REQUIRED = [(kind, place) for kind, schema in SCHEMAS.items() for place in crd_s
 
 SIZED: dict[str, Callable[[int], Any]] = {
     "spec.model.uri": lambda size: "s3://".ljust(size, "x"),
+    "spec.model.proxy.url": lambda size: "https://".ljust(size, "x"),
+    "spec.model.proxy.noProxy": lambda size: ["a"] * size,
+    "spec.model.hf.endpoint": lambda size: "https://".ljust(size, "x"),
+    "spec.model.https.sha256": lambda size: "0" * size,
     "spec.model.s3.endpoint": lambda size: "https://".ljust(size, "x"),
     "spec.accelerator.resource": lambda size: f"{'x' * 63}.{'x' * 63}.{'x' * (size - 192)}/{'x' * 63}",
     "spec.resources.requests": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
@@ -161,9 +165,9 @@ def blamed(refused: RefusedError) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
-def test_the_full_example_uses_every_field_of_the_schema(stored: dict[Kind, Object], kind: Kind) -> None:
+def test_the_examples_use_every_field_of_the_schema(stored: dict[Kind, Object], kind: Kind) -> None:
     for place in NODES[kind]:
-        assert crd_schema.find(stored[kind], place) is not None
+        assert crd_schema.find(with_field(stored[kind], place), place) is not None
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -184,17 +188,19 @@ def test_every_text_list_and_map_is_bounded(kind: Kind) -> None:
 
 @pytest.mark.parametrize(("kind", "bound"), BOUNDS)
 def test_a_value_at_its_bound_is_accepted(admin: Client, stored: dict[Kind, Object], kind: Kind, bound: Bound) -> None:
-    way = crd_schema.find(stored[kind], bound.place)
-    attempt(admin, kind, crd_schema.changed(stored[kind], way, fitting(bound)), bound.place)
+    body = with_field(stored[kind], bound.place)
+    way = crd_schema.find(body, bound.place)
+    attempt(admin, kind, crd_schema.changed(body, way, fitting(bound)), bound.place)
 
 
 @pytest.mark.parametrize(("kind", "bound"), BOUNDS)
 def test_a_value_beyond_its_bound_is_refused_by_name(
     admin: Client, stored: dict[Kind, Object], kind: Kind, bound: Bound
 ) -> None:
-    way, value = crd_schema.find(stored[kind], bound.place), exceeding(bound)
+    body = with_field(stored[kind], bound.place)
+    way, value = crd_schema.find(body, bound.place), exceeding(bound)
     with pytest.raises(RefusedError) as refused:
-        attempt(admin, kind, crd_schema.changed(stored[kind], way, value), bound.place)
+        attempt(admin, kind, crd_schema.changed(body, way, value), bound.place)
     where = crd_schema.written(way)
     assert blamed(refused.value) == [(where, complaint(bound, where, value))]
 
@@ -203,7 +209,8 @@ def test_a_value_beyond_its_bound_is_refused_by_name(
 def test_a_required_field_that_is_missing_is_named(
     admin: Client, stored: dict[Kind, Object], kind: Kind, place: str
 ) -> None:
-    way = crd_schema.find(stored[kind], place)
+    body = with_field(stored[kind], place)
+    way = crd_schema.find(body, place)
     with pytest.raises(RefusedError) as refused:
-        attempt(admin, kind, crd_schema.without(stored[kind], way), place)
+        attempt(admin, kind, crd_schema.without(body, way), place)
     assert (crd_schema.written(way), "Required value") in blamed(refused.value)

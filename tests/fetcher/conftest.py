@@ -1,4 +1,4 @@
-"""The fetcher in front of a real S3 server, with a volume and a Secret of its own: an attempt, or the program."""
+"""The fetcher with a volume and a Secret of its own, an attempt or the program; and in front of a real S3 server."""
 
 import json
 import os
@@ -33,8 +33,7 @@ class Pod:
 
     command = (sys.executable, "-m", "modelyard.fetcher")
 
-    def __init__(self, folder: Path, endpoint: str, runs: ExitStack) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, runs: ExitStack) -> None:
         self._runs = runs
         self._port = free_port()
         self.cache = folder / "cache"
@@ -43,16 +42,11 @@ class Pod:
         self.termination_log = folder / "termination-log"
         for made in (self.cache, self.secret, self.launcher_folder):
             made.mkdir()
-        self.give_secret(*READER)
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(REPOSITORY / "operator"),
             "AWS_EC2_METADATA_DISABLED": "true",
             names.ENV_POD_UID: POD_UID,
-            names.ENV_MODEL_URI: f"s3://{MODELS}/model",
-            names.ENV_S3_ENDPOINT: endpoint,
-            names.ENV_S3_ADDRESSING_STYLE: "path",
-            names.ENV_CREDENTIALS_SECRET: "s3-read",
             names.ENV_CREDENTIALS_FOLDER: str(self.secret),
             names.ENV_CACHE: str(self.cache),
             names.ENV_LAUNCHER_FOLDER: str(self.launcher_folder),
@@ -60,9 +54,23 @@ class Pod:
             names.ENV_TERMINATION_LOG: str(self.termination_log),
         }
 
+    def reads_s3(self, endpoint: str) -> None:
+        """Its model is s3://models/model, and its Secret that of a reader."""
+        self.environment |= {
+            names.ENV_MODEL_URI: f"s3://{MODELS}/model",
+            names.ENV_S3_ENDPOINT: endpoint,
+            names.ENV_S3_ADDRESSING_STYLE: "path",
+            names.ENV_CREDENTIALS_SECRET: "s3-read",
+        }
+        self.give_secret(*READER)
+
     def give_secret(self, key_id: str, secret_key: str) -> None:
-        (self.secret / "AWS_ACCESS_KEY_ID").write_text(key_id)
-        (self.secret / "AWS_SECRET_ACCESS_KEY").write_text(secret_key + "\n")
+        self.give_keys({"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret_key})
+
+    def give_keys(self, keys: dict[str, str]) -> None:
+        """Puts keys into the Secret, with the line feed that many a Secret has."""
+        for key, value in keys.items():
+            (self.secret / key).write_text(f"{value}\n")
 
     def take_secret(self) -> None:
         for file in self.secret.iterdir():
@@ -81,9 +89,9 @@ class Pod:
         assert self.files() == {}
         return failure.value
 
-    def start(self) -> BackgroundProcess:
-        """The whole program, as its container runs it."""
-        return self._runs.enter_context(BackgroundProcess(self.command, self.environment))
+    def start(self, *before: str) -> BackgroundProcess:
+        """The whole program, as its container runs it; ``before`` is a command that runs it."""
+        return self._runs.enter_context(BackgroundProcess((*before, *self.command), self.environment))
 
     def run(self) -> BackgroundProcess:
         """Runs to its end, which must be a good one."""
@@ -142,10 +150,25 @@ def store(running_store: ObjectStore) -> ObjectStore:
     return running_store
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt in this process reads its proxy as its container would: from variables."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
 @pytest.fixture
-def pod(tmp_path: Path, store: ObjectStore) -> Iterator[Pod]:
+def bare_pod(tmp_path: Path) -> Iterator[Pod]:
+    """A pod that is not told yet what to fetch."""
     with ExitStack() as runs:
-        yield Pod(tmp_path, store.endpoint, runs)
+        yield Pod(tmp_path, runs)
+
+
+@pytest.fixture
+def pod(bare_pod: Pod, store: ObjectStore) -> Pod:
+    bare_pod.reads_s3(store.endpoint)
+    return bare_pod
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from copy import deepcopy
 from typing import Any
 
+from tests.support import crd_schema
+
 Object = dict[str, Any]
 
 FULL_SPEC: Object = {
@@ -76,6 +78,17 @@ FULL_SPEC: Object = {
 EVERY_CHILD: Object = {"networkPolicy": {"from": []}}
 """Fields of a spec that asks for a child of every kind; some are made only where a service asks for them."""
 
+OTHER_MODELS: list[Object] = [
+    {
+        "uri": "hf://org/model@main",
+        "caBundle": {"configMapName": "company-ca", "key": "ca.crt"},
+        "proxy": {"url": "http://proxy.example.com:3128", "noProxy": [".internal.example.com"]},
+        "hf": {"endpoint": "https://hub.example.com"},
+    },
+    {"uri": "https://files.example.com/model.gguf", "https": {"sha256": "0" * 64}},
+]
+"""What FULL_SPEC's model cannot have at the same time: fields that belong to other sources."""
+
 FULL_STATUS: Object = {
     "observedGeneration": 1,
     "replicas": 2,
@@ -130,7 +143,7 @@ def with_every_child(namespace: str, name: str = "smollm") -> Object:
 
 
 def full(namespace: str, name: str = "llama") -> Object:
-    """An InferenceService that uses every field, with a status that does."""
+    """An InferenceService that uses every field of one source, with a status that uses all."""
     metadata = {"name": name, "namespace": namespace}
     return {"metadata": metadata, "spec": deepcopy(FULL_SPEC), "status": deepcopy(FULL_STATUS)}
 
@@ -138,3 +151,15 @@ def full(namespace: str, name: str = "llama") -> Object:
 def profile(name: str = "gpu-small", **spec: Any) -> Object:
     """A ServingProfile that sets every field, or those of ``spec`` alone."""
     return {"metadata": {"name": name}, "spec": spec or deepcopy(FULL_PROFILE)}
+
+
+def with_field(body: Object, place: str) -> Object:
+    """``body``, or a copy with another model that has a value at ``place``. Raises LookupError where none has."""
+    for model in (None, *OTHER_MODELS):
+        candidate = body if model is None else crd_schema.changed(body, ("spec", "model"), deepcopy(model))
+        try:
+            crd_schema.find(candidate, place)
+        except LookupError:
+            continue
+        return candidate
+    raise LookupError(f"no example has {place}")

@@ -117,7 +117,11 @@ def test_a_field_and_its_type_do_not_contradict_each_other() -> None:
 
 def test_replicas_and_the_key_of_a_ca_bundle_are_the_only_defaults() -> None:
     defaults = {place: node["default"] for place, node in nodes(crd.schema()) if "default" in node}
-    assert defaults == {"spec.replicas": 1, "spec.model.s3.caBundle.key": "ca.crt"}
+    assert defaults == {
+        "spec.replicas": 1,
+        "spec.model.caBundle.key": "ca.crt",
+        "spec.model.s3.caBundle.key": "ca.crt",
+    }
 
 
 @pytest.mark.parametrize("make", [crd.crd, crd.profile_crd])

@@ -17,6 +17,7 @@ TOLD = {
     "since": "2026-11-22T12:00:00+00:00",
     "uri": "s3://models/smollm",
     "digest": "sha256:" + "0" * 64,
+    "mounted": False,
     "bytesDone": 10,
     "bytesTotal": 100,
     "bytesPerSecond": 5,
@@ -27,6 +28,7 @@ TOLD = {
 UNDERSTOOD = FetchState(
     phase="Downloading",
     digest="sha256:" + "0" * 64,
+    mounted=False,
     bytes_done=10,
     bytes_total=100,
     bytes_per_second=5,
@@ -65,7 +67,15 @@ def test_an_odd_size_is_unknown_and_never_zero(value: object) -> None:
 
 @pytest.mark.parametrize(
     "told",
-    [{"phase": 7}, {"digest": "sha256:XYZ"}, {"cacheHit": 1}, {"error": "text"}, {"error": []}, {"phase": "\x00\x07"}],
+    [
+        {"phase": 7},
+        {"digest": "sha256:XYZ"},
+        {"cacheHit": 1},
+        {"mounted": "yes"},
+        {"error": "text"},
+        {"error": []},
+        {"phase": "\x00\x07"},
+    ],
 )
 def test_a_field_of_another_type_or_form_is_unknown(told: object) -> None:
     assert parse(json.dumps(told)) == FetchState()

@@ -32,9 +32,23 @@ def test_each_algorithm_computes_its_published_value(algorithm: Algorithm, expec
 
 
 def test_an_etag_is_the_md5_in_hexadecimal() -> None:
-    verifier = Verifier(Checksum(Algorithm.ETAG, hashlib.md5(b"abc").hexdigest()))
+    verifier = Verifier(Checksum.etag(hashlib.md5(b"abc").hexdigest(), ()))
     verifier.update(b"abc")
     assert verifier.matches()
+
+
+def test_a_git_blob_is_named_as_git_names_it() -> None:
+    # printf abc | git hash-object --stdin
+    verifier = Verifier(Checksum.git_blob("f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f", 3))
+    verifier.update(b"abc")
+    assert verifier.matches()
+
+
+def test_a_sha256_is_told_as_it_was_given_in_hexadecimal() -> None:
+    verifier = Verifier(Checksum.sha256(hashlib.sha256(b"abc").hexdigest()))
+    verifier.update(b"abc")
+    assert verifier.matches()
+    assert verifier.computed() == hashlib.sha256(b"abc").hexdigest()
 
 
 @given(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=6), st.integers(1, 20))

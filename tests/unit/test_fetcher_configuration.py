@@ -25,6 +25,13 @@ def test_the_ca_bundle_is_a_path() -> None:
     assert told.ca_bundle == Path("/etc/modelyard/ca/ca.crt")
 
 
+def test_what_only_some_sources_need_is_read_too() -> None:
+    told = Configuration.from_environment(
+        LEAST | {names.ENV_HF_ENDPOINT: "https://hub", names.ENV_HTTPS_SHA256: "0", names.ENV_CLAIM: "/mnt"}
+    )
+    assert (told.hf_endpoint, told.https_sha256, told.claim) == ("https://hub", "0", Path("/mnt"))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -56,6 +56,11 @@ def test_a_file_that_is_a_folder_too_is_refused() -> None:
         check_paths([PurePosixPath("a"), PurePosixPath("a/b/c")])
 
 
+def test_a_file_that_is_listed_twice_is_refused() -> None:
+    with pytest.raises(FetchError, match="it is listed twice"):
+        check_paths([PurePosixPath("a"), PurePosixPath("b"), PurePosixPath("a")])
+
+
 def test_more_files_than_a_model_has_are_refused() -> None:
     check_paths(PurePosixPath(str(number)) for number in range(FILES_LIMIT))
     with pytest.raises(FetchError) as refusal:

@@ -7,7 +7,6 @@ from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
     CredentialRetrievalError,
-    ProxyConnectionError,
     ReadTimeoutError,
     SSLError,
 )
@@ -61,7 +60,6 @@ URL = "https://s3.example/models"
         (ConnectTimeoutError(endpoint_url=URL), Reason.ENDPOINT_UNREACHABLE, "look for a NetworkPolicy"),
         (ReadTimeoutError(endpoint_url=URL), Reason.ENDPOINT_UNREACHABLE, "look for a NetworkPolicy"),
         (ConnectionClosedError(endpoint_url=URL), Reason.ENDPOINT_UNREACHABLE, "the connection broke"),
-        (ProxyConnectionError(proxy_url=URL), Reason.ENDPOINT_UNREACHABLE, "correct the pod's proxy settings"),
         (SSLError(endpoint_url=URL, error="handshake failure"), Reason.ENDPOINT_UNREACHABLE, "handshake failure"),
         (
             SSLError(

@@ -35,6 +35,7 @@ def test_a_fetch_under_way_tells_its_progress_and_rate(state: State) -> None:
         "uri": "s3://models/a",
         "revision": "2026-11",
         "digest": DIGEST,
+        "mounted": False,
         "bytesDone": 600,
         "bytesTotal": 1000,
         "bytesPerSecond": 200,
@@ -42,6 +43,13 @@ def test_a_fetch_under_way_tells_its_progress_and_rate(state: State) -> None:
         "unverifiedFiles": 0,
         "error": None,
     }
+
+
+def test_a_mounted_model_is_done_at_once_and_has_no_digest(state: State) -> None:
+    state.found_mounted(1000)
+    state.enter(Phase.DONE)
+    told = json.loads(state.snapshot().as_json())
+    assert (told["mounted"], told["digest"], told["bytesDone"], told["bytesTotal"]) == (True, None, 1000, 1000)
 
 
 def test_an_error_stays_told_until_the_next_attempt_gets_further(state: State) -> None:

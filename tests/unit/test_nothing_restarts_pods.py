@@ -11,7 +11,7 @@ import pytest
 from modelyard import names
 from modelyard.api.service import Object
 from modelyard.desired.inputs import RENDERING, recorded
-from modelyard.settings import AcceleratorType, ContainerResources, EngineImage, PodSecurity, Settings
+from modelyard.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from tests.support.factories import service
 from tests.support.rendering import deployment, resolved
 
@@ -31,6 +31,7 @@ NEW = Settings(
         "cpu": AcceleratorType(),
     },
     pod_security=PodSecurity(run_as_user=1000, run_as_group=1000, fs_group=1000),
+    fetch_proxy=FetchProxy(url="http://proxy:3128"),
     startup_timeout_s=60,
     drain_s=30,
     propagation_pause_s=5,

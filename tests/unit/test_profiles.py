@@ -167,7 +167,9 @@ def test_an_engine_that_a_profile_names_wrong_is_said_to_be_the_profiles() -> No
 
 def test_a_resource_that_a_profile_asks_for_twice_is_said_to_be_the_profiles() -> None:
     twice = profile(accelerator={"type": "nvidia", "count": 2}, resources={"limits": {"nvidia.com/gpu": 2}})
-    with pytest.raises(InvalidError, match=r"Profile gpu-small sets accelerator\.type, accelerator\.count, resources\.limits\.$"):
+    with pytest.raises(
+        InvalidError, match=r"Profile gpu-small sets accelerator\.type, accelerator\.count, resources\.limits\.$"
+    ):
         resolved(service(), profile=offer(twice))
 
 

@@ -1,10 +1,13 @@
 """Where models may come from."""
 
+from typing import Any
+
 import pytest
 
 from modelyard import names
 from modelyard.api.types import Model
 from modelyard.errors import InvalidError
+from modelyard.pod_parts import PodParts, SourceParts
 from modelyard.sources import SOURCES, source_of
 from modelyard.sources.s3 import S3Location
 
@@ -51,7 +54,9 @@ def test_an_s3_uri_that_cannot_work_is_refused_with_what_is_wrong(uri: str, prob
 
 @pytest.mark.parametrize("uri", ["gs://models/llama", "models/llama", "s3:models", "S3://models/llama"])
 def test_an_unknown_scheme_is_refused_with_the_known_ones(uri: str) -> None:
-    with pytest.raises(InvalidError, match=r"known schemes\. Take one of: s3://\.$") as refused:
+    with pytest.raises(
+        InvalidError, match=r"known schemes\. Take one of: hf://, https://, pvc://, s3://\.$"
+    ) as refused:
         source_of(uri)
     assert refused.value.reason == "UnknownSource"
 
@@ -60,14 +65,110 @@ def test_each_source_is_registered_under_its_scheme() -> None:
     assert {scheme: source.scheme for scheme, source in SOURCES.items()} == {scheme: scheme for scheme in SOURCES}
 
 
-def test_a_plain_model_needs_nothing() -> None:
-    parts = source_of("s3://models/a").parts(Model(uri="s3://models/a"))
-    assert (parts.env, parts.volumes, parts.mounts) == ((), (), ())
+SHA256 = "0" * 64
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "s3": {"uri": "s3://models/a"},
+    "hf": {"uri": "hf://org/model@main"},
+    "https": {"uri": "https://host/model.gguf", "https": {"sha256": SHA256}},
+    "pvc": {"uri": "pvc://models/a"},
+}
+FETCHED = [scheme for scheme in EXAMPLES if scheme != "pvc"]
 
 
-def test_credentials_are_a_volume_that_may_be_missing_and_never_a_variable() -> None:
-    model = Model.model_validate({"uri": "s3://models/a", "credentials": {"secretName": "s3-read"}})
-    parts = source_of(model.uri).parts(model)
-    assert parts.env == ({"name": names.ENV_CREDENTIALS_SECRET, "value": "s3-read"},)
+def parts_of(model: dict[str, Any]) -> SourceParts:
+    return source_of(model["uri"]).parts(Model.model_validate(model))
+
+
+def test_every_source_has_an_example_here() -> None:
+    assert set(EXAMPLES) == set(SOURCES)
+
+
+@pytest.mark.parametrize("scheme", ["s3", "hf"])
+def test_a_plain_model_needs_nothing(scheme: str) -> None:
+    assert parts_of(EXAMPLES[scheme]) == SourceParts(PodParts())
+
+
+def test_the_sha256_of_a_file_is_told_to_the_fetcher() -> None:
+    assert parts_of(EXAMPLES["https"]).fetch.env == ({"name": names.ENV_HTTPS_SHA256, "value": SHA256},)
+
+
+def test_a_hubs_endpoint_is_told_to_the_fetcher() -> None:
+    parts = parts_of(EXAMPLES["hf"] | {"hf": {"endpoint": "https://hub.example.com"}})
+    assert parts.fetch.env == ({"name": names.ENV_HF_ENDPOINT, "value": "https://hub.example.com"},)
+
+
+@pytest.mark.parametrize("scheme", FETCHED)
+def test_credentials_are_a_volume_that_may_be_missing_and_never_a_variable(scheme: str) -> None:
+    parts = parts_of(EXAMPLES[scheme] | {"credentials": {"secretName": "s3-read"}}).fetch
+    assert {"name": names.ENV_CREDENTIALS_SECRET, "value": "s3-read"} in parts.env
     assert parts.volumes[0]["secret"] == {"secretName": "s3-read", "optional": True, "defaultMode": 0o440}
     assert parts.mounts[0]["readOnly"] is True
+
+
+@pytest.mark.parametrize("scheme", FETCHED)
+def test_a_ca_bundle_is_a_config_map_that_may_be_missing(scheme: str) -> None:
+    parts = parts_of(EXAMPLES[scheme] | {"caBundle": {"configMapName": "company-ca"}}).fetch
+    assert {"name": names.ENV_CA_BUNDLE, "value": "/etc/modelyard/ca/ca.crt"} in parts.env
+    assert parts.volumes[0]["configMap"]["optional"] is True
+
+
+def test_an_s3_stores_own_ca_bundle_is_the_models() -> None:
+    bundle = {"configMapName": "company-ca"}
+    one = parts_of(EXAMPLES["s3"] | {"caBundle": bundle})
+    assert one == parts_of(EXAMPLES["s3"] | {"s3": {"caBundle": bundle}})
+    assert one == parts_of(EXAMPLES["s3"] | {"caBundle": bundle, "s3": {"caBundle": bundle}})
+    with pytest.raises(InvalidError, match=r"keep spec\.model\.caBundle"):
+        parts_of(EXAMPLES["s3"] | {"caBundle": bundle, "s3": {"caBundle": {"configMapName": "other"}}})
+
+
+def test_a_claim_is_a_volume_that_nobody_can_write_and_the_engine_sees_its_folder() -> None:
+    parts = parts_of({"uri": "pvc://models/teams/a/llama/"})
+    claim = {"claimName": "models", "readOnly": True}
+    assert parts.fetch.volumes == ({"name": "claim", "persistentVolumeClaim": claim},)
+    assert parts.fetch.mounts == ({"name": "claim", "mountPath": "/claim", "readOnly": True},)
+    assert parts.mount == {"name": "claim", "subPath": "teams/a/llama"}
+
+
+@pytest.mark.parametrize("uri", ["pvc://my.models", "pvc://my.models/"])
+def test_a_whole_claim_is_a_model_too(uri: str) -> None:
+    assert parts_of({"uri": uri}).mount == {"name": "claim"}
+
+
+@pytest.mark.parametrize(
+    ("uri", "problem"),
+    [
+        ("pvc://", "cannot be a PersistentVolumeClaim"),
+        ("pvc://Models/a", "cannot be a PersistentVolumeClaim"),
+        ("pvc://-models/a", "cannot be a PersistentVolumeClaim"),
+        ("pvc://a..b/a", "cannot be a PersistentVolumeClaim"),
+        (f"pvc://{'a' * 254}/a", "cannot be a PersistentVolumeClaim"),
+        ("pvc://models/../secrets", "neither"),
+        ("pvc://models/a/./b", "neither"),
+        ("pvc://models//a", "two slashes"),
+        ("pvc://models/a\nb", "control character"),
+        ("hf://", "write hf://org/repository"),
+        ("hf://a/b/c", "write hf://org/repository"),
+        ("hf://a/b@", "write hf://org/repository"),
+        ("hf://a/b@c@d", "write hf://org/repository"),
+        ("hf://a/../b", "write hf://org/repository"),
+        ("https://host", "name one file"),
+        ("https://host/folder/", "name one file"),
+        ("https://user:password@host/file", "name one file"),
+        ("https://host/file?token=x", "name one file"),
+        ("https://host/file#x", "name one file"),
+    ],
+)
+def test_a_uri_that_cannot_work_is_refused_with_what_is_wrong(uri: str, problem: str) -> None:
+    with pytest.raises(InvalidError, match=problem) as refused:
+        parts_of({"uri": uri, "https": {"sha256": SHA256}})
+    assert refused.value.reason == "InvalidSpec"
+
+
+@pytest.mark.parametrize("uri", ["hf://gpt2", "hf://org/model", "hf://Org-1/my_model.v2@refs/pr/1"])
+def test_a_hubs_repository_may_have_an_organisation_and_a_revision(uri: str) -> None:
+    assert parts_of({"uri": uri}) == SourceParts(PodParts())
+
+
+def test_a_file_without_a_sha256_is_refused() -> None:
+    with pytest.raises(InvalidError, match=r"spec\.model\.https\.sha256 is missing"):
+        parts_of({"uri": "https://host/file"})

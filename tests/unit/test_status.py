@@ -281,6 +281,14 @@ def test_what_a_running_fetcher_says_of_the_model_is_told() -> None:
     assert verdict.status["model"] == {"digest": DIGEST, "sizeBytes": 7}
 
 
+def test_a_mounted_model_is_told_as_such_without_a_digest() -> None:
+    state = FetchState(phase="Done", mounted=True, bytes_total=7)
+    world = World(pod(fetch=running(9), engine=running(5)), states={"uid-of-smollm-1": state})
+    verdict = world.verdict({"model": {"digest": DIGEST, "sizeBytes": 270_000_000}})
+    assert verdict.status["model"] == {"sizeBytes": 7}
+    assert conditions(verdict)["ModelCached"]["reason"] == "Mounted"
+
+
 def test_the_newest_event_decides_whatever_the_order_of_the_list() -> None:
     failed = event("FailedMount", "configmap not found", 5)
     for events in ((failed, event("Pulling", "", 50)), (event("Pulling", "", 50), failed)):

@@ -224,6 +224,7 @@ class Reasons:
     # The model is fetched; the fetcher's own words for failures are FETCH_FAILURES
     FETCHING = _under_way("Fetching", "The model is being fetched: {progress}.")
     CACHED = _good("Cached", "The model lies complete and checked on the pod's node.")
+    MOUNTED = _good("Mounted", "The model is mounted from its volume, where the pod can read all of it.")
     FETCH_FAILED = _problem(
         "FetchFailed",
         "Fetching the model failed: {cause}.",
@@ -326,6 +327,7 @@ FETCH_FAILURES = (
     "InternalError",
     "InvalidConfiguration",
     "ModelNotFound",
+    "ProxyFailed",
     "SourceChanged",
     "SourceError",
     "Throttled",

@@ -24,52 +24,9 @@ from modelyard.api.fields import (
     rule,
     with_rules,
 )
+from modelyard.api.model_source import MODEL_RULES, S3, CaBundle, Credentials, Https, HuggingFace, ModelUri, Proxy
 from modelyard.api.network import NetworkPolicy
 from modelyard.api.pod_types import EnvironmentVariable, PodTemplate, PullSecret, ServiceMetadata
-
-
-class Credentials(ApiModel):
-    """Where the identity that may read the model is kept."""
-
-    secret_name: ObjectName = Field(
-        description="Secret in this namespace with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-        "(and AWS_SESSION_TOKEN for temporary credentials)."
-    )
-
-
-class CaBundle(ApiModel):
-    """Certificates to trust besides the image's own."""
-
-    config_map_name: ObjectName = Field(description="ConfigMap in this namespace that holds the certificates as PEM.")
-    key: DataKey = Field(default="ca.crt", description="Key of the ConfigMap.")
-
-
-class S3(ApiModel):
-    """How to reach an S3 store that is not AWS's own."""
-
-    endpoint: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
-        default=None,
-        description="URL of the S3 service, such as https://s3.example.com. Unset: AWS.",
-        json_schema_extra=with_rules(
-            rule(
-                r"self.matches('^https?://[^\\s/][^\\s]*$')",
-                "model.s3.endpoint must be a URL that begins with http:// or https://, "
-                "for example https://s3.example.com",
-            ),
-            rule(
-                "!self.contains('@')",
-                "model.s3.endpoint must not carry a user or password: put them in a Secret "
-                "and name it in model.credentials.secretName",
-            ),
-        ),
-    )
-    region: ShortText | None = Field(default=None, description="Region that requests are signed for. Unset: us-east-1.")
-    addressing_style: Literal["path", "virtual"] | None = Field(
-        default=None,
-        description="path: the bucket is part of the path (most private stores); virtual: it is part of the host name. "
-        "Unset: path when an endpoint is given, else virtual.",
-    )
-    ca_bundle: CaBundle | None = Field(default=None, description="Certificates to trust for the endpoint.")
 
 
 Alias = Annotated[
@@ -85,14 +42,11 @@ Alias = Annotated[
 class Model(ApiModel):
     """What is served, and where it comes from."""
 
-    uri: Annotated[str, StringConstraints(max_length=2048)] = Field(
-        description="Where the model lies: s3://bucket/path.",
-        json_schema_extra=with_rules(
-            rule(
-                r"self.matches('^[a-z][a-z0-9+.-]*://[^\\s/][^\\s]*$')",
-                "model.uri must look like scheme://place, for example s3://models/llama-3-8b",
-            )
-        ),
+    model_config = ConfigDict(json_schema_extra=with_rules(*MODEL_RULES))
+
+    uri: ModelUri = Field(
+        description="Where the model lies: s3://bucket/path, hf://org/repository@revision, https://host/path/file "
+        "or pvc://claim/path."
     )
     name: ShortText | None = Field(
         default=None, description="Name of the model as requests give it. Unset: metadata.name."
@@ -110,7 +64,17 @@ class Model(ApiModel):
         default=None,
         description="Identity that may read the model. Unset: that of the pod's service account.",
     )
+    ca_bundle: CaBundle | None = Field(
+        default=None, description="Certificates to trust where the model is fetched from, and for the proxy."
+    )
+    proxy: Proxy | None = Field(
+        default=None, description="HTTP proxy to fetch the model through. Unset: from the operator's settings (none)."
+    )
     s3: S3 | None = Field(default=None, description="How to reach the S3 store of an s3:// model. Unset: AWS.")
+    hf: HuggingFace | None = Field(
+        default=None, description="How to reach the hub of an hf:// model. Unset: Hugging Face's own."
+    )
+    https: Https | None = Field(default=None, description="What an https:// model must be. Required there.")
 
 
 class Engine(ApiModel):

@@ -9,7 +9,7 @@ from modelyard.desired.fetch_container import POD_UID
 from modelyard.desired.resolved import Resolved
 from modelyard.engines.base import Program, Serving
 from modelyard.errors import InvalidError
-from modelyard.pod_parts import ModelRef, PodParts
+from modelyard.pod_parts import ModelRef, PodParts, SourceParts
 
 PROBE_PERIOD_S = 5
 """Of start-up and readiness: a model that is ready is asked this much later at most."""
@@ -24,7 +24,11 @@ LIVENESS_MISSES = 6
 """A restart costs minutes of loading, so liveness is patient: only an engine that is silent for a minute is ended."""
 
 
-def build(resolved: Resolved, security: Object) -> tuple[Object, PodParts]:
+FROM_CACHE: Object = {"name": names.VOLUME_CACHE, "subPathExpr": f"by-pod/$({names.ENV_POD_UID})"}
+"""The mount of a model that the init container fetched: the pod's link in the cache (layout.py)."""
+
+
+def build(resolved: Resolved, source: SourceParts, security: Object) -> tuple[Object, PodParts]:
     """The container, and the engine's parts whose volumes the pod must have."""
     program = _program(resolved)
     container = {
@@ -36,12 +40,7 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, PodParts]:
             {"name": port.name, "containerPort": port.container, "protocol": "TCP"} for port in resolved.engine.ports
         ],
         "volumeMounts": [
-            {
-                "name": names.VOLUME_CACHE,
-                "mountPath": names.PATH_MODEL,
-                "subPathExpr": f"by-pod/$({names.ENV_POD_UID})",
-                "readOnly": True,
-            },
+            {**(source.mount or FROM_CACHE), "mountPath": names.PATH_MODEL, "readOnly": True},
             {"name": names.VOLUME_LAUNCHER, "mountPath": names.PATH_LAUNCHER_FOLDER, "readOnly": True},
             {"name": names.VOLUME_HOME, "mountPath": names.PATH_HOME},
             {"name": names.VOLUME_TMP, "mountPath": names.PATH_TMP},

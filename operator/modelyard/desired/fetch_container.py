@@ -3,27 +3,34 @@
 from modelyard import names
 from modelyard.api.service import Object
 from modelyard.desired.resolved import Resolved
-from modelyard.pod_parts import PodParts
+from modelyard.pod_parts import SourceParts
 
 POD_UID: Object = {"name": names.ENV_POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 """Names the pod's link in the cache. Only a variable of the same container can be part of a subPathExpr."""
 
 
-def build(resolved: Resolved, security: Object) -> tuple[Object, PodParts]:
+METADATA_SERVERS = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23")
+"""Where clouds give pods an identity, which no proxy can reach: AWS's, Google's and Azure's metadata servers, and AWS's
+for containers (boto3's documentation, "Credentials"; Amazon EKS User Guide, "Pod Identity")."""
+
+
+def build(resolved: Resolved, security: Object) -> tuple[Object, SourceParts]:
     """The container, and the source's parts whose volumes the pod must have."""
     model = resolved.service.spec.model
     source = resolved.source.parts(model)
+    cache = [] if source.mount else [{"name": names.VOLUME_CACHE, "mountPath": names.PATH_CACHE}]
+    proxy = [] if source.mount else _proxy(resolved)
     revision = [{"name": names.ENV_MODEL_REVISION, "value": model.revision}] if model.revision else []
     container = {
         "name": names.CONTAINER_FETCH,
         "image": resolved.inputs.fetch_image,
-        "env": [POD_UID, {"name": names.ENV_MODEL_URI, "value": model.uri}, *revision, *source.env],
+        "env": [POD_UID, {"name": names.ENV_MODEL_URI, "value": model.uri}, *revision, *source.fetch.env, *proxy],
         "ports": [{"name": names.PORT_FETCH_STATE, "containerPort": names.FETCH_STATE_PORT, "protocol": "TCP"}],
         "volumeMounts": [
-            {"name": names.VOLUME_CACHE, "mountPath": names.PATH_CACHE},
+            *cache,
             {"name": names.VOLUME_LAUNCHER, "mountPath": names.PATH_LAUNCHER_FOLDER},
             {"name": names.VOLUME_TMP, "mountPath": names.PATH_TMP},
-            *source.mounts,
+            *source.fetch.mounts,
         ],
         "resources": {
             name: amounts for name, amounts in resolved.inputs.fetch_resources.model_dump().items() if amounts
@@ -32,3 +39,19 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, PodParts]:
         "terminationMessagePolicy": "File",
     }
     return container, source
+
+
+def _proxy(resolved: Resolved) -> list[Object]:
+    """The service's proxy, else the platform team's, whose exceptions hold only for their own."""
+    said, default = resolved.service.spec.model.proxy, resolved.inputs.fetch_proxy
+    exceptions = said.no_proxy if said else []
+    if said and said.url:
+        url = said.url
+    elif default:
+        url, exceptions = default.url, [*default.no_proxy, *exceptions]
+    else:
+        return []
+    return [
+        *({"name": name, "value": url} for name in names.ENV_PROXY),
+        {"name": names.ENV_NO_PROXY, "value": ",".join([*exceptions, *METADATA_SERVERS])},
+    ]

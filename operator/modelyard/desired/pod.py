@@ -30,19 +30,19 @@ def template_hash(rendered: Object) -> str:
 
 
 def _template(resolved: Resolved) -> Object:
-    fetch, source_parts = fetch_container.build(resolved, CONTAINER_SECURITY)
-    engine, engine_parts = engine_container.build(resolved, CONTAINER_SECURITY)
+    fetch, source = fetch_container.build(resolved, CONTAINER_SECURITY)
+    engine, engine_parts = engine_container.build(resolved, source, CONTAINER_SECURITY)
     account = resolved.service.spec.service_account_name
     spec: Object = {
         "initContainers": [fetch],
         "containers": [engine],
         "volumes": [
-            {"name": names.VOLUME_CACHE, "emptyDir": {}},
+            *([] if source.mount else [{"name": names.VOLUME_CACHE, "emptyDir": {}}]),
             {"name": names.VOLUME_LAUNCHER, "emptyDir": {}},
             {"name": names.VOLUME_HOME, "emptyDir": {}},
             {"name": names.VOLUME_TMP, "emptyDir": {}},
             *engine_parts.volumes,
-            *source_parts.volumes,
+            *source.fetch.volumes,
         ],
         "securityContext": _pod_security(resolved),
         **({"serviceAccountName": account} if account else {}),

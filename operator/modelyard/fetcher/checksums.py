@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from typing import Protocol, Self
 
 from awscrt import checksums as crt
 
@@ -30,17 +30,37 @@ class Algorithm(StrEnum):
     ETAG = "ETag"
     """The MD5 in hexadecimal, or `<MD5 of the parts' MD5s>-<number of parts>`: only where nothing better is stored, and
     only where the object is not encrypted with a key of its own (then an ETag is no MD5)."""
+    GIT_BLOB = "GitBlob"
+    """A file's name in git: the SHA-1, in hexadecimal, of `blob <size>`, a zero byte and the file's bytes."""
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """A stored checksum. ``value`` is written as the source writes it; ``part_sizes`` (bytes) is empty for one that
-    covers the whole file, else it lists every part, in order.
+    """A stored checksum. ``value`` is written as the source writes it, in base64 or, with ``is_hexadecimal``, in
+    hexadecimal; ``part_sizes`` (bytes) is empty for one that covers the whole file, else it lists every part, in order.
+    ``prefix`` is hashed before the file's own bytes.
     """
 
     algorithm: Algorithm
     value: str
     part_sizes: tuple[int, ...] = ()
+    is_hexadecimal: bool = False
+    prefix: bytes = b""
+
+    @classmethod
+    def sha256(cls, value: str) -> Self:
+        """From 64 hexadecimal digits."""
+        return cls(Algorithm.SHA256, value, is_hexadecimal=True)
+
+    @classmethod
+    def etag(cls, value: str, part_sizes: tuple[int, ...]) -> Self:
+        """From an ETag without its quotes."""
+        return cls(Algorithm.ETAG, value, part_sizes, is_hexadecimal=True)
+
+    @classmethod
+    def git_blob(cls, value: str, size_bytes: int) -> Self:
+        """From a git blob's name and the size of its content."""
+        return cls(Algorithm.GIT_BLOB, value, is_hexadecimal=True, prefix=b"blob %d\0" % size_bytes)
 
 
 def is_composite(value: str) -> bool:
@@ -77,6 +97,7 @@ _HASHES: dict[Algorithm, Callable[[], _Hash]] = {
     Algorithm.CRC32C: lambda: _Crc(crt.crc32c, 4),
     Algorithm.CRC32: lambda: _Crc(crt.crc32, 4),
     Algorithm.ETAG: partial(hashlib.md5, usedforsecurity=False),
+    Algorithm.GIT_BLOB: partial(hashlib.sha1, usedforsecurity=False),
 }
 
 
@@ -87,6 +108,7 @@ class Verifier:
         self._checksum = checksum
         self._new_hash = _HASHES[checksum.algorithm]
         self._hash = self._new_hash()
+        self._hash.update(checksum.prefix)
         self._parts_left = list(reversed(checksum.part_sizes))
         self._part_left_bytes = self._parts_left.pop() if self._parts_left else 0
         self._part_digests: list[bytes] = []
@@ -118,5 +140,4 @@ class Verifier:
             of_parts = self._new_hash()
             of_parts.update(b"".join([*self._part_digests, digest]))
             digest, suffix = of_parts.digest(), f"-{len(self._checksum.part_sizes)}"
-        is_etag = self._checksum.algorithm is Algorithm.ETAG
-        return (digest.hex() if is_etag else base64.b64encode(digest).decode()) + suffix
+        return (digest.hex() if self._checksum.is_hexadecimal else base64.b64encode(digest).decode()) + suffix

@@ -25,11 +25,14 @@ class Configuration:
     s3_endpoint: str | None = None
     s3_region: str | None = None
     s3_addressing_style: str = "auto"
+    hf_endpoint: str | None = None
+    https_sha256: str | None = None
     credentials_secret: str | None = None
     ca_bundle: Path | None = None
     ca_bundle_config_map: str | None = None
     credentials_folder: Path = Path(names.PATH_CREDENTIALS)
     cache: Path = Path(names.PATH_CACHE)
+    claim: Path = Path(names.PATH_CLAIM)
     launcher_folder: Path = Path(names.PATH_LAUNCHER_FOLDER)
     state_port: int = names.FETCH_STATE_PORT
 
@@ -46,11 +49,14 @@ class Configuration:
             s3_endpoint=said.get(names.ENV_S3_ENDPOINT),
             s3_region=said.get(names.ENV_S3_REGION),
             s3_addressing_style=_addressing_style(said),
+            hf_endpoint=said.get(names.ENV_HF_ENDPOINT),
+            https_sha256=said.get(names.ENV_HTTPS_SHA256),
             credentials_secret=said.get(names.ENV_CREDENTIALS_SECRET),
             ca_bundle=Path(ca_bundle) if ca_bundle else None,
             ca_bundle_config_map=said.get(names.ENV_CA_BUNDLE_CONFIG_MAP),
             credentials_folder=Path(said.get(names.ENV_CREDENTIALS_FOLDER, names.PATH_CREDENTIALS)),
             cache=layout.root,
+            claim=Path(said.get(names.ENV_CLAIM, names.PATH_CLAIM)),
             launcher_folder=Path(said.get(names.ENV_LAUNCHER_FOLDER, names.PATH_LAUNCHER_FOLDER)),
             state_port=_port(said),
         )

@@ -86,8 +86,8 @@ def _arrive(
     if file.checksum is None or verifier is None or verifier.matches():
         return ""
     return (
-        f"the bytes of {file.key} do not match the checksum stored with it ({file.checksum.algorithm} "
-        f"{file.checksum.value}, computed {verifier.computed()}), twice: upload the file again"
+        f"the bytes of {file.key} do not match their checksum ({file.checksum.algorithm} {file.checksum.value}, "
+        f"computed {verifier.computed()}), twice: upload the file again, or correct the checksum where you stated it"
     )
 
 

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "InternalError"
     INVALID_CONFIGURATION = "InvalidConfiguration"
     MODEL_NOT_FOUND = "ModelNotFound"
+    PROXY_FAILED = "ProxyFailed"
     SOURCE_CHANGED = "SourceChanged"
     SOURCE_ERROR = "SourceError"
     THROTTLED = "Throttled"

@@ -9,6 +9,7 @@ from modelyard.fetcher.download import download
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import content_digest
 from modelyard.fetcher.registry import open_source
+from modelyard.fetcher.source import MountedModel, Source
 from modelyard.fetcher.state import Phase, State
 from modelyard.fetcher.store import Store
 from modelyard.layout import CacheLayout
@@ -17,13 +18,21 @@ _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def fetch(configuration: Configuration, state: State) -> None:
-    """Leaves the cache with the whole model and the pod's link to it, or raises.
+    """Leaves the cache with the whole model and the pod's link to it, or finds it mounted and readable, or raises.
 
     FetchError for what a person can cure while the pod lives, InvalidError for what only another pod template cures.
     A model that is here already costs the listing and no bytes.
     """
     state.enter(Phase.LISTING)
     source = open_source(configuration)
+    if isinstance(source, MountedModel):
+        state.found_mounted(source.size_bytes)
+    else:
+        _bring(source, configuration, state)
+    state.enter(Phase.DONE)
+
+
+def _bring(source: Source, configuration: Configuration, state: State) -> None:
     files = source.files()
     digest = content_digest(files)
     _check_expected(digest, configuration)
@@ -44,7 +53,6 @@ def fetch(configuration: Configuration, state: State) -> None:
             source.check_unchanged()
             store.publish(digest, staging)
         store.link(configuration.pod_uid, digest)
-    state.enter(Phase.DONE)
 
 
 def _check_expected(digest: str, configuration: Configuration) -> None:

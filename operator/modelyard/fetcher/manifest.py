@@ -8,6 +8,7 @@ another digest: it is fetched again, never confused.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -56,17 +57,26 @@ def safe_path(key: str, below: str) -> PurePosixPath:
 
 
 def check_paths(paths: Iterable[PurePosixPath]) -> None:
-    """Raises FetchError when the paths cannot stand in one folder: too many, or one is both a file and a folder."""
-    files = set(paths)
-    if len(files) > FILES_LIMIT:
-        raise FetchError(
-            Reason.TOO_MANY_FILES,
-            f"the source holds more than {FILES_LIMIT} files: spec.model.uri must name one model's folder",
-        )
+    """Raises FetchError when the paths cannot stand in one folder: too many, one twice, or one a file and a folder."""
+    listed = list(paths)
+    files = set(listed)
+    if len(listed) > FILES_LIMIT:
+        raise too_many_files()
+    for path, count in Counter(listed).items():
+        if count > 1:
+            raise _unsafe(str(path), "it is listed twice")
     for path in files:
         for parent in path.parents:
             if parent in files:
                 raise _unsafe(str(path), f"{parent} is a file too, and cannot be a folder as well")
+
+
+def too_many_files() -> FetchError:
+    """What to raise for more than FILES_LIMIT files."""
+    return FetchError(
+        Reason.TOO_MANY_FILES,
+        f"the source holds more than {FILES_LIMIT} files: spec.model.uri must name one model's folder",
+    )
 
 
 def _unsafe(key: str, problem: str) -> FetchError:

@@ -7,15 +7,18 @@ from urllib.parse import urlsplit
 from modelyard.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import Reason
-from modelyard.fetcher.source import Source
+from modelyard.fetcher.source import MountedModel, Source
 
 SOURCES = {
     "s3": "modelyard.fetcher.s3",
+    "hf": "modelyard.fetcher.hf",
+    "https": "modelyard.fetcher.https",
+    "pvc": "modelyard.fetcher.pvc",
 }
-"""Scheme -> module with a function ``open_source(configuration) -> Source``."""
+"""Scheme -> module with a function ``open_source(configuration)`` that returns a Source or a MountedModel."""
 
 
-def open_source(configuration: Configuration) -> Source:
+def open_source(configuration: Configuration) -> Source | MountedModel:
     """The source of the configured URI. Raises InvalidError for a scheme that nobody serves."""
     scheme = urlsplit(configuration.uri).scheme
     if scheme not in SOURCES:
@@ -24,5 +27,5 @@ def open_source(configuration: Configuration) -> Source:
             Reason.UNKNOWN_SCHEME,
             f"spec.model.uri is {configuration.uri!r}; this version of modelyard-fetch knows {known}",
         )
-    opener: Callable[[Configuration], Source] = importlib.import_module(SOURCES[scheme]).open_source
+    opener: Callable[[Configuration], Source | MountedModel] = importlib.import_module(SOURCES[scheme]).open_source
     return opener(configuration)

@@ -1,7 +1,6 @@
 """Models in S3, or in anything that speaks S3: boto3 for identity, signing, listing and retries."""
 
 import contextlib
-import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,13 +22,16 @@ from modelyard.fetcher.checksums import Algorithm, Checksum, is_composite
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.manifest import FILES_LIMIT, RemoteFile, check_paths, safe_path
+from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.s3_errors import Asked, explain
 from modelyard.fetcher.source import BLOCK_BYTES
+from modelyard.fetcher.trust import ca_bundle
 
 _METADATA_THREADS = 8
 _CONNECT_TIMEOUT_S = 5
 _READ_TIMEOUT_S = 20
 """Without one byte. Also bounds how long a failed attempt waits for its other downloads."""
+_AWS = "https://s3.amazonaws.com"
 _DEFAULT_REGION = "us-east-1"
 """What S3-compatible servers expect, and where S3 itself tells a bucket's true region from."""
 
@@ -41,7 +43,8 @@ def open_source(configuration: Configuration) -> "S3Source":
     """
     bucket, location = _split(configuration.uri)
     credentials = s3_credentials.read(configuration)
-    asked = Asked(bucket, location, configuration.s3_endpoint, credentials.description)
+    proxy = proxy_of(configuration.s3_endpoint or _AWS)
+    asked = Asked(bucket, location, configuration.s3_endpoint, credentials.description, proxy)
     return S3Source(_client(configuration, credentials), asked)
 
 
@@ -57,6 +60,7 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 def _client(configuration: Configuration, credentials: s3_credentials.Credentials) -> Any:
+    trusted = ca_bundle(configuration)
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_S,
         read_timeout=_READ_TIMEOUT_S,
@@ -71,35 +75,13 @@ def _client(configuration: Configuration, credentials: s3_credentials.Credential
             "s3",
             endpoint_url=configuration.s3_endpoint,
             region_name=configuration.s3_region or credentials.session.region_name or _DEFAULT_REGION,
-            verify=_ca_bundle(configuration),
+            verify=str(trusted) if trusted else None,
             config=config,
         )
     except ValueError as error:
         raise InvalidError(
             Reason.INVALID_CONFIGURATION, f"spec.model.s3.endpoint is {configuration.s3_endpoint!r}: {error}"
         ) from error
-
-
-def _ca_bundle(configuration: Configuration) -> str | None:
-    path = configuration.ca_bundle
-    if path is None:
-        return None
-    owner = f"ConfigMap {configuration.ca_bundle_config_map!r}" if configuration.ca_bundle_config_map else str(path)
-    if not path.is_file():
-        raise FetchError(
-            Reason.CA_BUNDLE_MISSING,
-            f"{owner} does not exist or has no key {path.name!r}, as spec.model.s3.caBundle names it: create it. "
-            "The kubelet brings it into this pod within about a minute, and the fetch goes on",
-        )
-    try:
-        ssl.create_default_context(cafile=path)
-    except ssl.SSLError as error:
-        raise FetchError(
-            Reason.CA_BUNDLE_INVALID,
-            f"key {path.name!r} of {owner} holds no PEM certificates ({error}): put the CA's certificate there, the "
-            "text from BEGIN CERTIFICATE to END CERTIFICATE. It is read again within about two minutes",
-        ) from error
-    return str(path)
 
 
 @dataclass(frozen=True)
@@ -206,7 +188,7 @@ class S3Source:
         if "SSECustomerAlgorithm" in head or head.get("ServerSideEncryption", "AES256") != "AES256":
             return None
         etag = listed.version.strip('"')
-        return Checksum(Algorithm.ETAG, etag, self._part_sizes(listed) if is_composite(etag) else ())
+        return Checksum.etag(etag, self._part_sizes(listed) if is_composite(etag) else ())
 
     def _part_sizes(self, listed: _Listed) -> tuple[int, ...]:
         """The sizes, in bytes, of the parts that the object was uploaded in."""

@@ -6,21 +6,27 @@ from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from modelyard.fetcher.connection_errors import Server, explain_connection, explain_proxy
 from modelyard.fetcher.failure import FetchError, Reason
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked, where, and by whom: the words that messages are made of."""
+    """What was asked, where, by whom and through which proxy: the words that messages are made of."""
 
     bucket: str
     location: str
     endpoint: str | None
     identity: str
+    proxy: str | None = None
 
     @property
-    def server(self) -> str:
+    def store(self) -> str:
         return self.endpoint or "Amazon S3"
+
+    @property
+    def server(self) -> Server:
+        return Server(self.store, "spec.model.s3.endpoint", self.proxy)
 
 
 _REASONS = {
@@ -47,6 +53,7 @@ _REASONS = {
     "ThrottlingException": Reason.THROTTLED,
     "TooManyRequests": Reason.THROTTLED,
     "RequestLimitExceeded": Reason.THROTTLED,
+    "407": Reason.PROXY_FAILED,
     "429": Reason.THROTTLED,
     "503": Reason.THROTTLED,
     "PermanentRedirect": Reason.WRONG_REGION,
@@ -61,10 +68,8 @@ def explain(error: ClientError | BotoCoreError | ResponseParserError, asked: Ask
     """The error by name, with its remedy. ``key`` is the object that was asked for, if it was one."""
     if isinstance(error, ClientError):
         return _explain_answer(error, asked, key)
-    if isinstance(error, boto.SSLError):
-        return _explain_tls(error, asked)
-    if isinstance(error, (boto.HTTPClientError, boto.ConnectionError)):
-        return _explain_connection(error, asked)
+    if isinstance(error, (boto.SSLError, boto.HTTPClientError, boto.ConnectionError)):
+        return explain_connection(f"{error} {error.kwargs.get('error', '')}", asked.server)
     if isinstance(error, (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError)):
         return FetchError(
             Reason.CREDENTIALS_INVALID,
@@ -74,9 +79,9 @@ def explain(error: ClientError | BotoCoreError | ResponseParserError, asked: Ask
     if isinstance(error, ResponseParserError):
         return FetchError(
             Reason.SOURCE_ERROR,
-            f"{asked.server} gives answers that are not S3's: correct spec.model.s3.endpoint. ({error})",
+            f"{asked.store} gives answers that are not S3's: correct spec.model.s3.endpoint. ({error})",
         )
-    return FetchError(Reason.SOURCE_ERROR, f"{asked.server}: {error}")
+    return FetchError(Reason.SOURCE_ERROR, f"{asked.store}: {error}")
 
 
 def _explain_answer(error: ClientError, asked: Asked, key: str | None) -> FetchError:
@@ -86,21 +91,23 @@ def _explain_answer(error: ClientError, asked: Asked, key: str | None) -> FetchE
     reason = _REASONS.get(code, Reason.SOURCE_ERROR)
     if reason is Reason.SOURCE_CHANGED and key is None:
         reason = Reason.SOURCE_ERROR  # a listing names no object: "not found" says that this is no S3 server's path
+    if reason is Reason.PROXY_FAILED:
+        return explain_proxy(int(code), asked.server)
     messages = {
-        Reason.ACCESS_DENIED: f"{asked.server} denies {what} to {asked.identity}: grant "
+        Reason.ACCESS_DENIED: f"{asked.store} denies {what} to {asked.identity}: grant "
         f"{_PERMISSIONS.get(error.operation_name, error.operation_name)}, or name other credentials in "
         "spec.model.credentials. (A bucket that does not exist can look like this too)",
-        Reason.BUCKET_NOT_FOUND: f"{asked.server} has no bucket {asked.bucket!r}: correct spec.model.uri, or "
+        Reason.BUCKET_NOT_FOUND: f"{asked.store} has no bucket {asked.bucket!r}: correct spec.model.uri, or "
         "spec.model.s3.endpoint if the bucket is on another server",
         Reason.SOURCE_CHANGED: f"{what} was replaced or removed while it was fetched: the fetch begins anew. Upload a "
         "model under a new prefix rather than over one in use",
-        Reason.CREDENTIALS_INVALID: f"{asked.server} does not accept {asked.identity} ({code}: {said}): {_cure(code)}",
-        Reason.CLOCK_SKEW: f"{asked.server} refuses requests because this node's clock and its own differ too much "
+        Reason.CREDENTIALS_INVALID: f"{asked.store} does not accept {asked.identity} ({code}: {said}): {_cure(code)}",
+        Reason.CLOCK_SKEW: f"{asked.store} refuses requests because this node's clock and its own differ too much "
         f"({said}): set the node's time (NTP)",
-        Reason.THROTTLED: f"{asked.server} asks for fewer requests ({code}: {said}): the fetch goes on by itself; if "
+        Reason.THROTTLED: f"{asked.store} asks for fewer requests ({code}: {said}): the fetch goes on by itself; if "
         "it stays so, raise the server's limits or spread the models over more prefixes",
         Reason.WRONG_REGION: f"bucket {asked.bucket!r} is in another region ({said}): set spec.model.s3.region",
-        Reason.SOURCE_ERROR: f"{asked.server} answered {error.operation_name} of {what} with "
+        Reason.SOURCE_ERROR: f"{asked.store} answered {error.operation_name} of {what} with "
         f"{code or 'an unknown error'}: {said}. If that is no S3 server's answer, correct spec.model.s3.endpoint",
     }
     return FetchError(reason, messages[reason])
@@ -114,34 +121,3 @@ def _cure(code: str) -> str:
             return "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID. Put the right pair into the Secret"
         case _:
             return "the session token is not valid any more. Put a fresh one into the Secret"
-
-
-def _explain_tls(error: boto.SSLError, asked: Asked) -> FetchError:
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        problem = text.rpartition("certificate verify failed: ")[2].split(" (_ssl.c")[0]
-        return FetchError(
-            Reason.CERTIFICATE_NOT_TRUSTED,
-            f"the certificate of {asked.server} is not trusted ({problem}): put the CA that signed it into a ConfigMap "
-            "and name that in spec.model.s3.caBundle, or use the host name that the certificate is for",
-        )
-    hint = "the endpoint seems to speak plain http: write http:// in spec.model.s3.endpoint"
-    return FetchError(
-        Reason.ENDPOINT_UNREACHABLE,
-        f"no TLS connection to {asked.server}: " + (hint if "WRONG_VERSION_NUMBER" in text else text),
-    )
-
-
-def _explain_connection(error: BotoCoreError, asked: Asked) -> FetchError:
-    text = f"{error} {error.kwargs.get('error', '')}"
-    if "Failed to resolve" in text:
-        problem = "its host name is not known to DNS: correct spec.model.s3.endpoint, or the cluster's DNS"
-    elif "Connection refused" in text:
-        problem = "the connection is refused: is the server running, and is the port in spec.model.s3.endpoint right?"
-    elif isinstance(error, (boto.ConnectTimeoutError, boto.ReadTimeoutError)) or "timed out" in text:
-        problem = "it does not answer in time: look for a NetworkPolicy, a firewall or a route that is missing"
-    elif isinstance(error, boto.ProxyConnectionError):
-        problem = "the HTTP proxy cannot be reached: correct the pod's proxy settings"
-    else:
-        problem = f"the connection broke ({text.strip()})"
-    return FetchError(Reason.ENDPOINT_UNREACHABLE, f"{asked.server} cannot be reached: {problem}")

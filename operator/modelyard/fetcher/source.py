@@ -1,6 +1,10 @@
-"""What a source of models is to the rest of the fetcher. Each is a file beside this one, named in registry.py."""
+"""What a source of models is to the rest of the fetcher. Each is a file beside this one, named in registry.py.
+
+There are two kinds: a Source is fetched from, a MountedModel lies in the pod already.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from modelyard.fetcher.manifest import RemoteFile
@@ -27,3 +31,10 @@ class Source(Protocol):
 
     def check_unchanged(self) -> None:
         """Raises FetchError(SOURCE_CHANGED) when the source lists other content than ``files`` returned."""
+
+
+@dataclass(frozen=True)
+class MountedModel:
+    """A model that the engine's container mounts where it lies: it was looked at, and nothing is fetched."""
+
+    size_bytes: int

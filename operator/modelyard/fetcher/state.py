@@ -5,7 +5,8 @@ The JSON, one object:
     phase           one of Phase
     since           when the phase began, RFC 3339 in UTC
     uri, revision   as configured
-    digest          sha256:... of the model's content, null until the source was listed
+    digest          sha256:... of the model's content, null until the source was listed, and for a mounted model
+    mounted         true when the model is mounted where it lies: nothing is fetched or checked against a checksum
     bytesDone, bytesTotal       of this model; bytesTotal is null until the source was listed
     bytesPerSecond  over the last few seconds
     cacheHit        true when the model was already there; null until known
@@ -50,6 +51,7 @@ class Snapshot:
     uri: str
     revision: str | None
     digest: str | None
+    mounted: bool
     bytes_done: int
     bytes_total: int | None
     bytes_per_second: int
@@ -73,6 +75,7 @@ class Snapshot:
             "uri": _cut(self.uri, text_limit),
             "revision": self.revision and _cut(self.revision, text_limit),
             "digest": self.digest,
+            "mounted": self.mounted,
             "bytesDone": self.bytes_done,
             "bytesTotal": self.bytes_total,
             "bytesPerSecond": self.bytes_per_second,
@@ -97,6 +100,7 @@ class State:
         self._phase = Phase.STARTING
         self._since = wall_clock()
         self._digest: str | None = None
+        self._mounted = False
         self._bytes_done = 0
         self._bytes_total: int | None = None
         self._cache_hit: bool | None = None
@@ -121,6 +125,12 @@ class State:
             self._cache_hit = cache_hit
             self._unverified_files = unverified_files
             self._samples.clear()
+
+    def found_mounted(self, bytes_total: int) -> None:
+        """The model lies in the pod, as large as this."""
+        with self._lock:
+            self._mounted = True
+            self._bytes_done = self._bytes_total = bytes_total
 
     def add_bytes(self, count: int) -> None:
         """More of the model is on the disk; a negative count takes back what must come again."""
@@ -147,6 +157,7 @@ class State:
                 uri=self._uri,
                 revision=self._revision,
                 digest=self._digest,
+                mounted=self._mounted,
                 bytes_done=self._bytes_done,
                 bytes_total=self._bytes_total,
                 bytes_per_second=self._bytes_per_second(),

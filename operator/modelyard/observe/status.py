@@ -118,8 +118,9 @@ def _model_cached(s: Situation) -> tuple[ConditionStatus, Explanation]:
     problems = [why for why in fetching if why.is_problem]
     if problems:
         return "False", problems[0]
-    if any(pod.fetched for pod in s.newest):
-        return "True", Reasons.CACHED.explain()
+    if fetched := [pod for pod in s.newest if pod.fetched]:
+        mounted = any(state.mounted for pod in fetched if (state := pod.told_by_fetcher))
+        return "True", (Reasons.MOUNTED if mounted else Reasons.CACHED).explain()
     if fetching:
         return "False", fetching[0]
     return "Unknown", _ready(s)[1]
@@ -195,12 +196,17 @@ def _verdict(s: Situation) -> Verdict:
 
 
 def _model(s: Situation) -> Object | None:
-    """Digest and size as a fetcher of a newest pod told them; what was known stays while none tells."""
-    told_states = [state for pod in s.newest if (state := pod.told_by_fetcher) and state.digest]
+    """Digest and size as a fetcher of a newest pod told them; what was known stays while none tells.
+
+    A mounted model has no digest.
+    """
+    told_states = [
+        state for pod in s.newest if (state := pod.told_by_fetcher) and (state.digest or state.bytes_total is not None)
+    ]
     if not told_states:
         return _kept(ModelStatus, s.subject.stored.get("model"))
-    digest, size = told_states[0].digest, told_states[0].bytes_total
-    return {"digest": digest} if size is None else {"digest": digest, "sizeBytes": size}
+    known = {"digest": told_states[0].digest, "sizeBytes": told_states[0].bytes_total}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _effective(s: Situation) -> Object | None:

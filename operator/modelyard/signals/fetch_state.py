@@ -37,6 +37,7 @@ class FetchState:
 
     phase: str | None = None
     digest: str | None = None
+    mounted: bool | None = None
     bytes_done: int | None = None
     bytes_total: int | None = None
     bytes_per_second: int | None = None
@@ -57,10 +58,11 @@ def parse(text: str | bytes | None) -> FetchState | None:
     return FetchState(
         phase=_text(fields.get("phase"), 64),
         digest=_digest(fields.get("digest")),
+        mounted=_fact(fields.get("mounted")),
         bytes_done=_count(fields.get("bytesDone")),
         bytes_total=_count(fields.get("bytesTotal")),
         bytes_per_second=_count(fields.get("bytesPerSecond")),
-        cache_hit=fields.get("cacheHit") if isinstance(fields.get("cacheHit"), bool) else None,
+        cache_hit=_fact(fields.get("cacheHit")),
         error=_error(fields.get("error")),
     )
 
@@ -76,6 +78,10 @@ def _text(value: Any, length: int) -> str | None:
 
 def _count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= _LARGEST_SIZE_BYTES else None
+
+
+def _fact(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _digest(value: Any) -> str | None:

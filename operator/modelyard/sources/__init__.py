@@ -2,9 +2,14 @@
 
 from modelyard.errors import InvalidError
 from modelyard.sources.base import Source
+from modelyard.sources.hf import HuggingFaceSource
+from modelyard.sources.https import HttpsSource
+from modelyard.sources.pvc import ClaimSource
 from modelyard.sources.s3 import S3Source
 
-SOURCES: dict[str, Source] = {source.scheme: source for source in (S3Source(),)}
+SOURCES: dict[str, Source] = {
+    source.scheme: source for source in (S3Source(), HuggingFaceSource(), HttpsSource(), ClaimSource())
+}
 """Scheme -> source. One file and one entry here are all that the rendering of a new source needs."""
 
 

@@ -3,8 +3,10 @@
 from typing import Protocol
 
 from modelyard import names
-from modelyard.api.types import CaBundle, Model
-from modelyard.pod_parts import PodParts
+from modelyard.api.model_source import CaBundle
+from modelyard.api.types import Model
+from modelyard.errors import InvalidError
+from modelyard.pod_parts import PodParts, SourceParts
 
 READABLE_BY_GROUP = 0o440
 """Mode of mounted credentials: the fetcher reads them as a member of the pod's fsGroup, nobody writes them."""
@@ -17,11 +19,21 @@ class Source(Protocol):
     def scheme(self) -> str:
         """The scheme without ``://``."""
 
-    def parts(self, model: Model) -> PodParts:
-        """What the fetcher needs in order to read ``model``.
+    def parts(self, model: Model) -> SourceParts:
+        """What the pod needs in order to have ``model``.
 
         Raises InvalidError when the URI, or a field beside it, cannot work.
         """
+
+
+def invalid_uri(uri: str, problem: str) -> InvalidError:
+    """What to raise for a URI that cannot work; ``problem`` says why and what to write."""
+    return InvalidError("InvalidSpec", f"spec.model.uri {uri!r}: {problem}")
+
+
+def variables(said: dict[str, str | None]) -> PodParts:
+    """Variables of the fetcher, without those that are not said."""
+    return PodParts(env=tuple({"name": name, "value": value} for name, value in said.items() if value is not None))
 
 
 def credentials(model: Model) -> PodParts:

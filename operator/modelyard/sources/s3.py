@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from modelyard import names
-from modelyard.api.types import S3, Model
+from modelyard.api.model_source import S3, CaBundle
+from modelyard.api.types import Model
 from modelyard.errors import InvalidError
-from modelyard.pod_parts import PodParts
+from modelyard.pod_parts import SourceParts
 from modelyard.sources import base
 
 BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -30,23 +31,19 @@ class S3Location:
         """Reads ``s3://bucket/prefix``; a slash at the end means nothing. Raises InvalidError (InvalidSpec)."""
         bucket, _, path = uri.removeprefix("s3://").partition("/")
         if not BUCKET.fullmatch(bucket):
-            raise _invalid(
+            raise base.invalid_uri(
                 uri,
                 f"{bucket!r} cannot be a bucket: use 3 to 63 lower-case letters, digits, '-' and '.', "
                 "beginning and ending with a letter or digit",
             )
         prefix = path.removesuffix("/")
         if any(segment in {"", ".", ".."} for segment in prefix.split("/")) and prefix:
-            raise _invalid(uri, "the path may hold neither '.', '..' nor two slashes in a row")
+            raise base.invalid_uri(uri, "the path may hold neither '.', '..' nor two slashes in a row")
         if any(ord(character) < 0x20 or ord(character) == 0x7F for character in prefix):
-            raise _invalid(uri, "the path holds a control character")
+            raise base.invalid_uri(uri, "the path holds a control character")
         if len(prefix.encode()) > LONGEST_KEY_BYTES:
-            raise _invalid(uri, f"the path is longer than S3's {LONGEST_KEY_BYTES} bytes")
+            raise base.invalid_uri(uri, f"the path is longer than S3's {LONGEST_KEY_BYTES} bytes")
         return cls(bucket, prefix)
-
-
-def _invalid(uri: str, problem: str) -> InvalidError:
-    return InvalidError("InvalidSpec", f"spec.model.uri {uri!r}: {problem}")
 
 
 class S3Source:
@@ -54,14 +51,25 @@ class S3Source:
 
     scheme = "s3"
 
-    def parts(self, model: Model) -> PodParts:
+    def parts(self, model: Model) -> SourceParts:
         """See sources/base.py."""
         S3Location.parse(model.uri)
         s3 = model.s3 or S3()
-        said = {
-            names.ENV_S3_ENDPOINT: s3.endpoint,
-            names.ENV_S3_REGION: s3.region,
-            names.ENV_S3_ADDRESSING_STYLE: s3.addressing_style,
-        }
-        env = tuple({"name": name, "value": value} for name, value in said.items() if value is not None)
-        return PodParts(env=env) + base.credentials(model) + base.ca_bundle(s3.ca_bundle)
+        variables = base.variables(
+            {
+                names.ENV_S3_ENDPOINT: s3.endpoint,
+                names.ENV_S3_REGION: s3.region,
+                names.ENV_S3_ADDRESSING_STYLE: s3.addressing_style,
+            }
+        )
+        return SourceParts(variables + base.credentials(model) + base.ca_bundle(_one_of(s3.ca_bundle, model.ca_bundle)))
+
+
+def _one_of(of_s3: CaBundle | None, of_model: CaBundle | None) -> CaBundle | None:
+    """One setting under two names."""
+    if of_s3 and of_model and of_s3 != of_model:
+        raise InvalidError(
+            "InvalidSpec",
+            "spec.model.caBundle and spec.model.s3.caBundle are the same setting and differ: keep spec.model.caBundle.",
+        )
+    return of_s3 or of_model

@@ -1,0 +1,186 @@
+"""Models on a hub that speaks Hugging Face's API, or a mirror of one.
+
+The API, from the hub's documentation ("Hub API Endpoints") and its client's: `/api/models/<repository>/revision/<r>`
+with `blobs=true` tells the commit and each file's size and checksum: the SHA-256 of large files (LFS), and the git blob
+of the others. `/<repository>/resolve/<commit>/<file>` gives a file, large ones by a redirect to another host. A refusal
+says what it means in `X-Error-Code` and `X-Error-Message`; 401 without a token may also mean that there is nothing.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from modelyard.errors import InvalidError
+from modelyard.fetcher.checksums import Checksum
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.connection_errors import Server
+from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.http_client import HttpClient, Refusal
+from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
+from modelyard.fetcher.proxy import proxy_of
+from modelyard.fetcher.secret import Secret, secret_of
+from modelyard.fetcher.trust import ca_bundle
+
+HUB = "https://huggingface.co"
+TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a Secret's key
+
+_URI = re.compile(r"hf://(?P<repository>[^/@]+(?:/[^/@]+)?)(?:@(?P<revision>[^@]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LISTING_LIMIT_BYTES = 16 * 1024 * 1024
+_OTHERWISE = (
+    "If this cluster has no way to it, set spec.model.hf.endpoint to a mirror, spec.model.proxy to a proxy, or put the "
+    "model into a store of your own and use s3://"
+)
+
+
+def open_source(configuration: Configuration) -> "HubSource":
+    """The source of an `hf://org/repository@revision` URI.
+
+    Raises FetchError when the token or the CA bundle is missing, InvalidError when the URI is wrong.
+    """
+    uri = _URI.fullmatch(configuration.uri)
+    if uri is None:
+        raise InvalidError(
+            Reason.INVALID_CONFIGURATION,
+            f"spec.model.uri is {configuration.uri!r}; it must be hf://org/repository or hf://org/repository@revision",
+        )
+    endpoint = (configuration.hf_endpoint or HUB).rstrip("/")
+    secret = secret_of(configuration)
+    asked = Asked(endpoint, uri["repository"], uri["revision"] or "main", secret)
+    authorization = _authorization(secret) if secret else None
+    server = Server(endpoint, "spec.model.hf.endpoint", proxy_of(endpoint), _OTHERWISE)
+    client = HttpClient(server, authorization, ca_bundle(configuration), asked.explain)
+    return HubSource(client, asked)
+
+
+def _authorization(secret: Secret) -> str:
+    authorization = secret.bearer(TOKEN)
+    if not authorization:
+        raise secret.lacks(f"the key {TOKEN}")
+    return authorization
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, where, and with whose token."""
+
+    endpoint: str
+    repository: str
+    revision: str
+    secret: Secret | None
+
+    def explain(self, refusal: Refusal) -> FetchError | None:
+        """What the hub's refusal means; None where it is none of the hub's own."""
+        match refusal.status:
+            case 401 if self.secret:
+                return FetchError(
+                    Reason.CREDENTIALS_INVALID,
+                    f"{self.endpoint} does not accept the token in key {TOKEN} of Secret {self.secret.name!r}: put a "
+                    f"valid one there that may read {self.repository}",
+                )
+            case 401:
+                return FetchError(
+                    Reason.CREDENTIALS_MISSING,
+                    f"{self.endpoint} shows {self.repository} to nobody without a token: it is private or gated, or "
+                    f"does not exist. Correct spec.model.uri, or put a token that may read it into key {TOKEN} of a "
+                    "Secret and name that in spec.model.credentials.secretName",
+                )
+            case 403:
+                return FetchError(Reason.ACCESS_DENIED, self._denied(refusal))
+            case 404 if refusal.said("X-Error-Code") == "EntryNotFound":
+                return FetchError(Reason.SOURCE_CHANGED, f"{refusal.address} is there no more: the fetch begins anew")
+            case 404:
+                return FetchError(Reason.MODEL_NOT_FOUND, self._missing(refusal))
+            case _:
+                return None
+
+    def _denied(self, refusal: Refusal) -> str:
+        whose = (
+            f"the token in key {TOKEN} of Secret {self.secret.name!r}"
+            if self.secret
+            else "an anonymous request (the service names no credentials)"
+        )
+        said = refusal.said("X-Error-Message")
+        return (
+            f"{self.endpoint} denies {self.repository} to {whose}{f' ({said})' if said else ''}: accept the model's "
+            f"terms there, or put a token that may read it into key {TOKEN} of the Secret that "
+            "spec.model.credentials.secretName names"
+        )
+
+    def _missing(self, refusal: Refusal) -> str:
+        if refusal.said("X-Error-Code") == "RevisionNotFound":
+            return (
+                f"{self.repository} at {self.endpoint} has no branch, tag or commit {self.revision!r}: correct what "
+                "follows the '@' in spec.model.uri"
+            )
+        return (
+            f"{self.endpoint} has no model {self.repository!r}: correct spec.model.uri, or spec.model.hf.endpoint if "
+            "the model is on another hub"
+        )
+
+
+class HubSource:
+    """One commit of a repository: the one that the revision named when it was listed (source.Source)."""
+
+    def __init__(self, client: HttpClient, asked: Asked) -> None:
+        self._client = client
+        self._asked = asked
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        asked = self._asked
+        revision = quote(asked.revision, safe="")
+        url = f"{asked.endpoint}/api/models/{asked.repository}/revision/{revision}?blobs=true"
+        files = self._files(self._client.document(url, _LISTING_LIMIT_BYTES))
+        if not files:
+            raise FetchError(
+                Reason.MODEL_NOT_FOUND,
+                f"{asked.repository} at {asked.endpoint} holds no file in {asked.revision!r}: upload the model there, "
+                "or correct spec.model.uri",
+            )
+        check_paths(file.path for file in files)
+        return files
+
+    def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
+        asked = self._asked
+        url = f"{asked.endpoint}/{asked.repository}/resolve/{file.version}/{quote(file.key)}"
+        return self._client.blocks(url, file, offset)
+
+    def check_unchanged(self) -> None:
+        """A commit never changes."""
+
+    def _files(self, listing: bytes) -> tuple[RemoteFile, ...]:
+        try:
+            answer = json.loads(listing)
+            commit = _matching(_COMMIT, answer["sha"])
+            return tuple(_file(commit, sibling) for sibling in answer["siblings"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FetchError(
+                Reason.SOURCE_ERROR,
+                f"{self._asked.endpoint} gives answers that are not a hub's, or a mirror's that tells no sizes and "
+                f"checksums ({type(error).__name__}: {str(error)[:100]}): correct spec.model.hf.endpoint",
+            ) from error
+
+
+def _file(commit: str, sibling: dict[str, Any]) -> RemoteFile:
+    """One line of the listing. Raises ValueError, KeyError or TypeError when it is none."""
+    name = sibling["rfilename"]
+    large = sibling.get("lfs")
+    size_bytes = (large or sibling)["size"]
+    if not isinstance(name, str) or type(size_bytes) is not int or size_bytes < 0:
+        raise TypeError("a file without name or size")
+    checksum = (
+        Checksum.sha256(_matching(_SHA256, large["sha256"]))
+        if large
+        else Checksum.git_blob(_matching(_COMMIT, sibling["blobId"]), size_bytes)
+    )
+    return RemoteFile(safe_path(name, ""), size_bytes, name, commit, checksum)
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is not of the form {pattern.pattern}")
+    return text

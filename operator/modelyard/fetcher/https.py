@@ -1,0 +1,159 @@
+"""Models on any web server, known by a SHA-256: one file, or the files that a manifest lists.
+
+A manifest is what a URI that ends in `/manifest.json` names: a JSON object with the key `files`, a list of objects with
+`path` (relative to the manifest's own folder, with '/'), `size` (bytes) and `sha256` (hexadecimal). Other keys are
+ignored. The SHA-256 that the service states is then the manifest's own, which holds those of all files.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, unquote, urljoin
+
+from modelyard.errors import InvalidError
+from modelyard.fetcher.checksums import Checksum
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.connection_errors import Server
+from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.http_client import HttpClient, Refusal
+from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
+from modelyard.fetcher.proxy import proxy_of
+from modelyard.fetcher.secret import Secret, secret_of
+from modelyard.fetcher.trust import ca_bundle
+
+BEARER_TOKEN = "HTTPS_BEARER_TOKEN"  # noqa: S105 - the name of a Secret's key
+USER_NAME = "username"
+PASSWORD = "password"  # noqa: S105 - the name of a Secret's key
+"""As in Kubernetes' own Secrets of type kubernetes.io/basic-auth."""
+
+MANIFEST = "/manifest.json"
+_MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_URI = re.compile(r"(https://[^/@?#\s]+)/[^?#\s]*[^/?#\s]")
+
+
+def open_source(configuration: Configuration) -> "WebSource":
+    """The source of an `https://host/path/file` or `https://host/path/manifest.json` URI.
+
+    Raises FetchError when credentials or the CA bundle are missing, InvalidError when URI or SHA-256 are wrong.
+    """
+    uri = _URI.fullmatch(configuration.uri)
+    sha256 = configuration.https_sha256 or ""
+    if uri is None or not _SHA256.fullmatch(sha256):
+        raise InvalidError(
+            Reason.INVALID_CONFIGURATION,
+            f"spec.model.uri is {configuration.uri!r} and spec.model.https.sha256 {sha256!r}; they must be "
+            "https://host/file without user, query and fragment, and 64 hexadecimal digits",
+        )
+    secret = secret_of(configuration)
+    server = Server(uri[1], "spec.model.uri", proxy_of(configuration.uri))
+    authorization = _authorization(secret) if secret else None
+    client = HttpClient(server, authorization, ca_bundle(configuration), lambda refusal: _explain(refusal, secret))
+    return WebSource(client, configuration.uri, sha256)
+
+
+def _authorization(secret: Secret) -> str:
+    if authorization := secret.bearer(BEARER_TOKEN):
+        return authorization
+    keys = secret.read((USER_NAME, PASSWORD))
+    if keys[USER_NAME] and keys[PASSWORD]:
+        pair = f"{keys[USER_NAME]}:{keys[PASSWORD]}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+    raise secret.lacks(f"the key {BEARER_TOKEN}, or the keys {USER_NAME} and {PASSWORD}")
+
+
+def _explain(refusal: Refusal, secret: Secret | None) -> FetchError | None:
+    match refusal.status:
+        case 401 if secret:
+            return FetchError(
+                Reason.CREDENTIALS_INVALID,
+                f"{refusal.address} does not accept what is in Secret {secret.name!r}: put valid credentials there",
+            )
+        case 401:
+            return FetchError(
+                Reason.CREDENTIALS_MISSING,
+                f"{refusal.address} wants credentials: put them into a Secret, as key {BEARER_TOKEN} or as keys "
+                f"{USER_NAME} and {PASSWORD}, and name it in spec.model.credentials.secretName",
+            )
+        case 403:
+            whose = f"the credentials in Secret {secret.name!r}" if secret else "an anonymous request"
+            return FetchError(
+                Reason.ACCESS_DENIED,
+                f"{refusal.address} is denied to {whose}: grant read access, or name other credentials in "
+                "spec.model.credentials",
+            )
+        case 404 | 410:
+            return FetchError(
+                Reason.MODEL_NOT_FOUND,
+                f"{refusal.address} is not there ({refusal.status}): correct spec.model.uri, or upload what it names",
+            )
+        case _:
+            return None
+
+
+class WebSource:
+    """A file, or the files of a manifest (source.Source). Each is read only as far as its SHA-256 says it is right."""
+
+    def __init__(self, client: HttpClient, uri: str, sha256: str) -> None:
+        self._client = client
+        self._uri = uri
+        self._sha256 = sha256
+
+    def files(self) -> tuple[RemoteFile, ...]:
+        files = self._listed() if self._uri.endswith(MANIFEST) else (self._single(),)
+        check_paths(file.path for file in files)
+        return files
+
+    def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
+        return self._client.blocks(file.key, file, offset)
+
+    def check_unchanged(self) -> None:
+        """The service's SHA-256 allows no other content than what was verified."""
+
+    def _single(self) -> RemoteFile:
+        with self._client.get(self._uri) as answer:
+            size = answer.headers.get("Content-Length", "")
+        if not size.isdecimal():
+            raise FetchError(
+                Reason.SOURCE_ERROR,
+                f"the server of {self._uri} does not say how large the file is (Content-Length): use another server",
+            )
+        path = safe_path(unquote(self._uri.rpartition("/")[2]), "")
+        return RemoteFile(path, int(size), self._uri, self._sha256, Checksum.sha256(self._sha256))
+
+    def _listed(self) -> tuple[RemoteFile, ...]:
+        manifest = self._client.document(self._uri, _MANIFEST_LIMIT_BYTES)
+        computed = hashlib.sha256(manifest).hexdigest()
+        if computed != self._sha256:
+            raise FetchError(
+                Reason.CHECKSUM_MISMATCH,
+                f"{self._uri} has the SHA-256 {computed}, and spec.model.https.sha256 wants {self._sha256}: correct "
+                "that, or put the wanted manifest back",
+            )
+        try:
+            files = tuple(self._file(entry) for entry in json.loads(manifest)["files"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _no_manifest(self._uri, f"{type(error).__name__}: {str(error)[:100]}") from error
+        if not files:
+            raise _no_manifest(self._uri, "no files")
+        return files
+
+    def _file(self, entry: dict[str, Any]) -> RemoteFile:
+        """One entry of the manifest. Raises ValueError, KeyError or TypeError when it is none."""
+        path, size_bytes, sha256 = entry["path"], entry["size"], entry["sha256"]
+        if not isinstance(path, str) or type(size_bytes) is not int or size_bytes < 0:
+            raise TypeError("a file without path or size")
+        if not _SHA256.fullmatch(sha256):
+            raise ValueError(f"the sha256 of {path[:80]!r} is not 64 hexadecimal digits in lower case")
+        relative = safe_path(path, "")
+        return RemoteFile(relative, size_bytes, urljoin(self._uri, quote(f"./{path}")), sha256, Checksum.sha256(sha256))
+
+
+def _no_manifest(uri: str, problem: str) -> FetchError:
+    return FetchError(
+        Reason.SOURCE_ERROR,
+        f'{uri} is no manifest ({problem}): it must be {{"files": [{{"path": ..., "size": ..., "sha256": ...}}, ...]}}',
+    )

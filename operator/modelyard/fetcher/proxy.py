@@ -1,0 +1,17 @@
+"""Which proxy stands between the fetcher and a server: what the pod's variables say, read as boto3 reads them."""
+
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+
+def proxies() -> set[str]:
+    """Every proxy that there is."""
+    return {proxy for scheme, proxy in getproxies().items() if scheme in {"http", "https"}}
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy for ``url``; None where it is reached directly."""
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    return getproxies().get(parts.scheme)

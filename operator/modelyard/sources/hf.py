@@ -1,0 +1,31 @@
+"""Models on a hub that speaks Hugging Face's API: ``hf://org/repository@revision``."""
+
+import re
+
+from modelyard import names
+from modelyard.api.model_source import HuggingFace
+from modelyard.api.types import Model
+from modelyard.pod_parts import SourceParts
+from modelyard.sources import base
+
+_URI = re.compile(r"hf://([A-Za-z0-9][-A-Za-z0-9_.]*/)?[A-Za-z0-9][-A-Za-z0-9_.]*(@[^@\s]+)?")
+
+
+class HuggingFaceSource:
+    """Renders ``model.hf`` and ``model.credentials`` for the fetcher (fetcher/hf.py)."""
+
+    scheme = "hf"
+
+    def parts(self, model: Model) -> SourceParts:
+        """See sources/base.py."""
+        if not _URI.fullmatch(model.uri):
+            raise base.invalid_uri(
+                model.uri,
+                "write hf://org/repository, or hf://org/repository@revision with a branch, a tag or a commit",
+            )
+        hf = model.hf or HuggingFace()
+        return SourceParts(
+            base.variables({names.ENV_HF_ENDPOINT: hf.endpoint})
+            + base.credentials(model)
+            + base.ca_bundle(model.ca_bundle)
+        )

@@ -1,0 +1,48 @@
+"""Rules of a ServingProfile: those that it shares with the service's spec, and its own."""
+
+from modelyard.api import crd
+from modelyard.api.profile import ServingProfile
+from tests.contract.crd_rules.case import Case
+from tests.contract.crd_rules.service import CASES
+from tests.support import crd_schema
+from tests.support.crd_schema import Rule
+
+PROFILE_RULES = crd_schema.rules(crd.schema(ServingProfile))
+PROFILE_CASES = [
+    *(case for case in CASES if case.rule in PROFILE_RULES),
+    Case(
+        Rule("", "metadata.name must have at most 63 characters, so that a namespace's label can hold it"),
+        "<nil>",
+        [{"metadata.name": "a" * 63}],
+        [{"metadata.name": "a" * 64}],
+    ),
+    Case(
+        Rule("spec.engine", "engine.version, image, args and env are those of one engine: name it in engine.type"),
+        "spec.engine",
+        [{"spec.engine": {}}, {"spec.engine": {"type": "vllm"}}, {"spec.engine": {"type": "vllm", "args": ["--a"]}}],
+        [
+            {"spec.engine": fields}
+            for fields in ({"version": "0.32.0"}, {"image": "a"}, {"args": ["--a"]}, {"env": [{"name": "A"}]})
+        ],
+    ),
+    Case(
+        Rule(
+            "spec.engine.args[]",
+            "write a flag and its value as one argument, such as --max-model-len=8192: "
+            "a service then overrules it by the flag's name",
+        ),
+        "spec.engine.args[0]",
+        [{"spec.engine.args": [flag]} for flag in ("--max-model-len=8192", "-tp=2", "--enforce-eager")],
+        [{"spec.engine.args": [text]} for text in ("", "8192", "-", "--", "max-model-len=8192", " --a")],
+    ),
+    Case(
+        Rule(
+            "spec.forbid[]",
+            "must be the path of a field of spec.podTemplate without list indexes, such as spec.hostNetwork "
+            "or spec.volumes.hostPath",
+        ),
+        "spec.forbid[0]",
+        [{"spec.forbid": [path]} for path in ("spec.hostNetwork", "spec.volumes.hostPath", "metadata.annotations")],
+        [{"spec.forbid": [path]} for path in ("", "spec", "hostNetwork", "spec.volumes[0]", "spec.", "spec..a")],
+    ),
+]

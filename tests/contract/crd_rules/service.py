@@ -1,0 +1,199 @@
+"""Rules of an InferenceService."""
+
+from collections.abc import Iterator
+
+from tests.contract.crd_rules.case import Case, Changes
+from tests.contract.crd_rules.label import LABEL_VALUE, label_cases, metadata_cases, peer_cases
+from tests.contract.crd_rules.source import SOURCE_CASES
+from tests.support.crd_schema import Rule
+
+NAME = Rule(
+    "",
+    "metadata.name becomes the name of a Service: at most 50 characters, lower-case letters, digits and '-', "
+    "beginning with a letter and not ending with '-'",
+)
+OBJECT_NAME = (
+    "must be the name of an object: lower-case letters, digits, '-' and '.', "
+    "beginning and ending with a letter or digit"
+)
+DATA_KEY = "must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'"
+QUANTITY = "must be a quantity that is not negative, such as 4, 500m or 32Gi"
+RESOURCE_NAMES = (
+    "resources are cpu, memory, ephemeral-storage, hugepages-<size> or an extended resource with its domain, "
+    "such as nvidia.com/gpu"
+)
+SINGLE_CASES = [
+    Case(
+        Rule("spec.model.aliases[]", "an alias may not begin with '-': it would be a flag"),
+        "spec.model.aliases[0]",
+        [{"spec.model.aliases": [alias]} for alias in ("llama", "meta-llama/Llama-3", "a b")],
+        [{"spec.model.aliases": [alias]} for alias in ("-x", "--model")],
+    ),
+    Case(
+        Rule("spec.accelerator.product[]", LABEL_VALUE),
+        "spec.accelerator.product[0]",
+        [{"spec.accelerator.product": [name]} for name in ("NVIDIA-A10G", "AMD_Instinct_MI300X_OAM")],
+        [{"spec.accelerator.product": [name]} for name in ("NVIDIA A10G", "A10G/L4", "-A10G")],
+    ),
+    Case(
+        NAME,
+        "<nil>",
+        [{"metadata.name": name} for name in ("a", "a1-b", "a" * 50)],
+        [{"metadata.name": name} for name in ("a" * 51, "1st", "a.b", "9")],
+    ),
+    Case(
+        Rule("spec", "model.s3 belongs to a model.uri that begins with s3://: remove it or change the uri"),
+        "spec.model.s3",
+        [{"spec.model.uri": "s3://models/x"}, {"spec.model": {"uri": "hf://org/model"}}],
+        [{"spec.model.uri": "hf://org/model"}],
+    ),
+    Case(
+        Rule("spec.model.uri", "model.uri must look like scheme://place, for example s3://models/llama-3-8b"),
+        "spec.model.uri",
+        [{"spec.model.uri": uri} for uri in ("s3://models", "s3://models/a/b@c")],
+        [
+            {"spec.model": {"uri": uri}}
+            for uri in ("", "models/x", "s3:/models", "s3:///models", "S3://models", "s3://a b")
+        ],
+    ),
+    Case(
+        Rule("spec.engine.env[]", "an engine.env entry takes value or valueFrom, not both"),
+        "spec.engine.env[0]",
+        [{"spec.engine.env": [{"name": "A"}]}, {"spec.engine.env": [{"name": "A", "value": ""}]}],
+        [{"spec.engine.env": [{"name": "A", "value": "", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}],
+    ),
+    Case(
+        Rule("spec.engine.env[].valueFrom", "valueFrom takes one of secretKeyRef and configMapKeyRef"),
+        "spec.engine.env[1].valueFrom",
+        [{"spec.engine.env[].valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}],
+        [
+            {"spec.engine.env[].valueFrom": {}},
+            {
+                "spec.engine.env[].valueFrom": {
+                    "configMapKeyRef": {"name": "a", "key": "b"},
+                    "secretKeyRef": {"name": "a", "key": "b"},
+                }
+            },
+        ],
+    ),
+    Case(
+        Rule(
+            "spec.engine.env[].name",
+            "must be the name of a variable: letters, digits, '_', '-' and '.', not beginning with a digit",
+        ),
+        "spec.engine.env[0].name",
+        [{"spec.engine.env[].name": name} for name in ("HF_HOME", "_x", "my.name-2")],
+        [{"spec.engine.env[].name": name} for name in ("", "2ND", "A=B", "A B")],
+    ),
+    Case(
+        Rule(
+            "spec.accelerator",
+            "accelerator.count, accelerator.resource and accelerator.product mean nothing on type cpu: remove them, "
+            "and ask for cores under resources",
+        ),
+        "spec.accelerator",
+        [{"spec.accelerator": {"type": "cpu"}}, {"spec.accelerator": {"count": 2}}, {"spec.accelerator": {}}],
+        [
+            {"spec.accelerator": {"type": "cpu", "count": 1}},
+            {"spec.accelerator": {"type": "cpu", "resource": "nvidia.com/gpu"}},
+            {"spec.accelerator": {"type": "cpu", "product": ["NVIDIA-A10G"]}},
+        ],
+    ),
+    Case(
+        Rule(
+            "spec.accelerator.resource",
+            "accelerator.resource must be an extended resource with its domain, such as nvidia.com/gpu",
+        ),
+        "spec.accelerator.resource",
+        [{"spec.accelerator.resource": name} for name in ("nvidia.com/mig-1g.5gb", "amd.com/gpu")],
+        [{"spec.accelerator.resource": name} for name in ("", "gpu", "nvidia.com/", "a/b/c", "a..b/c", "a.-b/c")],
+    ),
+    Case(
+        Rule("spec.resources", "resources.requests must not be above resources.limits"),
+        "spec.resources.requests",
+        [
+            {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
+            for asked, most in ((1, "1000m"), ("500m", 1), ("1e3", "1k"))
+        ],
+        [
+            {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
+            for asked, most in ((2, "1999m"), ("1Gi", "1G"), (2**63 - 1, "1"))
+        ],
+    ),
+]
+
+
+def repeated_cases() -> Iterator[Case]:
+    """The rules of types that several fields have."""
+    for place, example in (
+        ("spec.model.s3.endpoint", "https://s3.example.com"),
+        ("spec.model.hf.endpoint", "https://hub.example.com"),
+    ):
+        field = place.removeprefix("spec.")
+        yield Case(
+            Rule(place, f"{field} must be a URL that begins with http:// or https://, for example {example}"),
+            place,
+            [{place: url} for url in ("http://s3.default.svc:8333", "https://s3.example.com/store")],
+            [{place: url} for url in ("", "s3.example.com", "https://", "ftp://s3.example.com")],
+        )
+        yield Case(
+            Rule(
+                place,
+                f"{field} must not carry a user or password: put them in a Secret and name it in "
+                "model.credentials.secretName",
+            ),
+            place,
+            [{place: "https://s3.example.com"}],
+            [{place: "https://user:password@s3.example.com"}],
+        )
+    for place, blames in (
+        ("spec.model.credentials.secretName", "spec.model.credentials.secretName"),
+        ("spec.model.s3.caBundle.configMapName", "spec.model.s3.caBundle.configMapName"),
+        ("spec.model.caBundle.configMapName", "spec.model.caBundle.configMapName"),
+        ("spec.serviceAccountName", "spec.serviceAccountName"),
+        ("spec.imagePullSecrets[].name", "spec.imagePullSecrets[0].name"),
+        ("spec.profile", "spec.profile"),
+        ("spec.engine.env[].valueFrom.secretKeyRef.name", "spec.engine.env[1].valueFrom.secretKeyRef.name"),
+        ("spec.engine.env[].valueFrom.configMapKeyRef.name", "spec.engine.env[2].valueFrom.configMapKeyRef.name"),
+    ):
+        yield Case(
+            Rule(place, OBJECT_NAME),
+            blames,
+            [{place: name} for name in ("a", "s3-read", "my.secret")],
+            [{place: name} for name in ("", "S3", "a_b", "-a", "a.")],
+        )
+    for place, blames in (
+        ("spec.model.s3.caBundle.key", "spec.model.s3.caBundle.key"),
+        ("spec.model.caBundle.key", "spec.model.caBundle.key"),
+        ("spec.engine.env[].valueFrom.secretKeyRef.key", "spec.engine.env[1].valueFrom.secretKeyRef.key"),
+        ("spec.engine.env[].valueFrom.configMapKeyRef.key", "spec.engine.env[2].valueFrom.configMapKeyRef.key"),
+    ):
+        yield Case(
+            Rule(place, DATA_KEY),
+            blames,
+            [{place: key} for key in ("ca.crt", "API_KEY", "a-b")],
+            [{place: key} for key in ("", "a/b", "a b")],
+        )
+    for place, other in (
+        ("spec.resources.requests", "spec.resources.limits"),
+        ("spec.resources.limits", "spec.resources.requests"),
+    ):
+        alone: Changes = {other: {}}
+        yield Case(
+            Rule(place, RESOURCE_NAMES),
+            place,
+            [
+                alone | {place: {name: 1}}
+                for name in ("cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "example.com/fpga")
+            ],
+            [alone | {place: {name: 1}} for name in ("cpus", "gpu", "Memory", "hugepages-", "--model=/x", "a..b/c")],
+        )
+        yield Case(
+            Rule(f"{place}{{}}", QUANTITY),
+            f"{place}[cpu]",
+            [alone | {place: {"cpu": amount}} for amount in (0, 4, "0.5", "500m", "1e3", "32Gi")],
+            [alone | {place: {"cpu": amount}} for amount in (-1, "-1", "", "4 cores", "32GB")],
+        )
+
+
+CASES = [*SINGLE_CASES, *SOURCE_CASES, *repeated_cases(), *label_cases(), *peer_cases(), *metadata_cases()]

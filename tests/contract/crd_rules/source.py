@@ -1,0 +1,150 @@
+"""Rules of where a model comes from."""
+
+from tests.contract.crd_rules.case import Case, Changes
+from tests.support.crd_schema import Rule
+
+SHA256 = "0" * 64
+
+
+def of_uris(*uris: str) -> list[Changes]:
+    """Models with nothing but these addresses, and a SHA-256 where one is needed."""
+    return [
+        {"spec.model": {"uri": uri} | ({"https": {"sha256": SHA256}} if uri.startswith("https:") else {})}
+        for uri in uris
+    ]
+
+
+SOURCE_CASES = [
+    Case(
+        Rule(
+            "spec.model.uri",
+            "model.uri may not begin with http://, where anybody on the way can change the model: use https:// "
+            "(a private CA goes into model.caBundle) or s3://",
+        ),
+        "spec.model.uri",
+        of_uris("https://host/model.gguf", "httpx://host/model"),
+        of_uris("http://host/model.gguf", "http://host/manifest.json"),
+    ),
+    Case(
+        Rule(
+            "spec.model.uri",
+            "an https:// model.uri names one file, or a manifest.json that lists files, without user, password, "
+            "query or fragment: credentials go into a Secret that model.credentials.secretName names",
+        ),
+        "spec.model.uri",
+        of_uris("https://host:8443/a/model.gguf", "https://host/manifest.json", "https://host/a@b/c%20d"),
+        of_uris("https://host", "https://host/folder/", "https://a:b@host/c", "https://host/a?b", "https://host/a#b"),
+    ),
+    Case(
+        Rule(
+            "spec.model.uri",
+            "an hf:// model.uri must be hf://org/repository or hf://org/repository@revision, where the revision is "
+            "a branch, a tag or a commit",
+        ),
+        "spec.model.uri",
+        of_uris("hf://gpt2", "hf://org/model", "hf://Org-1/my_model.v2@refs/pr/1"),
+        of_uris("hf://a/b/c", "hf://a/b@", "hf://a/b@c@d", "hf://a/../b", "hf://a/"),
+    ),
+    Case(
+        Rule(
+            "spec.model.uri",
+            "a pvc:// model.uri must be pvc://claim/folder: the name of a PersistentVolumeClaim, then a path in it "
+            "without '.', '..' and empty parts",
+        ),
+        "spec.model.uri",
+        of_uris("pvc://claim", "pvc://claim/", "pvc://my.claim/a/b..c/.d/"),
+        of_uris("pvc://Claim/a", "pvc://claim/../a", "pvc://claim/a/.", "pvc://claim//a", "pvc://claim/a//"),
+    ),
+    Case(
+        Rule("spec.model", "an https:// model needs model.https.sha256, the SHA-256 of the file that model.uri names"),
+        "spec.model.https",
+        of_uris("https://host/model.gguf"),
+        [{"spec.model": {"uri": "https://host/model.gguf"}}],
+    ),
+    Case(
+        Rule("spec.model", "model.https belongs to a model.uri that begins with https://: remove it or change the uri"),
+        "spec.model.https",
+        of_uris("https://host/model.gguf"),
+        [{"spec.model": {"uri": "s3://models/a", "https": {"sha256": SHA256}}}],
+    ),
+    Case(
+        Rule("spec.model", "model.hf belongs to a model.uri that begins with hf://: remove it or change the uri"),
+        "spec.model.hf",
+        [{"spec.model": {"uri": "hf://a/b", "hf": {}}}],
+        [{"spec.model": {"uri": "s3://models/a", "hf": {}}}],
+    ),
+    Case(
+        Rule(
+            "spec.model",
+            "model.credentials, model.caBundle and model.proxy mean nothing for a pvc:// model, which is mounted and "
+            "not fetched: remove them",
+        ),
+        "spec.model.uri",
+        of_uris("pvc://claim/a"),
+        [
+            {"spec.model": {"uri": "pvc://claim/a", "credentials": {"secretName": "a"}}},
+            {"spec.model": {"uri": "pvc://claim/a", "caBundle": {"configMapName": "a"}}},
+            {"spec.model": {"uri": "pvc://claim/a", "proxy": {"noProxy": ["*"]}}},
+        ],
+    ),
+    Case(
+        Rule("spec.model", "model.caBundle and model.s3.caBundle are the same setting and differ: keep model.caBundle"),
+        "spec.model.caBundle",
+        [
+            {"spec.model": {"uri": "s3://models", "caBundle": {"configMapName": "a"}}},
+            {
+                "spec.model": {
+                    "uri": "s3://models",
+                    "caBundle": {"configMapName": "a"},
+                    "s3": {"caBundle": {"configMapName": "a", "key": "ca.crt"}},
+                }
+            },
+        ],
+        [
+            {
+                "spec.model": {
+                    "uri": "s3://models",
+                    "caBundle": {"configMapName": "a"},
+                    "s3": {"caBundle": {"configMapName": name, "key": key}},
+                }
+            }
+            for name, key in (("b", "ca.crt"), ("a", "other"))
+        ],
+    ),
+    Case(
+        Rule("spec.model.https.sha256", "model.https.sha256 must be 64 hexadecimal digits, in lower case"),
+        "spec.model.https.sha256",
+        [{"spec.model.https.sha256": "0123456789abcdef" * 4}],
+        [{"spec.model.https.sha256": value} for value in ("", "0" * 63, "A" * 64)],
+    ),
+    Case(
+        Rule(
+            "spec.model.proxy.url",
+            "model.proxy.url must be a proxy's address without a path, for example http://proxy.example.com:3128",
+        ),
+        "spec.model.proxy.url",
+        [{"spec.model.proxy.url": url} for url in ("http://proxy:3128", "https://proxy.example.com/")],
+        [{"spec.model.proxy.url": url} for url in ("", "proxy:3128", "http://proxy/path", "socks5://proxy")],
+    ),
+    Case(
+        Rule(
+            "spec.model.proxy.url",
+            "model.proxy.url must not carry a user or password: a proxy that asks for them is not supported",
+        ),
+        "spec.model.proxy.url",
+        [{"spec.model.proxy.url": "http://proxy:3128"}],
+        [{"spec.model.proxy.url": "http://user:password@proxy:3128"}],
+    ),
+    Case(
+        Rule(
+            "spec.model.proxy.noProxy[]",
+            "must be a host name, a domain (.example.com), an IP address, or * for all: no URL and no CIDR",
+        ),
+        "spec.model.proxy.noProxy[0]",
+        [
+            {"spec.model.proxy.noProxy[]": host}
+            for host in ("a.example.com", ".example.com", "10.0.0.1", "fd00::1", "*")
+        ],
+        [{"spec.model.proxy.noProxy[]": host} for host in ("", "http://a", "10.0.0.0/8", "*.example.com", "a,b")],
+    ),
+]

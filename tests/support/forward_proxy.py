@@ -1,0 +1,101 @@
+"""A forward proxy on the loopback: tunnels by CONNECT, and plain requests passed on.
+
+Every host is the loopback to it: so a host name that only it knows proves that a client went through it.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+_HEAD_LIMIT_BYTES = 65536
+
+
+class ForwardProxy:
+    """``asked`` has the host and port of each request; with ``refusal`` (407) it answers that and nothing else."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.refusal = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = [self._server]
+        self._threads: list[threading.Thread] = []
+        self._run(self._accept)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def _run(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._server.accept()
+                self._open.append(client)
+                self._run(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError):  # either side went
+            line, _, rest = _head(client).partition(b"\r\n")
+            method, target, version = line.decode().split(" ")
+            address = target if method == "CONNECT" else urlsplit(target).netloc
+            self.asked.append(address)
+            if self.refusal:
+                client.sendall(b"HTTP/1.1 %d refused\r\nContent-Length: 0\r\n\r\n" % self.refusal)
+            else:
+                server = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+                self._open.append(server)
+                if method == "CONNECT":
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                else:
+                    path = target.partition(address)[2]
+                    server.sendall(f"{method} {path} {version}\r\nConnection: close\r\n".encode() + rest)
+                self._run(_pass_on, client, server)
+                _pass_on(server, client)
+        _close(client)
+
+    def close(self) -> None:
+        for open_ in list(self._open):
+            _close(open_)
+        for thread in self._threads:
+            thread.join()
+
+
+def _head(client: socket.socket) -> bytes:
+    """A request's head. Raises OSError when it does not come."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = client.recv(65536)
+        if not data or len(head) > _HEAD_LIMIT_BYTES:
+            raise ConnectionAbortedError
+        head += data
+    return head
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    _close(target)
+
+
+def _close(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+@contextmanager
+def forward_proxy() -> Iterator[ForwardProxy]:
+    """A proxy until the context's end."""
+    proxy = ForwardProxy()
+    try:
+        yield proxy
+    finally:
+        proxy.close()
