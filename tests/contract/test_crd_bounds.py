@@ -38,7 +38,7 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.accelerator.resource": lambda size: f"{'x' * 63}.{'x' * 63}.{'x' * (size - 192)}/{'x' * 63}",
     "spec.resources.requests": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
     "spec.resources.limits": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
-    "spec.resources.requests{}": lambda size: "1" * size,
+    "spec.resources.requests{}": lambda size: "1".zfill(size),
     "spec.resources.limits{}": lambda size: "1" * size,
     "spec.engine.args[]": lambda size: "--x".ljust(size, "x")[:size],
     "spec.forbid": lambda size: [f"spec.field{number}" for number in range(size)],

@@ -15,7 +15,6 @@ from modelyard.api.fields import (
     Amounts,
     ApiModel,
     Argument,
-    DataKey,
     ImageName,
     LabelValue,
     ObjectName,
@@ -27,7 +26,6 @@ from modelyard.api.fields import (
 from modelyard.api.model_source import MODEL_RULES, S3, CaBundle, Credentials, Https, HuggingFace, ModelUri, Proxy
 from modelyard.api.network import NetworkPolicy
 from modelyard.api.pod_types import EnvironmentVariable, PodTemplate, PullSecret, ServiceMetadata
-
 
 Alias = Annotated[
     ShortText,
