@@ -103,6 +103,12 @@ def test_a_link_to_nothing_is_told(claim: Claim) -> None:
     assert "is a link to 'absent', which is not there" in error.message
 
 
+def test_a_path_that_leaves_the_claim_ends_the_fetcher_by_name(claim: Claim) -> None:
+    claim.pod.environment[names.ENV_MODEL_URI] = "pvc://models/../etc"
+    assert claim.pod.start().ends() == 1
+    assert claim.pod.last_word()["error"]["reason"] == "InvalidConfiguration"
+
+
 def test_more_files_than_a_model_has_are_a_wrong_folder(claim: Claim) -> None:
     for number in range(FILES_LIMIT):
         Path(claim.folder / str(number)).touch()

@@ -4,11 +4,12 @@ import os
 import random
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from modelyard import names
+from modelyard import launcher, names
 from modelyard.fetcher import registry
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import (
@@ -27,8 +28,8 @@ from tests.support.forward_proxy import ForwardProxy, forward_proxy
 from tests.support.object_store import ObjectStore
 
 MIB = 1024 * 1024
-WEIGHTS = random.Random(1).randbytes(6 * MIB)
-FIRST_BYTES = 2 * MIB
+WEIGHTS = random.Random(1).randbytes(4 * MIB)
+FIRST_BYTES = MIB
 MODEL = {"config.json": b"{}", "empty": b"", "weights/a b+c=ü.safetensors": WEIGHTS}
 SIMPLE = {"config.json": b"{}", "weights": WEIGHTS}
 
@@ -88,7 +89,9 @@ def test_the_whole_model_is_there_with_nested_folders_and_empty_files(place: Pla
 def test_the_program_ends_well_with_the_launcher_in_place(place: Place) -> None:
     place.put({"config.json": b"{}"})
     place.pod.run()
-    assert (place.pod.launcher_folder / "launcher.py").is_file()
+    copies = list(place.pod.launcher_folder.iterdir())
+    assert [copy.name for copy in copies] == ["launcher.py"]
+    assert copies[0].read_bytes() == Path(launcher.__file__).read_bytes()
     word = place.pod.last_word()
     assert (word["phase"], word["error"], word["bytesDone"]) == ("Done", None, 2)
     assert word["mounted"] is not place.is_fetched

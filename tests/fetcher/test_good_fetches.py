@@ -4,11 +4,10 @@ import hashlib
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from modelyard import launcher, names
+from modelyard import names
 from tests.fetcher.conftest import Pod
 from tests.support.object_store import MODELS, ObjectStore
 from tests.support.peak_memory import peak_memory_bytes
@@ -135,14 +134,6 @@ def test_the_pods_link_works_wherever_the_cache_is_mounted(store: ObjectStore, p
     pod.attempt()
     moved = pod.cache.rename(pod.cache.with_name("elsewhere"))
     assert (moved / pod.model().relative_to(pod.cache) / "weights").read_bytes() == WEIGHTS
-
-
-def test_the_launcher_is_copied_for_the_engine(store: ObjectStore, pod: Pod) -> None:
-    store.put("model/weights", WEIGHTS)
-    pod.run()
-    copies = list(pod.launcher_folder.iterdir())
-    assert [copy.name for copy in copies] == ["launcher.py"]
-    assert copies[0].read_bytes() == Path(launcher.__file__).read_bytes()
 
 
 def test_a_pinned_digest_that_the_source_holds_is_accepted(store: ObjectStore, pod: Pod) -> None:

@@ -13,7 +13,7 @@ import pytest
 from modelyard import names
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import Web, opened, server_tls
-from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.support.faulty_proxy import Answer, FaultyProxy, faulty_proxy
 from tests.support.file_server import FileServer, running
 
 WEIGHTS = random.Random(2).randbytes(3 * 1024 * 1024)
@@ -170,6 +170,47 @@ def test_a_redirect_away_from_https_is_refused(web: Web) -> None:
     assert "redirects to http://127.0.0.1, which is not https" in error.message
 
 
+@pytest.mark.parametrize("target", ["https://[", "ftp://127.0.0.1/files/model.gguf", "file:///etc/passwd"])
+def test_a_redirect_to_what_is_no_web_server_is_refused(web: Web, target: str) -> None:
+    put_file(web)
+    web.server.redirects["/files/model.gguf"] = target
+    assert web.pod.failed_attempt().reason == "SourceError"
+
+
+def test_an_address_that_is_none_is_told(web: Web) -> None:
+    put_file(web)
+    web.pod.environment[names.ENV_MODEL_URI] = "https://[/model.gguf"
+    error = web.pod.failed_attempt()
+    assert error.reason == "EndpointUnreachable"
+    assert "https://[" in error.message
+
+
+def test_a_connection_that_was_closed_before_it_was_used_again_is_made_anew(web: Web) -> None:
+    put_file(web)
+    closed = iter(range(1))
+    web.link.fault = lambda _, data: None if next(closed, None) is not None else data
+    web.pod.attempt()
+    assert web.pod.files() == {"model.gguf": WEIGHTS}
+
+
+def test_a_server_that_fails_in_the_middle_is_asked_again_from_there(web: Web) -> None:
+    put_file(web)
+    failures = iter(range(1))
+
+    def cut_and_fail(answer: Answer, data: bytes) -> bytes | None:
+        if answer.passed_bytes > 2 * 1024 * 1024 and next(failures, None) is not None:
+            web.server.statuses["/files/model.gguf"] = 502
+            return None
+        if b" 502 " in data[:20]:
+            web.server.statuses.clear()
+        return data
+
+    web.link.fault = cut_and_fail
+    web.pod.attempt()
+    assert web.pod.files() == {"model.gguf": WEIGHTS}
+    assert web.server.statuses == {}
+
+
 def test_a_redirect_in_a_circle_has_an_end(web: Web) -> None:
     put_file(web)
     web.server.redirects["/files/model.gguf"] = "/files/model.gguf"
@@ -183,9 +224,8 @@ def test_a_server_that_knows_no_ranges_still_brings_the_file_over_several_connec
     web.server.knows_ranges = False
     cuts = iter(range(2))
 
-    def cut_twice(answer: object, data: bytes) -> bytes | None:
-        passed_bytes = getattr(answer, "passed_bytes", 0)
-        return None if passed_bytes > 2 * 1024 * 1024 and next(cuts, None) is not None else data
+    def cut_twice(answer: Answer, data: bytes) -> bytes | None:
+        return None if answer.passed_bytes > 2 * 1024 * 1024 and next(cuts, None) is not None else data
 
     web.link.fault = cut_twice
     web.pod.attempt()

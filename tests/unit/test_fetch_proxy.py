@@ -35,6 +35,11 @@ def proxied(url: str, *exceptions: str) -> dict[str, Any]:
         ({"uri": URI, "proxy": {"noProxy": ["*"]}}, WITH_PROXY, proxied(OURS.url, ".svc", ".cluster.local", "*")),
         ({"uri": URI, "proxy": {"url": "http://p:1"}}, SETTINGS, proxied("http://p:1")),
         ({"uri": URI, "proxy": {"url": "http://p:1", "noProxy": ["a"]}}, WITH_PROXY, proxied("http://p:1", "a")),
+        (
+            {"uri": URI, "proxy": {"url": "http://p:1", "noProxy": ["fd00::1"]}},
+            SETTINGS,
+            proxied("http://p:1", "[fd00::1]"),
+        ),
         ({"uri": "pvc://claim/a"}, WITH_PROXY, {}),
     ],
 )

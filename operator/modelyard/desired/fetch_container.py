@@ -1,5 +1,7 @@
 """The init container that brings the model: how it is told what to fetch, and where it tells how far it is."""
 
+from ipaddress import IPv6Address
+
 from modelyard import names
 from modelyard.api.service import Object
 from modelyard.desired.resolved import Resolved
@@ -9,7 +11,7 @@ POD_UID: Object = {"name": names.ENV_POD_UID, "valueFrom": {"fieldRef": {"fieldP
 """Names the pod's link in the cache. Only a variable of the same container can be part of a subPathExpr."""
 
 
-METADATA_SERVERS = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23")
+METADATA_SERVERS = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00:ec2::254]", "[fd00:ec2::23]")
 """Where clouds give pods an identity, which no proxy can reach: AWS's, Google's and Azure's metadata servers, and AWS's
 for containers (boto3's documentation, "Credentials"; Amazon EKS User Guide, "Pod Identity")."""
 
@@ -53,5 +55,13 @@ def _proxy(resolved: Resolved) -> list[Object]:
         return []
     return [
         *({"name": name, "value": url} for name in names.ENV_PROXY),
-        {"name": names.ENV_NO_PROXY, "value": ",".join([*exceptions, *METADATA_SERVERS])},
+        {"name": names.ENV_NO_PROXY, "value": ",".join([*map(_as_in_urls, exceptions), *METADATA_SERVERS])},
     ]
+
+
+def _as_in_urls(host: str) -> str:
+    """The exception as it is compared: with a URL's host, which has an IPv6 address in brackets."""
+    try:
+        return f"[{IPv6Address(host)}]"
+    except ValueError:
+        return host

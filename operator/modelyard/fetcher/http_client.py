@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.response import BaseHTTPResponse
 
 from modelyard.fetcher.connection_errors import Server, explain_connection, explain_proxy
@@ -109,7 +109,8 @@ class HttpClient:
             with self.get(url, offset) as answer:
                 yield from _exactly(answer, file, offset)
         except FetchError as error:
-            if error.reason is Reason.ENDPOINT_UNREACHABLE:
+            is_passing = error.reason is Reason.SOURCE_ERROR and offset > 0  # it gave the file's first bytes
+            if is_passing or error.reason is Reason.ENDPOINT_UNREACHABLE:
                 raise StreamBrokenError(error.message) from error
             raise
         except (HTTPError, OSError) as error:
@@ -122,19 +123,32 @@ class HttpClient:
         if offset:
             headers["Range"] = f"bytes={offset}-"
         try:
-            return self._pools[proxy_of(url)].request(
-                "GET", url, headers=headers, timeout=_TIMEOUT, retries=False, redirect=False, preload_content=False
-            )
+            try:
+                return self._ask(url, headers)
+            except ProtocolError as error:
+                if not isinstance(error.args[-1], ConnectionError):
+                    raise
+                return self._ask(url, headers)  # a kept connection may have been closed by the server meanwhile
         except HTTPError as error:
             raise explain_connection(str(error), self._at(url)) from error
+
+    def _ask(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
+        return self._pools[proxy_of(url)].request(
+            "GET", url, headers=headers, timeout=_TIMEOUT, retries=False, redirect=False, preload_content=False
+        )
 
     def _at(self, url: str) -> Server:
         return replace(self._server, name=_origin(url), proxy=proxy_of(url))
 
     def _redirected(self, url: str, answer: BaseHTTPResponse) -> str:
-        target = urljoin(url, answer.headers.get("Location", ""))
-        scheme = urlsplit(target).scheme
-        if scheme != "https" and not url.startswith("http://"):
+        try:
+            target = urljoin(url, answer.headers.get("Location", ""))
+            scheme = urlsplit(target).scheme
+        except ValueError as error:
+            raise FetchError(
+                Reason.SOURCE_ERROR, f"{_address(url)} redirects to what is no address ({error}): correct its set-up"
+            ) from error
+        if scheme != "https" and not (scheme == "http" and url.startswith("http://")):
             raise FetchError(
                 Reason.SOURCE_ERROR,
                 f"{_address(url)} redirects to {_origin(target)}, which is not https: anybody on the way could change "
@@ -196,7 +210,11 @@ def _explain(refusal: Refusal, server: Server) -> FetchError:
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    """Scheme, host and port; of what is no URL all but the query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0]
     return f"{parts.scheme}://{parts.netloc}"
 
 

@@ -10,8 +10,11 @@ def proxies() -> set[str]:
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy for ``url``; None where it is reached directly."""
-    parts = urlsplit(url)
+    """The proxy for ``url``; None where it is reached directly, and for what is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
     if parts.hostname is None or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return getproxies().get(parts.scheme)

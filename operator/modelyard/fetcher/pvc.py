@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from modelyard.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import FILES_LIMIT, too_many_files
@@ -20,9 +21,14 @@ _MADE_BY_FILE_SYSTEMS = "lost+found"
 def open_source(configuration: Configuration) -> MountedModel:
     """The model of a `pvc://claim/folder` URI.
 
-    Raises FetchError when the folder is not there, is empty, or holds what the pod's user cannot read.
+    Raises FetchError when the folder is not there, is empty, or holds what the pod's user cannot read, and InvalidError
+    when the URI leaves the claim.
     """
     claim, _, path = configuration.uri.removeprefix("pvc://").partition("/")
+    if ".." in path.split("/"):
+        raise InvalidError(
+            Reason.INVALID_CONFIGURATION, f"spec.model.uri is {configuration.uri!r}; it may hold no '..'"
+        )
     look = _Look(claim, configuration.claim, configuration.claim / path)
     try:
         return MountedModel(look.size_bytes())

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from modelyard.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
@@ -20,7 +19,7 @@ SOURCES = {
 
 def open_source(configuration: Configuration) -> Source | MountedModel:
     """The source of the configured URI. Raises InvalidError for a scheme that nobody serves."""
-    scheme = urlsplit(configuration.uri).scheme
+    scheme, _, _ = configuration.uri.partition("://")
     if scheme not in SOURCES:
         known = ", ".join(f"{name}://" for name in SOURCES)
         raise InvalidError(
