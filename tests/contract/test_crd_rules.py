@@ -202,13 +202,17 @@ def label_cases() -> Iterator[Case]:
         )
 
 
+GOOD_PEERS: list[Object] = [{"namespaceSelector": {}}, {"podSelector": {}}, {"ipBlock": {"cidr": "::/0"}}]
+BAD_PEERS: list[Object] = [{}, {"podSelector": {}, "ipBlock": {"cidr": "::/0"}}]
+
+
 def peer_cases() -> Iterator[Case]:
     """The rules of network peers."""
     yield Case(
         Rule(PEER, "a peer is either an ipBlock, or pods by namespaceSelector, podSelector or both"),
         "spec.networkPolicy.from[0]",
-        [{PEER: peer} for peer in ({"namespaceSelector": {}}, {"podSelector": {}}, {"ipBlock": {"cidr": "::/0"}})],
-        [{PEER: peer} for peer in ({}, {"podSelector": {}, "ipBlock": {"cidr": "::/0"}})],
+        [{PEER: peer} for peer in GOOD_PEERS],
+        [{PEER: peer} for peer in BAD_PEERS],
     )
     for place, blames in (
         (f"{PEER}.ipBlock.cidr", "spec.networkPolicy.from[1].ipBlock.cidr"),
