@@ -51,9 +51,7 @@ def serve(admin: Client, namespace: str, pod_statuses: Mapping[str, Object]) -> 
     """A service by each name, with a pod of that status, as controllers and the kubelet would make it."""
     for name in pod_statuses:
         admin.create(kinds.INFERENCE_SERVICE, minimal(namespace, name))
-    eventually(
-        lambda: {body["metadata"]["name"] for body in admin.list(kinds.DEPLOYMENT, namespace)} >= {*pod_statuses}
-    )
+    eventually(lambda: len(admin.list(kinds.DEPLOYMENT, namespace)) == len(pod_statuses), within_s=60)
     for name, status in pod_statuses.items():
         template = admin.get(kinds.DEPLOYMENT, name, namespace)["spec"]["template"]["metadata"]
         spec = {"nodeName": "some-node", "containers": [{"name": names.CONTAINER_ENGINE, "image": "any"}]}

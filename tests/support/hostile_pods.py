@@ -19,7 +19,11 @@ OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n"
 def saying(body: bytes | str, head: bytes = OK) -> Lie:
     """One whole answer."""
     whole = head + b"\r\n" + (body if isinstance(body, bytes) else body.encode())
-    return lambda pod, _: pod.wfile.write(whole) and None
+
+    def lie(pod: socketserver.StreamRequestHandler, _: threading.Event) -> None:
+        pod.wfile.write(whole)
+
+    return lie
 
 
 def telling(**fields: object) -> Lie:
@@ -44,7 +48,7 @@ def _failing(message: str, reason: str = "AccessDenied") -> Lie:
     return telling(phase="Waiting", error={"reason": reason, "message": message})
 
 
-LIES: Mapping[str, Lie] = {
+LIES: dict[str, Lie] = {
     "endless-body": _endless(b"x" * 65536, 0),
     "slow-drip": _endless(b" ", 0.05),
     "silence": _silence,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster import gpus, manifests, storage
+from e2e.cluster import gpus, manifests, network_policy, storage
 from e2e.cluster.images import IMAGES
 
 WRITE = {"AWS_ACCESS_KEY_ID": "w", "AWS_SECRET_ACCESS_KEY": "w-secret"}
@@ -20,7 +20,10 @@ def installed(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(text))
 
 
-@pytest.mark.parametrize(("name", "workload"), [("s3", storage.WORKLOAD), ("gpu-plugin", gpus.WORKLOAD)])
+@pytest.mark.parametrize(
+    ("name", "workload"),
+    [("s3", storage.WORKLOAD), ("gpu-plugin", gpus.WORKLOAD), ("network-policy", network_policy.WORKLOAD)],
+)
 def test_a_manifests_workload_carries_the_key_and_the_image_of_its_step(name: str, workload: tuple[str, str]) -> None:
     namespace, reference = workload
     [found] = [
@@ -37,7 +40,7 @@ def test_a_manifests_workload_carries_the_key_and_the_image_of_its_step(name: st
 
 @pytest.mark.parametrize("path", sorted(manifests.path("s3").parent.iterdir()), ids=lambda path: path.stem)
 def test_a_manifest_is_named_after_the_image_that_it_runs(path: Path) -> None:
-    assert path.stem in {image.name for image in IMAGES}
+    assert path.stem in {image.name for image in (*IMAGES, network_policy.IMAGE)}
 
 
 def test_users_may_read_the_bucket_of_models_and_nothing_else() -> None:

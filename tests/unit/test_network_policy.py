@@ -44,7 +44,7 @@ def test_the_operators_namespace_is_where_it_runs_unless_the_settings_say_anothe
 
 
 def test_peers_reach_the_engine_and_not_the_fetcher() -> None:
-    peers = [{"podSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]
+    peers: list[Object] = [{"podSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]
     assert policy(peers)["spec"]["ingress"] == [{"from": peers, "ports": [{"protocol": "TCP", "port": 8000}]}, OPERATOR]
 
 

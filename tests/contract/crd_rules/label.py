@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tests.contract.crd_rules.case import Case
+from tests.support.api_client import Object
 from tests.support.crd_schema import Rule
 
 OWN_KEYS = (
@@ -19,6 +20,8 @@ LABEL_VALUE = (
 GOOD_LABEL_KEYS = ("app", "a" * 63, "example.com/App_1", "a" * 253 + "/x")
 BAD_LABEL_KEYS = ("", "-a", "a" * 64, "/x", "a..b/x", "A.b/x", "a/b/c", "a" * 254 + "/x")
 PEER = "spec.networkPolicy.from[]"
+GOOD_PEERS: list[Object] = [{"namespaceSelector": {}}, {"podSelector": {}}, {"ipBlock": {"cidr": "::/0"}}]
+BAD_PEERS: list[Object] = [{}, {"podSelector": {}, "ipBlock": {"cidr": "::/0"}}]
 
 
 def label_cases() -> Iterator[Case]:
@@ -71,8 +74,8 @@ def peer_cases() -> Iterator[Case]:
     yield Case(
         Rule(PEER, "a peer is either an ipBlock, or pods by namespaceSelector, podSelector or both"),
         "spec.networkPolicy.from[0]",
-        [{PEER: peer} for peer in ({"namespaceSelector": {}}, {"podSelector": {}}, {"ipBlock": {"cidr": "::/0"}})],
-        [{PEER: peer} for peer in ({}, {"podSelector": {}, "ipBlock": {"cidr": "::/0"}})],
+        [{PEER: peer} for peer in GOOD_PEERS],
+        [{PEER: peer} for peer in BAD_PEERS],
     )
     for place, blames in (
         (f"{PEER}.ipBlock.cidr", "spec.networkPolicy.from[1].ipBlock.cidr"),
