@@ -5,8 +5,6 @@ same labels can answer on that port. Types are checked, texts are cut and cleane
 is missing or odd is None, never zero.
 """
 
-import asyncio
-import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,17 +13,14 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api.conditions import bounded
+from modelyard.signals import bounded_http
 
 SIZE_LIMIT_BYTES = 8192
 """Longest answer that is read, headers included: twice what the fetcher ever sends (4096 and a few headers)."""
 
-TIME_LIMIT_S = 2.0
-"""Longest time for one answer, from the connection's start to its last byte."""
-
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_SIZE_BYTES = 2**53
 """Beyond it JSON numbers are not exact; no model comes near."""
-_REQUEST = b"GET / HTTP/1.0\r\nHost: modelyard-fetch\r\nConnection: close\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -71,39 +66,8 @@ def parse(text: str | bytes | None) -> FetchState | None:
 
 
 async def read(pod_ip: str, port: int = names.FETCH_STATE_PORT) -> FetchState | None:
-    """The state that the fetcher at ``pod_ip`` tells now; None when it gives no usable answer within TIME_LIMIT_S.
-
-    One plain request: no redirect is followed, no encoding undone, no byte read beyond SIZE_LIMIT_BYTES.
-    """
-    try:
-        async with asyncio.timeout(TIME_LIMIT_S):
-            return parse(_body(await _answer(pod_ip, port)))
-    except (OSError, TimeoutError):
-        return None
-
-
-async def _answer(pod_ip: str, port: int) -> bytes:
-    reader, writer = await asyncio.open_connection(pod_ip, port, limit=SIZE_LIMIT_BYTES)
-    try:
-        writer.write(_REQUEST)
-        await writer.drain()
-        answer = b""
-        while len(answer) <= SIZE_LIMIT_BYTES and (piece := await reader.read(SIZE_LIMIT_BYTES)):
-            answer += piece
-        return answer
-    finally:
-        with contextlib.suppress(OSError):
-            writer.transport.abort()
-
-
-def _body(answer: bytes) -> bytes | None:
-    head, separator, body = answer.partition(b"\r\n\r\n")
-    status_line, *headers = head.split(b"\r\n")
-    if len(answer) > SIZE_LIMIT_BYTES or not separator or not re.match(rb"HTTP/1\.[01] 200( |$)", status_line):
-        return None
-    if any(header.lower().startswith(b"transfer-encoding:") for header in headers):
-        return None
-    return body
+    """The state that the fetcher at ``pod_ip`` tells now; None when it gives no usable answer in time."""
+    return parse(await bounded_http.ask(pod_ip, port, size_limit_bytes=SIZE_LIMIT_BYTES, host="modelyard-fetch"))
 
 
 def _text(value: Any, length: int) -> str | None:
