@@ -32,6 +32,7 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.resources.limits{}": lambda size: "1" * size,
     "spec.engine.args": lambda size: ["--flag"] * size,
     "spec.engine.env": lambda size: [{"name": f"NAME_{number}"} for number in range(size)],
+    "spec.engine.triton.models": lambda size: [f"model-{number}" for number in range(size)],
     "status.conditions": lambda size: [
         {
             "type": f"Type{number}",

@@ -35,6 +35,7 @@ FULL_SPEC: Object = {
                 "valueFrom": {"configMapKeyRef": {"name": "engine", "key": "banner", "optional": True}},
             },
         ],
+        "triton": {"models": ["detect", "classify"]},
     },
     "accelerator": {"type": "nvidia", "count": 2, "resource": "nvidia.com/gpu"},
     "resources": {"requests": {"cpu": 4, "memory": "32Gi"}, "limits": {"cpu": "8", "memory": "32Gi"}},

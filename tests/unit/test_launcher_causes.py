@@ -27,9 +27,13 @@ CAUSES = {
     "triton/logs/empty-repository.log": "",
     "triton/logs/init-raises.log": "Failed to initialize Python stub: RuntimeError: weights.bin: checksum mismatch",
     "triton/logs/missing-file.log": "Failed to preinitialize Python stub: Python model file not found in",
+    "triton/logs/missing-module.log": "Failed to initialize Python stub for auto-complete: ModuleNotFoundError: "
+    "No module named 'torch'",
+    "triton/logs/no-such-model.log": "failed to poll model 'missing': model not found in any model repository.",
     "triton/logs/no-version.log": "failed to load model 'double': at least one version must be available",
     "triton/logs/unknown-backend.log": "failed to load 'double' version 1: Invalid argument: unable to find backend "
     "library for backend 'tensorrtllm'",
+    "triton/logs/unknown-flag.log": "tritonserver: unrecognized option '--no-such-flag'",
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from modelyard.engines import vllm
 from modelyard.errors import InvalidError
 from tests.support.factories import service
-from tests.support.rendering import engine_command, engine_container, environment, vllm_flags
+from tests.support.rendering import engine_command, engine_container, engine_flags, environment
 
 CPU = {"type": "cpu"}
 
@@ -108,4 +108,4 @@ def test_a_model_as_first_argument_is_refused() -> None:
 def test_every_flag_that_we_know_of_is_one_that_vllm_has() -> None:
     known = {*vllm._FIXED, *vllm._PARALLELISM, *vllm._KV_CACHE_SIZE}
     known |= {"--no-disable-uvicorn-access-log", "--disable-access-log-for-endpoints", "--no-enforce-eager"}
-    assert known - vllm_flags() == set()
+    assert known - engine_flags("vllm") == set()

@@ -254,6 +254,12 @@ class Reasons:
         "The engine cannot load the model (restarts: {restarts}): {cause}.",
         "Check that spec.model.uri names a whole model folder that this engine and version can serve.",
     )
+    MODELS_NOT_READY = _problem(
+        "ModelsNotReady",
+        "The server answers, but not for every model: {cause}.",
+        "spec.model.uri must name the folder that holds the models' folders; correct or remove those that do not load, "
+        "or name the ones to serve in spec.engine.triton.models.",
+    )
     BAD_ARGUMENT = _problem(
         "BadArgument",
         "The engine refuses its arguments (restarts: {restarts}): {cause}.",

@@ -147,11 +147,37 @@ class EnvironmentVariable(ApiModel):
     value_from: EnvironmentSource | None = Field(default=None, description="Where its value is kept, instead of value.")
 
 
+ModelFolder = Annotated[
+    str,
+    StringConstraints(max_length=128),
+    Field(
+        json_schema_extra=with_rules(
+            rule(
+                "self.matches('^[a-zA-Z0-9_][-a-zA-Z0-9_.]*$')",
+                "must be the name of a model's folder in the repository: letters, digits, '_', '-' and '.', "
+                "beginning with a letter, a digit or '_'",
+            )
+        )
+    ),
+]
+
+
+class TritonEngine(ApiModel):
+    """What only the engine triton reads."""
+
+    models: list[ModelFolder] = Field(
+        default=[],
+        max_length=64,
+        description="Models of the repository to load, by the names of their folders. Unset: all.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class Engine(ApiModel):
     """The program that serves the model."""
 
     type: Word | None = Field(
-        default=None, description="The engine's name: vllm. Unset: from the operator's settings (vllm)."
+        default=None, description="The engine's name: vllm or triton. Unset: from the operator's settings (vllm)."
     )
     version: Word | None = Field(
         default=None,
@@ -174,6 +200,7 @@ class Engine(ApiModel):
         description="Environment of the engine, as in a container.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    triton: TritonEngine | None = Field(default=None, description="What only the engine triton reads.")
 
 
 class Accelerator(ApiModel):

@@ -18,7 +18,8 @@ CONTAINER_SECURITY: Object = {
 def template(resolved: Resolved) -> Object:
     """The pod template. Raises InvalidError for what only an engine or a source can know to be wrong."""
     rendered = _template(resolved)
-    rendered["metadata"]["annotations"] = {names.ANNOTATION_TEMPLATE: metadata.fingerprint(rendered)}
+    said = rendered["metadata"].get("annotations", {})
+    rendered["metadata"]["annotations"] = {**said, names.ANNOTATION_TEMPLATE: metadata.fingerprint(rendered)}
     return rendered
 
 
@@ -54,7 +55,10 @@ def _template(resolved: Resolved) -> Object:
     }
     if resolved.accelerator.taints:
         spec["tolerations"] = [{"key": taint, "operator": "Exists"} for taint in resolved.accelerator.taints]
-    return {"metadata": {"labels": metadata.labels(resolved)}, "spec": spec}
+    about: Object = {"labels": metadata.labels(resolved)}
+    if engine_parts.annotations:
+        about["annotations"] = dict(engine_parts.annotations)
+    return {"metadata": about, "spec": spec}
 
 
 def _pod_security(resolved: Resolved) -> Object:

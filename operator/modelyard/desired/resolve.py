@@ -5,7 +5,8 @@ from modelyard.api.types import InferenceServiceSpec
 from modelyard.desired import pod
 from modelyard.desired.inputs import Recorded, TemplateInputs
 from modelyard.desired.resolved import Accelerator, Resolved
-from modelyard.engines import engine_of
+from modelyard.engines import ENGINES, engine_of
+from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
 from modelyard.errors import InvalidError
 from modelyard.settings import Settings
@@ -48,7 +49,7 @@ def _kept(service: Service, recorded: Recorded | None) -> Resolved | None:
 
 def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> Resolved:
     spec = service.spec
-    engine = engine_of(spec.engine.type or inputs.default_engine)
+    engine = _engine(spec, inputs)
     accelerator = _accelerator(spec, inputs)
     version, image = _image(spec, inputs, engine.name, accelerator.type)
     return Resolved(
@@ -63,6 +64,19 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
         startup_timeout_s=spec.startup.timeout_seconds or inputs.startup_timeout_s,
         drain_s=spec.drain.timeout_seconds or inputs.drain_s,
     )
+
+
+def _engine(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Engine:
+    """The engine, once no other one's own part of spec.engine is set."""
+    engine = engine_of(spec.engine.type or inputs.default_engine)
+    for other in ENGINES.keys() - {engine.name}:
+        if getattr(spec.engine, other, None) is not None:
+            raise InvalidError(
+                "InvalidSpec",
+                f"spec.engine.{other} is only for the engine {other}, and this service's engine is {engine.name}: "
+                f"remove it, or set spec.engine.type to {other}.",
+            )
+    return engine
 
 
 def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelerator:

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from modelyard import names
 from modelyard.api import quantity
+from modelyard.api.conditions import Reason
 from modelyard.api.service import Object
 from modelyard.api.types import Resources
 from modelyard.engines import flags
@@ -54,6 +55,7 @@ class Vllm:
     name = "vllm"
     ports = (Port(names.PORT_HTTP, HTTP_PORT, names.SERVICE_PORT),)
     teardown_s = TEARDOWN_S
+    error_lines: tuple[tuple[Reason, str], ...] = ()
 
     def program(self, serving: Serving) -> Program:
         """See engines/base.py.

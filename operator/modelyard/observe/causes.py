@@ -1,13 +1,14 @@
 """What an engine's own error line means.
 
 The launcher keeps the first real error line of the engine's output. The texts below are those of logs recorded from
-the real vLLM 0.32, of PyTorch's documented out-of-memory errors, and of Triton 2.51; the first pattern that is found
-decides. A line that none fits is EngineFailed, told as it is.
+the real vLLM 0.32 and of PyTorch's documented out-of-memory errors; what only one engine says stands in its file. The
+first pattern that is found decides. A line that none fits is EngineFailed, told as it is.
 """
 
 import re
 
 from modelyard.api.conditions import Reason, Reasons
+from modelyard.engines import ENGINES
 
 _TABLE: tuple[tuple[Reason, str], ...] = (
     # PyTorch: torch.OutOfMemoryError ("CUDA out of memory. Tried to allocate ..."), "HIP" on ROCm
@@ -30,17 +31,13 @@ _TABLE: tuple[tuple[Reason, str], ...] = (
     (Reasons.MODEL_NOT_LOADABLE, r"Cannot find any model weights|weights were not initialized from checkpoint"),
     (Reasons.MODEL_NOT_LOADABLE, r"Weight files referenced in index but missing"),
     (Reasons.MODEL_NOT_LOADABLE, r"SafetensorError|deserializing header"),
-    # Triton: the server ends when a model of its repository fails to load
-    (Reasons.MODEL_NOT_LOADABLE, r"failed to load (model )?'|Failed to (pre)?initialize Python stub"),
-    (
-        Reasons.MODEL_NOT_LOADABLE,
-        r"Error parsing text-format inference\.ModelConfig|[Pp]oll failed for model directory",
-    ),
     # The launcher itself: the image is none of the engine
     (Reasons.CONTAINER_START_FAILED, r"^this image has no `|^`[^`]+` cannot be started"),
 )
 
-_COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE)
+_OF_ENGINES = tuple(row for engine in ENGINES.values() for row in engine.error_lines)
+
+_COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE + _OF_ENGINES)
 
 
 def classify(message: str) -> tuple[Reason | None, str]:
