@@ -113,8 +113,8 @@ SINGLE_CASES = [
     Case(
         Rule(
             "spec.engine.triton.models[]",
-            "must be the name of a model's folder in the repository: letters, digits, '_', '-' and '.', beginning with a "
-            "letter, a digit or '_'",
+            "must be the name of a model's folder in the repository: letters, digits, '_', '-' and '.', "
+            "beginning with a letter, a digit or '_'",
         ),
         "spec.engine.triton.models[0]",
         [{"spec.engine.triton.models[]": name} for name in ("detect", "classify.v2", "_x", "8b-INT8")],
