@@ -86,7 +86,7 @@ def test_a_repository_without_a_model_is_said_and_cured(namespace: Kubectl) -> N
 def test_a_model_that_does_not_load_is_said_by_name_and_cured(namespace: Kubectl) -> None:
     namespace.apply(_triton("broken", repository="triton-broken"))
 
-    ready = eventually(_told(namespace, "broken", "the weights of reverse are missing"), within_s=READY_S, every_s=1)
+    ready = eventually(_told(namespace, "broken", "'reverse' version 1"), within_s=READY_S, every_s=1)
     assert ready["reason"] == "ModelNotLoadable"
 
     _ready(namespace, _triton("broken", "double", repository="triton-broken"))

@@ -59,7 +59,9 @@ _FAILURE = re.compile(
 _HARMLESS = re.compile(r"CudaDriverHelper has not been initialized|Failed to initialize NVML|DCGM unable to start")
 _GENERIC = re.compile(
     r"Engine core initialization failed|WorkerProc initialization failed|failed to start\.|"
-    r"See (?:root cause above|stack trace for root cause)|creating server: Internal - failed to load all models"
+    r"See (?:root cause above|stack trace for root cause)|creating server: Internal - failed to load all models|"
+    # Triton's later line names the model too; of a model.py that is missing there is none.
+    r"Failed to (?:(?:pre)?initialize Python stub|create instance)"
 )
 _SUPERSEDED = "During handling of the above exception, another exception occurred:"
 
