@@ -241,7 +241,7 @@ class Reasons:
         "AcceleratorOutOfMemory",
         "The accelerator's memory does not suffice (restarts: {restarts}): {cause}.",
         "Use more accelerators (spec.accelerator.count), larger ones, a smaller or quantized model, "
-        "or lower --gpu-memory-utilization if another process uses the device.",
+        "or, with vLLM, lower --gpu-memory-utilization if another process uses the device.",
     )
     KV_CACHE_TOO_SMALL = _problem(
         "KvCacheTooSmall",

@@ -67,7 +67,7 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
 
 
 def _engine(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Engine:
-    """The engine, once no other one's own part of spec.engine is set."""
+    """The engine, once nothing is set that it does not read."""
     engine = engine_of(spec.engine.type or inputs.default_engine)
     for other in ENGINES.keys() - {engine.name}:
         if getattr(spec.engine, other, None) is not None:
@@ -76,6 +76,12 @@ def _engine(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Engine:
                 f"spec.engine.{other} is only for the engine {other}, and this service's engine is {engine.name}: "
                 f"remove it, or set spec.engine.type to {other}.",
             )
+    if spec.model.name and not engine.takes_names:
+        raise InvalidError(
+            "InvalidSpec",
+            f"spec.model.name means nothing to {engine.name}, whose requests name what lies in the model's folder: "
+            "remove it.",
+        )
     return engine
 
 

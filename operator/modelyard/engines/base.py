@@ -67,6 +67,10 @@ class Engine(Protocol):
         """How long it takes to go once its last request is answered."""
 
     @property
+    def takes_names(self) -> bool:
+        """Whether its model is called as the user wants; not where each of its models has a name of its own."""
+
+    @property
     def error_lines(self) -> tuple[tuple[Reason, str], ...]:
         """What lines of its output mean when it fails, as regular expressions; the first that is found decides."""
 

@@ -52,6 +52,7 @@ class Triton:
         Port(names.PORT_METRICS, METRICS_PORT, None),
     )
     teardown_s = TEARDOWN_S
+    takes_names = False
     error_lines: tuple[tuple[Reason, str], ...] = (
         (Reasons.MODEL_NOT_LOADABLE, r"failed to poll model '"),
         (Reasons.MODEL_NOT_LOADABLE, r"failed to load (model )?'|Failed to (pre)?initialize Python stub"),
