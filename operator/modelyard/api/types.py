@@ -177,7 +177,8 @@ class Engine(ApiModel):
     """The program that serves the model."""
 
     type: Word | None = Field(
-        default=None, description="The engine's name, such as vllm or triton. Unset: from the operator's settings (vllm)."
+        default=None,
+        description="The engine's name, such as vllm or triton. Unset: from the operator's settings (vllm).",
     )
     version: Word | None = Field(
         default=None,
