@@ -17,10 +17,11 @@ KEY = "modelyard-cluster/key"
 """Annotation of the operator's Deployment: the key of the step that installed it."""
 
 
-def settings(fetch_image: str, vllm_image: str) -> dict[str, Any]:
+def settings(fetch_image: str, vllm_image: str, triton_image: str) -> dict[str, Any]:
     """The platform team's decisions for this cluster: where its images are."""
     vllm = {"engine": "vllm", "version": "0.32.0", "accelerator": "cpu", "image": vllm_image}
-    return {"fetch_image": fetch_image, "images": [vllm]}
+    triton = {"engine": "triton", "version": "24.10", "accelerator": "cpu", "image": triton_image}
+    return {"fetch_image": fetch_image, "images": [vllm, triton]}
 
 
 def overlay(operator_image: str, key: str, base: str) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def install(making: Making) -> None:
     making.commands.run(*kubectl, "wait", "--for=condition=Established", "--timeout=60s", "--filename", CRDS)
     content = {
         "kustomization.yaml": overlay(image("operator"), making.key, os.path.relpath(BASE, making.folder.resolve())),
-        "settings.yaml": settings(image("fetch"), image("vllm-cpu")),
+        "settings.yaml": settings(image("fetch"), image("vllm-cpu"), image("triton")),
     }
     for name, body in content.items():
         Path(making.folder / name).write_text(json.dumps(body, indent=1))

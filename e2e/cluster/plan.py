@@ -46,7 +46,8 @@ def all_steps(*, pull: bool) -> tuple[Step, ...]:
     config = kind_cluster.configuration_text(local_node_image=not pull)
     connect = partial(network.connect, local_node_image=not pull)
     connected = partial(network.is_connected, local_node_image=not pull)
-    installed_from = ("kubectl", "network", "image-fetch", "image-operator", "image-vllm-cpu", "load-operator")
+    named = ("image-fetch", "image-operator", "image-vllm-cpu", "image-triton")
+    installed_from = ("kubectl", "network", *named, "load-operator")
     return (
         *before_images(),
         *(_pulled() if pull else _built()),

@@ -6,6 +6,8 @@ server's own list, `s3-write` uploads, and `s3-read`, which users copy, may read
 
 import json
 import secrets
+import shutil
+from pathlib import Path
 from typing import Any
 
 from e2e.cluster import manifests, model, python_environment
@@ -18,6 +20,7 @@ NAMESPACE = "storage"
 BUCKET = "models"
 WORKLOAD = (NAMESPACE, "deployment/s3")
 POD = ("pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=s3")
+TRITON_REPOSITORY = ROOT / "e2e/images/triton/repository"
 UPLOADED = "modelyard-cluster/models"
 """Annotation of the server's pod: the key of the step that filled it. It goes with the pod, as the pod's data does."""
 
@@ -41,7 +44,7 @@ def steps() -> tuple[Step, ...]:
             20,
             fill,
             needs=("kubectl", "python-environment", "s3", model.NAME),
-            inputs=(ROOT / "e2e/cluster/upload.py", ROOT / "e2e/images/standin/tiny_model.py"),
+            inputs=(ROOT / "e2e/cluster/upload.py", ROOT / "e2e/images/standin/tiny_model.py", TRITON_REPOSITORY),
             is_made=is_filled,
         ),
     )
@@ -90,7 +93,9 @@ def is_filled(making: Making) -> bool:
 
 
 def fill(making: Making) -> None:
-    """Upload SmolLM2, a tiny model for the stand-in engine, and the same with its weights cut off."""
+    """Upload SmolLM2, a tiny model for the stand-in engine, the same with its weights cut off, and for Triton a whole
+    repository, one of whose models cannot be loaded, and an empty one.
+    """
     tiny = write_tiny_model(making.folder / "tiny")
     truncated = write_tiny_model(making.folder / "tiny-truncated")
     weights = truncated / "model.safetensors"
@@ -99,6 +104,9 @@ def fill(making: Making) -> None:
         f"{model.NAME}={model.folder(making.results[model.NAME])}",
         f"tiny={tiny}",
         f"tiny-truncated={truncated}",
+        f"triton={TRITON_REPOSITORY}",
+        f"triton-broken={_broken_repository(making.folder / 'triton-broken')}",
+        f"triton-empty={_empty_repository(making.folder / 'triton-empty')}",
     ]
     python = python_environment.python(making.results["python-environment"])
     program = kubectl(making)[0]
@@ -106,3 +114,17 @@ def fill(making: Making) -> None:
         *(python, "-m", "e2e.cluster.upload", program, KUBECONFIG, NAMESPACE, BUCKET, *folders), cwd=ROOT
     )
     making.commands.run(*kubectl(making), "annotate", "--overwrite", *POD, f"{UPLOADED}={making.key}")
+
+
+def _broken_repository(folder: Path) -> Path:
+    """The repository, less what its model `reverse` needs."""
+    shutil.copytree(TRITON_REPOSITORY, folder)
+    (folder / "reverse/1/model.py").write_text('raise RuntimeError("the weights of reverse are missing")\n')
+    return folder
+
+
+def _empty_repository(folder: Path) -> Path:
+    """A folder without a model's; with a file, since S3 has no empty folders."""
+    folder.mkdir()
+    (folder / "README.md").write_text("Models come later.\n")
+    return folder

@@ -34,9 +34,10 @@ def main(arguments: Sequence[str]) -> None:
         with suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=bucket)
         for prefix, folder in (argument.split("=", 1) for argument in folders):
-            for file in sorted(Path(folder).iterdir()):
-                print(f"{file} -> s3://{bucket}/{prefix}/{file.name}", flush=True)
-                client.upload_file(str(file), bucket, f"{prefix}/{file.name}", Config=TRANSFER)
+            for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+                key = f"{prefix}/{file.relative_to(folder)}"
+                print(f"{file} -> s3://{bucket}/{key}", flush=True)
+                client.upload_file(str(file), bucket, key, Config=TRANSFER)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -78,6 +79,22 @@ class Installation:
         name = f"{reference('operator')}-other"
         text = f'FROM {reference("operator")}\nLABEL serving.modelyard.dev/test="another image"\n'
         subprocess.run(["docker", "build", "-q", "-t", name, "-"], input=text.encode(), check=True, capture_output=True)
+        load(name)
+        return name
+
+    def image_with_engine(self, file: Path, line: str) -> str:
+        """The installed operator's image with one more engine: its file, and its line in the registry; on the nodes."""
+        name = f"{reference('operator')}-{file.stem.replace('_', '-')}"
+        find = "import modelyard.engines; print(modelyard.engines.__path__[0])"
+        text = f"""
+            FROM {reference("operator")}
+            USER 0:0
+            COPY {file.name} /
+            RUN cd "$(/opt/modelyard/bin/python -c '{find}')" && mv /{file.name} . && echo '{line}' >> __init__.py
+            USER 65532:65532
+        """
+        command = ["docker", "build", "-q", "-t", name, "-f", "-", str(file.parent)]
+        subprocess.run(command, input=text.encode(), check=True, capture_output=True)
         load(name)
         return name
 

@@ -27,7 +27,7 @@ from modelyard.metrics import Metrics
 from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync
 from modelyard.settings import Settings
-from modelyard.signals import bounded_http, fetch_state
+from modelyard.signals import bounded_http, fetch_state, repository_index
 from modelyard.workers import Workers
 from modelyard.workqueue import WorkQueue
 
@@ -92,6 +92,7 @@ class Operator:
             cluster,
             self._cache,
             read_fetch_state=bounded_http.Reader(fetch_state.read).read,
+            read_index=bounded_http.Reader(repository_index.read).read,
             now=lambda: datetime.now(UTC),
             instance=socket.gethostname(),
         )

@@ -54,12 +54,14 @@ _TRITON = re.compile(r"(?P<level>[IWEF])\d{4} [\d:.]+ \d+ (?P<file>[\w.]+):\d+\]
 _EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?:: .*|$)")
 _FAILURE = re.compile(
     r"Error [a-z]|[\w.-]+: error: |error: |CUDA error|"
-    r"Failed to (?:pre)?initialize Python stub"
+    r"Failed to (?:pre)?initialize Python stub|[\w.-]+: unrecognized option|Bad option: "
 )
 _HARMLESS = re.compile(r"CudaDriverHelper has not been initialized|Failed to initialize NVML|DCGM unable to start")
 _GENERIC = re.compile(
     r"Engine core initialization failed|WorkerProc initialization failed|failed to start\.|"
-    r"See (?:root cause above|stack trace for root cause)|creating server: Internal - failed to load all models"
+    r"See (?:root cause above|stack trace for root cause)|creating server: Internal - failed to load all models|"
+    # Triton's later line names the model too; of a model.py that is missing there is none.
+    r"Failed to (?:(?:pre)?initialize Python stub|create instance)"
 )
 _SUPERSEDED = "During handling of the above exception, another exception occurred:"
 
@@ -309,6 +311,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--ready-url", required=True, help="answers 200 once the engine can be asked")
     parser.add_argument("--pause-s", type=float, required=True, help="how long to serve on when told to stop")
     parser.add_argument("--drain-s", type=float, required=True, help="how long a drain may take after that")
+    parser.add_argument("--entrypoint", help="script that runs the command, where the image has it")
     parser.add_argument("--termination-log", default="/dev/termination-log")
     at = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:at])
@@ -316,6 +319,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if not options.command:
         parser.error("the engine's command is missing after --")
     return options
+
+
+def with_entrypoint(script: str | None, command: list[str]) -> list[str]:
+    """The command through the image's own entrypoint script, or as it is in an image without it."""
+    return [script, *command] if script and os.access(script, os.X_OK) else command
 
 
 def why_not_started(command: str, error: OSError) -> tuple[str, int]:
@@ -337,7 +345,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # before the engine: PID 1 without a handler ignores them
         signal.signal(number, lambda *_: told_to_stop.set())
     try:
-        engine = Engine(options.command)
+        engine = Engine(with_entrypoint(options.entrypoint, options.command))
     except OSError as error:
         text, code = why_not_started(options.command[0], error)
         say(text)

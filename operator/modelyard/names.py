@@ -66,6 +66,12 @@ ANNOTATION_TEMPLATE = f"{GROUP}/template"
 """On the pod template, and so on each pod: the hash of the template, to tell pods of the newest template from others.
 It is the hash that ANNOTATION_INPUTS records."""
 
+ANNOTATION_MODELS = f"{GROUP}/models"
+"""On pods whose engine keeps a model repository: the names of the models that must be ready in its index, separated by
+commas, or MODELS_ALL for each one that it has, and one at least."""
+
+MODELS_ALL = "*"
+
 ANNOTATION_REFRESH = f"{GROUP}/refresh"
 """On the InferenceService, written by a person: any new value takes the operator's present defaults."""
 
@@ -73,6 +79,8 @@ CONTAINER_FETCH = "modelyard-fetch"
 CONTAINER_ENGINE = "engine"
 
 PORT_HTTP = "http"
+PORT_GRPC = "grpc"
+PORT_METRICS = "metrics"
 PORT_FETCH_STATE = "fetch-state"
 SERVICE_PORT = 80
 FETCH_STATE_PORT = 9470

@@ -4,7 +4,8 @@ An engine never learns where a model comes from, a source never learns who serve
 and both return PodParts that desired/pod.py puts together. A source may also say by which mount the model is seen.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from modelyard.api.service import Object
 
@@ -20,14 +21,21 @@ class ModelRef:
 
 @dataclass(frozen=True)
 class PodParts:
-    """What an engine or a source adds to its container (env, mounts) and to the pod (volumes), as in a pod's spec."""
+    """What an engine or a source adds to its container (env, mounts) and to the pod (volumes, annotations)."""
 
     env: tuple[Object, ...] = ()
     volumes: tuple[Object, ...] = ()
     mounts: tuple[Object, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     def __add__(self, other: "PodParts") -> "PodParts":
         """These and ``other``'s, in this order."""
+        return PodParts(
+            self.env + other.env,
+            self.volumes + other.volumes,
+            self.mounts + other.mounts,
+            {**self.annotations, **other.annotations},
+        )
         return PodParts(self.env + other.env, self.volumes + other.volumes, self.mounts + other.mounts)
 
 

@@ -29,6 +29,7 @@ from modelyard.observe.wanted import Wanted
 from modelyard.ownership import Ownership, ownership
 from modelyard.settings import Settings
 from modelyard.signals.fetch_state import FetchState
+from modelyard.signals.repository_index import Index
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +37,14 @@ OUTDATED_WAIT_S = 1.0
 """Time until another look at a service that changed while it was looked at."""
 
 ReadFetchState = Callable[[str], Awaitable[FetchState | None]]
+ReadIndex = Callable[[str], Awaitable[Index | None]]
 
 
 class Reconciler:
     """Reconciles one key at a time; several calls may run side by side as long as their keys differ.
 
-    ``read_fetch_state`` asks a pod's fetcher by its address, ``now`` gives the time in UTC, ``instance`` names this
-    process in the events it writes.
+    ``read_fetch_state`` asks a pod's fetcher by its address, ``read_index`` a pod's repository of models by its address
+    with port, ``now`` gives the time in UTC, ``instance`` names this process in the events it writes.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Reconciler:
         cache: Cache,
         *,
         read_fetch_state: ReadFetchState,
+        read_index: ReadIndex,
         now: Callable[[], datetime],
         instance: str,
     ) -> None:
@@ -60,6 +63,7 @@ class Reconciler:
         self._cache = cache
         self._children = Children(cluster, cache)
         self._read_fetch_state = read_fetch_state
+        self._read_index = read_index
         self._now = now
         self._instance = instance
         self._event_filter = EventFilter()
@@ -118,14 +122,16 @@ class Reconciler:
         return self._cache.get(kind, place)
 
     async def _facts(self, key: Key, body: Object, wanted: Wanted | None) -> observed.Facts:
-        """What is there now: from the cache, and what only fetchers and pods' Events can tell."""
+        """What is there now: from the cache, and what only fetchers, repositories and pods' Events can tell."""
         children = observed.Children(self._own_deployment(key, body["metadata"]["uid"]), self._cache.pods(key))
         asked = observed.questions(children, self._now())
         states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
+        indexes = await asyncio.gather(*(self._read_index(address) for address in asked.indexes.values()))
         events = await asyncio.gather(*(self._cluster.list_events(key.namespace, uid) for uid in asked.events))
         return observed.facts(
             children,
             fetch_states=dict(zip(asked.fetchers, states, strict=True)),
+            indexes=dict(zip(asked.indexes, indexes, strict=True)),
             pod_events=dict(zip(asked.events, events, strict=True)),
             nodes=self._cache.all_of(kinds.NODE) if any(map(_waits_for_a_node, children.pods)) else None,
             accelerator_resource=wanted.accelerator_resource if wanted else None,

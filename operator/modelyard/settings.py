@@ -91,12 +91,18 @@ class TemplateSettings(SettingsModel):
     default_engine: str = "vllm"
     default_accelerator: str = "nvidia"
     default_versions: dict[str, str] = Field(
-        default={"vllm": "0.32.0"}, description="Version of an engine whose service names neither version nor image."
+        default={"vllm": "0.32.0", "triton": "24.10"},
+        description="Version of an engine whose service names neither version nor image.",
     )
     images: tuple[EngineImage, ...] = (
         EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="vllm/vllm-openai:v0.32.0"),
         EngineImage(engine="vllm", version="0.32.0", accelerator="amd", image="vllm/vllm-openai-rocm:v0.32.0"),
         EngineImage(engine="vllm", version="0.32.0", accelerator="cpu", image="vllm/vllm-openai-cpu:v0.32.0"),
+        # One image for both: it serves without a GPU too. NVIDIA numbers images by month; 24.10 has Triton 2.51.
+        EngineImage(
+            engine="triton", version="24.10", accelerator="nvidia", image="nvcr.io/nvidia/tritonserver:24.10-py3"
+        ),
+        EngineImage(engine="triton", version="24.10", accelerator="cpu", image="nvcr.io/nvidia/tritonserver:24.10-py3"),
     )
     accelerators: dict[str, AcceleratorType] = {
         # The GPU operator and the clouds' GPU pools taint their nodes with the resource's own name.

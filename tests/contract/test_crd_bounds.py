@@ -38,7 +38,7 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.accelerator.resource": lambda size: f"{'x' * 63}.{'x' * 63}.{'x' * (size - 192)}/{'x' * 63}",
     "spec.resources.requests": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
     "spec.resources.limits": lambda size: {f"example.com/device-{number}": 1 for number in range(size)},
-    "spec.resources.requests{}": lambda size: "1".zfill(size),
+    "spec.resources.requests{}": "1".zfill,
     "spec.resources.limits{}": lambda size: "1" * size,
     "spec.engine.args[]": lambda size: "--x".ljust(size, "x")[:size],
     "spec.forbid": lambda size: [f"spec.field{number}" for number in range(size)],
@@ -66,6 +66,7 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.networkPolicy.from[].ipBlock.cidr": lambda size: f"2001:0db8:{'0001:' * 5}0001/128".ljust(size, "x"),
     "spec.networkPolicy.from[].ipBlock.except": lambda size: [f"2001:db8:{number}::/48" for number in range(size)],
     "spec.networkPolicy.from[].ipBlock.except[]": lambda size: f"2001:0db8:{'0001:' * 5}0001/128".ljust(size, "x"),
+    "spec.engine.triton.models": lambda size: [f"model-{number}" for number in range(size)],
     "status.conditions": lambda size: [
         {
             "type": f"Type{number}",

@@ -21,7 +21,7 @@ from modelyard.desired.profile import Offer
 from modelyard.engines.flags import flag_names
 from modelyard.settings import Settings
 from tests.support.pod_security import violations
-from tests.support.rendering import REPOSITORY, SETTINGS, deployment, engine_command, offer, resolved, vllm_flags
+from tests.support.rendering import REPOSITORY, SETTINGS, deployment, engine_command, engine_flags, offer, resolved
 
 FOLDER = Path(__file__).parent
 CASES = sorted((FOLDER / "cases").glob("*.yaml"))
@@ -103,10 +103,11 @@ def test_pods_pass_pod_security_restricted(case: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
 def test_every_flag_is_one_that_the_engine_has(case: Path) -> None:
+    service = resolved(**_read(case))
     container = deployment(**_read(case))["spec"]["template"]["spec"]["containers"][0]
     flags = flag_names(engine_command(container))
-    assert {"--served-model-name", "--port"} <= flags
-    assert flags - vllm_flags() == set()
+    assert {"vllm": {"--served-model-name", "--port"}, "triton": {"--model-repository"}}[service.engine.name] <= flags
+    assert flags - engine_flags(service.engine.name) == set()
 
 
 @pytest.mark.parametrize("case", CASES, ids=_name)

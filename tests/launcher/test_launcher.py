@@ -41,7 +41,11 @@ def start(port: int, termination_log: Path) -> Iterator[Start]:
     with ExitStack() as ends:
 
         def start(
-            *command: str, pause_s: float = 0, drain_s: float = 60, before: tuple[str, ...] = ()
+            *command: str,
+            pause_s: float = 0,
+            drain_s: float = 60,
+            before: tuple[str, ...] = (),
+            entrypoint: Path | None = None,
         ) -> BackgroundProcess:
             if len(command) == 1:
                 command = (sys.executable, str(FAKE_ENGINE), command[0], str(port))
@@ -50,6 +54,7 @@ def start(port: int, termination_log: Path) -> Iterator[Start]:
                 f"--pause-s={pause_s}",
                 f"--drain-s={drain_s}",
                 f"--termination-log={termination_log}",
+                *([f"--entrypoint={entrypoint}"] if entrypoint else []),
             ]
             return ends.enter_context(BackgroundProcess([*before, sys.executable, LAUNCHER, *options, "--", *command]))
 
@@ -204,3 +209,18 @@ def test_as_pid_1_it_reaps_orphans(start: Start) -> None:
     running = start("orphans", before=UNSHARE)
     running.says("engine: all orphans are gone")
     assert running.ends() == 0
+
+
+def test_an_images_own_entrypoint_runs_the_command_where_the_image_has_one(start: Start, tmp_path: Path) -> None:
+    script = tmp_path / "entrypoint.sh"
+    script.write_text('#!/bin/sh\necho "through it: $*"\nexec "$@"\n')
+    script.chmod(0o755)
+    running = start("sh", "-c", "exit 3", entrypoint=script)
+    assert running.ends() == 3
+    assert "through it: sh -c exit 3" in running.output
+
+
+def test_in_an_image_without_the_entrypoint_the_command_runs_as_it_is(start: Start, tmp_path: Path) -> None:
+    running = start("sh", "-c", "echo as it is; exit 3", entrypoint=tmp_path / "not-there.sh")
+    assert running.ends() == 3
+    assert "as it is" in running.output

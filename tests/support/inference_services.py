@@ -40,6 +40,7 @@ FULL_SPEC: Object = {
                 "valueFrom": {"configMapKeyRef": {"name": "engine", "key": "banner", "optional": True}},
             },
         ],
+        "triton": {"models": ["detect", "classify"]},
     },
     "networkPolicy": {
         "from": [

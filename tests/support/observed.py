@@ -14,6 +14,7 @@ from modelyard.observe.children import Children, facts
 from modelyard.observe.status import Verdict, status
 from modelyard.observe.wanted import Wanted
 from modelyard.signals.fetch_state import FetchState
+from modelyard.signals.repository_index import Index
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 NEW, OLD = "hash-new", "hash-old"
@@ -159,6 +160,15 @@ def serving(name: str = "smollm-1", **fields: Any) -> Object:
     return pod(name, fetch=FETCHED, engine=running(600), started=True, ready=True, begun_s=700, **fields)
 
 
+def serving_repository(models: str = names.MODELS_ALL, *, ready_s: float = 60) -> Object:
+    """A pod that answers and keeps a repository of models."""
+    annotations = {names.ANNOTATION_TEMPLATE: NEW, names.ANNOTATION_MODELS: models}
+    found = serving(changed_s=ready_s, annotations=annotations)
+    http = {"name": names.PORT_HTTP, "containerPort": 8000}
+    found["spec"]["containers"] = [{"name": names.CONTAINER_ENGINE, "ports": [http]}]
+    return found
+
+
 def loading(name: str = "smollm-1", **fields: Any) -> Object:
     """A pod whose engine loads the model."""
     return pod(name, **{"fetch": FETCHED, "engine": running(30), **fields})
@@ -200,6 +210,7 @@ class World:
         wishes: Wanted | None = None,
         problem: InvalidError | NotReadyError | None = None,
         states: Mapping[str, FetchState | None] | None = None,
+        indexes: Mapping[str, Index | None] | None = None,
         events: Mapping[str, tuple[Object, ...]] | None = None,
         nodes: tuple[Object, ...] | None = None,
         taken: Mapping[str, int] | None = None,
@@ -210,6 +221,7 @@ class World:
         self.wanted = wishes or (None if isinstance(problem, InvalidError) else wanted(replicas))
         self.problem = problem
         self.states = states or {}
+        self.indexes = indexes or {}
         self.events = events or {}
         self.nodes = nodes
         self.taken = taken
@@ -221,6 +233,7 @@ class World:
             Children(self.deployment, self.pods),
             fetch_states=self.states,
             pod_events=self.events,
+            indexes=self.indexes,
             nodes=self.nodes,
             accelerator_resource=GPU,
             accelerators_taken=self.taken,

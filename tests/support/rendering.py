@@ -13,10 +13,14 @@ from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
 from modelyard.desired.update import Update, update
 from modelyard.settings import Settings
+from tests.support.recordings import RECORDINGS
 
 REPOSITORY = Path(__file__).parents[2]
-VLLM_FLAGS = REPOSITORY / "e2e" / "images" / "standin" / "flags.txt"
-"""The whole `vllm serve --help=all` of the real vLLM 0.32, recorded."""
+HELP = {
+    "vllm": REPOSITORY / "e2e" / "images" / "standin" / "flags.txt",
+    "triton": RECORDINGS / "triton" / "logs" / "unknown-flag.log",
+}
+"""What the real vLLM 0.32 and Triton 2.51 list as their flags, recorded."""
 
 SETTINGS = Settings(fetch_image="modelyard-fetch:0.1.0", operator_namespace="modelyard-system")
 
@@ -76,6 +80,6 @@ def environment(container: Object) -> dict[str, Object | str]:
 
 
 @cache
-def vllm_flags() -> frozenset[str]:
-    """Every flag that the real `vllm serve` knows, as its help listed them."""
-    return frozenset(re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][\w-]*", VLLM_FLAGS.read_text()))
+def engine_flags(engine: str) -> frozenset[str]:
+    """Every flag that the real engine knows, as its help listed them."""
+    return frozenset(re.findall(r"(?<![\w-])-{1,2}[a-zA-Z][\w-]*", HELP[engine].read_text()))

@@ -12,6 +12,7 @@ from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync
 from modelyard.settings import Settings
 from modelyard.signals.fetch_state import FetchState
+from modelyard.signals.repository_index import Index
 from modelyard.workqueue import WorkQueue
 from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of
@@ -32,6 +33,7 @@ class RunningOperator:
         self.queue: WorkQueue[Key] = WorkQueue(self.clock, random=lambda: 1.0)
         self.failures: list[ApiError] = []
         self.fetch_states: dict[str, FetchState] = {}
+        self.indexes: dict[str, Index] = {}
         self._cluster = cluster
         self._unheard: list[tuple[str, Kind, Object]] = []
         self._reconciler = Reconciler(
@@ -39,6 +41,7 @@ class RunningOperator:
             cluster,
             self.cache,
             read_fetch_state=self._read_fetch_state,
+            read_index=self._read_index,
             now=lambda: START + timedelta(seconds=self.clock.time()),
             instance="test",
         )
@@ -84,6 +87,9 @@ class RunningOperator:
 
     async def _read_fetch_state(self, address: str) -> FetchState | None:
         return self.fetch_states.get(address)
+
+    async def _read_index(self, address: str) -> Index | None:
+        return self.indexes.get(address)
 
     def _hear(self, type_: str, kind: Kind, body: Object) -> None:
         if kind not in kinds.WATCHED:

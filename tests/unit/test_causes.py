@@ -37,6 +37,9 @@ LINES = [
     ("ModelNotLoadable", "failed to load model 'double': at least one version must be available"),
     ("ModelNotLoadable", "failed to load 'double' version 1: Invalid argument: unable to find backend library"),
     ("ModelNotLoadable", "Poll failed for model directory 'double': failed to read text proto from config.pbtxt"),
+    ("ModelNotLoadable", "failed to poll model 'missing': model not found in any model repository."),
+    ("BadArgument", "tritonserver: unrecognized option '--no-such-flag'"),
+    ("BadArgument", 'Bad option: "--http-restricted-api".'),
     # The launcher
     ("ContainerStartFailed", "this image has no `vllm` on its PATH (/usr/bin): set spec.engine.image"),
 ]  # fmt: skip

@@ -51,3 +51,13 @@ def test_users_may_read_the_bucket_of_models_and_nothing_else() -> None:
 
 def test_every_cluster_gets_keys_of_its_own() -> None:
     assert storage.new_keys() != storage.new_keys()
+
+
+def test_tritons_repositories_are_whole_broken_in_one_model_and_empty(tmp_path: Path) -> None:
+    whole = {path.name for path in storage.TRITON_REPOSITORY.iterdir()}
+    assert whole == {"count", "double", "reverse"}
+    broken = storage._broken_repository(tmp_path / "broken")
+    assert {path.name for path in broken.iterdir()} == whole
+    assert "raise" in (broken / "reverse/1/model.py").read_text()
+    empty = storage._empty_repository(tmp_path / "empty")
+    assert [path.is_file() for path in empty.iterdir()] == [True]

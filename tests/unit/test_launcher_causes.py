@@ -25,11 +25,16 @@ CAUSES = {
     "vllm/logs/unknown-flag.log": "vllm: error: unrecognized arguments: --no-such-flag",
     "triton/logs/bad-config.log": 'Error parsing text-format inference.ModelConfig: 1:24: Expected ":", found',
     "triton/logs/empty-repository.log": "",
-    "triton/logs/init-raises.log": "Failed to initialize Python stub: RuntimeError: weights.bin: checksum mismatch",
+    "triton/logs/init-raises.log": "failed to load 'double' version 1: Internal: RuntimeError: weights.bin: checksum "
+    "mismatch",
     "triton/logs/missing-file.log": "Failed to preinitialize Python stub: Python model file not found in",
+    "triton/logs/missing-module.log": "failed to load 'reverse' version 1: Internal: ModuleNotFoundError: No module "
+    "named 'torch'",
+    "triton/logs/no-such-model.log": "failed to poll model 'missing': model not found in any model repository.",
     "triton/logs/no-version.log": "failed to load model 'double': at least one version must be available",
     "triton/logs/unknown-backend.log": "failed to load 'double' version 1: Invalid argument: unable to find backend "
     "library for backend 'tensorrtllm'",
+    "triton/logs/unknown-flag.log": "tritonserver: unrecognized option '--no-such-flag'",
 }
 
 

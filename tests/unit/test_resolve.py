@@ -1,11 +1,9 @@
 """Questions that a spec leaves open, and who answers them."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from modelyard.engines import ENGINES
-from modelyard.engines.base import Engine
 from modelyard.errors import InvalidError
 from modelyard.settings import AcceleratorType, ContainerResources, EngineImage, Settings
 from tests.support.factories import service
@@ -66,8 +64,12 @@ def test_the_users_word_is_above_the_settings() -> None:
 @pytest.mark.parametrize(
     ("spec", "reason", "remedy"),
     [
-        ({"engine": {"type": "tgi"}}, "UnknownEngine", "'tgi' is none of the known engines. Take one of: vllm."),
-        ({"model": {"uri": "ftp://a/b"}}, "UnknownSource", "known schemes. Take one of: s3://"),
+        (
+            {"engine": {"type": "tgi"}},
+            "UnknownEngine",
+            "'tgi' is none of the known engines. Take one of: triton, vllm.",
+        ),
+        ({"model": {"uri": "ftp://a/b"}}, "UnknownSource", "known schemes. Take one of: hf://, https://, pvc://, s3://"),
         ({"model": {"uri": "s3://a/b"}}, "InvalidSpec", "cannot be a bucket"),
         ({"accelerator": {"type": "tpu"}}, "UnknownAccelerator", "operator's settings: amd, cpu, nvidia"),
         (
@@ -143,17 +145,11 @@ def test_a_product_of_a_type_without_a_label_is_refused_with_the_setting_to_add(
         resolved(service(accelerator={"product": ["NVIDIA-A10G"]}), settings)
 
 
-class OneName:
-    """An engine that knows a model by one name."""
-
-    name = "vllm"
-    takes_aliases = False
-
-
-def test_aliases_are_refused_where_an_engine_knows_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENGINES, "vllm", cast("Engine", OneName()))
-    with pytest.raises(InvalidError, match=r"spec\.model\.aliases cannot be served: vllm knows a model by one name"):
-        resolved(service(model={"uri": "s3://models/llama", "aliases": ["llama"]}))
+@pytest.mark.parametrize(("field", "value"), [("name", "llama"), ("aliases", ["llama"])])
+def test_names_are_refused_where_an_engines_models_have_their_own(field: str, value: str | list[str]) -> None:
+    named = {"uri": "s3://models/repository", field: value}
+    with pytest.raises(InvalidError, match=rf"spec\.model\.{field} mean nothing to triton.*remove them"):
+        resolved(service(model=named, engine={"type": "triton"}))
 
 
 def test_the_fetchers_resources_are_the_settings() -> None:

@@ -21,6 +21,7 @@ from tests.support.observed import (
     pod,
     running,
     serving,
+    serving_repository,
     waiting,
     wanted,
 )
@@ -406,6 +407,12 @@ PROBLEMS = {
         "StartTimeout",
         "still fetching",
         "",
+    ),
+    "a repository without a model": (
+        World(serving_repository(), indexes={UID: ()}),
+        "ModelsNotReady",
+        "its repository holds no model",
+        "name the folder that holds the models' folders",
     ),
     "an engine that no longer answers": (
         World(loading(started=True, changed_s=5)),

@@ -7,7 +7,7 @@ import pytest
 from modelyard.engines import vllm
 from modelyard.errors import InvalidError
 from tests.support.factories import service
-from tests.support.rendering import engine_command, engine_container, environment, vllm_flags
+from tests.support.rendering import engine_command, engine_container, engine_flags, environment
 
 CPU = {"type": "cpu"}
 
@@ -208,9 +208,11 @@ OURS = {
 
 
 def test_every_flag_that_we_know_of_is_one_that_vllm_has() -> None:
-    assert (OURS | vllm._BEYOND_THE_POD) - vllm_flags() == set()
+    assert (OURS | vllm._BEYOND_THE_POD) - engine_flags("vllm") == set()
 
 
 def test_no_flag_of_vllms_own_looks_like_the_beginning_of_one_that_we_look_for() -> None:
-    taken = {(own, flag) for own in vllm_flags() for flag in OURS if own.startswith("--") and flag.startswith(own)}
+    taken = {
+        (own, flag) for own in engine_flags("vllm") for flag in OURS if own.startswith("--") and flag.startswith(own)
+    }
     assert {own for own, flag in taken if own != flag} - {"--"} == set()

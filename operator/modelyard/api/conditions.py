@@ -258,7 +258,7 @@ class Reasons:
         "AcceleratorOutOfMemory",
         "The accelerator's memory does not suffice (restarts: {restarts}): {cause}.",
         "Use more accelerators (spec.accelerator.count), larger ones, a smaller or quantized model, "
-        "or lower --gpu-memory-utilization if another process uses the device.",
+        "or, with vLLM, lower --gpu-memory-utilization if another process uses the device.",
     )
     KV_CACHE_TOO_SMALL = _problem(
         "KvCacheTooSmall",
@@ -270,6 +270,12 @@ class Reasons:
         "ModelNotLoadable",
         "The engine cannot load the model (restarts: {restarts}): {cause}.",
         "Check that spec.model.uri names a whole model folder that this engine and version can serve.",
+    )
+    MODELS_NOT_READY = _problem(
+        "ModelsNotReady",
+        "The server answers, but not for every model: {cause}.",
+        "spec.model.uri must name the folder that holds the models' folders; correct or remove those that do not load, "
+        "or name the ones to serve in spec.engine.triton.models.",
     )
     BAD_ARGUMENT = _problem(
         "BadArgument",

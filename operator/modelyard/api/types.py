@@ -75,12 +75,39 @@ class Model(ApiModel):
     https: Https | None = Field(default=None, description="What an https:// model must be. Required there.")
 
 
+ModelFolder = Annotated[
+    str,
+    StringConstraints(max_length=128),
+    Field(
+        json_schema_extra=with_rules(
+            rule(
+                "self.matches('^[a-zA-Z0-9_][-a-zA-Z0-9_.]*$')",
+                "must be the name of a model's folder in the repository: letters, digits, '_', '-' and '.', "
+                "beginning with a letter, a digit or '_'",
+            )
+        )
+    ),
+]
+
+
+class TritonEngine(ApiModel):
+    """What only the engine triton reads."""
+
+    models: list[ModelFolder] = Field(
+        default=[],
+        max_length=64,
+        description="Models of the repository to load, by the names of their folders. Unset: all.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class Engine(ApiModel):
     """The program that serves the model."""
 
     type: Word | None = Field(
         default=None,
-        description="The engine's name: vllm. Unset: from the profile, else from the operator's settings (vllm).",
+        description="The engine's name, such as vllm or triton. "
+        "Unset: from the profile, else from the operator's settings (vllm).",
     )
     version: Word | None = Field(
         default=None,
@@ -106,6 +133,7 @@ class Engine(ApiModel):
         "The profile's variables stand before it, less those set here.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    triton: TritonEngine | None = Field(default=None, description="What only the engine triton reads.")
 
 
 class Accelerator(ApiModel):

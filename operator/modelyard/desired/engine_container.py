@@ -69,6 +69,7 @@ def _program(resolved: Resolved) -> Program:
             accelerator_count=resolved.accelerator.count,
             args=tuple(spec.engine.args),
             resources=spec.resources,
+            models=tuple(spec.engine.triton.models) if spec.engine.triton else (),
             drain_s=resolved.drain_s,
         )
     )
@@ -83,6 +84,7 @@ def _command(resolved: Resolved, program: Program) -> list[str]:
         f"--ready-url=http://127.0.0.1:{http.container}{program.ready_path}",
         f"--pause-s={resolved.inputs.propagation_pause_s}",
         f"--drain-s={resolved.drain_s}",
+        *([f"--entrypoint={program.entrypoint}"] if program.entrypoint else []),
         "--",
         *program.command,
     ]

@@ -58,7 +58,10 @@ def _template(resolved: Resolved) -> Object:
         spec["imagePullSecrets"] = [{"name": secret.name} for secret in pull_secrets]
     if resolved.accelerator.taints:
         spec["tolerations"] = [{"key": taint, "operator": "Exists"} for taint in resolved.accelerator.taints]
-    return {"metadata": {"labels": metadata.own_labels(resolved)}, "spec": spec}
+    about: Object = {"labels": metadata.own_labels(resolved)}
+    if engine_parts.annotations:
+        about["annotations"] = dict(engine_parts.annotations)
+    return {"metadata": about, "spec": spec}
 
 
 def _pod_security(resolved: Resolved) -> Object:

@@ -10,7 +10,7 @@ from modelyard.desired import pod
 from modelyard.desired.inputs import AppliedProfile, Recorded, TemplateInputs
 from modelyard.desired.profile import Offer, fields_spoken_of, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Resolved
-from modelyard.engines import engine_of
+from modelyard.engines import ENGINES, engine_of
 from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
 from modelyard.errors import InvalidError
@@ -88,8 +88,7 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
     if inputs.profile:
         service = replace(service, spec=with_defaults(service.spec, inputs.profile.defaults))
     spec = service.spec
-    engine = engine_of(spec.engine.type or inputs.default_engine)
-    _refuse_aliases_that_mean_nothing(spec, engine)
+    engine = _engine(spec, inputs)
     accelerator = _accelerator(spec, inputs)
     version, image = _image(spec, inputs, engine.name, accelerator.type)
     return Resolved(
@@ -106,12 +105,23 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
     )
 
 
-def _refuse_aliases_that_mean_nothing(spec: InferenceServiceSpec, engine: Engine) -> None:
-    if spec.model.aliases and not engine.takes_aliases:
+def _engine(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Engine:
+    """The engine, once nothing is set that it does not read."""
+    engine = engine_of(spec.engine.type or inputs.default_engine)
+    for other in ENGINES.keys() - {engine.name}:
+        if getattr(spec.engine, other, None) is not None:
+            raise InvalidError(
+                "InvalidSpec",
+                f"spec.engine.{other} is only for the engine {other}, and this service's engine is {engine.name}: "
+                f"remove it, or set spec.engine.type to {other}.",
+            )
+    if not engine.takes_names and (fields := [f for f in ("name", "aliases") if getattr(spec.model, f)]):
         raise InvalidError(
             "InvalidSpec",
-            f"spec.model.aliases cannot be served: {engine.name} knows a model by one name. Remove them.",
+            f"spec.model.{' and spec.model.'.join(fields)} mean nothing to {engine.name}, whose requests name what "
+            "lies in the model's folder: remove them.",
         )
+    return engine
 
 
 def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelerator:

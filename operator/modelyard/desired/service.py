@@ -21,6 +21,7 @@ def build(resolved: Resolved) -> Object:
                 "ports": [
                     {"name": port.name, "port": port.service, "targetPort": port.name, "protocol": "TCP"}
                     for port in resolved.engine.ports
+                    if port.service is not None
                 ],
             }
         },

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelyard.api.conditions import Reason
 from modelyard.api.types import Resources
 from modelyard.engines.version import EngineVersion
 from modelyard.pod_parts import ModelRef, PodParts
@@ -10,19 +11,19 @@ from modelyard.pod_parts import ModelRef, PodParts
 
 @dataclass(frozen=True)
 class Port:
-    """A port of the engine's container, and the port of the Service that leads to it."""
+    """A port of the engine's container, and the port of the Service that leads to it; None: none does."""
 
     name: str
     container: int
-    service: int
+    service: int | None
 
 
 @dataclass(frozen=True)
 class Serving:
     """What an engine is asked for. ``accelerator_count`` is 0 where it computes on the processor's own cores.
 
-    ``args`` and ``resources`` are the user's; ``drain_s`` is how long running requests may take once the engine is told
-    to stop.
+    ``args`` and ``resources`` are the user's; ``models`` are those of a repository that the user names, none for all of
+    it; ``drain_s`` is how long running requests may take once the engine is told to stop.
     """
 
     model: ModelRef
@@ -30,6 +31,7 @@ class Serving:
     accelerator_count: int
     args: tuple[str, ...]
     resources: Resources
+    models: tuple[str, ...]
     drain_s: int
 
 
@@ -38,12 +40,15 @@ class Program:
     """An engine's container: its command, what it adds to the pod, and where it tells on its port ``http`` how it is.
 
     ``ready_path`` answers 200 when the model can be asked, ``live_path`` as long as a restart would not help.
+    ``entrypoint`` is the script through which the engine's own images run their command; an image without it runs the
+    command as it is.
     """
 
     command: tuple[str, ...]
     parts: PodParts
     ready_path: str
     live_path: str
+    entrypoint: str | None = None
 
 
 class Engine(Protocol):
@@ -62,8 +67,12 @@ class Engine(Protocol):
         """How long it takes to go once its last request is answered."""
 
     @property
-    def takes_aliases(self) -> bool:
-        """Whether one model can be asked for by several names."""
+    def takes_names(self) -> bool:
+        """Whether its model is called as the user wants; not where each of its models has a name of its own."""
+
+    @property
+    def error_lines(self) -> tuple[tuple[Reason, str], ...]:
+        """What lines of its output mean when it fails, as regular expressions; the first that is found decides."""
 
     def program(self, serving: Serving) -> Program:
         """How to run it. Raises InvalidError when the user's arguments cannot work, with the remedy."""

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from modelyard import names
 from modelyard.api import quantity
+from modelyard.api.conditions import Reason, Reasons
 from modelyard.api.service import Object
 from modelyard.api.types import Resources
 from modelyard.engines import flags
@@ -69,9 +70,25 @@ class Vllm:
     """Serves language models through OpenAI's API."""
 
     name = "vllm"
-    takes_aliases = True
     ports = (Port(names.PORT_HTTP, HTTP_PORT, names.SERVICE_PORT),)
     teardown_s = TEARDOWN_S
+    error_lines: tuple[tuple[Reason, str], ...] = (
+        # Another process holds the device's memory
+        (Reasons.ACCELERATOR_OUT_OF_MEMORY, r"Free memory on device .* less than desired GPU memory utilization"),
+        (Reasons.KV_CACHE_TOO_SMALL, r"larger than the available KV cache memory"),
+        (Reasons.KV_CACHE_TOO_SMALL, r"No available memory for the cache blocks"),
+        (Reasons.OUT_OF_MEMORY, r"Available memory on node \d+ .* less than desired CPU memory utilization"),
+        (Reasons.BAD_ARGUMENT, r"greater than the derived max_model_len"),
+        (Reasons.BAD_ARGUMENT, r"No module named '(runai_model_streamer|tensorizer|instanttensor)"),
+        (Reasons.MODEL_NOT_LOADABLE, r"Invalid repository ID or local directory|HFValidationError|Repo id must be"),
+        (Reasons.MODEL_NOT_LOADABLE, r"not a valid JSON file"),
+        (Reasons.MODEL_NOT_LOADABLE, r"does not recognize this architecture|[Mm]odel architectures? .* not supported"),
+        (Reasons.MODEL_NOT_LOADABLE, r"instantiate the backend tokenizer|Can't load tokenizer"),
+        (Reasons.MODEL_NOT_LOADABLE, r"Cannot find any model weights|weights were not initialized from checkpoint"),
+        (Reasons.MODEL_NOT_LOADABLE, r"Weight files referenced in index but missing"),
+        (Reasons.MODEL_NOT_LOADABLE, r"SafetensorError|deserializing header"),
+    )
+    takes_names = True
 
     def program(self, serving: Serving) -> Program:
         """See engines/base.py.

@@ -4,15 +4,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from modelyard import names
 from modelyard.api.service import Object
 from modelyard.observe.pods import PodFacts, pod_facts, silent_since
 from modelyard.observe.reading import at, entry, number, text
 from modelyard.signals.fetch_state import FetchState
+from modelyard.signals.repository_index import Index
 
 SILENCE_S = 20.0
 """How long a pod may be prepared, or run unready, before its Events are looked up."""
+
+PORTS = range(1, 65536)
 
 _POD_NAME = re.compile(r'pods? "[^"]*"')
 """Refusals name the pod that could not be made: another name at each try, which would make each status a new one."""
@@ -58,18 +62,28 @@ class Facts:
 
 @dataclass(frozen=True)
 class Questions:
-    """What the cache cannot tell: fetchers to ask (pod uid -> address), and pods (by uid) whose Events to list."""
+    """What the cache cannot tell: fetchers to ask (pod uid -> address), repositories of models to ask for their index
+    (pod uid -> address with port), and pods (by uid) whose Events to list.
+    """
 
     fetchers: Mapping[str, str]
+    indexes: Mapping[str, str]
     events: tuple[str, ...]
 
 
 def questions(children: Children, now: datetime) -> Questions:
-    """What to ask before ``facts``: the fetchers that run, and the Events of pods that have been silent for long."""
+    """What to ask before ``facts``: fetchers that run, repositories of pods that are ready, and the Events of pods that
+    have been silent for long.
+    """
     pods = [pod for pod in map(pod_facts, children.pods) if pod.live]
     silent = ((pod.uid, silent_since(pod)) for pod in pods)
     return Questions(
         fetchers={pod.uid: pod.ip for pod in pods if pod.fetch.running and pod.ip},
+        indexes={
+            pod.uid: f"{pod.ip}:{pod.http_port}"
+            for pod in pods
+            if pod.ready and pod.models is not None and pod.ip and pod.http_port in PORTS
+        },
         events=tuple(uid for uid, since in silent if since and (now - since).total_seconds() > SILENCE_S),
     )
 
@@ -79,17 +93,18 @@ def facts(
     *,
     fetch_states: Mapping[str, FetchState | None],
     pod_events: Mapping[str, tuple[Object, ...]],
+    indexes: Mapping[str, Index | None] = MappingProxyType({}),
     nodes: tuple[Object, ...] | None = None,
     accelerator_resource: str | None = None,
     accelerators_taken: Mapping[str, int] | None = None,
 ) -> Facts:
     """The facts of a service's ``children``. Never raises, whatever the objects look like.
 
-    ``fetch_states`` and ``pod_events`` are by pod uid; ``accelerators_taken`` is what all pods together request of
-    ``accelerator_resource``, by node name.
+    ``fetch_states``, ``pod_events`` and ``indexes`` are by pod uid; ``accelerators_taken`` is what all pods together
+    request of ``accelerator_resource``, by node name.
     """
     pods = (
-        pod_facts(pod, fetch_states.get(uid), pod_events.get(uid, ()))
+        pod_facts(pod, fetch_states.get(uid), pod_events.get(uid, ()), indexes.get(uid))
         for pod, uid in ((pod, text(pod, "metadata", "uid")) for pod in children.pods)
     )
     return Facts(

@@ -17,6 +17,7 @@ from modelyard.observe.children import Facts
 from modelyard.observe.kubelet import from_events, not_created
 from modelyard.observe.pods import ContainerFacts, Ended, PodFacts, Stage
 from modelyard.observe.refusals import scheduling_refusal
+from modelyard.observe.repository import is_awaited, unready_models
 from modelyard.observe.wanted import Wanted
 from modelyard.signals.fetch_state import FetchState, parse
 
@@ -67,8 +68,10 @@ def explain(pod: PodFacts, around: Surroundings) -> Explanation | None:
 
 
 def answers(pod: PodFacts, now: datetime) -> bool:
-    """Whether ``pod`` can be asked, and has not just come up from a crash loop."""
-    return pod.live and pod.ready and settling_s(pod, now) <= 0
+    """Whether ``pod`` can be asked, for all its models, and has not just come up from a crash loop."""
+    if not (pod.live and pod.ready) or is_awaited(pod, now) or unready_models(pod):
+        return False
+    return settling_s(pod, now) <= 0
 
 
 def settling_s(pod: PodFacts, now: datetime) -> float:
@@ -246,10 +249,24 @@ def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
             namespace=around.key.namespace,
             pod=pod.name,
         )
-    deadline = start_deadline(pod, around.wanted)
+    return _starting(pod, around)
+
+
+def _starting(pod: PodFacts, around: Surroundings) -> Explanation:
+    since, deadline = pod.engine.running_since, start_deadline(pod, around.wanted)
     return Reasons.STARTING.explain(
         since=timestamp(since) if since else "just now", until=timestamp(deadline) if deadline else "its budget ends"
     )
+
+
+def _models_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    """Of a pod that Kubernetes calls ready. What was known of its models stays while they cannot be asked for."""
+    cause = unready_models(pod)
+    if cause:
+        return Reasons.MODELS_NOT_READY.explain(cause=sentence(cause))
+    if pod.models is not None and pod.index is None and Reasons.MODELS_NOT_READY.name in around.held:
+        return around.held[Reasons.MODELS_NOT_READY.name]
+    return _starting(pod, around) if is_awaited(pod, around.now) else None
 
 
 _STEPS: tuple[Callable[[PodFacts, Surroundings], Explanation | None], ...] = (
@@ -260,4 +277,5 @@ _STEPS: tuple[Callable[[PodFacts, Surroundings], Explanation | None], ...] = (
     _fetched,
     _engine_failed,
     _engine_unready,
+    _models_unready,
 )

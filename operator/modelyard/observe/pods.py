@@ -9,6 +9,7 @@ from modelyard import names
 from modelyard.api.service import Object
 from modelyard.observe.reading import at, entry, moment, number, text
 from modelyard.signals.fetch_state import FetchState, parse
+from modelyard.signals.repository_index import Index
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -74,7 +75,9 @@ class PodEvent:
 @dataclass(frozen=True)
 class PodFacts:
     """A pod. ``template`` is what its annotation says it was made from; ``refused`` is the scheduler's message while no
-    node takes it; ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up.
+    node takes it; ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up. ``models`` is what
+    names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository tells of itself,
+    at ``http_port``.
     """
 
     name: str
@@ -95,6 +98,9 @@ class PodFacts:
     fetch: ContainerFacts
     engine: ContainerFacts
     fetch_state: FetchState | None = None
+    models: tuple[str, ...] | None = None
+    http_port: int | None = None
+    index: Index | None = None
     events: tuple[PodEvent, ...] = field(default=(), compare=False)
 
     @property
@@ -127,12 +133,16 @@ class PodFacts:
         return Stage.STARTING if self.engine.has_run else Stage.PREPARING
 
 
-def pod_facts(pod: Any, fetch_state: FetchState | None = None, events: tuple[Object, ...] = ()) -> PodFacts:
+def pod_facts(
+    pod: Any, fetch_state: FetchState | None = None, events: tuple[Object, ...] = (), index: Index | None = None
+) -> PodFacts:
     """The facts of ``pod``, a Pod as the API server sends it. Never raises."""
     ready = entry(pod, "status", "conditions", type="Ready")
     scheduled = entry(pod, "status", "conditions", type="PodScheduled")
     stopping = at(pod, "metadata", "deletionTimestamp") is not None
     phase = text(pod, "status", "phase")
+    models = text(pod, "metadata", "annotations", names.ANNOTATION_MODELS)
+    container = entry(pod, "spec", "containers", name=names.CONTAINER_ENGINE)
     engine = _container(entry(pod, "status", "containerStatuses", name=names.CONTAINER_ENGINE))
     return PodFacts(
         name=text(pod, "metadata", "name"),
@@ -153,6 +163,9 @@ def pod_facts(pod: Any, fetch_state: FetchState | None = None, events: tuple[Obj
         fetch=_container(entry(pod, "status", "initContainerStatuses", name=names.CONTAINER_FETCH)),
         engine=engine,
         fetch_state=fetch_state,
+        models=tuple(models.split(",")) if models else None,
+        http_port=number(entry(container, "ports", name=names.PORT_HTTP), "containerPort"),
+        index=index,
         events=tuple(sorted(map(_event, events), key=lambda e: e.seen or _LONG_AGO)),
     )
 

@@ -71,7 +71,13 @@ class Situation:
 
     @cached_property
     def answering(self) -> tuple[PodFacts, ...]:
-        return tuple(pod for pod in self.live if answers(pod, self.now))
+        """The pods that can be asked; not those whose models were not ready when they last told."""
+        untold = Reasons.MODELS_NOT_READY.name in self._held
+        return tuple(
+            pod
+            for pod in self.live
+            if answers(pod, self.now) and not (untold and pod.models is not None and pod.index is None)
+        )
 
     @cached_property
     def current(self) -> bool:

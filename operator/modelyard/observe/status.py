@@ -30,11 +30,15 @@ from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.diagnosis import settling_s, start_deadline
 from modelyard.observe.pods import PodFacts, Stage, silent_since
 from modelyard.observe.reading import at, entries, number, text
+from modelyard.observe.repository import is_awaited, unready_models
 from modelyard.observe.situation import Situation, Subject
 from modelyard.observe.wanted import Wanted
 
 FETCH_INTERVAL_S = 5.0
 """How often fetchers are asked for their progress."""
+
+INDEX_INTERVAL_S = 30.0
+"""How often repositories are asked for their models: anybody who reaches one can unload them."""
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -254,6 +258,8 @@ def _waits_s(pod: PodFacts, s: Situation) -> list[float]:
     if settling := settling_s(pod, s.now):
         waits.append(settling)
     if pod.stage is Stage.READY:
+        if pod.models is not None:
+            waits.append(FETCH_INTERVAL_S if is_awaited(pod, s.now) or unready_models(pod) else INDEX_INTERVAL_S)
         return waits
     if pod.fetch.running:
         waits.append(FETCH_INTERVAL_S)

@@ -87,6 +87,16 @@ SINGLE_CASES = [
     ),
     Case(
         Rule(
+            "spec.engine.triton.models[]",
+            "must be the name of a model's folder in the repository: letters, digits, '_', '-' and '.', "
+            "beginning with a letter, a digit or '_'",
+        ),
+        "spec.engine.triton.models[0]",
+        [{"spec.engine.triton.models[]": name} for name in ("detect", "classify.v2", "_x", "8b-INT8")],
+        [{"spec.engine.triton.models[]": name} for name in ("", "*", "a/b", "..", "-x", "a,b")],
+    ),
+    Case(
+        Rule(
             "spec.accelerator",
             "accelerator.count, accelerator.resource and accelerator.product mean nothing on type cpu: remove them, "
             "and ask for cores under resources",

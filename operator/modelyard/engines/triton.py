@@ -1,0 +1,109 @@
+"""Triton Inference Server as it really behaves (measured on 2.51, the server of container release 24.10)."""
+
+import re
+
+from modelyard import names
+from modelyard.api.conditions import Reason, Reasons
+from modelyard.engines import flags
+from modelyard.engines.base import Port, Program, Serving
+from modelyard.engines.flags import Flag
+from modelyard.pod_parts import PodParts
+
+HTTP_PORT = 8000
+GRPC_PORT = 8001
+METRICS_PORT = 8002
+
+ENTRYPOINT = "/opt/nvidia/nvidia_entrypoint.sh"
+"""NVIDIA's images start everything through it: it looks at the GPU's driver and chooses CUDA's libraries by it, then
+becomes the command (docker/cpu_only/nvidia_entrypoint.sh in https://github.com/triton-inference-server/server)."""
+
+TEARDOWN_S = 10
+"""Unloading small models took 3 s after the last answer; the drain's own limit covers it, this is for the process."""
+
+SHM_SIZE = "2Gi"
+"""Bound of /dev/shm, through which the server speaks with Python models, 1 MiB for each instance and more for large
+tensors. NVIDIA's examples start containers with 1 GiB. Memory is taken only as far as it is used."""
+
+_FIXED = {
+    "--model-repository": "spec.model says what is served",
+    "--model-store": "spec.model says what is served",
+    "--model-control-mode": "spec.engine.triton.models says which models are loaded; unset, all are",
+    "--load-model": "spec.engine.triton.models says which models are loaded; unset, all are",
+    "--allow-http": "the Service and the probes lead to HTTP",
+    "--http-port": f"the Service and the probes lead to port {HTTP_PORT}, and clients use the Service's own port",
+    "--allow-grpc": "the Service's port grpc leads to it",
+    "--grpc-port": f"the Service leads to port {GRPC_PORT}, which is its own port grpc too",
+    "--metrics-port": f"whoever reads the metrics finds them on port {METRICS_PORT}",
+}
+
+
+class Triton:
+    """Serves a repository of models, of any framework that its image has a backend for, through KServe's V2 protocol.
+
+    What its readiness does not tell: a Python model whose process was killed answers every request with 500 and stays
+    ready, and an empty repository is ready. The second is told by the repository's index, which the operator reads. A
+    Python model without its model.py hangs in loading for ever, with the port closed: the start-up time ends that.
+    """
+
+    name = "triton"
+    ports = (
+        Port(names.PORT_HTTP, HTTP_PORT, names.SERVICE_PORT),
+        Port(names.PORT_GRPC, GRPC_PORT, GRPC_PORT),
+        Port(names.PORT_METRICS, METRICS_PORT, None),
+    )
+    teardown_s = TEARDOWN_S
+    takes_names = False
+    error_lines: tuple[tuple[Reason, str], ...] = (
+        (Reasons.MODEL_NOT_LOADABLE, r"failed to poll model '"),
+        (Reasons.MODEL_NOT_LOADABLE, r"failed to load (model )?'|Failed to (pre)?initialize Python stub"),
+        (
+            Reasons.MODEL_NOT_LOADABLE,
+            r"Error parsing text-format inference\.ModelConfig|[Pp]oll failed for model directory",
+        ),
+        (Reasons.BAD_ARGUMENT, r"^Bad option: "),
+    )
+
+    def program(self, serving: Serving) -> Program:
+        """See engines/base.py.
+
+        Of several models the server's own path speaks: not ready until all are, as long as strict readiness is on. Live
+        is refused while models load, and at once when the server is told to stop, while it goes on with its requests.
+        """
+        flags.refuse(serving.args, _FIXED)
+        _refuse_restricted_health(serving.args)
+        ready = f"/v2/models/{serving.models[0]}/ready" if len(serving.models) == 1 else "/v2/health/ready"
+        return Program(
+            command=("tritonserver", *flags.merged(_flags(serving), serving.args)),
+            parts=PodParts(
+                volumes=({"name": names.VOLUME_SHM, "emptyDir": {"medium": "Memory", "sizeLimit": SHM_SIZE}},),
+                mounts=({"name": names.VOLUME_SHM, "mountPath": names.PATH_SHM},),
+                annotations={names.ANNOTATION_MODELS: ",".join(serving.models) or names.MODELS_ALL},
+            ),
+            ready_path=ready,
+            live_path="/v2/health/live",
+            entrypoint=ENTRYPOINT,
+        )
+
+
+def _flags(serving: Serving) -> list[Flag]:
+    """The rate limiter is left as it is, off: models that ask for it bring settings that only their user knows."""
+    asked = [Flag("--model-control-mode", "explicit"), *(Flag("--load-model", model) for model in serving.models)]
+    return [
+        Flag("--model-repository", serving.model.path),
+        *(asked if serving.models else [Flag("--model-control-mode", "none")]),
+        Flag("--http-port", str(HTTP_PORT)),
+        Flag("--grpc-port", str(GRPC_PORT)),
+        Flag("--metrics-port", str(METRICS_PORT)),
+        Flag("--allow-metrics", "true"),
+        # A model that does not load ends the server, and its error is told, instead of serving without it.
+        Flag("--exit-on-error", "true"),
+        Flag("--strict-readiness", "true"),
+        # Since 2.45 (24.04) the exit waits for open connections too, idle ones included, and then ends with code 1:
+        # https://github.com/triton-inference-server/server/pull/6986
+        Flag("--exit-timeout-secs", str(serving.drain_s)),
+    ]
+
+
+def _refuse_restricted_health(arguments: tuple[str, ...]) -> None:
+    if re.search(r"--http-restricted-api[= ]\S*health", " ".join(arguments)):
+        raise flags.refusal("--http-restricted-api for health", "the probes ask that API and have no key for it")
