@@ -129,10 +129,5 @@ def test_models_are_refused_for_another_engine() -> None:
     assert e.value.reason == "InvalidSpec"
 
 
-def test_a_name_for_the_model_is_refused_since_requests_name_folders() -> None:
-    with pytest.raises(InvalidError, match=r"spec\.model\.name means nothing to triton.*remove it"):
-        resolved(_service(model={"uri": "s3://models/vision", "name": "vision"}))
-
-
 def test_every_flag_that_we_know_of_is_one_that_triton_has() -> None:
     assert triton._FIXED.keys() | {"--http-restricted-api", "--rate-limit"} <= engine_flags("triton")
