@@ -151,7 +151,9 @@ def _claim(found: Object, service: Service) -> Ownership:
     if whose is Ownership.PREVIOUS:
         raise NotReadyError(
             "PredecessorGoing",
-            f"{what} belongs to a deleted InferenceService of the same name, and is about to be removed.",
+            f"{what} belongs to a deleted InferenceService of the same name, and is about to be removed. If it stays, "
+            f"something holds it: see its finalizers in kubectl -n {service.key.namespace} get "
+            f"{found['kind'].lower()} {found['metadata']['name']} -o yaml.",
             PREDECESSOR_WAIT_S,
         )
     return whose

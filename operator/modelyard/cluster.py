@@ -8,7 +8,7 @@ of the client library gets out of here.
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -134,6 +134,11 @@ class Cluster(Protocol):
     async def list(self, kind: Kind, selector: str = "") -> Listed:
         """All objects of the kind that match the label selector, in every namespace."""
 
+    def pages(self, kind: Kind, field_selector: str) -> AsyncIterator[tuple[Object, ...]]:
+        """All objects of the kind that match the field selector, in every namespace, page by page: to be summed up
+        rather than kept.
+        """
+
     async def patch_status(self, body: Object, status: Object) -> Object:
         """Make ``status`` the status of exactly this version of the object; ConflictError if it is another by now."""
 
@@ -254,14 +259,26 @@ class KubernetesCluster:
     async def list(self, kind: Kind, selector: str = "") -> Listed:
         """As Cluster.list; read page by page from one and the same version of the world."""
         items: list[Object] = []
-        query = {"limit": str(PAGE_SIZE), "labelSelector": selector}
-        while True:
-            page = await self._call("list", Request("GET", _path(kind), query=query, timeout_s=LIST_TIMEOUT_S))
+        resource_version = ""
+        async for page in self._pages(kind, {"labelSelector": selector}):
             # The API server leaves these two out of the items of a list of a built-in kind.
             items += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"] or ()]
+            resource_version = page["metadata"]["resourceVersion"]
+        return Listed(tuple(items), resource_version)
+
+    async def pages(self, kind: Kind, field_selector: str) -> AsyncIterator[tuple[Object, ...]]:
+        """As Cluster.pages."""
+        async for page in self._pages(kind, {"fieldSelector": field_selector}):
+            yield tuple(page["items"] or ())
+
+    async def _pages(self, kind: Kind, chosen: Mapping[str, str]) -> AsyncIterator[Object]:
+        query = {"limit": str(PAGE_SIZE), **chosen}
+        while True:
+            page = await self._call("list", Request("GET", _path(kind), query=query, timeout_s=LIST_TIMEOUT_S))
+            yield page
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
-                return Listed(tuple(items), page["metadata"]["resourceVersion"])
+                return
 
     async def patch_status(self, body: Object, status: Object) -> Object:
         """As Cluster.patch_status.

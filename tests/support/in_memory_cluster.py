@@ -8,7 +8,7 @@ calls, and fails, hangs or loses answers when a test says so.
 import asyncio
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -67,7 +67,7 @@ class InMemoryCluster:
 
     def put(self, body: Object) -> Object:
         """Create or replace an object, as somebody else would. Returns it as stored."""
-        place = (_kind_of(body), key_of(body))
+        place = (_kind_of(body), Key(body["metadata"].get("namespace", ""), body["metadata"]["name"]))
         return self._store(*place, copy.deepcopy(body))
 
     def edit(self, kind: Kind, place: Key, change: Callable[[Object], None]) -> None:
@@ -142,6 +142,9 @@ class InMemoryCluster:
 
     async def list(self, kind: Kind, selector: str = "") -> Listed:
         return await self._call("list", kind, Key("", ""), lambda: self._list(kind, selector))
+
+    async def pages(self, kind: Kind, field_selector: str) -> AsyncIterator[tuple[Object, ...]]:
+        yield await self._call("pages", kind, Key("", field_selector), lambda: tuple(self.see_all(kind)))
 
     async def patch_status(self, body: Object, status: Object) -> Object:
         kind, place = kinds.of(body), key_of(body)

@@ -1,6 +1,7 @@
 """Pods, Deployments and nodes as a cluster shows them, and the facts and wishes around them, for tables of worlds."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,8 @@ from modelyard.api.conditions import timestamp
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.types import Effective, InferenceServiceSpec, Model
 from modelyard.errors import InvalidError, NotReadyError
-from modelyard.observe.children import Children, facts
+from modelyard.observe.children import Children, facts, questions
+from modelyard.observe.reading import text
 from modelyard.observe.status import Verdict, status
 from modelyard.observe.wanted import Wanted
 from modelyard.signals.fetch_state import FetchState
@@ -106,6 +108,7 @@ def pod(
     ready: bool = False,
     changed_s: float = 60,
     refused: str = "",
+    spec: Object | None = None,
     **metadata: Any,
 ) -> Object:
     """A pod on its way; the containers' states are those of ``waiting``, ``running`` and ``ended``."""
@@ -119,7 +122,7 @@ def pod(
             "annotations": {names.ANNOTATION_TEMPLATE: template},
             **metadata,
         },
-        "spec": {} if refused else {"nodeName": node},
+        "spec": (spec or {}) | ({} if refused else {"nodeName": node}),
         "status": {
             "phase": "Running" if engine and "running" in engine else phase,
             "podIP": "10.0.0.7",
@@ -183,15 +186,32 @@ def event(reason: str, message: str, seen_s: float = 5) -> Object:
     return {"reason": reason, "message": message, "lastTimestamp": ago(seen_s)}
 
 
-def node(name: str = "worker-1", *, gpus: int = 0, ready: bool = True, unschedulable: bool = False) -> Object:
+def node(
+    name: str = "worker-1",
+    *,
+    gpus: int = 0,
+    unhealthy: int = 0,
+    ready: bool = True,
+    cordoned: bool = False,
+    taints: tuple[str, ...] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Object:
+    """A node; ``gpus`` counts the healthy ones, ``taints`` are written as kubectl writes them: key=value:Effect."""
     return {
-        "metadata": {"name": name},
-        "spec": {"unschedulable": unschedulable},
+        "metadata": {"name": name, "labels": dict(labels or {})},
+        "spec": {"unschedulable": cordoned, "taints": [_taint(written) for written in taints]},
         "status": {
             "allocatable": {GPU: str(gpus)},
+            "capacity": {GPU: str(gpus + unhealthy)},
             "conditions": [{"type": "Ready", "status": str(ready), "message": "kubelet stopped posting node status"}],
         },
     }
+
+
+def _taint(written: str) -> Object:
+    pair, _, effect = written.rpartition(":")
+    key, _, value = pair.partition("=")
+    return {"key": key, "value": value, "effect": effect}
 
 
 class World:
@@ -207,7 +227,7 @@ class World:
         states: Mapping[str, FetchState | None] | None = None,
         events: Mapping[str, tuple[Object, ...]] | None = None,
         nodes: tuple[Object, ...] | None = None,
-        taken: Mapping[str, int] | None = None,
+        taken: Mapping[str, int] | None = None,  # by node name
         service: Service | None = None,
     ) -> None:
         self.pods = pods
@@ -227,12 +247,17 @@ class World:
             Children(self.deployment, self.pods),
             fetch_states=self.states,
             pod_events=self.events,
+            hosts=None if self.nodes is None else self._hosts(self.nodes),
             nodes=self.nodes,
-            accelerator_resource=GPU,
-            accelerators_taken=self.taken,
+            accelerator_resource=self.wanted.accelerator_resource if self.wanted else None,
+            taken=None if self.taken is None else Counter({(name, GPU): count for name, count in self.taken.items()}),
         )
         service = dataclasses.replace(self.service, status=stored) if stored is not None else self.service
         return status(service, self.wanted, self.problem, seen, now)
+
+    def _hosts(self, nodes: tuple[Object, ...]) -> dict[str, Object | None]:
+        asked = questions(Children(self.deployment, self.pods), NOW).hosts
+        return {name: next((n for n in nodes if text(n, "metadata", "name") == name), None) for name in asked}
 
 
 def conditions(verdict: Verdict) -> dict[str, Object]:

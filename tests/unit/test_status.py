@@ -142,7 +142,7 @@ SERVICES = {
     ),
     "something to wait for": (
         World(serving(), problem=NotReadyError("WaitingForCluster", "The API server is busy.", 7)),
-        {"Ready": "True/Ready", "Accepted": "True/Accepted", "Progressing": "True/WaitingForCluster"},
+        {"Ready": "True/Ready", "Accepted": "Unknown/WaitingForCluster", "Progressing": "True/WaitingForCluster"},
     ),
     "a pod that looped and has been ready for long": (
         World(serving(engine_last=ended(1, "boom"), restarts=7, changed_s=31)),
@@ -253,8 +253,13 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
     [
         pytest.param(World(serving()), None, id="nothing changes by itself"),
         pytest.param(World(pod(fetch=running(9))), 5, id="progress"),
-        pytest.param(World(loading()), 1770, id="the start's deadline"),
-        pytest.param(World(loading(engine=running(9999))), None, id="a deadline that is over"),
+        pytest.param(World(), 30, id="pods that are not made"),
+        pytest.param(World(replicas=0), None, id="nothing is wanted"),
+        pytest.param(World(deployment={}, problem=REFUSED), None, id="a refused spec"),
+        pytest.param(World(loading()), 30, id="what nothing of ours tells of"),
+        pytest.param(World(loading(engine=running(1790))), 10, id="the start's deadline"),
+        pytest.param(World(loading(engine=running(9999))), 30, id="a deadline that is over"),
+        pytest.param(World(pod(refused="no node")), 30, id="a node that becomes free"),
         pytest.param(World(pod(begun_s=5)), 15, id="until Events are looked up"),
         pytest.param(World(pod(begun_s=50)), 20, id="until Events are looked up again"),
         pytest.param(World(serving(engine_last=ended(1), restarts=7, changed_s=10)), 20, id="the end of a crash loop"),

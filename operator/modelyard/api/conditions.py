@@ -154,22 +154,33 @@ class Reasons:
         "The API server refuses the pod: {cause}.",
         "Change what it objects to, or ask who runs that policy or webhook.",
     )
-    SCHEDULING = _under_way("Scheduling", "The pod waits for the scheduler to choose a node.")
+    SCHEDULING = _under_way("Scheduling", "The pod waits for the scheduler to choose a node.{hint}")
     UNSCHEDULABLE = _problem(
         "Unschedulable",
-        "No node takes the pod: {cause}.",
+        "No node takes the pod: {cause}. {offered}",
         "Ask for less under spec.resources, free or add a node, or remove the taint or label that excludes it.",
     )
     INSUFFICIENT_ACCELERATORS = _problem(
         "InsufficientAccelerators",
-        "No node has {asked} free. {offered}The scheduler says: {cause}.",
-        "Free accelerators, add a node, or lower spec.accelerator.count.",
+        "No node that the pod may use has {asked} free. {offered} The scheduler says: {cause}.",
+        "Free accelerators, add a node, lower spec.accelerator.count, or remove what excludes nodes.",
     )
     ROLLOUT_LACKS_ACCELERATORS = _problem(
         "RolloutLacksAccelerators",
-        "The new pod of the rollout needs {asked} that no node has free beside the old pods. {offered}"
+        "The new pod of the rollout needs {asked} that no node has free beside the old pods. {offered} "
         "The old pods keep serving. The scheduler says: {cause}.",
         "Free accelerators or add a node; the rollout then goes on by itself.",
+    )
+    VOLUME_CLAIM_MISSING = _problem(
+        "VolumeClaimMissing",
+        "A volume claim of the pod does not exist: {cause}.",
+        "Create the PersistentVolumeClaim in namespace {namespace}, or correct its name (a pvc:// URI, podTemplate).",
+    )
+    VOLUME_CLAIM_UNBOUND = _problem(
+        "VolumeClaimUnbound",
+        "A volume claim of the pod has no volume: {cause}.",
+        "See kubectl -n {namespace} describe pvc: it needs a volume that fits, or a storage class whose provisioner "
+        "runs.",
     )
     NODE_UNAVAILABLE = _problem(
         "NodeUnavailable",

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from modelyard import names
 from modelyard.api.service import Object
+from modelyard.observe.nodes import NodeFacts, Requested, node_facts
 from modelyard.observe.pods import PodFacts, pod_facts, silent_since
-from modelyard.observe.reading import at, entry, number, text
+from modelyard.observe.reading import entry, number, text
 from modelyard.signals.fetch_state import FetchState
 
 SILENCE_S = 20.0
@@ -37,40 +38,40 @@ class DeploymentFacts:
 
 
 @dataclass(frozen=True)
-class NodeFacts:
-    """A node: how many accelerators of the wanted kind it offers, and how many are taken (None: not known)."""
-
-    name: str
-    ready: bool
-    why_unready: str
-    offered: int
-    taken: int | None
-
-
-@dataclass(frozen=True)
 class Facts:
-    """All that is known of a service's children. ``nodes`` is None when no nodes were handed in."""
+    """All that is known of a service's children.
+
+    ``hosts`` are the nodes of pods that do not answer, None for one that is gone; ``nodes`` are all nodes, and None
+    while no pod waits for one.
+    """
 
     deployment: DeploymentFacts | None
     pods: tuple[PodFacts, ...]
+    hosts: Mapping[str, NodeFacts | None]
     nodes: tuple[NodeFacts, ...] | None
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What the cache cannot tell: fetchers to ask (pod uid -> address), and pods (by uid) whose Events to list."""
+    """What the children do not tell: fetchers to ask (pod uid -> address), pods (by uid) whose Events to list, nodes
+    (by name) to look at, and whether all nodes and what pods take of them are of interest.
+    """
 
     fetchers: Mapping[str, str]
     events: tuple[str, ...]
+    hosts: frozenset[str]
+    nodes: bool
 
 
 def questions(children: Children, now: datetime) -> Questions:
-    """What to ask before ``facts``: the fetchers that run, and the Events of pods that have been silent for long."""
+    """What to ask before ``facts``: the fetchers that run, the Events of pods that have been silent for long, nodes."""
     pods = [pod for pod in map(pod_facts, children.pods) if pod.live]
     silent = ((pod.uid, silent_since(pod)) for pod in pods)
     return Questions(
         fetchers={pod.uid: pod.ip for pod in pods if pod.fetch.running and pod.ip},
         events=tuple(uid for uid, since in silent if since and (now - since).total_seconds() > SILENCE_S),
+        hosts=frozenset(pod.node for pod in pods if pod.node and not pod.ready),
+        nodes=any(pod.refused for pod in pods),
     )
 
 
@@ -79,25 +80,28 @@ def facts(
     *,
     fetch_states: Mapping[str, FetchState | None],
     pod_events: Mapping[str, tuple[Object, ...]],
+    hosts: Mapping[str, Object | None] | None = None,
     nodes: tuple[Object, ...] | None = None,
     accelerator_resource: str | None = None,
-    accelerators_taken: Mapping[str, int] | None = None,
+    taken: Requested | None = None,
 ) -> Facts:
     """The facts of a service's ``children``. Never raises, whatever the objects look like.
 
-    ``fetch_states`` and ``pod_events`` are by pod uid; ``accelerators_taken`` is what all pods together request of
-    ``accelerator_resource``, by node name.
+    ``fetch_states`` and ``pod_events`` are by pod uid, ``hosts`` by name; ``taken`` is what all pods together request.
     """
     pods = (
         pod_facts(pod, fetch_states.get(uid), pod_events.get(uid, ()))
         for pod, uid in ((pod, text(pod, "metadata", "uid")) for pod in children.pods)
     )
+
+    def about(node: Object) -> NodeFacts:
+        return node_facts(node, accelerator_resource, taken)
+
     return Facts(
         deployment=_deployment_facts(children.deployment) if children.deployment else None,
         pods=tuple(sorted(pods, key=lambda pod: (pod.name, pod.uid))),
-        nodes=None
-        if not nodes
-        else tuple(_node_facts(node, accelerator_resource or "", accelerators_taken) for node in nodes),
+        hosts={name: None if node is None else about(node) for name, node in (hosts or {}).items()},
+        nodes=None if not nodes else tuple(map(about, nodes)),
     )
 
 
@@ -111,19 +115,3 @@ def _deployment_facts(deployment: Object) -> DeploymentFacts:
         observed=(number(deployment, "status", "observedGeneration") or 0) >= generation,
         refusal=_POD_NAME.sub("pods", text(failure, "message")),
     )
-
-
-def _node_facts(node: Object, resource: str, taken: Mapping[str, int] | None) -> NodeFacts:
-    name = text(node, "metadata", "name")
-    ready = entry(node, "status", "conditions", type="Ready")
-    return NodeFacts(
-        name=name,
-        ready=ready.get("status") == "True",
-        why_unready=text(ready, "message") or text(ready, "reason") or "it reports no Ready condition",
-        offered=number(node, "status", "allocatable", resource) or 0 if _takes_pods(node) else 0,
-        taken=None if taken is None else taken.get(name, 0),
-    )
-
-
-def _takes_pods(node: Object) -> bool:
-    return at(node, "spec", "unschedulable") is not True

@@ -13,7 +13,7 @@ from modelyard import names
 from modelyard.api.conditions import FETCH_FAILURES, Explanation, Reasons, sentence, timestamp, told
 from modelyard.api.service import Key
 from modelyard.observe.causes import classify
-from modelyard.observe.children import Facts
+from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.kubelet import from_events, not_created
 from modelyard.observe.pods import ContainerFacts, Ended, PodFacts, Stage
 from modelyard.observe.refusals import scheduling_refusal
@@ -31,6 +31,9 @@ _BUDGET_SLACK_S = 5.0
 """A run that the kubelet ended counts as a start that timed out when it took the whole budget, give or take this share
 of it and one period of the start-up probe: the first probe comes at once, so 10 s with a period of 5 s were seen to end
 after 8 s. A run that ended later had been ready."""
+
+NODE_LAG_S = 10.0
+"""A pod younger than this may run on a node of which the watch has not told yet."""
 
 _ENDED_BY_KUBELET = frozenset({137, 143})
 _NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
@@ -116,11 +119,10 @@ def _given_up(pod: PodFacts, _: Surroundings) -> Explanation | None:
 
 
 def _node_gone(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    nodes = around.facts.nodes
-    if not pod.node or nodes is None:
+    if pod.node not in around.facts.hosts:
         return None
-    node = next((n for n in nodes if n.name == pod.node), None)
-    if node and node.ready:
+    node = around.facts.hosts[pod.node]
+    if node.ready if node else _age_s(pod, around.now) < NODE_LAG_S:
         return None
     cause = sentence(node.why_unready) if node else "it is no longer part of the cluster"
     return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
@@ -130,8 +132,19 @@ def _unscheduled(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if pod.stage is not Stage.UNSCHEDULED:
         return None
     if not pod.refused:
-        return Reasons.SCHEDULING.explain()
-    return scheduling_refusal(pod.refused, around.wanted, around.facts.nodes, beside_old_pods=around.old_pods_serve)
+        return _not_looked_at(pod, around.now)
+    return scheduling_refusal(pod, around.key, around.wanted, around.facts.nodes, beside_old_pods=around.old_pods_serve)
+
+
+def _not_looked_at(pod: PodFacts, now: datetime) -> Explanation:
+    """The scheduler has not answered: for long it does that only where a claim waits for its provisioner."""
+    claims = ", ".join(pod.claims) if _age_s(pod, now) > SILENCE_S else ""
+    hint = f" Claim {claims} may be waiting for its provisioner: see kubectl describe pvc." if claims else ""
+    return Reasons.SCHEDULING.explain(hint=hint)
+
+
+def _age_s(pod: PodFacts, now: datetime) -> float:
+    return (now - pod.created).total_seconds() if pod.created else 0.0
 
 
 def _prepared(pod: PodFacts, around: Surroundings) -> Explanation | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api.service import Object
-from modelyard.observe.reading import at, entry, moment, number, text
+from modelyard.observe.nodes import Placement, placement
+from modelyard.observe.reading import at, entries, entry, moment, number, text
 from modelyard.signals.fetch_state import FetchState, parse
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -74,7 +75,8 @@ class PodEvent:
 @dataclass(frozen=True)
 class PodFacts:
     """A pod. ``template`` is what its annotation says it was made from; ``refused`` is the scheduler's message while no
-    node takes it; ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up.
+    node takes it, ``placement`` then tells which ones it accepts; ``claims`` are the volume claims that it mounts;
+    ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up.
     """
 
     name: str
@@ -90,6 +92,8 @@ class PodFacts:
     ready_changed: datetime | None
     scheduled: bool
     refused: str
+    placement: Placement
+    claims: tuple[str, ...]
     failure: str
     failure_message: str
     fetch: ContainerFacts
@@ -134,6 +138,8 @@ def pod_facts(pod: Any, fetch_state: FetchState | None = None, events: tuple[Obj
     stopping = at(pod, "metadata", "deletionTimestamp") is not None
     phase = text(pod, "status", "phase")
     engine = _container(entry(pod, "status", "containerStatuses", name=names.CONTAINER_ENGINE))
+    refused = text(scheduled, "message") if scheduled.get("status") == "False" else ""
+    claims = (text(volume, "persistentVolumeClaim", "claimName") for volume in entries(pod, "spec", "volumes"))
     return PodFacts(
         name=text(pod, "metadata", "name"),
         uid=text(pod, "metadata", "uid"),
@@ -147,7 +153,9 @@ def pod_facts(pod: Any, fetch_state: FetchState | None = None, events: tuple[Obj
         ready=ready.get("status") == "True" and engine.running and not stopping and phase == "Running",
         ready_changed=moment(ready, "lastTransitionTime"),
         scheduled=bool(text(pod, "spec", "nodeName")) or scheduled.get("status") == "True",
-        refused=text(scheduled, "message") if scheduled.get("status") == "False" else "",
+        refused=refused,
+        placement=placement(pod) if refused else Placement(),
+        claims=tuple(claim for claim in claims if claim),
         failure=text(pod, "status", "reason"),
         failure_message=text(pod, "status", "message"),
         fetch=_container(entry(pod, "status", "initContainerStatuses", name=names.CONTAINER_FETCH)),

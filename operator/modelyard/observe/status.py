@@ -38,6 +38,10 @@ from modelyard.observe.wanted import Wanted
 FETCH_INTERVAL_S = 5.0
 """How often fetchers are asked for their progress."""
 
+LOOK_AGAIN_S = 30.0
+"""How long at most until another look while a replica does not answer: causes and cures that nothing of ours tells of,
+such as a dead node or a device that became free, are then told within a minute."""
+
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 
@@ -116,7 +120,7 @@ def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
         return "False", s.refusal
     if s.paused:
         return "Unknown", s.paused
-    if isinstance(s.problem, NotReadyError) and s.wanted is None:
+    if isinstance(s.problem, NotReadyError):
         return "Unknown", told(s.problem.reason, s.problem.message, Kind.UNDER_WAY)
     return "True", Reasons.ACCEPTED.explain()
 
@@ -234,6 +238,8 @@ def _events(
 def _requeue_after_s(s: Situation) -> float | None:
     """When something that no watch tells may have changed: progress, a deadline, an Event, the end of a crash loop."""
     moments = [wait for pod in s.live for wait in _waits_s(pod, s)]
+    if s.lacking and not s.refusal:
+        moments.append(LOOK_AGAIN_S)
     if isinstance(s.problem, NotReadyError):
         moments.append(s.problem.after_s)
     return min(moments, default=None)
@@ -245,6 +251,7 @@ def _waits_s(pod: PodFacts, s: Situation) -> list[float]:
         waits.append(settling)
     if pod.stage is Stage.READY:
         return waits
+    waits.append(LOOK_AGAIN_S)
     if pod.fetch.running:
         waits.append(FETCH_INTERVAL_S)
     deadline = start_deadline(pod, s.wanted)
