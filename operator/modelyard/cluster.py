@@ -125,6 +125,9 @@ class Cluster(Protocol):
         person changed; ours beside it has the same name, and the API server takes no such object.
         """
 
+    async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
+        """Set annotations of exactly this object, and nothing else; ConflictError if it is another by now."""
+
     async def get(self, kind: Kind, place: Key) -> Object | None:
         """The object as it is now, or None."""
 
@@ -148,8 +151,8 @@ class Cluster(Protocol):
     async def create_event(self, event: Object) -> None:
         """Create an event (events.k8s.io/v1)."""
 
-    async def list_events(self, namespace: str, uid: str) -> tuple[Object, ...]:
-        """The events about the object with this uid."""
+    async def list_events(self, namespace: str, field_selector: str) -> tuple[Object, ...]:
+        """The namespace's events that match the field selector."""
 
     async def may(self, verb: str, kind: Kind, subresource: str = "") -> bool:
         """Whether we are allowed to, in every namespace."""
@@ -227,18 +230,18 @@ class KubernetesCluster:
 
     async def apply(self, body: Object) -> Object:
         """As Cluster.apply."""
-        try:
-            return await self._write("apply", _applying(kinds.of(body), key_of(body), body))
-        except RejectedError as error:
-            if "metadata.uid" not in error.causes:
-                raise
-            raise ConflictError(409, "Conflict", error.message) from error
+        return await self._write("apply", _applying(kinds.of(body), key_of(body), body))
 
     async def overwrite(self, body: Object) -> Object:
         """As Cluster.overwrite: a merge patch, whose lists are whole, and then the apply."""
         path = _path(kinds.of(body), key_of(body))
         await self._write("overwrite", Request("PATCH", path, body, MERGE, {"fieldManager": names.FIELD_MANAGER}))
         return await self.apply(body)
+
+    async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
+        """As Cluster.annotate: a merge patch, since an apply would drop what our other applies hold."""
+        body = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
+        return await self._write("annotate", Request("PATCH", _path(kind, place), body, MERGE))
 
     async def get(self, kind: Kind, place: Key) -> Object | None:
         """As Cluster.get."""
@@ -300,9 +303,9 @@ class KubernetesCluster:
         """As Cluster.create_event."""
         await self._write("create", Request("POST", _path(kinds.EVENT, Key(event["metadata"]["namespace"], "")), event))
 
-    async def list_events(self, namespace: str, uid: str) -> tuple[Object, ...]:
+    async def list_events(self, namespace: str, field_selector: str) -> tuple[Object, ...]:
         """As Cluster.list_events; at most one page, the API server keeps them for an hour only."""
-        query = {"fieldSelector": f"involvedObject.uid={uid}", "limit": str(PAGE_SIZE)}
+        query = {"fieldSelector": field_selector, "limit": str(PAGE_SIZE)}
         page = await self._call("list", Request("GET", _path(kinds.CORE_EVENT, Key(namespace, "")), query=query))
         return tuple(page["items"] or ())
 
@@ -369,9 +372,14 @@ def _understood(status: int, text: bytes, call: str) -> Object:
 
 
 def _failure(status: int, answer: Object, text: bytes, call: str) -> ApiError:
-    """The error in an answer of failure: a metav1.Status, or whatever stands between us and the API server."""
+    """The error in an answer of failure: a metav1.Status, or whatever stands between us and the API server.
+
+    The API server finds a write to an object of another uid invalid (422): to us it is a conflict as any.
+    """
     message = answer.get("message") or text[:500].decode(errors="replace") or "no message"
     causes = (answer.get("details") or {}).get("causes") or ()
+    if any(cause.get("field") == "metadata.uid" for cause in causes):
+        return ConflictError(409, "Conflict", str(message), call=call)
     return ERRORS.get(status, ApiError)(
         status,
         str(answer.get("reason") or f"Status{status}"),

@@ -85,6 +85,8 @@ class Reconciler:
             wanted = _wanted(resolved, children)
             if not service.deleting:
                 done_by_others = await self._children.bring_about(service, children, deployment)
+                if deployment is not None and observed.wants_retry(deployment, self._now()):
+                    await self._children.retry_refused_pods(deployment, self._now())
         except (InvalidError, NotReadyError) as error:
             problem = error
 
@@ -106,11 +108,12 @@ class Reconciler:
         asked = observed.questions(children, self._now())
         resource = wanted.accelerator_resource if wanted else None
         states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
-        events = await asyncio.gather(*(self._cluster.list_events(key.namespace, uid) for uid in asked.events))
+        lists = (self._cluster.list_events(key.namespace, about) for about in asked.events.values())
+        events = await asyncio.gather(*lists)
         return observed.facts(
             children,
             fetch_states=dict(zip(asked.fetchers, states, strict=True)),
-            pod_events=dict(zip(asked.events, events, strict=True)),
+            events=dict(zip(asked.events, events, strict=True)),
             hosts=self._hosts(asked.hosts),
             nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,
             accelerator_resource=resource,

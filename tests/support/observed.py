@@ -56,10 +56,27 @@ def wanted(replicas: int = 1, *, resource: str | None = GPU, count: int = 1, sta
     return Wanted(replicas, NEW, resource, count, startup_timeout_s, "http://smollm.team-a.svc", EFFECTIVE)
 
 
-def a_deployment(replicas: int = 1, *, template: str = NEW, observed: bool = True, refusal: str = "") -> Object:
-    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": refusal}
+def a_deployment(
+    replicas: int = 1,
+    *,
+    template: str = NEW,
+    observed: bool = True,
+    refusal: str = "",
+    refused_s: float = 60,
+    retried_s: float | None = None,
+) -> Object:
+    """A Deployment; ``refusal`` is why pods could not be made ``refused_s`` seconds ago."""
+    failure = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": refusal,
+        "lastTransitionTime": ago(refused_s),
+        "lastUpdateTime": ago(refused_s),
+    }
+    retried = {} if retried_s is None else {names.ANNOTATION_RETRIED: ago(retried_s)}
     return {
-        "metadata": {"name": "smollm", "generation": 5},
+        "metadata": {"name": "smollm", "generation": 5, "annotations": retried},
         "spec": {
             "replicas": replicas,
             "template": {"metadata": {"annotations": {names.ANNOTATION_TEMPLATE: template}}},
@@ -182,8 +199,13 @@ def crashed(message: str, *, exit_code: int = 1, restarts: int = 1, reason: str 
     )
 
 
-def event(reason: str, message: str, seen_s: float = 5) -> Object:
-    return {"reason": reason, "message": message, "lastTimestamp": ago(seen_s)}
+def event(reason: str, message: str, seen_s: float = 5, *, about: str = "smollm-1") -> Object:
+    return {
+        "involvedObject": {"name": about},
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": ago(seen_s),
+    }
 
 
 def node(
@@ -246,7 +268,7 @@ class World:
         seen = facts(
             Children(self.deployment, self.pods),
             fetch_states=self.states,
-            pod_events=self.events,
+            events=self.events,
             hosts=None if self.nodes is None else self._hosts(self.nodes),
             nodes=self.nodes,
             accelerator_resource=self.wanted.accelerator_resource if self.wanted else None,

@@ -101,6 +101,14 @@ SERVICES = {
         World(serving("a"), serving("b", template=OLD, deletionTimestamp=ago(1))),
         {"Ready": "True/Ready", "Progressing": "False/Complete"},
     ),
+    "children of a deleted predecessor": (
+        World(deployment={}, problem=NotReadyError("PredecessorGoing", "Deployment smollm goes.", 2)),
+        {
+            "Ready": "False/PredecessorGoing",
+            "Accepted": "Unknown/PredecessorGoing",
+            "Available": "False/PredecessorGoing",
+        },
+    ),
     "a pod that was evicted and replaced": (
         World(serving("a"), pod("b", phase="Failed")),
         {"Ready": "True/Ready", "Progressing": "False/Complete"},
@@ -197,7 +205,7 @@ def test_what_was_known_of_a_model_stays_while_nobody_tells() -> None:
 
 def test_an_invalid_object_has_a_status_too() -> None:
     body = {"metadata": {"namespace": "a", "name": "b", "generation": 4}, "spec": {"replicas": 2}}
-    seen = facts(Children(None, ()), fetch_states={}, pod_events={})
+    seen = facts(Children(None, ()), fetch_states={}, events={})
     verdict = status_of_unreadable(body, InvalidError("InvalidSpec", "spec.model: missing."), seen, NOW)
     assert verdict.status["observedGeneration"] == 4
     assert verdict.status["desiredReplicas"] == 2
@@ -282,7 +290,8 @@ def test_fetchers_are_asked_while_they_run_and_events_of_silent_pods_only() -> N
     )
     asked = questions(Children(None, pods), NOW)
     assert asked.fetchers == {"uid-of-fetching": "10.0.0.7"}
-    assert asked.events == ("uid-of-stuck", "uid-of-unready")
+    assert list(asked.events) == ["uid-of-stuck", "uid-of-unready"]
+    assert asked.events["uid-of-stuck"] == "involvedObject.uid=uid-of-stuck"
 
 
 def test_what_a_running_fetcher_says_of_the_model_is_told() -> None:

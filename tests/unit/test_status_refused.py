@@ -3,13 +3,17 @@
 import pytest
 
 from modelyard.api.conditions import REFUSALS
+from modelyard.api.service import Object
 from modelyard.errors import InvalidError
+from modelyard.observe.children import FAILED_CREATIONS, Children, questions, wants_retry
 from tests.support.observed import (
+    NOW,
     World,
     a_deployment,
     a_service,
     ago,
     conditions,
+    event,
     pod,
     serving,
 )
@@ -93,3 +97,56 @@ def test_a_refusal_reads_the_same_for_each_pod_that_is_tried() -> None:
 def test_a_service_that_is_deleted_says_so() -> None:
     found = conditions(World(serving(), service=a_service(deleting=True)).verdict())
     assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", "Deleting")
+
+
+FIRST = 'pods "smollm-5d9-abc" is forbidden: exceeded quota: gpus'
+LATER = 'Error creating: pods "smollm-5d9-xyz" is forbidden: error looking up service account team-a/x: not found'
+
+
+def refused_again(message: str, seen_s: float = 10, about: str = "smollm-5d9f") -> Object:
+    return event("FailedCreate", message, seen_s, about=about)
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        pytest.param((refused_again(LATER),), "ServiceAccountMissing", id="a later refusal"),
+        pytest.param(
+            (refused_again(LATER, 10), refused_again(f"Error creating: {FIRST}", 20)),
+            "ServiceAccountMissing",
+            id="the newest of several",
+        ),
+        pytest.param(
+            (refused_again(f"(combined from similar events): {LATER}"),), "ServiceAccountMissing", id="many of a kind"
+        ),
+        pytest.param((refused_again(LATER, 90),), "QuotaExceeded", id="of a trouble that was over before"),
+        pytest.param((refused_again(LATER, about="smollm-2-5d9f"),), "QuotaExceeded", id="of another service"),
+        pytest.param((refused_again(LATER, about="smollm"),), "QuotaExceeded", id="of something else"),
+        pytest.param((), "QuotaExceeded", id="events that are gone"),
+    ],
+)
+def test_the_refusal_that_is_told_is_the_latest(events: tuple[Object, ...], reason: str) -> None:
+    world = World(deployment=a_deployment(refusal=FIRST), events={FAILED_CREATIONS: events})
+    assert conditions(world.verdict())["Ready"]["reason"] == reason
+    assert "Error creating" not in conditions(world.verdict())["Ready"]["message"]
+
+
+def test_a_replica_set_is_asked_about_only_while_it_is_refused() -> None:
+    assert FAILED_CREATIONS in questions(Children(a_deployment(refusal=FIRST), ()), NOW).events
+    assert questions(Children(a_deployment(), ()), NOW).events == {}
+
+
+@pytest.mark.parametrize(
+    ("deployment", "wanted"),
+    [
+        pytest.param(None, False, id="nothing was made yet"),
+        pytest.param(a_deployment(), False, id="nothing is refused"),
+        pytest.param(a_deployment(refusal=FIRST, refused_s=29), False, id="the controller itself still tries often"),
+        pytest.param(a_deployment(refusal=FIRST, refused_s=30), True, id="refused for long"),
+        pytest.param(a_deployment(refusal=FIRST, refused_s=90, retried_s=29), False, id="retried just now"),
+        pytest.param(a_deployment(refusal=FIRST, refused_s=90, retried_s=30), True, id="retried a while ago"),
+        pytest.param(a_deployment(refusal=FIRST, refused_s=5, retried_s=900), False, id="refused anew"),
+    ],
+)
+def test_refused_pods_are_tried_again_every_half_minute(deployment: Object | None, wanted: bool) -> None:
+    assert wants_retry(deployment, NOW) == wanted

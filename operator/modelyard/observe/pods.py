@@ -11,7 +11,7 @@ from modelyard.observe.nodes import Placement, placement
 from modelyard.observe.reading import at, entries, entry, moment, number, text
 from modelyard.signals.fetch_state import FetchState, parse
 
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class Stage(IntEnum):
@@ -65,8 +65,9 @@ class ContainerFacts:
 
 @dataclass(frozen=True)
 class PodEvent:
-    """An Event about a pod."""
+    """An Event about a pod, or about the ReplicaSet that makes it; ``about`` is the object's name."""
 
+    about: str
     reason: str
     message: str
     seen: datetime | None
@@ -161,7 +162,7 @@ def pod_facts(pod: Any, fetch_state: FetchState | None = None, events: tuple[Obj
         fetch=_container(entry(pod, "status", "initContainerStatuses", name=names.CONTAINER_FETCH)),
         engine=engine,
         fetch_state=fetch_state,
-        events=tuple(sorted(map(_event, events), key=lambda e: e.seen or _LONG_AGO)),
+        events=tuple(sorted(map(pod_event, events), key=lambda e: e.seen or LONG_AGO)),
     )
 
 
@@ -191,10 +192,14 @@ def _ended(terminated: Any) -> Ended | None:
     )
 
 
-def _event(event: Object) -> PodEvent:
+def pod_event(event: Object) -> PodEvent:
+    """The facts of a core Event."""
     seen = moment(event, "series", "lastObservedTime") or moment(event, "lastTimestamp") or moment(event, "eventTime")
     return PodEvent(
-        text(event, "reason"), text(event, "message"), seen or moment(event, "metadata", "creationTimestamp")
+        text(event, "involvedObject", "name"),
+        text(event, "reason"),
+        text(event, "message"),
+        seen or moment(event, "metadata", "creationTimestamp"),
     )
 
 

@@ -139,7 +139,7 @@ class Situation:
     def under_way(self) -> Explanation | None:
         """What brings the service nearer to its spec now."""
         if isinstance(self.problem, NotReadyError):
-            return told(self.problem.reason, self.problem.message, Kind.UNDER_WAY)
+            return waited_for(self.problem)
         moving = next((why for why in self._said if not why.is_problem), None)
         if moving or self.complete:
             return moving
@@ -185,8 +185,15 @@ class Situation:
             return self.found[0][1]
         if self.paused and not self.facts.deployment:
             return self.paused
+        if isinstance(self.problem, NotReadyError):
+            return waited_for(self.problem)
         return self.lacking or self.under_way or Reasons.CREATING.explain()
 
     @property
     def url(self) -> str:
         return self.wanted.url if self.wanted else text(self.subject.stored, "url")
+
+
+def waited_for(problem: NotReadyError) -> Explanation:
+    """What comes or goes by itself, so that nothing is applied until then."""
+    return told(problem.reason, problem.message, Kind.UNDER_WAY)

@@ -23,7 +23,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from modelyard import names
-from modelyard.api.conditions import ConditionType, Explanation, Kind, Reasons, condition, told
+from modelyard.api.conditions import ConditionType, Explanation, Reasons, condition
 from modelyard.api.fields import ApiModel
 from modelyard.api.service import Object, Service, key_of
 from modelyard.api.types import Effective, ModelStatus
@@ -32,7 +32,7 @@ from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.diagnosis import settling_s, start_deadline
 from modelyard.observe.pods import PodFacts, Stage, silent_since
 from modelyard.observe.reading import at, entries, number, text
-from modelyard.observe.situation import Situation, Subject
+from modelyard.observe.situation import Situation, Subject, waited_for
 from modelyard.observe.wanted import Wanted
 
 FETCH_INTERVAL_S = 5.0
@@ -121,7 +121,7 @@ def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
     if s.paused:
         return "Unknown", s.paused
     if isinstance(s.problem, NotReadyError):
-        return "Unknown", told(s.problem.reason, s.problem.message, Kind.UNDER_WAY)
+        return "Unknown", waited_for(s.problem)
     return "True", Reasons.ACCEPTED.explain()
 
 
