@@ -179,6 +179,7 @@ def test_a_ready_service_tells_all_that_a_user_looks_for() -> None:
         "url": "http://smollm.team-a.svc",
         "reason": "Ready",
         "model": {"digest": DIGEST, "sizeBytes": 270_000_000},
+        "startup": {"readyAt": ago(60), "prepareSeconds": 70, "fetchSeconds": 30, "loadSeconds": 540},
         "effective": EFFECTIVE.model_dump(by_alias=True),
     }
     assert {c["observedGeneration"] for c in verdict.status["conditions"]} == {9}
@@ -215,7 +216,7 @@ def test_an_invalid_object_has_a_status_too() -> None:
 def test_the_same_world_gives_the_same_status_later() -> None:
     for world in (World(serving()), World(CRASHED), World(loading()), World(replicas=0)):
         first = world.verdict()
-        again = world.verdict(first.status, NOW + timedelta(seconds=30))
+        again = world.verdict(first.status, NOW + timedelta(seconds=14))
         assert again.status == first.status
         assert again.events == ()
 
@@ -252,8 +253,9 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
         pod(fetch=ended(0), engine=ended(1, "OSError: [Errno 98] Address already in use"), restarts=4),
         serving(changed_s=2, **last),
     )
-    messages = {conditions(World(turn).verdict())["Ready"]["message"] for turn in turns}
-    assert len(messages) == 1
+    messages = [conditions(World(turn).verdict())["Ready"]["message"] for turn in turns]
+    assert len({message.split(" The kubelet starts it again")[0] for message in messages}) == 1
+    assert ["starts it again at about 2026-11-22T12:04:50Z." in message for message in messages] == [True] + [False] * 3
 
 
 @pytest.mark.parametrize(

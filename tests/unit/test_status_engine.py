@@ -22,7 +22,7 @@ UNDER_WAY = {
     "the engine loads": (
         World(loading()),
         "Starting",
-        "since 2026-11-22T11:59:30Z; it may take until 2026-11-22T12:29:30Z",
+        "since 2026-11-22T11:59:30Z for more than 30 s; it may take until 2026-11-22T12:29:30Z",
     ),
     "the node was restarted under the engine": (
         World(loading(engine_last=ended(255, reason="Unknown"), restarts=1)),

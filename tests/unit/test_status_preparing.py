@@ -19,6 +19,13 @@ def silent(*events: tuple[str, str, float]) -> World:
 
 UNDER_WAY = {
     "a node prepares the pod": (World(pod()), "Preparing", "Node worker-1 prepares"),
+    "a node prepares the pod for long": (
+        silent(("Pulling", 'Pulling image "registry.example.com/vllm:1"', 5)),
+        "Preparing",
+        'prepares the pod for more than 1 min: it is pulling image "registry.example.com/vllm:1".',
+    ),
+    "a pulled image": (silent(("Pulled", "Successfully pulled", 5)), "Preparing", "it creates its containers"),
+    "an attached volume": (silent(("SuccessfulAttachVolume", "ok", 5)), "Preparing", "it attached its volumes"),
     "the node got past a failed mount": (
         silent(("FailedMount", "no such thing", 20), ("Pulling", "Pulling image", 5)),
         "Preparing",
@@ -68,10 +75,34 @@ PROBLEMS = {
         "CA installed",
     ),
     "a volume": (
-        silent(("FailedMount", 'MountVolume.SetUp failed for volume "ca-bundle" : configmap "ca" not found', 4)),
+        silent(("FailedAttachVolume", "Multi-Attach error for volume pvc-1: already used by another pod", 4)),
         "VolumeMountFailed",
-        'configmap "ca" not found',
+        "Multi-Attach error",
         "Create what it names",
+    ),
+    "a mounted ConfigMap": (
+        silent(("FailedMount", 'MountVolume.SetUp failed for volume "ca-bundle" : configmap "ca" not found', 4)),
+        "ConfigMapMissing",
+        'configmap "ca" not found',
+        "Create it in namespace team-a",
+    ),
+    "a key of a mounted ConfigMap": (
+        silent(("FailedMount", 'volume "ca-bundle" : configmap references non-existent config key: ca.crt', 4)),
+        "KeyMissing",
+        "ca.crt",
+        "Add the key in namespace team-a",
+    ),
+    "a mounted Secret": (
+        silent(("FailedMount", 'MountVolume.SetUp failed for volume "x" : secret "tls" not found', 4)),
+        "SecretMissing",
+        'secret "tls" not found',
+        "Create it",
+    ),
+    "a mounted claim": (
+        silent(("FailedMount", 'error processing PVC team-a/models: persistentvolumeclaim "models" not found', 4)),
+        "VolumeClaimMissing",
+        "models",
+        "Create the PersistentVolumeClaim",
     ),
     "a sandbox": (
         silent(("FailedCreatePodSandBox", "Failed to create pod sandbox: no runtime for nvidia is configured", 4)),
@@ -81,9 +112,50 @@ PROBLEMS = {
     ),
     "a Secret of the environment": (
         World(pod(engine=waiting("CreateContainerConfigError", 'secret "token" not found'))),
-        "ContainerConfigInvalid",
-        'Container engine cannot be set up: secret "token" not found',
+        "SecretMissing",
+        'does not exist: secret "token" not found',
         "spec.engine.env",
+    ),
+    "a ConfigMap of the environment": (
+        World(pod(engine=waiting("CreateContainerConfigError", 'configmap "flags" not found'))),
+        "ConfigMapMissing",
+        'configmap "flags" not found',
+        "spec.engine.env",
+    ),
+    "a key of the environment": (
+        World(pod(engine=waiting("CreateContainerConfigError", "couldn't find key HF_TOKEN in Secret team-a/token"))),
+        "KeyMissing",
+        "key HF_TOKEN in Secret team-a/token",
+        "Add the key",
+    ),
+    "an image that wants to be root": (
+        World(
+            pod(
+                engine=waiting(
+                    "CreateContainerConfigError", "container has runAsNonRoot and image will run as root (pod: ...)"
+                )
+            )
+        ),
+        "ContainerConfigInvalid",
+        "Container engine cannot be set up: container has runAsNonRoot",
+        "spec.engine",
+    ),
+    "an image whose pull secret is missing": (
+        World(
+            pod(engine=waiting("ErrImagePull", "failed to authorize: 401 Unauthorized")),
+            events={
+                UID: (
+                    event(
+                        "FailedToRetrieveImagePullSecret",
+                        "Unable to retrieve some image pull secrets (regcred); attempting to pull the image may not "
+                        "succeed.",
+                    ),
+                )
+            },
+        ),
+        "ImagePullFailed",
+        "401 Unauthorized. Create the pull secrets that namespace team-a lacks: regcred.",
+        "tries again by itself, at least every 5 minutes",
     ),
     "a container that cannot be created": (
         World(pod(engine=waiting("CreateContainerError", "context deadline exceeded"))),

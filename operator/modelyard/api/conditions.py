@@ -132,7 +132,7 @@ class Reasons:
 
     # Pods come to be
     CREATING = _under_way("Creating", "Pods are being created.")
-    PREPARING = _under_way("Preparing", "Node {node} prepares the pod: it pulls images and mounts volumes.")
+    PREPARING = _under_way("Preparing", "Node {node} prepares the pod{pace}: it {step}.")
     QUOTA_EXCEEDED = _problem(
         "QuotaExceeded",
         "The namespace's quota refuses the pod: {cause}.",
@@ -200,7 +200,29 @@ class Reasons:
     )
 
     # The node prepares the pod
-    IMAGE_PULL_FAILED = _problem("ImagePullFailed", "Image {image} cannot be pulled: {cause}.", "{why}")
+    IMAGE_PULL_FAILED = _problem(
+        "ImagePullFailed",
+        "Image {image} cannot be pulled: {cause}.",
+        "{why} The kubelet tries again by itself, at least every 5 minutes.",
+    )
+    SECRET_MISSING = _problem(
+        "SecretMissing",
+        "A Secret that the pod needs does not exist: {cause}.",
+        "Create it in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
+        "itself.",
+    )
+    CONFIG_MAP_MISSING = _problem(
+        "ConfigMapMissing",
+        "A ConfigMap that the pod needs does not exist: {cause}.",
+        "Create it in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
+        "itself.",
+    )
+    KEY_MISSING = _problem(
+        "KeyMissing",
+        "A Secret or ConfigMap lacks a key that the pod needs: {cause}.",
+        "Add the key in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
+        "itself.",
+    )
     VOLUME_MOUNT_FAILED = _problem(
         "VolumeMountFailed",
         "A volume cannot be mounted: {cause}.",
@@ -214,7 +236,7 @@ class Reasons:
     CONTAINER_CONFIG_INVALID = _problem(
         "ContainerConfigInvalid",
         "Container {container} cannot be set up: {cause}.",
-        "Create the Secret, ConfigMap or key that it names, or correct spec.engine.env.",
+        "Correct what it names under spec.engine or spec.podTemplate, or use another image.",
     )
     CONTAINER_START_FAILED = _problem(
         "ContainerStartFailed",
@@ -223,7 +245,7 @@ class Reasons:
     )
 
     # The model is fetched; the fetcher's own words for failures are FETCH_FAILURES
-    FETCHING = _under_way("Fetching", "The model is being fetched: {progress}.")
+    FETCHING = _under_way("Fetching", "The model is being fetched{pace}: {progress}.")
     CACHED = _good("Cached", "The model lies complete and checked on the pod's node.")
     FETCH_FAILED = _problem(
         "FetchFailed",
@@ -232,7 +254,7 @@ class Reasons:
     )
 
     # The engine starts and runs
-    STARTING = _under_way("Starting", "The engine loads the model since {since}; it may take until {until}.")
+    STARTING = _under_way("Starting", "The engine loads the model since {since}{pace}; it may take until {until}.")
     START_TIMEOUT = _problem(
         "StartTimeout",
         "A replica took longer than spec.startup.timeoutSeconds ({budget_s} s): it was {stage}.",

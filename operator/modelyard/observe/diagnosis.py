@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from modelyard import names
 from modelyard.api.conditions import FETCH_FAILURES, Explanation, Reasons, sentence, timestamp, told
 from modelyard.api.service import Key
+from modelyard.api.types import StartupStatus
 from modelyard.observe.causes import classify
 from modelyard.observe.children import SILENCE_S, Facts
-from modelyard.observe.kubelet import from_events, not_created
+from modelyard.observe.kubelet import from_events, next_try, not_created, preparing_step
 from modelyard.observe.pods import ContainerFacts, Ended, PodFacts, Stage
 from modelyard.observe.refusals import scheduling_refusal
+from modelyard.observe.startup import pace
 from modelyard.observe.wanted import Wanted
 from modelyard.signals.fetch_state import FetchState, parse
 
@@ -50,13 +52,15 @@ _STAGE_WORDS = {
 @dataclass(frozen=True)
 class Surroundings:
     """What explaining a pod takes besides the pod. ``held``: the explanations that the stored status has, by reason;
-    they stay where the cause cannot be read this time. ``old_pods_serve``: a rollout is under way.
+    they stay where the cause cannot be read this time. ``usual``: what the last start took. ``old_pods_serve``: a
+    rollout is under way.
     """
 
     key: Key
     wanted: Wanted | None
     facts: Facts
     held: Mapping[str, Explanation]
+    usual: StartupStatus | None
     old_pods_serve: bool
     now: datetime
 
@@ -149,11 +153,14 @@ def _age_s(pod: PodFacts, now: datetime) -> float:
 
 def _prepared(pod: PodFacts, around: Surroundings) -> Explanation | None:
     for name, container in ((names.CONTAINER_FETCH, pod.fetch), (names.CONTAINER_ENGINE, pod.engine)):
-        if found := not_created(name, container, pod, around.held):
+        if found := not_created(name, container, pod, around.key.namespace, around.held):
             return found
     if pod.stage is not Stage.PREPARING:
         return None
-    return from_events(pod) or Reasons.PREPARING.explain(node=pod.node or "?")
+    if found := from_events(pod, around.key.namespace):
+        return found
+    so_far = pace(pod.begun, around.now, around.usual.prepare_seconds if around.usual else None)
+    return Reasons.PREPARING.explain(node=pod.node or "?", pace=so_far, step=preparing_step(pod))
 
 
 def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
@@ -165,13 +172,14 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
     over = pod.fetch.ended or pod.fetch.last
     gets_further = state is not None and state.phase in {"Downloading", "Publishing"}
     if over and over.exit_code != 0 and over.reason not in _NO_FAILURE and not gets_further:
-        return _fetch_ended(pod, around, over)
+        return _told_of_next_try(_fetch_ended(pod, around, over), pod.fetch)
+    so_far = pace(pod.fetch.running_since, around.now, around.usual.fetch_seconds if around.usual else None)
     if pod.fetch.running and not state:
         held = (
             around.held.get(reason) for reason in (*FETCH_FAILURES, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
         )
-        return next((e for e in held if e), Reasons.FETCHING.explain(progress="its progress is not known"))
-    return Reasons.FETCHING.explain(progress=_progress(state))
+        return next((e for e in held if e), Reasons.FETCHING.explain(pace=so_far, progress="its progress is not known"))
+    return Reasons.FETCHING.explain(pace=so_far, progress=_progress(state))
 
 
 def _fetch_ended(pod: PodFacts, around: Surroundings, over: Ended) -> Explanation:
@@ -226,7 +234,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         reason = Reasons.START_TIMEOUT
     elif reason is None:
         reason = Reasons.CRASH_LOOPING if pod.engine.restarts >= CRASH_LOOP_RESTARTS else Reasons.ENGINE_FAILED
-    return reason.explain(
+    explanation = reason.explain(
         container=names.CONTAINER_ENGINE,
         cause=sentence(line),
         exit_code="unknown" if over.exit_code is None else over.exit_code,
@@ -236,6 +244,14 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         namespace=around.key.namespace,
         pod=pod.name,
     )
+    return _told_of_next_try(explanation, pod.engine)
+
+
+def _told_of_next_try(found: Explanation, container: ContainerFacts) -> Explanation:
+    moment = next_try(container)
+    if moment is None:
+        return found
+    return told(found.reason, f"{found.message} The kubelet starts it again at about {timestamp(moment)}.", found.kind)
 
 
 def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
@@ -261,7 +277,9 @@ def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
         )
     deadline = start_deadline(pod, around.wanted)
     return Reasons.STARTING.explain(
-        since=timestamp(since) if since else "just now", until=timestamp(deadline) if deadline else "its budget ends"
+        since=timestamp(since) if since else "just now",
+        pace=pace(since, around.now, around.usual.load_seconds if around.usual else None),
+        until=timestamp(deadline) if deadline else "its budget ends",
     )
 
 

@@ -8,7 +8,9 @@ from functools import cached_property
 from modelyard import names
 from modelyard.api.conditions import Explanation, Kind, Reasons, told
 from modelyard.api.service import Key, Object
+from modelyard.api.types import StartupStatus
 from modelyard.errors import InvalidError, NotReadyError
+from modelyard.observe import startup
 from modelyard.observe.children import Facts
 from modelyard.observe.diagnosis import Surroundings, answers, explain
 from modelyard.observe.pods import PodFacts
@@ -105,12 +107,18 @@ class Situation:
             wanted=self.wanted,
             facts=self.facts,
             held=self._held,
+            usual=self.usual,
             old_pods_serve=any(pod in self.answering for pod in self.old),
             now=self.now,
         )
         pods = [pod for pod in self.newest if pod not in self.answering] or ([] if self.newest else list(over))
         found = [(pod, why) for pod in pods if (why := explain(pod, around))]
         return tuple(sorted(found, key=lambda f: (-f[0].stage, not f[1].is_problem, f[0].name)))
+
+    @cached_property
+    def usual(self) -> StartupStatus | None:
+        """What the last start took, as the stored status has it."""
+        return startup.stored(self.subject.stored.get("startup"))
 
     @property
     def _held(self) -> Mapping[str, Explanation]:

@@ -33,6 +33,7 @@ from modelyard.observe.diagnosis import settling_s, start_deadline
 from modelyard.observe.pods import PodFacts, Stage, silent_since
 from modelyard.observe.reading import at, entries, number, text
 from modelyard.observe.situation import Situation, Subject, waited_for
+from modelyard.observe.startup import measured
 from modelyard.observe.wanted import Wanted
 
 FETCH_INTERVAL_S = 5.0
@@ -184,6 +185,7 @@ def _verdict(s: Situation) -> Verdict:
         "url": s.url or None,
         "reason": ready.reason,
         "model": _model(s),
+        "startup": _startup(s),
         "effective": _effective(s),
         "conditions": [
             condition(type_, decision, why, stored=stored, generation=s.subject.generation, now=s.now)
@@ -201,6 +203,11 @@ def _model(s: Situation) -> Object | None:
         return _kept(ModelStatus, s.subject.stored.get("model"))
     digest, size = told_states[0].digest, told_states[0].bytes_total
     return {"digest": digest} if size is None else {"digest": digest, "sizeBytes": size}
+
+
+def _startup(s: Situation) -> Object | None:
+    last = measured(s.newest, s.usual)
+    return _as_stored(last) if last else None
 
 
 def _effective(s: Situation) -> Object | None:
