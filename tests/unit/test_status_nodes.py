@@ -168,6 +168,15 @@ PROBLEMS = {
         "no healthy devices present",
         "describe node",
     ),
+    "an unhealthy device of a node that has others": (
+        World(
+            over("UnexpectedAdmissionError", "Allocate failed due to no healthy devices present"),
+            nodes=(node(gpus=3, unhealthy=1),),
+        ),
+        "NodeRefused",
+        "no healthy devices present. It has 4 nvidia.com/gpu, of which 1 are unhealthy.",
+        "describe node",
+    ),
     "a node that shut down": (World(over("NodeShutdown", "Pod was terminated")), "NodeUnavailable", "terminated", ""),
 }
 

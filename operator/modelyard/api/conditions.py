@@ -189,7 +189,7 @@ class Reasons:
     )
     NODE_REFUSED = _problem(
         "NodeRefused",
-        "Node {node} refuses the pod: {cause}.",
+        "Node {node} refuses the pod: {cause}. {devices}",
         "A device may be unhealthy or the node over-committed: see kubectl describe node {node}. "
         "A new pod is made by itself.",
     )

@@ -72,7 +72,8 @@ class Questions:
 
 def questions(children: Children, now: datetime) -> Questions:
     """What to ask before ``facts``: the fetchers that run, the Events of pods that have been silent for long, nodes."""
-    pods = [pod for pod in map(pod_facts, children.pods) if pod.live]
+    every = [pod_facts(pod) for pod in children.pods]
+    pods = [pod for pod in every if pod.live]
     silent = ((pod.uid, silent_since(pod)) for pod in pods)
     events = {uid: f"involvedObject.uid={uid}" for uid, since in silent if since and _is_long(since, now)}
     if _replica_failure(children.deployment):
@@ -80,7 +81,7 @@ def questions(children: Children, now: datetime) -> Questions:
     return Questions(
         fetchers={pod.uid: pod.ip for pod in pods if pod.fetch.running and pod.ip},
         events=events,
-        hosts=frozenset(pod.node for pod in pods if pod.node and not pod.ready),
+        hosts=frozenset(pod.node for pod in every if pod.node and not pod.ready),
         nodes=any(pod.refused for pod in pods),
     )
 

@@ -110,7 +110,7 @@ def _start_timeout(pod: PodFacts, around: Surroundings) -> Explanation | None:
     )
 
 
-def _given_up(pod: PodFacts, _: Surroundings) -> Explanation | None:
+def _given_up(pod: PodFacts, around: Surroundings) -> Explanation | None:
     """The kubelet or a controller has given the whole pod up (pod phase Failed; Kubernetes' pod life cycle page)."""
     if pod.phase != "Failed":
         return None
@@ -119,7 +119,16 @@ def _given_up(pod: PodFacts, _: Surroundings) -> Explanation | None:
         return Reasons.EVICTED.explain(node=pod.node, cause=cause)
     if pod.failure in {"NodeLost", "Shutdown", "NodeShutdown", "Terminated"}:
         return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
-    return Reasons.NODE_REFUSED.explain(node=pod.node, cause=cause)
+    return Reasons.NODE_REFUSED.explain(node=pod.node or "?", cause=cause, devices=_devices(pod, around))
+
+
+def _devices(pod: PodFacts, around: Surroundings) -> str:
+    """What the node that refused ``pod`` has of the accelerators, where some of them are unhealthy."""
+    node = around.facts.hosts.get(pod.node)
+    if not (node and around.wanted and node.present > node.offered):
+        return ""
+    resource = around.wanted.accelerator_resource
+    return f"It has {node.present} {resource}, of which {node.present - node.offered} are unhealthy."
 
 
 def _node_gone(pod: PodFacts, around: Surroundings) -> Explanation | None:
