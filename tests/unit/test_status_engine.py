@@ -29,6 +29,14 @@ UNDER_WAY = {
         "Starting",
         "",
     ),
+    "a started engine with a failed probe of the run before": (
+        World(
+            loading(started=True, changed_s=31, engine_last=ended(255, reason="Unknown"), restarts=1),
+            events={UID: (event("Unhealthy", "Readiness probe failed: connection refused", 33),)},
+        ),
+        "Starting",
+        "",
+    ),
     "a started engine before its first probe": (World(loading(started=True, changed_s=700)), "Starting", ""),
 }
 
@@ -48,7 +56,7 @@ PROBLEMS = {
     "an engine that ended without an error line": (
         World(crashed("`vllm` ended by itself with exit code 0; it said last:\nloading\nGood bye.", exit_code=0)),
         "EngineFailed",
-        "exit code 0: `vllm` ended by itself with exit code 0; it said last: Good bye. See",
+        "exit code 0: `vllm` ended by itself with exit code 0; it said last: Good bye. Exit code 0 is no success",
         "--previous",
     ),
     "an engine that ended without failing": (World(crashed("", exit_code=0)), "EngineFailed", "exit code 0", ""),
@@ -129,6 +137,21 @@ PROBLEMS = {
         "StartTimeout",
         "still loading the model",
         "kubectl -n team-a logs smollm-1",
+    ),
+    "an engine that came up after a failure and was not probed yet": (
+        World(
+            loading(started=True, changed_s=32, engine_last=ended(1, "boom", since_s=31), restarts=2),
+            events={UID: (event("Unhealthy", "Readiness probe failed: connection refused", 33),)},
+        ),
+        "EngineFailed",
+        "boom",
+        "",
+    ),
+    "a loop at the moment between start-up probe and readiness probe": (
+        World(loading(started=True, changed_s=29, engine_last=ended(1, "boom", since_s=31), restarts=5)),
+        "CrashLooping",
+        "boom",
+        "",
     ),
     "an engine that no longer answers": (
         World(loading(started=True, changed_s=5)),

@@ -16,7 +16,7 @@ from modelyard.api.types import StartupStatus
 from modelyard.observe.causes import classify
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.kubelet import from_events, next_try, not_created, preparing_step
-from modelyard.observe.pods import ContainerFacts, Ended, PodFacts, Stage
+from modelyard.observe.pods import ContainerFacts, Ended, PodEvent, PodFacts, Stage
 from modelyard.observe.refusals import scheduling_refusal
 from modelyard.observe.startup import pace
 from modelyard.observe.wanted import Wanted
@@ -26,7 +26,16 @@ CRASH_LOOP_RESTARTS = 3
 """From so many ends on, an unexplained failure is a loop."""
 
 SETTLED_S = 30.0
-"""How long an engine that looped must be ready again before it counts as ready: else Ready would follow each turn."""
+"""How long an engine that failed must be ready again before it counts as ready: else Ready would follow each turn."""
+
+LOOP_SLACK = 1.5
+LOOP_RUN_S = 600.0
+"""One that loops must besides run that much longer than the run that failed, if that was shorter than this: after such
+a time the kubelet, too, forgets the loop (Kubernetes' page "Pod Lifecycle")."""
+
+RESTART_LAG_S = 10.0
+"""Ready turns false up to so long after the next run began for which the former one's end is to blame. A run that was
+ready itself loses it later: its readiness probe must fail several times."""
 
 _BUDGET_SLACK_SHARE = 0.1
 _BUDGET_SLACK_S = 5.0
@@ -40,6 +49,10 @@ NODE_LAG_S = 10.0
 _ENDED_BY_KUBELET = frozenset({137, 143})
 _NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
 """How a run ends whose node was restarted: nothing of the container's doing."""
+
+_EXIT_CODE_0 = (
+    ". Exit code 0 is no success here: vLLM ends so when its engine core dies, mostly for memory or a device's error"
+)
 
 _STAGE_WORDS = {
     Stage.PREPARING: "still being prepared by its node",
@@ -74,16 +87,19 @@ def explain(pod: PodFacts, around: Surroundings) -> Explanation | None:
 
 
 def answers(pod: PodFacts, now: datetime) -> bool:
-    """Whether ``pod`` can be asked, and has not just come up from a crash loop."""
+    """Whether ``pod`` can be asked, and has not just come up from a failure."""
     return pod.live and pod.ready and settling_s(pod, now) <= 0
 
 
 def settling_s(pod: PodFacts, now: datetime) -> float:
-    """Seconds until a ready pod that looped counts as ready; zero for every other."""
-    looped = pod.engine.restarts >= CRASH_LOOP_RESTARTS and pod.engine.last is not None
-    if not (pod.ready and looped and pod.ready_changed):
+    """Seconds until a ready pod whose engine failed counts as ready; zero for every other."""
+    last, since = pod.engine.last, pod.engine.running_since
+    if not (pod.ready and pod.ready_changed and since and last and last.reason not in _NO_FAILURE):
         return 0.0
-    return max(0.0, SETTLED_S - (now - pod.ready_changed).total_seconds())
+    waits_s = [SETTLED_S - (now - pod.ready_changed).total_seconds()]
+    if pod.engine.restarts >= CRASH_LOOP_RESTARTS and last.ran_s and last.ran_s < LOOP_RUN_S:
+        waits_s.append(LOOP_SLACK * last.ran_s - (now - since).total_seconds())
+    return max(0.0, *waits_s)
 
 
 def start_deadline(pod: PodFacts, wanted: Wanted | None) -> datetime | None:
@@ -223,16 +239,24 @@ def _progress(state: FetchState | None) -> str:
     return f"{tenths * 10} % of {state.bytes_total / 1e9:.2f} GB"
 
 
-def _failed_run(engine: ContainerFacts) -> Ended | None:
-    """The engine's run that failed, until a later one got further: until its start-up probe passed."""
-    over = engine.ended or (None if engine.started and engine.running else engine.last)
+def _was_ready(pod: PodFacts) -> bool:
+    """The engine's present run was ready, and is no longer."""
+    since, changed = pod.engine.running_since, pod.ready_changed
+    if pod.ready or not pod.engine.started or not since or not changed:
+        return False
+    return (changed - since).total_seconds() > RESTART_LAG_S
+
+
+def _failed_run(pod: PodFacts, now: datetime) -> Ended | None:
+    """The engine's run that failed, until a later one got further: until it was ready, and stayed so for a while."""
+    got_further = pod.ready and settling_s(pod, now) <= 0
+    over = pod.engine.ended or (None if got_further or _was_ready(pod) else pod.engine.last)
     return over if over and over.reason not in _NO_FAILURE else None
 
 
 def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    loops = pod.ready and settling_s(pod, around.now) > 0
-    over = pod.engine.last if loops else _failed_run(pod.engine)
-    if not over or (pod.ready and not loops):
+    over = _failed_run(pod, around.now)
+    if not over:
         return None
     reason, line = classify(over.message)
     if over.reason == "OOMKilled":
@@ -245,7 +269,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         reason = Reasons.CRASH_LOOPING if pod.engine.restarts >= CRASH_LOOP_RESTARTS else Reasons.ENGINE_FAILED
     explanation = reason.explain(
         container=names.CONTAINER_ENGINE,
-        cause=sentence(line),
+        cause=sentence(line) + (_EXIT_CODE_0 if over.exit_code == 0 else ""),
         exit_code="unknown" if over.exit_code is None else over.exit_code,
         restarts=pod.engine.restarts,
         budget_s=around.wanted.startup_timeout_s if around.wanted else "?",
@@ -253,6 +277,9 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         namespace=around.key.namespace,
         pod=pod.name,
     )
+    if pod.ready and pod.ready_changed:
+        again = f"It answers again since {timestamp(pod.ready_changed)}, and counts as ready when that lasts."
+        return told(explanation.reason, f"{explanation.message} {again}")
     return _told_of_next_try(explanation, pod.engine)
 
 
@@ -274,12 +301,11 @@ def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
 def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if pod.ready:
         return None
-    probe = next((e for e in reversed(pod.events) if e.reason == "Unhealthy" and "Readiness" in e.message), None)
-    since, changed = pod.engine.running_since, pod.ready_changed
-    was_ready = pod.engine.started and since and changed and changed > since
+    since, was_ready = pod.engine.running_since, _was_ready(pod)
+    probe = next((e for e in reversed(pod.events) if _is_failed_probe(e, since)), None)
     if pod.stage is Stage.STARTED and (probe or was_ready):
         return Reasons.PROBE_FAILING.explain(
-            since=timestamp(changed if was_ready and changed else since or around.now),
+            since=timestamp((pod.ready_changed if was_ready else since) or around.now),
             cause=sentence(probe.message if probe else "its readiness probe fails"),
             namespace=around.key.namespace,
             pod=pod.name,
@@ -290,6 +316,12 @@ def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
         pace=pace(since, around.now, around.usual.load_seconds if around.usual else None),
         until=timestamp(deadline) if deadline else "its budget ends",
     )
+
+
+def _is_failed_probe(event: PodEvent, since: datetime | None) -> bool:
+    """Of the run that began at ``since``: an Event of the run before proves nothing."""
+    told_of = event.reason == "Unhealthy" and "Readiness" in event.message
+    return told_of and bool(event.seen and since and event.seen > since)
 
 
 _STEPS: tuple[Callable[[PodFacts, Surroundings], Explanation | None], ...] = (
