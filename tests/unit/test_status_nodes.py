@@ -2,10 +2,12 @@
 
 import pytest
 
+from modelyard.api.service import Object
 from tests.support.observed import (
     GPU,
     OLD,
     World,
+    ago,
     conditions,
     loading,
     node,
@@ -26,7 +28,7 @@ NODES = (node("worker-1", gpus=4), node("worker-2", gpus=4), node("control-plane
 
 def over(reason: str, message: str) -> dict[str, object]:
     """A pod that the kubelet gave up."""
-    failed = pod(phase="Failed")
+    failed = pod(phase="Failed", begun_s=30)
     failed["status"] |= {"reason": reason, "message": message}
     return failed
 
@@ -201,3 +203,22 @@ def test_a_surge_pod_without_an_accelerator_says_that_the_old_pods_keep_serving(
     assert f"needs 1 {GPU} that no node has free beside the old pods. 2 nodes offer 8" in found["Ready"]["message"]
     assert "old pods keep serving" in found["Ready"]["message"]
     assert "Free accelerators or add a node" in found["Ready"]["message"]
+
+
+def waits_for_the_scheduler(name: str = "next") -> Object:
+    return {"metadata": pod(name, begun_s=1)["metadata"]}
+
+
+def test_a_pod_that_is_refused_again_and_again_keeps_its_reason_between_the_turns() -> None:
+    refused = over("UnexpectedAdmissionError", "no healthy devices present")
+    turns = (World(refused), World(refused, waits_for_the_scheduler()))
+    assert {conditions(turn.verdict())["Ready"]["reason"] for turn in turns} == {"NodeRefused"}
+
+
+def test_a_pod_that_failed_long_ago_says_nothing_of_another() -> None:
+    long_ago = over("Evicted", "The node was low on resource: memory.")
+    long_ago["metadata"]["creationTimestamp"] = ago(3600)
+    world = World(long_ago, waits_for_the_scheduler())
+    assert conditions(world.verdict())["Ready"]["reason"] == "Scheduling"
+    got_further = World(over("UnexpectedAdmissionError", "no devices"), pod("next", begun_s=1))
+    assert conditions(got_further.verdict())["Ready"]["reason"] == "Preparing"

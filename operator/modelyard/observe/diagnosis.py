@@ -151,7 +151,7 @@ def _node_gone(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if pod.node not in around.facts.hosts:
         return None
     node = around.facts.hosts[pod.node]
-    if node.ready if node else _age_s(pod, around.now) < NODE_LAG_S:
+    if node.ready if node else age_s(pod, around.now) < NODE_LAG_S:
         return None
     cause = sentence(node.why_unready) if node else "it is no longer part of the cluster"
     return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
@@ -167,12 +167,13 @@ def _unscheduled(pod: PodFacts, around: Surroundings) -> Explanation | None:
 
 def _not_looked_at(pod: PodFacts, now: datetime) -> Explanation:
     """The scheduler has not answered: for long it does that only where a claim waits for its provisioner."""
-    claims = ", ".join(pod.claims) if _age_s(pod, now) > SILENCE_S else ""
+    claims = ", ".join(pod.claims) if age_s(pod, now) > SILENCE_S else ""
     hint = f" Claim {claims} may be waiting for its provisioner: see kubectl describe pvc." if claims else ""
     return Reasons.SCHEDULING.explain(hint=hint)
 
 
-def _age_s(pod: PodFacts, now: datetime) -> float:
+def age_s(pod: PodFacts, now: datetime) -> float:
+    """Seconds since ``pod`` was created."""
     return (now - pod.created).total_seconds() if pod.created else 0.0
 
 

@@ -12,11 +12,14 @@ from modelyard.api.types import StartupStatus
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe import startup
 from modelyard.observe.children import Facts
-from modelyard.observe.diagnosis import Surroundings, answers, explain
-from modelyard.observe.pods import PodFacts
+from modelyard.observe.diagnosis import Surroundings, age_s, answers, explain
+from modelyard.observe.pods import PodFacts, Stage
 from modelyard.observe.reading import entries, text
 from modelyard.observe.refusals import admission_refusal
 from modelyard.observe.wanted import Wanted
+
+REFUSED_AGAIN_S = 60.0
+"""A pod that failed so soon after its creation explains a successor that waits for the scheduler."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,7 @@ class Situation:
 
     @cached_property
     def found(self) -> tuple[tuple[PodFacts, Explanation], ...]:
-        """What is to be said of each newest pod that does not answer, the most advanced first, problems before others.
-
-        Pods that are over are looked at only while no other exists: they have been replaced. One that was told to stop
-        and ends as failed did what it was told.
-        """
-        over = (p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template == self._template)
+        """What is to be said of pods that do not answer, the most advanced first, problems before others."""
         around = Surroundings(
             key=self.subject.key,
             wanted=self.wanted,
@@ -111,9 +109,25 @@ class Situation:
             old_pods_serve=any(pod in self.answering for pod in self.old),
             now=self.now,
         )
-        pods = [pod for pod in self.newest if pod not in self.answering] or ([] if self.newest else list(over))
-        found = [(pod, why) for pod in pods if (why := explain(pod, around))]
+        found = [(pod, why) for pod in self._telling if (why := explain(pod, around))]
         return tuple(sorted(found, key=lambda f: (-f[0].stage, not f[1].is_problem, f[0].name)))
+
+    @property
+    def _telling(self) -> tuple[PodFacts, ...]:
+        """The newest pods that do not answer; or those that are over, while nothing came further than they.
+
+        A ReplicaSet at once replaces a pod that a node refuses, again and again, and what is told must not follow each
+        turn. A pod that was told to stop and ends as failed did what it was told.
+        """
+        waiting = tuple(pod for pod in self.newest if pod not in self.answering)
+        over = tuple(
+            p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template == self._template
+        )
+        if not self.newest:
+            return over
+        if waiting and all(pod.stage is Stage.UNSCHEDULED and not pod.refused for pod in waiting):
+            return tuple(p for p in over if age_s(p, self.now) < REFUSED_AGAIN_S) or waiting
+        return waiting
 
     @cached_property
     def usual(self) -> StartupStatus | None:
