@@ -24,6 +24,11 @@ UNDER_WAY = {
         "Starting",
         "since 2026-11-22T11:59:30Z for more than 30 s; it may take until 2026-11-22T12:29:30Z",
     ),
+    "an engine whose end nobody saw": (
+        World(loading(engine_last=ended(137, reason="ContainerStatusUnknown"), restarts=1)),
+        "Starting",
+        "",
+    ),
     "the node was restarted under the engine": (
         World(loading(engine_last=ended(255, reason="Unknown"), restarts=1)),
         "Starting",
@@ -60,6 +65,12 @@ PROBLEMS = {
         "--previous",
     ),
     "an engine that ended without failing": (World(crashed("", exit_code=0)), "EngineFailed", "exit code 0", ""),
+    "an engine during the kubelet's back-off": (
+        World(crashed("RuntimeError: worker died", restarts=1)),
+        "EngineFailed",
+        "worker died",
+        "The kubelet starts it again at about 2026-11-22T12:04:50Z.",
+    ),
     "an engine between two crashes": (
         World(loading(engine_last=ended(1, "RuntimeError: worker died"), restarts=1)),
         "EngineFailed",

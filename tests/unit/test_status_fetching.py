@@ -70,6 +70,17 @@ PROBLEMS = {
         "all is well",
         "logs smollm-1 -c modelyard-fetch",
     ),
+    "a fetcher during the kubelet's back-off": (
+        World(
+            pod(
+                fetch=waiting("CrashLoopBackOff", "back-off 1m20s restarting failed container=modelyard-fetch"),
+                fetch_last=ended(2, "Traceback: boom", since_s=20),
+            )
+        ),
+        "FetchFailed",
+        "boom",
+        "The kubelet starts it again at about 2026-11-22T12:01:00Z.",
+    ),
     "a fetcher that crashed": (
         World(pod(fetch=waiting("CrashLoopBackOff"), fetch_last=ended(2, "Traceback: boom"))),
         "FetchFailed",
