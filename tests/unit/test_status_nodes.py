@@ -26,7 +26,7 @@ TAKEN = {"worker-1": 3, "worker-2": 4}
 NODES = (node("worker-1", gpus=4), node("worker-2", gpus=4), node("control-plane"))
 
 
-def over(reason: str, message: str) -> dict[str, object]:
+def over(reason: str, message: str) -> Object:
     """A pod that the kubelet gave up."""
     failed = pod(phase="Failed", begun_s=30)
     failed["status"] |= {"reason": reason, "message": message}
