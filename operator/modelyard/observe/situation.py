@@ -13,7 +13,7 @@ from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe import startup
 from modelyard.observe.children import Facts
 from modelyard.observe.diagnosis import Surroundings, age_s, answers, explain
-from modelyard.observe.pods import PodFacts, Stage
+from modelyard.observe.pods import LONG_AGO, PodFacts, Stage
 from modelyard.observe.reading import entries, text
 from modelyard.observe.refusals import admission_refusal
 from modelyard.observe.wanted import Wanted
@@ -114,20 +114,19 @@ class Situation:
 
     @property
     def _telling(self) -> tuple[PodFacts, ...]:
-        """The newest pods that do not answer; or those that are over, while nothing came further than they.
+        """The newest pods that do not answer; or the latest that is over, while none came further than it.
 
         A ReplicaSet at once replaces a pod that a node refuses, again and again, and what is told must not follow each
         turn. A pod that was told to stop and ends as failed did what it was told.
         """
         waiting = tuple(pod for pod in self.newest if pod not in self.answering)
-        over = tuple(
-            p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template == self._template
-        )
-        if not self.newest:
-            return over
-        if waiting and all(pod.stage is Stage.UNSCHEDULED and not pod.refused for pod in waiting):
-            return tuple(p for p in over if age_s(p, self.now) < REFUSED_AGAIN_S) or waiting
-        return waiting
+        over = (p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template == self._template)
+        latest = max(over, key=lambda pod: pod.created or LONG_AGO, default=None)
+        if latest is None or (self.newest and not waiting):
+            return waiting
+        fresh = all(pod.stage is Stage.UNSCHEDULED and not pod.refused for pod in waiting)
+        again = fresh and age_s(latest, self.now) < REFUSED_AGAIN_S
+        return (latest,) if again or not self.newest else waiting
 
     @cached_property
     def usual(self) -> StartupStatus | None:
