@@ -113,13 +113,24 @@ PROBLEMS = {
     "a claim that does not exist": (
         World(pod(refused='0/3 nodes are available: persistentvolumeclaim "models" not found. not found')),
         "VolumeClaimMissing",
-        'persistentvolumeclaim "models" not found',
+        'persistentvolumeclaim "models" not found. Create',
         "Create the PersistentVolumeClaim in namespace team-a",
     ),
+    "a claim that was created this moment": (
+        World(
+            pod(
+                refused='running PreFilter plugin "VolumeBinding": error getting PVC "team-a/models": '
+                "could not find v1.PersistentVolumeClaim"
+            )
+        ),
+        "VolumeClaimMissing",
+        "could not find",
+        "Create the PersistentVolumeClaim",
+    ),
     "a claim without a volume": (
-        World(pod(refused="0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.")),
+        World(pod(refused="0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found")),
         "VolumeClaimUnbound",
-        "unbound immediate",
+        "unbound immediate PersistentVolumeClaims. See",
         "kubectl -n team-a describe pvc",
     ),
     "a claim whose provisioner gave up": (

@@ -16,14 +16,15 @@ _ADMISSION: tuple[tuple[Reason, str], ...] = (
 """Texts of Kubernetes' own admission plugins (ResourceQuota, PodSecurity, ServiceAccount)."""
 
 _CLAIMS: tuple[tuple[Reason, str], ...] = (
-    (Reasons.VOLUME_CLAIM_MISSING, r'persistentvolumeclaim "[^"]*" not found'),
+    (Reasons.VOLUME_CLAIM_MISSING, r'persistentvolumeclaim "[^"]*" not found|could not find v1.PersistentVolumeClaim'),
     (Reasons.VOLUME_CLAIM_UNBOUND, r"unbound immediate PersistentVolumeClaims|find available persistent volumes"),
     (Reasons.VOLUME_CLAIM_UNBOUND, r"bound to non-existent persistentvolume|binding volumes|claim .* is being deleted"),
 )
 """Texts of the scheduler's VolumeBinding plugin."""
 
-_AFTERTHOUGHT = re.compile(r" (no new claims to deallocate, )?preemption:.*", re.DOTALL)
-"""What the scheduler adds on evicting others, since Kubernetes 1.34 with the answer of its plugin for device claims."""
+_AFTERTHOUGHT = re.compile(r" (no new claims to deallocate, )?preemption:.*|(?<=\.) not found\.?$", re.DOTALL)
+"""What the scheduler adds on evicting others, since Kubernetes 1.34 with the answer of its plugin for device claims; of
+a claim it adds only "not found"."""
 
 
 def admission_refusal(message: str, namespace: str) -> Explanation:
