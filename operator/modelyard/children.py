@@ -7,11 +7,13 @@ not know is looked at first; and what is to be deleted is looked at once more, s
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from modelyard import kinds
+from modelyard import kinds, names
+from modelyard.api.conditions import timestamp
 from modelyard.api.service import Key, Object, Service, key_of
 from modelyard.cache import Cache
-from modelyard.cluster import ApiError, Cluster, RejectedError
+from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError, RejectedError
 from modelyard.drift import differing_field, edited_field, is_as_rendered
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.kinds import Kind
@@ -87,6 +89,16 @@ class Children:
         await self._prune(service, {_place(child) for child in wanted})
         return done_by_others
 
+    async def retry_refused_pods(self, deployment: Object, now: datetime) -> None:
+        """Have the Deployment's controllers try again to make the pods that they are refused. Raises ApiError."""
+        place, uid = key_of(deployment), deployment["metadata"]["uid"]
+        retried = {names.ANNOTATION_RETRIED: timestamp(now)}
+        try:
+            written = await self._cluster.annotate(kinds.DEPLOYMENT, place, uid, retried)
+        except (NotFoundError, ConflictError):
+            return  # it is gone, and the next look finds that
+        self._cache.upsert(kinds.DEPLOYMENT, written)
+
     async def _apply(self, service: Service, child: Object, found: Object | None) -> None:
         try:
             applied = await self._write(child, found)
@@ -153,7 +165,9 @@ def _claim(found: Object, service: Service) -> Ownership:
     if whose is Ownership.PREVIOUS:
         raise NotReadyError(
             "PredecessorGoing",
-            f"{what} belongs to a deleted InferenceService of the same name, and is about to be removed.",
+            f"{what} belongs to a deleted InferenceService of the same name, and is about to be removed. If it stays, "
+            f"something holds it: see its finalizers in kubectl -n {service.key.namespace} get "
+            f"{found['kind'].lower()} {found['metadata']['name']} -o yaml.",
             PREDECESSOR_WAIT_S,
         )
     return whose

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -136,6 +136,9 @@ class Cluster(Protocol):
         person changed; ours beside it has the same name, and the API server takes no such object.
         """
 
+    async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
+        """Set annotations of exactly this object, and nothing else; ConflictError if it is another by now."""
+
     async def get(self, kind: Kind, place: Key) -> Object | None:
         """The object as it is now, or None."""
 
@@ -144,6 +147,11 @@ class Cluster(Protocol):
 
     async def list(self, kind: Kind, selector: str = "") -> Listed:
         """All objects of the kind that match the label selector, in every namespace."""
+
+    def pages(self, kind: Kind, field_selector: str) -> AsyncIterator[tuple[Object, ...]]:
+        """All objects of the kind that match the field selector, in every namespace, page by page: to be summed up
+        rather than kept.
+        """
 
     async def patch_status(self, body: Object, status: Object) -> Object:
         """Make ``status`` the status of exactly this version of the object; ConflictError if it is another by now."""
@@ -154,8 +162,8 @@ class Cluster(Protocol):
     async def create_event(self, event: Object) -> None:
         """Create an event (events.k8s.io/v1)."""
 
-    async def list_events(self, namespace: str, uid: str) -> tuple[Object, ...]:
-        """The events about the object with this uid."""
+    async def list_events(self, namespace: str, field_selector: str) -> tuple[Object, ...]:
+        """The namespace's events that match the field selector."""
 
     async def may(self, verb: str, kind: Kind, subresource: str = "") -> bool:
         """Whether we are allowed to, in every namespace."""
@@ -245,18 +253,18 @@ class KubernetesCluster:
 
     async def apply(self, body: Object) -> Object:
         """As Cluster.apply."""
-        try:
-            return await self._write("apply", _applying(kinds.of(body), key_of(body), body))
-        except RejectedError as error:
-            if "metadata.uid" not in error.causes:
-                raise
-            raise ConflictError(409, "Conflict", error.message) from error
+        return await self._write("apply", _applying(kinds.of(body), key_of(body), body))
 
     async def overwrite(self, body: Object) -> Object:
         """As Cluster.overwrite: a merge patch, whose lists are whole, and then the apply."""
         path = _path(kinds.of(body), key_of(body))
         await self._write("overwrite", Request("PATCH", path, body, MERGE, {"fieldManager": names.FIELD_MANAGER}))
         return await self.apply(body)
+
+    async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
+        """As Cluster.annotate: a merge patch, since an apply would drop what our other applies hold."""
+        body = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
+        return await self._write("annotate", Request("PATCH", _path(kind, place), body, MERGE))
 
     async def get(self, kind: Kind, place: Key) -> Object | None:
         """As Cluster.get."""
@@ -277,14 +285,26 @@ class KubernetesCluster:
     async def list(self, kind: Kind, selector: str = "") -> Listed:
         """As Cluster.list; read page by page from one and the same version of the world."""
         items: list[Object] = []
-        query = {"limit": str(PAGE_SIZE), "labelSelector": selector}
-        while True:
-            page = await self._call("list", Request("GET", _path(kind), query=query, timeout_s=LIST_TIMEOUT_S))
+        resource_version = ""
+        async for page in self._pages(kind, {"labelSelector": selector}):
             # The API server leaves these two out of the items of a list of a built-in kind.
             items += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"] or ()]
+            resource_version = page["metadata"]["resourceVersion"]
+        return Listed(tuple(items), resource_version)
+
+    async def pages(self, kind: Kind, field_selector: str) -> AsyncIterator[tuple[Object, ...]]:
+        """As Cluster.pages."""
+        async for page in self._pages(kind, {"fieldSelector": field_selector}):
+            yield tuple(page["items"] or ())
+
+    async def _pages(self, kind: Kind, chosen: Mapping[str, str]) -> AsyncIterator[Object]:
+        query = {"limit": str(PAGE_SIZE), **chosen}
+        while True:
+            page = await self._call("list", Request("GET", _path(kind), query=query, timeout_s=LIST_TIMEOUT_S))
+            yield page
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
-                return Listed(tuple(items), page["metadata"]["resourceVersion"])
+                return
 
     async def patch_status(self, body: Object, status: Object) -> Object:
         """As Cluster.patch_status.
@@ -306,9 +326,9 @@ class KubernetesCluster:
         """As Cluster.create_event."""
         await self._write("create", Request("POST", _path(kinds.EVENT, Key(event["metadata"]["namespace"], "")), event))
 
-    async def list_events(self, namespace: str, uid: str) -> tuple[Object, ...]:
+    async def list_events(self, namespace: str, field_selector: str) -> tuple[Object, ...]:
         """As Cluster.list_events; at most one page, the API server keeps them for an hour only."""
-        query = {"fieldSelector": f"involvedObject.uid={uid}", "limit": str(PAGE_SIZE)}
+        query = {"fieldSelector": field_selector, "limit": str(PAGE_SIZE)}
         page = await self._call("list", Request("GET", _path(kinds.CORE_EVENT, Key(namespace, "")), query=query))
         return tuple(page["items"] or ())
 
@@ -375,9 +395,14 @@ def _understood(status: int, text: bytes, call: str) -> Object:
 
 
 def _failure(status: int, answer: Object, text: bytes, call: str) -> ApiError:
-    """The error in an answer of failure: a metav1.Status, or whatever stands between us and the API server."""
+    """The error in an answer of failure: a metav1.Status, or whatever stands between us and the API server.
+
+    The API server finds a write to an object of another uid invalid (422): to us it is a conflict as any.
+    """
     message = answer.get("message") or text[:500].decode(errors="replace") or "no message"
     causes = (answer.get("details") or {}).get("causes") or ()
+    if any(cause.get("field") == "metadata.uid" for cause in causes):
+        return ConflictError(409, "Conflict", str(message), call=call)
     return ERRORS.get(status, ApiError)(
         status,
         str(answer.get("reason") or f"Status{status}"),

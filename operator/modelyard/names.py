@@ -75,6 +75,12 @@ MODELS_ALL = "*"
 ANNOTATION_REFRESH = f"{GROUP}/refresh"
 """On the InferenceService, written by a person: any new value takes the operator's present defaults."""
 
+ANNOTATION_PAUSED = f"{GROUP}/paused"
+"""On the InferenceService, written by a person: while its value is "true", nothing is written but the status."""
+
+ANNOTATION_RETRIED = f"{GROUP}/retried"
+"""On a Deployment whose pods are refused: when its controllers were last made to try again."""
+
 CONTAINER_FETCH = "modelyard-fetch"
 CONTAINER_ENGINE = "engine"
 

@@ -23,6 +23,7 @@ from modelyard.desired.update import Update, update
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.events import EventFilter, event
 from modelyard.kinds import Kind
+from modelyard.node_usage import NodeUsage
 from modelyard.observe import children as observed
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
 from modelyard.observe.wanted import Wanted
@@ -62,6 +63,7 @@ class Reconciler:
         self._cluster = cluster
         self._cache = cache
         self._children = Children(cluster, cache)
+        self._node_usage = NodeUsage(cluster, now)
         self._read_fetch_state = read_fetch_state
         self._read_index = read_index
         self._now = now
@@ -91,6 +93,8 @@ class Reconciler:
             wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
             if not service.deleting:
                 done_by_others = await self._children.bring_about(service, children, deployment)
+                if deployment is not None and observed.wants_retry(deployment, self._now()):
+                    await self._children.retry_refused_pods(deployment, self._now())
         except (InvalidError, NotReadyError) as error:
             problem = error
 
@@ -125,17 +129,26 @@ class Reconciler:
         """What is there now: from the cache, and what only fetchers, repositories and pods' Events can tell."""
         children = observed.Children(self._own_deployment(key, body["metadata"]["uid"]), self._cache.pods(key))
         asked = observed.questions(children, self._now())
+        resource = wanted.accelerator_resource if wanted else None
         states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
         indexes = await asyncio.gather(*(self._read_index(address) for address in asked.indexes.values()))
-        events = await asyncio.gather(*(self._cluster.list_events(key.namespace, uid) for uid in asked.events))
+        lists = (self._cluster.list_events(key.namespace, about) for about in asked.events.values())
+        events = await asyncio.gather(*lists)
         return observed.facts(
             children,
             fetch_states=dict(zip(asked.fetchers, states, strict=True)),
             indexes=dict(zip(asked.indexes, indexes, strict=True)),
-            pod_events=dict(zip(asked.events, events, strict=True)),
-            nodes=self._cache.all_of(kinds.NODE) if any(map(_waits_for_a_node, children.pods)) else None,
-            accelerator_resource=wanted.accelerator_resource if wanted else None,
+            events=dict(zip(asked.events, events, strict=True)),
+            hosts=self._hosts(asked.hosts),
+            nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,
+            accelerator_resource=resource,
+            taken=await self._node_usage.taken() if asked.nodes and resource else None,
         )
+
+    def _hosts(self, names_: Iterable[str]) -> dict[str, Object | None]:
+        """These nodes; none at all while no node is known, as in a cluster whose nodes are not shown to us."""
+        found = {name: self._cache.get(kinds.NODE, Key("", name)) for name in names_}
+        return found if any(found.values()) or self._cache.all_of(kinds.NODE) else {}
 
     def _own_deployment(self, key: Key, uid: str) -> Object | None:
         deployment = self._cache.get(kinds.DEPLOYMENT, key)
@@ -186,10 +199,6 @@ def _wanted(resolved: Resolved, children: list[Object], available: Update) -> Wa
         refresh_changes=available.changes,
         refresh_refusal=available.refusal,
     )
-
-
-def _waits_for_a_node(pod: Object) -> bool:
-    return not (pod.get("spec") or {}).get("nodeName")
 
 
 def _look_again_s(verdict: Verdict, problem: Exception | None) -> float | None:

@@ -181,6 +181,23 @@ async def test_only_the_version_that_was_seen_is_deleted(
     await cluster.delete(kinds.SERVICE, place, uid, live["metadata"]["resourceVersion"])
 
 
+async def test_an_annotation_is_set_on_exactly_that_object_and_nothing_else_is_touched(
+    cluster: KubernetesCluster, namespace: str
+) -> None:
+    made = await cluster.apply(a_service(namespace))
+    place = key_of(made)
+    await cluster.annotate(kinds.SERVICE, place, made["metadata"]["uid"], {"example.com/a": "1"})
+    await cluster.apply(a_service(namespace))
+    kept = await cluster.get(kinds.SERVICE, place)
+    assert kept is not None
+    assert kept["metadata"]["annotations"] == {"example.com/a": "1"}
+    assert kept["spec"] == made["spec"]
+    with pytest.raises(ConflictError):
+        await cluster.annotate(kinds.SERVICE, place, "another-uid", {"example.com/a": "2"})
+    with pytest.raises(NotFoundError):
+        await cluster.annotate(kinds.SERVICE, Key(namespace, "none"), "any", {"example.com/a": "2"})
+
+
 async def test_a_list_is_read_page_by_page_and_limited_by_its_selector(
     cluster: KubernetesCluster, namespace: str, monkeypatch: pytest.MonkeyPatch, calls: Counter[tuple[str, str]]
 ) -> None:
@@ -269,9 +286,9 @@ async def test_an_event_is_shown_where_people_look_for_it(
     created = admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
     told = event(created, "Warning", "ModelNotFound", "no such model", instance="test", now=datetime.now(UTC))
     await cluster.create_event(told)
-    [found] = await cluster.list_events(namespace, created["metadata"]["uid"])
+    [found] = await cluster.list_events(namespace, f"involvedObject.uid={created['metadata']['uid']}")
     assert (found["reason"], found["message"], found["type"]) == ("ModelNotFound", "no such model", "Warning")
-    assert await cluster.list_events(namespace, "another-uid") == ()
+    assert await cluster.list_events(namespace, "involvedObject.uid=another-uid") == ()
     shown = apiserver.kubectl("describe", "infsvc", created["metadata"]["name"], "-n", namespace)
     assert "no such model" in shown
 

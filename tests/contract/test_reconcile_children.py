@@ -143,6 +143,10 @@ async def test_a_repair_is_told_as_an_event_and_our_own_changes_are_not(
     [told] = [event for event in cluster.events if event["reason"] == "Repaired"]
     assert told["type"] == "Warning"
     assert "changed spec.replicas of Deployment smollm: set back. Change the InferenceService instead" in told["note"]
+    assert "an autoscaler, too, has to name it as its target" in told["note"]
+    deployment = cluster.see(kinds.DEPLOYMENT, KEY)
+    assert deployment is not None
+    assert deployment["spec"]["replicas"] == 2
 
 
 async def test_a_child_that_an_apply_cannot_repair_is_overwritten(
@@ -156,20 +160,6 @@ async def test_a_child_that_an_apply_cannot_repair_is_overwritten(
     assert repaired is not None
     assert repaired["spec"]["ports"][0]["port"] == 80
     assert [call.verb for call in cluster.writes if call.kind == kinds.SERVICE] == ["apply", "overwrite"]
-
-
-async def test_what_others_add_to_a_child_stays(cluster: InMemoryCluster, operator: RunningOperator) -> None:
-    await served(cluster, operator)
-
-    def annotate(body: Object) -> None:
-        body["metadata"]["annotations"]["mesh.example/injected"] = "true"
-
-    cluster.edit(kinds.DEPLOYMENT, KEY, annotate)
-    await operator.run(for_s=1)
-    child = cluster.see(kinds.DEPLOYMENT, KEY)
-    assert child is not None
-    assert child["metadata"]["annotations"]["mesh.example/injected"] == "true"
-    assert cluster.writes == []
 
 
 @pytest.mark.parametrize("kind", kinds.CHILDREN)

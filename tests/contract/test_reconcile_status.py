@@ -4,6 +4,7 @@ import pytest
 
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object
+from modelyard.cluster import ConflictError
 from modelyard.signals.fetch_state import FetchState
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster
@@ -161,3 +162,51 @@ async def test_what_befell_a_predecessors_deployment_is_not_said_of_its_successo
     cluster.put(factories.service(uid="uid-of-the-second"))
     await operator.run()
     assert "quota" not in str(status(cluster)["conditions"])
+
+
+def refuse(cluster: InMemoryCluster, since: str) -> None:
+    """What the Deployment's controller says when no pod may be made."""
+    message = 'pods "smollm-5d9-abc" is forbidden: exceeded quota: gpus'
+    failure = {"type": "ReplicaFailure", "status": "True", "message": message, "lastTransitionTime": since}
+    cluster.edit(kinds.DEPLOYMENT, KEY, lambda body: body.update(status={"conditions": [failure]}))
+
+
+async def test_pods_that_are_refused_are_tried_again_every_half_minute_until_they_come(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    refuse(cluster, since="2026-01-01T00:00:00Z")
+    await operator.run(for_s=85)
+    assert ready(cluster)["reason"] == "QuotaExceeded"
+    retries = [call for call in cluster.calls if call.verb == "annotate"]
+    assert retries == [("annotate", kinds.DEPLOYMENT, KEY)] * 3
+    cluster.edit(kinds.DEPLOYMENT, KEY, lambda body: body.update(status={}))
+    await operator.run(for_s=95)
+    assert len([call for call in cluster.calls if call.verb == "annotate"]) == 3
+    assert not [event for event in cluster.events if event["reason"] == "Repaired"]
+
+
+async def test_a_deployment_that_goes_while_its_pods_are_tried_again_fails_nothing(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    cluster.fail_next("annotate", ConflictError(409, "Conflict", "another uid"))
+    refuse(cluster, since="2025-12-31T00:00:00Z")
+    await operator.run(for_s=1)
+    assert operator.failures == []
+    assert ready(cluster)["reason"] == "QuotaExceeded"
+
+
+async def test_a_restart_tells_no_event_again(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    refuse(cluster, since="2026-01-01T00:00:00Z")
+    await operator.run(for_s=1)
+    told = len(cluster.events)
+    assert "QuotaExceeded" in [event["reason"] for event in cluster.events]
+    restarted = RunningOperator(cluster)
+    await restarted.resync()
+    await restarted.run(for_s=20)
+    assert len(cluster.events) == told

@@ -8,7 +8,7 @@ calls, and fails, hangs or loses answers when a test says so.
 import asyncio
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +19,7 @@ from modelyard.kinds import Kind
 
 T = TypeVar("T")
 
-WRITES = frozenset({"apply", "overwrite", "delete", "patch_status", "scale", "create_event"})
+WRITES = frozenset({"apply", "overwrite", "delete", "annotate", "patch_status", "scale", "create_event"})
 
 
 class Call(NamedTuple):
@@ -54,7 +54,7 @@ class InMemoryCluster:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.events: list[Object] = []
-        self.pod_events: dict[str, tuple[Object, ...]] = {}
+        self.core_events: dict[str, tuple[Object, ...]] = {}
         self.on_change: Callable[[str, Kind, Object], None] = lambda *_: None
         self._objects: dict[tuple[Kind, Key], Object] = {}
         self._applied: dict[tuple[Kind, Key], Object] = {}
@@ -134,6 +134,9 @@ class InMemoryCluster:
         kind, place = kinds.of(body), key_of(body)
         return await self._call("overwrite", kind, place, lambda: self._apply(kind, place, body))
 
+    async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
+        return await self._call("annotate", kind, place, lambda: self._annotate(kind, place, uid, annotations))
+
     async def get(self, kind: Kind, place: Key) -> Object | None:
         return await self._call("get", kind, place, lambda: self.see(kind, place))
 
@@ -142,6 +145,9 @@ class InMemoryCluster:
 
     async def list(self, kind: Kind, selector: str = "") -> Listed:
         return await self._call("list", kind, Key("", ""), lambda: self._list(kind, selector))
+
+    async def pages(self, kind: Kind, field_selector: str) -> AsyncIterator[tuple[Object, ...]]:
+        yield await self._call("pages", kind, Key("", field_selector), lambda: tuple(self.see_all(kind)))
 
     async def patch_status(self, body: Object, status: Object) -> Object:
         kind, place = kinds.of(body), key_of(body)
@@ -158,9 +164,11 @@ class InMemoryCluster:
         place = Key(regarding["namespace"], regarding["name"])
         await self._call("create_event", kinds.EVENT, place, lambda: self.events.append(event))
 
-    async def list_events(self, namespace: str, uid: str) -> tuple[Object, ...]:
-        place = Key(namespace, uid)
-        return await self._call("list_events", kinds.CORE_EVENT, place, lambda: self.pod_events.get(uid, ()))
+    async def list_events(self, namespace: str, field_selector: str) -> tuple[Object, ...]:
+        place = Key(namespace, field_selector)
+        return await self._call(
+            "list_events", kinds.CORE_EVENT, place, lambda: self.core_events.get(field_selector, ())
+        )
 
     async def may(self, verb: str, kind: Kind, subresource: str = "") -> bool:
         return await self._call("may", kind, Key("", f"{verb}/{subresource}"), lambda: True)
@@ -213,6 +221,15 @@ class InMemoryCluster:
         _merge(merged, copy.deepcopy(body))
         self._applied[kind, place] = copy.deepcopy(body)
         return self._store(kind, place, merged)
+
+    def _annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
+        body = copy.deepcopy(self._objects.get((kind, place)))
+        if body is None:
+            raise NotFoundError(404, "NotFound", "gone")
+        if body["metadata"]["uid"] != uid:
+            raise ConflictError(409, "Conflict", "another uid")
+        body["metadata"]["annotations"] = (body["metadata"].get("annotations") or {}) | dict(annotations)
+        return self._store(kind, place, body)
 
     def _delete(self, kind: Kind, place: Key, uid: str, resource_version: str) -> None:
         body = self._objects.get((kind, place))

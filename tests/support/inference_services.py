@@ -99,6 +99,7 @@ FULL_STATUS: Object = {
     "url": "http://llama.models.svc",
     "reason": "ReplicasStarting",
     "model": {"digest": "sha256:" + "0" * 64, "sizeBytes": 16_000_000_000},
+    "startup": {"readyAt": "2026-11-01T12:00:00Z", "prepareSeconds": 20, "fetchSeconds": 90, "loadSeconds": 45},
     "effective": {
         "profile": "gpu-small",
         "engineType": "vllm",

@@ -1,6 +1,7 @@
 """Pods, Deployments and nodes as a cluster shows them, and the facts and wishes around them, for tables of worlds."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,8 @@ from modelyard.api.conditions import timestamp
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.types import Effective, InferenceServiceSpec, Model
 from modelyard.errors import InvalidError, NotReadyError
-from modelyard.observe.children import Children, facts
+from modelyard.observe.children import Children, facts, questions
+from modelyard.observe.reading import text
 from modelyard.observe.status import Verdict, status
 from modelyard.observe.wanted import Wanted
 from modelyard.signals.fetch_state import FetchState
@@ -40,20 +42,42 @@ def ago(seconds: float) -> str:
 
 
 def a_service(
-    status: Object | None = None, *, replicas: int = 1, generation: int = 3, deleting: bool = False
+    status: Object | None = None,
+    *,
+    replicas: int = 1,
+    generation: int = 3,
+    deleting: bool = False,
+    paused: bool = False,
 ) -> Service:
     spec = InferenceServiceSpec(model=Model(uri="s3://models/smollm"), replicas=replicas)
-    return Service(Key("team-a", "smollm"), "uid-1", generation, spec, None, status or {}, deleting)
+    return Service(Key("team-a", "smollm"), "uid-1", generation, spec, None, status or {}, deleting, paused)
 
 
 def wanted(replicas: int = 1, *, resource: str | None = GPU, count: int = 1, startup_timeout_s: int = 1800) -> Wanted:
     return Wanted(replicas, NEW, resource, count, startup_timeout_s, "http://smollm.team-a.svc", EFFECTIVE)
 
 
-def a_deployment(replicas: int = 1, *, template: str = NEW, observed: bool = True, refusal: str = "") -> Object:
-    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": refusal}
+def a_deployment(
+    replicas: int = 1,
+    *,
+    template: str = NEW,
+    observed: bool = True,
+    refusal: str = "",
+    refused_s: float = 60,
+    retried_s: float | None = None,
+) -> Object:
+    """A Deployment; ``refusal`` is why pods could not be made ``refused_s`` seconds ago."""
+    failure = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": refusal,
+        "lastTransitionTime": ago(refused_s),
+        "lastUpdateTime": ago(refused_s),
+    }
+    retried = {} if retried_s is None else {names.ANNOTATION_RETRIED: ago(retried_s)}
     return {
-        "metadata": {"name": "smollm", "generation": 5},
+        "metadata": {"name": "smollm", "generation": 5, "annotations": retried},
         "spec": {
             "replicas": replicas,
             "template": {"metadata": {"annotations": {names.ANNOTATION_TEMPLATE: template}}},
@@ -102,6 +126,7 @@ def pod(
     ready: bool = False,
     changed_s: float = 60,
     refused: str = "",
+    spec: Object | None = None,
     **metadata: Any,
 ) -> Object:
     """A pod on its way; the containers' states are those of ``waiting``, ``running`` and ``ended``."""
@@ -115,7 +140,7 @@ def pod(
             "annotations": {names.ANNOTATION_TEMPLATE: template},
             **metadata,
         },
-        "spec": {} if refused else {"nodeName": node},
+        "spec": (spec or {}) | ({} if refused else {"nodeName": node}),
         "status": {
             "phase": "Running" if engine and "running" in engine else phase,
             "podIP": "10.0.0.7",
@@ -184,19 +209,41 @@ def crashed(message: str, *, exit_code: int = 1, restarts: int = 1, reason: str 
     )
 
 
-def event(reason: str, message: str, seen_s: float = 5) -> Object:
-    return {"reason": reason, "message": message, "lastTimestamp": ago(seen_s)}
-
-
-def node(name: str = "worker-1", *, gpus: int = 0, ready: bool = True, unschedulable: bool = False) -> Object:
+def event(reason: str, message: str, seen_s: float = 5, *, about: str = "smollm-1") -> Object:
     return {
-        "metadata": {"name": name},
-        "spec": {"unschedulable": unschedulable},
+        "involvedObject": {"name": about},
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": ago(seen_s),
+    }
+
+
+def node(
+    name: str = "worker-1",
+    *,
+    gpus: int = 0,
+    unhealthy: int = 0,
+    ready: bool = True,
+    cordoned: bool = False,
+    taints: tuple[str, ...] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Object:
+    """A node; ``gpus`` counts the healthy ones, ``taints`` are written as kubectl writes them: key=value:Effect."""
+    return {
+        "metadata": {"name": name, "labels": dict(labels or {})},
+        "spec": {"unschedulable": cordoned, "taints": [_taint(written) for written in taints]},
         "status": {
             "allocatable": {GPU: str(gpus)},
+            "capacity": {GPU: str(gpus + unhealthy)},
             "conditions": [{"type": "Ready", "status": str(ready), "message": "kubelet stopped posting node status"}],
         },
     }
+
+
+def _taint(written: str) -> Object:
+    pair, _, effect = written.rpartition(":")
+    key, _, value = pair.partition("=")
+    return {"key": key, "value": value, "effect": effect}
 
 
 class World:
@@ -213,33 +260,39 @@ class World:
         indexes: Mapping[str, Index | None] | None = None,
         events: Mapping[str, tuple[Object, ...]] | None = None,
         nodes: tuple[Object, ...] | None = None,
-        taken: Mapping[str, int] | None = None,
+        taken: Mapping[str, int] | None = None,  # by node name
         service: Service | None = None,
     ) -> None:
         self.pods = pods
-        self.deployment = deployment or a_deployment(replicas)
-        self.wanted = wishes or (None if isinstance(problem, InvalidError) else wanted(replicas))
+        self.deployment = a_deployment(replicas) if deployment is None else deployment
+        self.service = service or a_service(replicas=replicas)
+        unresolved = isinstance(problem, InvalidError) or self.service.paused
+        self.wanted = wishes or (None if unresolved else wanted(replicas))
         self.problem = problem
         self.states = states or {}
         self.indexes = indexes or {}
         self.events = events or {}
         self.nodes = nodes
         self.taken = taken
-        self.service = service or a_service(replicas=replicas)
 
     def verdict(self, stored: Object | None = None, now: datetime = NOW) -> Verdict:
         """What the operator makes of it, with ``stored`` as the status of the last time."""
         seen = facts(
             Children(self.deployment, self.pods),
             fetch_states=self.states,
-            pod_events=self.events,
             indexes=self.indexes,
+            events=self.events,
+            hosts=None if self.nodes is None else self._hosts(self.nodes),
             nodes=self.nodes,
-            accelerator_resource=GPU,
-            accelerators_taken=self.taken,
+            accelerator_resource=self.wanted.accelerator_resource if self.wanted else None,
+            taken=None if self.taken is None else Counter({(name, GPU): count for name, count in self.taken.items()}),
         )
         service = dataclasses.replace(self.service, status=stored) if stored is not None else self.service
         return status(service, self.wanted, self.problem, seen, now)
+
+    def _hosts(self, nodes: tuple[Object, ...]) -> dict[str, Object | None]:
+        asked = questions(Children(self.deployment, self.pods), NOW).hosts
+        return {name: next((n for n in nodes if text(n, "metadata", "name") == name), None) for name in asked}
 
 
 def conditions(verdict: Verdict) -> dict[str, Object]:

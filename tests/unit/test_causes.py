@@ -1,8 +1,13 @@
 """Error lines of real engines, as the launcher keeps them, each with the reason that it stands for."""
 
+import random
+from pathlib import Path
+
 import pytest
 
-from modelyard.observe.causes import classify
+from modelyard.launcher import CauseFinder, write_termination_log
+from modelyard.observe.causes import LINES_LIMIT, classify
+from tests.support.recordings import RECORDINGS
 
 PYDANTIC = "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, "
 
@@ -67,3 +72,65 @@ def test_a_later_line_that_is_known_tells_more_than_an_unknown_first_one() -> No
 
 def test_silence_has_no_reason() -> None:
     assert classify(" \n") == (None, "")
+
+
+RECORDED = {
+    "vllm/logs/bad-json.log": ("ModelNotLoadable", "is not a valid JSON file"),
+    "vllm/logs/context-too-long.log": ("BadArgument", "greater than the derived max_model_len"),
+    "vllm/logs/host-memory-exhausted.log": ("OutOfMemory", "can't allocate memory"),
+    "vllm/logs/kv-cache-too-small.log": ("KvCacheTooSmall", "max seq len (8192)"),
+    "vllm/logs/kv-space-unset.log": ("KvCacheTooSmall", "No available memory for the cache blocks"),
+    "vllm/logs/no-config.log": ("ModelNotLoadable", "Invalid repository ID or local directory"),
+    "vllm/logs/no-tokenizer.log": ("ModelNotLoadable", "instantiate the backend tokenizer"),
+    "vllm/logs/no-weights.log": ("ModelNotLoadable", "Cannot find any model weights"),
+    "vllm/logs/port-in-use.log": ("PortInUse", "Address already in use"),
+    "vllm/logs/truncated-weights.log": ("ModelNotLoadable", "file not fully covered"),
+    "vllm/logs/unknown-architecture.log": ("ModelNotLoadable", "model type `warpdrive`"),
+    "vllm/logs/unknown-flag.log": ("BadArgument", "--no-such-flag"),
+    "triton/logs/bad-config.log": ("ModelNotLoadable", "Error parsing text-format"),
+    "triton/logs/init-raises.log": ("ModelNotLoadable", "weights.bin: checksum mismatch"),
+    "triton/logs/missing-file.log": ("ModelNotLoadable", "Python model file not found"),
+    "triton/logs/missing-module.log": ("ModelNotLoadable", "No module named"),
+    "triton/logs/no-such-model.log": ("ModelNotLoadable", "failed to poll model"),
+    "triton/logs/no-version.log": ("ModelNotLoadable", "at least one version must be available"),
+    "triton/logs/unknown-backend.log": ("ModelNotLoadable", "unable to find backend library"),
+    "triton/logs/unknown-flag.log": ("BadArgument", "--no-such-flag"),
+}
+"""Real failures: the log, the reason that follows, and what of the engine's own line the user must read."""
+
+SILENT = {"triton/logs/empty-repository.log"}
+"""It keeps running."""
+
+
+def test_every_recorded_failure_has_its_reason() -> None:
+    assert {str(log.relative_to(RECORDINGS)) for log in RECORDINGS.glob("*/logs/*.log")} == set(RECORDED) | SILENT
+
+
+@pytest.mark.parametrize(("log", "expected"), RECORDED.items())
+def test_a_recorded_failure_is_told_by_its_reason_and_the_engines_own_line(
+    log: str, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    finder = CauseFinder()
+    finder.feed((RECORDINGS / log).read_bytes())
+    told = tmp_path / "termination-log"
+    write_termination_log(str(told), finder.causes())
+    reason, line = classify(told.read_text())
+    assert reason
+    assert reason.name == expected[0]
+    assert expected[1] in line
+    assert "Engine core initialization failed" not in line
+
+
+def test_only_the_first_lines_of_a_hostile_message_are_looked_at() -> None:
+    lines = ["a"] * LINES_LIMIT + ["OSError: [Errno 98] Address already in use"]
+    assert classify("\n".join(lines)) == (None, "a")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_text_of_a_termination_message_is_read(seed: int) -> None:
+    chosen = random.Random(seed)
+    pieces = [*(line for _, line in LINES), "\x00", "{" * 50, "\u2028", "\ud800", "Available memory on node 1 " * 40]
+    text = "".join(chosen.choice([*pieces, "\n"]) for _ in range(200))[:4096]
+    reason, line = classify(text)
+    assert "\n" not in line
+    assert reason is None or line

@@ -104,6 +104,14 @@ SERVICES = {
         World(serving("a"), serving("b", template=OLD, deletionTimestamp=ago(1))),
         {"Ready": "True/Ready", "Progressing": "False/Complete"},
     ),
+    "children of a deleted predecessor": (
+        World(deployment={}, problem=NotReadyError("PredecessorGoing", "Deployment smollm goes.", 2)),
+        {
+            "Ready": "False/PredecessorGoing",
+            "Accepted": "Unknown/PredecessorGoing",
+            "Available": "False/PredecessorGoing",
+        },
+    ),
     "a pod that was evicted and replaced": (
         World(serving("a"), pod("b", phase="Failed")),
         {"Ready": "True/Ready", "Progressing": "False/Complete"},
@@ -131,12 +139,44 @@ SERVICES = {
         World(serving(deletionTimestamp=ago(1)), replicas=0),
         {"Ready": "False/ScaledToZero", "Progressing": "False/ScaledToZero"},
     ),
+    "a paused service that answers": (
+        World(serving(), service=a_service(paused=True)),
+        {"Ready": "True/Ready", "Accepted": "Unknown/Paused", "Available": "True/Ready", "Progressing": "False/Paused"},
+    ),
+    "a paused service that crashes": (
+        World(BROKEN, service=a_service(paused=True)),
+        {"Ready": "False/EngineFailed", "Accepted": "Unknown/Paused", "Progressing": "False/Paused"},
+    ),
+    "a paused service of which nothing was made yet": (
+        World(deployment={}, service=a_service(paused=True)),
+        {"Ready": "False/Paused", "Accepted": "Unknown/Paused", "Progressing": "False/Paused"},
+    ),
     "something to wait for": (
         World(serving(), problem=NotReadyError("WaitingForCluster", "The API server is busy.", 7)),
-        {"Ready": "True/Ready", "Accepted": "True/Accepted", "Progressing": "True/WaitingForCluster"},
+        {"Ready": "True/Ready", "Accepted": "Unknown/WaitingForCluster", "Progressing": "True/WaitingForCluster"},
     ),
     "a pod that looped and has been ready for long": (
         World(serving(engine_last=ended(1, "boom"), restarts=7, changed_s=31)),
+        {"Ready": "True/Ready", "Progressing": "False/Complete"},
+    ),
+    "a pod that failed once and is ready again": (
+        World(serving(engine_last=ended(1, "boom"), restarts=1, changed_s=29)),
+        {"Ready": "False/EngineFailed", "Available": "False/EngineFailed", "Stalled": "True/EngineFailed"},
+    ),
+    "a pod that failed once and stays ready": (
+        World(serving(engine_last=ended(1, "boom"), restarts=1, changed_s=30)),
+        {"Ready": "True/Ready", "Progressing": "False/Complete"},
+    ),
+    "a pod whose node was restarted under it": (
+        World(serving(engine_last=ended(255, reason="Unknown"), restarts=1, changed_s=1)),
+        {"Ready": "True/Ready", "Progressing": "False/Complete"},
+    ),
+    "a loop of runs that each serve for minutes": (
+        World(serving(engine_last=ended(1, "boom", ran_s=420), restarts=7, changed_s=200)),
+        {"Ready": "False/CrashLooping", "Available": "False/CrashLooping", "Stalled": "True/CrashLooping"},
+    ),
+    "a late failure after three others long ago": (
+        World(serving(engine_last=ended(1, "boom", ran_s=9000), restarts=4, changed_s=200)),
         {"Ready": "True/Ready", "Progressing": "False/Complete"},
     ),
 }
@@ -162,6 +202,7 @@ def test_a_ready_service_tells_all_that_a_user_looks_for() -> None:
         "url": "http://smollm.team-a.svc",
         "reason": "Ready",
         "model": {"digest": DIGEST, "sizeBytes": 270_000_000},
+        "startup": {"readyAt": ago(60), "prepareSeconds": 70, "fetchSeconds": 30, "loadSeconds": 540},
         "effective": EFFECTIVE.model_dump(by_alias=True, exclude_none=True),
     }
     assert {c["observedGeneration"] for c in verdict.status["conditions"]} == {9}
@@ -192,7 +233,7 @@ def test_what_was_known_of_a_model_stays_while_nobody_tells() -> None:
 
 def test_an_invalid_object_has_a_status_too() -> None:
     body = {"metadata": {"namespace": "a", "name": "b", "generation": 4}, "spec": {"replicas": 2}}
-    seen = facts(Children(None, ()), fetch_states={}, pod_events={})
+    seen = facts(Children(None, ()), fetch_states={}, events={})
     verdict = status_of_unreadable(body, InvalidError("InvalidSpec", "spec.model: missing."), seen, NOW)
     assert verdict.status["observedGeneration"] == 4
     assert verdict.status["desiredReplicas"] == 2
@@ -202,7 +243,7 @@ def test_an_invalid_object_has_a_status_too() -> None:
 def test_the_same_world_gives_the_same_status_later() -> None:
     for world in (World(serving()), World(CRASHED), World(loading()), World(replicas=0)):
         first = world.verdict()
-        again = world.verdict(first.status, NOW + timedelta(seconds=30))
+        again = world.verdict(first.status, NOW + timedelta(seconds=14))
         assert again.status == first.status
         assert again.events == ()
 
@@ -239,8 +280,10 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
         pod(fetch=ended(0), engine=ended(1, "OSError: [Errno 98] Address already in use"), restarts=4),
         serving(changed_s=2, **last),
     )
-    messages = {conditions(World(turn).verdict())["Ready"]["message"] for turn in turns}
-    assert len(messages) == 1
+    messages = [conditions(World(turn).verdict())["Ready"]["message"] for turn in turns]
+    said = {message.split(" The kubelet starts it again")[0].split(" It answers again")[0] for message in messages}
+    assert len(said) == 1
+    assert ["starts it again at about 2026-11-22T12:04:50Z." in message for message in messages] == [True] + [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -248,8 +291,13 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
     [
         pytest.param(World(serving()), None, id="nothing changes by itself"),
         pytest.param(World(pod(fetch=running(9))), 5, id="progress"),
-        pytest.param(World(loading()), 1770, id="the start's deadline"),
-        pytest.param(World(loading(engine=running(9999))), None, id="a deadline that is over"),
+        pytest.param(World(), 30, id="pods that are not made"),
+        pytest.param(World(replicas=0), None, id="nothing is wanted"),
+        pytest.param(World(deployment={}, problem=REFUSED), None, id="a refused spec"),
+        pytest.param(World(loading()), 30, id="what nothing of ours tells of"),
+        pytest.param(World(loading(engine=running(1790))), 10, id="the start's deadline"),
+        pytest.param(World(loading(engine=running(9999))), 30, id="a deadline that is over"),
+        pytest.param(World(pod(refused="no node")), 30, id="a node that becomes free"),
         pytest.param(World(pod(begun_s=5)), 15, id="until Events are looked up"),
         pytest.param(World(pod(begun_s=50)), 20, id="until Events are looked up again"),
         pytest.param(World(serving(engine_last=ended(1), restarts=7, changed_s=10)), 20, id="the end of a crash loop"),
@@ -272,7 +320,8 @@ def test_fetchers_are_asked_while_they_run_and_events_of_silent_pods_only() -> N
     )
     asked = questions(Children(None, pods), NOW)
     assert asked.fetchers == {"uid-of-fetching": "10.0.0.7"}
-    assert asked.events == ("uid-of-stuck", "uid-of-unready")
+    assert list(asked.events) == ["uid-of-stuck", "uid-of-unready"]
+    assert asked.events["uid-of-stuck"] == "involvedObject.uid=uid-of-stuck"
 
 
 def test_what_a_running_fetcher_says_of_the_model_is_told() -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given, settings
@@ -9,13 +10,16 @@ from hypothesis import strategies as st
 
 from modelyard.api.conditions import MESSAGE_LENGTH
 from modelyard.api.types import InferenceServiceStatus
+from modelyard.observe.children import FAILED_CREATIONS, wants_retry
 from modelyard.observe.pods import pod_facts
 from tests.support.observed import (
+    NOW,
     OLD,
     World,
     a_deployment,
     conditions,
     crashed,
+    event,
     loading,
     node,
     pod,
@@ -34,6 +38,18 @@ JUNK = st.one_of(
     st.just([None, 1, {"type": "Ready", "status": "True"}]),
     st.sampled_from(["True", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z", "Failed", "OOMKilled", "{}"]),
 )
+PICKY: dict[str, Any] = {
+    "nodeSelector": {"zone": "7"},
+    "tolerations": [{"key": "team", "operator": "Exists"}],
+    "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "rack", "operator": "Gt", "values": ["1"]}]}]
+            }
+        }
+    },
+}
 PODS = st.sampled_from(
     [
         serving(),
@@ -42,7 +58,22 @@ PODS = st.sampled_from(
         pod(),
         pod("fetching", fetch=running(3)),
         pod("refused", refused="0/1 nodes are available: 1 Insufficient nvidia.com/gpu."),
+        pod("refused-claim", refused='persistentvolumeclaim "models" not found', spec=PICKY),
         crashed("boom", restarts=9),
+    ]
+)
+NODES = st.sampled_from(
+    [
+        node(gpus=2, taints=("team=search:NoSchedule",), labels={"zone": "7"}),
+        node("worker-2", gpus=1, unhealthy=1, cordoned=True),
+        node("worker-3", ready=False),
+    ]
+)
+EVENTS = st.sampled_from(
+    [
+        event("Pulling", "Pulling image"),
+        event("FailedMount", 'secret "x" not found'),
+        event("FailedCreate", "Error creating: exceeded quota: x", about="smollm-5d9f"),
     ]
 )
 
@@ -69,21 +100,30 @@ def broken(draw: st.DrawFn, objects: st.SearchStrategy[Any]) -> Any:
     return found
 
 
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """A service of which any object may be broken in any place."""
+    events = draw(st.lists(broken(EVENTS) | JUNK, max_size=3))
+    nodes = draw(st.none() | st.lists(broken(NODES) | JUNK, max_size=3))
+    return World(
+        *draw(st.lists(broken(PODS) | JUNK, max_size=4)),
+        replicas=draw(st.integers(0, 3)),
+        deployment=draw(broken(st.sampled_from([a_deployment(), a_deployment(2, refusal="exceeded quota: x")]))),
+        nodes=None if nodes is None else tuple(nodes),
+        taken=draw(st.none() | st.just({"worker-1": 1})),
+        events={"uid-of-smollm-1": tuple(events), FAILED_CREATIONS: tuple(events)},
+    )
+
+
+STORED = broken(st.sampled_from([World(crashed("boom")).verdict().status, World(serving()).verdict().status]))
+
+
 @settings(deadline=None)
-@given(
-    pods=st.lists(broken(PODS) | JUNK, max_size=4),
-    deployment=broken(st.sampled_from([a_deployment(), a_deployment(2, refusal="exceeded quota: x")])),
-    nodes=st.none() | st.lists(broken(st.just(node(gpus=2))) | JUNK, max_size=2),
-    stored=broken(st.just(World(crashed("boom")).verdict().status)),
-    replicas=st.integers(0, 3),
-)
-def test_no_object_raises_and_ready_needs_a_ready_pod(
-    pods: list[Any], deployment: Any, nodes: list[Any] | None, stored: Any, replicas: int
-) -> None:
-    world = World(*pods, replicas=replicas, deployment=deployment, nodes=None if nodes is None else tuple(nodes))
+@given(world=worlds(), stored=STORED)
+def test_no_object_raises_and_ready_needs_a_ready_pod(world: World, stored: Any) -> None:
     verdict = world.verdict(stored)
     found = conditions(verdict)
-    ready = [facts for facts in map(pod_facts, pods) if facts.ready]
+    ready = [facts for facts in map(pod_facts, world.pods) if facts.ready]
     assert verdict.status["readyReplicas"] <= len(ready)
     if not ready:
         assert found["Ready"]["status"] == "False"
@@ -93,6 +133,26 @@ def test_no_object_raises_and_ready_needs_a_ready_pod(
     assert not {"Reconciling", "Stalled"} <= set(found)
     assert all(len(condition["message"]) <= MESSAGE_LENGTH for condition in found.values())
     assert all(event.reason for event in verdict.events)
+    wants_retry(world.deployment, NOW)
+
+
+@settings(deadline=None)
+@given(world=worlds(), stored=STORED)
+def test_a_second_look_at_the_same_world_tells_nothing_new(world: World, stored: Any) -> None:
+    first = world.verdict(stored)
+    again = world.verdict(first.status, NOW + timedelta(milliseconds=1))
+    assert again.events == ()
+    assert again.status == first.status
+
+
+@settings(deadline=None)
+@given(world=worlds(), stored=STORED)
+def test_what_does_not_answer_is_looked_at_again_within_half_a_minute(world: World, stored: Any) -> None:
+    verdict = world.verdict(stored)
+    unready = [facts for facts in map(pod_facts, world.pods) if facts.live and not facts.ready]
+    if unready:
+        assert verdict.requeue_after_s is not None
+        assert verdict.requeue_after_s <= 30
 
 
 @settings(deadline=None)

@@ -138,11 +138,17 @@ class Reasons:
         "Zero replicas are asked for, so nothing runs.",
         "Wake it with: kubectl -n {namespace} scale infsvc/{name} --replicas=1",
     )
+    PAUSED = _under_way(
+        "Paused",
+        "The annotation {annotation} is true: nothing is written but this status, so neither spec "
+        "changes nor repairs take effect.",
+        "Go on with: kubectl -n {namespace} annotate infsvc/{name} {annotation}-",
+    )
     DELETING = _under_way("Deleting", "The InferenceService is being deleted; its pods drain and go.")
 
     # Pods come to be
     CREATING = _under_way("Creating", "Pods are being created.")
-    PREPARING = _under_way("Preparing", "Node {node} prepares the pod: it pulls images and mounts volumes.")
+    PREPARING = _under_way("Preparing", "Node {node} prepares the pod{pace}: it {step}.")
     QUOTA_EXCEEDED = _problem(
         "QuotaExceeded",
         "The namespace's quota refuses the pod: {cause}.",
@@ -164,22 +170,33 @@ class Reasons:
         "The API server refuses the pod: {cause}.",
         "Change what it objects to, or ask who runs that policy or webhook.",
     )
-    SCHEDULING = _under_way("Scheduling", "The pod waits for the scheduler to choose a node.")
+    SCHEDULING = _under_way("Scheduling", "The pod waits for the scheduler to choose a node.{hint}")
     UNSCHEDULABLE = _problem(
         "Unschedulable",
-        "No node takes the pod: {cause}.",
+        "No node takes the pod: {cause}. {offered}",
         "Ask for less under spec.resources, free or add a node, or remove the taint or label that excludes it.",
     )
     INSUFFICIENT_ACCELERATORS = _problem(
         "InsufficientAccelerators",
-        "No node has {asked} free. {offered}The scheduler says: {cause}.",
-        "Free accelerators, add a node, or lower spec.accelerator.count.",
+        "No node that the pod may use has {asked} free. {offered} The scheduler says: {cause}.",
+        "Free accelerators, add a node, lower spec.accelerator.count, or remove what excludes nodes.",
     )
     ROLLOUT_LACKS_ACCELERATORS = _problem(
         "RolloutLacksAccelerators",
-        "The new pod of the rollout needs {asked} that no node has free beside the old pods. {offered}"
+        "The new pod of the rollout needs {asked} that no node has free beside the old pods. {offered} "
         "The old pods keep serving. The scheduler says: {cause}.",
         "Free accelerators or add a node; the rollout then goes on by itself.",
+    )
+    VOLUME_CLAIM_MISSING = _problem(
+        "VolumeClaimMissing",
+        "A volume claim of the pod does not exist: {cause}.",
+        "Create the PersistentVolumeClaim in namespace {namespace}, or correct its name (a pvc:// URI, podTemplate).",
+    )
+    VOLUME_CLAIM_UNBOUND = _problem(
+        "VolumeClaimUnbound",
+        "A volume claim of the pod has no volume: {cause}.",
+        "See kubectl -n {namespace} describe pvc: it needs a volume that fits, or a storage class whose provisioner "
+        "runs.",
     )
     NODE_UNAVAILABLE = _problem(
         "NodeUnavailable",
@@ -188,7 +205,7 @@ class Reasons:
     )
     NODE_REFUSED = _problem(
         "NodeRefused",
-        "Node {node} refuses the pod: {cause}.",
+        "Node {node} refuses the pod: {cause}. {devices}",
         "A device may be unhealthy or the node over-committed: see kubectl describe node {node}. "
         "A new pod is made by itself.",
     )
@@ -199,7 +216,29 @@ class Reasons:
     )
 
     # The node prepares the pod
-    IMAGE_PULL_FAILED = _problem("ImagePullFailed", "Image {image} cannot be pulled: {cause}.", "{why}")
+    IMAGE_PULL_FAILED = _problem(
+        "ImagePullFailed",
+        "Image {image} cannot be pulled: {cause}.",
+        "{why} The kubelet tries again by itself, at least every 5 minutes.",
+    )
+    SECRET_MISSING = _problem(
+        "SecretMissing",
+        "A Secret that the pod needs does not exist: {cause}.",
+        "Create it in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
+        "itself.",
+    )
+    CONFIG_MAP_MISSING = _problem(
+        "ConfigMapMissing",
+        "A ConfigMap that the pod needs does not exist: {cause}.",
+        "Create it in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
+        "itself.",
+    )
+    KEY_MISSING = _problem(
+        "KeyMissing",
+        "A Secret or ConfigMap lacks a key that the pod needs: {cause}.",
+        "Add the key in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
+        "itself.",
+    )
     VOLUME_MOUNT_FAILED = _problem(
         "VolumeMountFailed",
         "A volume cannot be mounted: {cause}.",
@@ -213,7 +252,7 @@ class Reasons:
     CONTAINER_CONFIG_INVALID = _problem(
         "ContainerConfigInvalid",
         "Container {container} cannot be set up: {cause}.",
-        "Create the Secret, ConfigMap or key that it names, or correct spec.engine.env.",
+        "Correct what it names under spec.engine or spec.podTemplate, or use another image.",
     )
     CONTAINER_START_FAILED = _problem(
         "ContainerStartFailed",
@@ -222,7 +261,7 @@ class Reasons:
     )
 
     # The model is fetched; the fetcher's own words for failures are FETCH_FAILURES
-    FETCHING = _under_way("Fetching", "The model is being fetched: {progress}.")
+    FETCHING = _under_way("Fetching", "The model is being fetched{pace}: {progress}.")
     CACHED = _good("Cached", "The model lies complete and checked on the pod's node.")
     MOUNTED = _good("Mounted", "The model is mounted from its volume, where the pod can read all of it.")
     FETCH_FAILED = _problem(
@@ -232,7 +271,7 @@ class Reasons:
     )
 
     # The engine starts and runs
-    STARTING = _under_way("Starting", "The engine loads the model since {since}; it may take until {until}.")
+    STARTING = _under_way("Starting", "The engine loads the model since {since}{pace}; it may take until {until}.")
     START_TIMEOUT = _problem(
         "StartTimeout",
         "A replica took longer than spec.startup.timeoutSeconds ({budget_s} s): it was {stage}.",

@@ -299,6 +299,17 @@ class ModelStatus(ApiModel):
     size_bytes: int | None = Field(default=None, ge=0, description="Size of all its files, in bytes.")
 
 
+class StartupStatus(ApiModel):
+    """How long the last start took of a replica that became ready."""
+
+    ready_at: str = Field(description="When it became ready.", json_schema_extra={"format": "date-time"})
+    prepare_seconds: int = Field(
+        ge=0, description="What its node took to pull images and mount volumes, without the fetch."
+    )
+    fetch_seconds: int = Field(ge=0, description="What bringing the model to the node took.")
+    load_seconds: int = Field(ge=0, description="From the engine's start until it could be asked.")
+
+
 class Effective(ApiModel):
     """What defaults and settings came to for the pods that run now."""
 
@@ -336,6 +347,9 @@ class InferenceServiceStatus(ApiModel):
         default=None, description="Reason of the condition Ready."
     )
     model: ModelStatus | None = Field(default=None, description="What is known of the model that runs.")
+    startup: StartupStatus | None = Field(
+        default=None, description="How long the last start took of a replica that became ready."
+    )
     effective: Effective | None = Field(
         default=None, description="What defaults and settings came to for the pods that run now."
     )

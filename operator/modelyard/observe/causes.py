@@ -21,6 +21,10 @@ _TABLE: tuple[tuple[Reason, str], ...] = (
     (Reasons.CONTAINER_START_FAILED, r"^this image has no `|^`[^`]+` cannot be started"),
 )
 
+LINES_LIMIT = 12
+"""Lines that are looked at; the launcher writes at most six. The text is a tenant's: it may be anything."""
+
+_COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE)
 _OF_ENGINES = tuple(row for engine in ENGINES.values() for row in engine.error_lines)
 
 _COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE + _OF_ENGINES)
@@ -32,7 +36,7 @@ def classify(message: str) -> tuple[Reason | None, str]:
     The reason is None when no line is of a kind that we know. The first line is then the most telling, with the last
     one behind it where it announces one: so an engine is told that ended without an error line.
     """
-    lines = [line for line in message.splitlines() if line.strip()]
+    lines = [line for line in message.splitlines() if line.strip()][:LINES_LIMIT]
     for line in lines:
         for reason, pattern in _COMPILED:
             if pattern.search(line):

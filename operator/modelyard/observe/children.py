@@ -8,8 +8,9 @@ from types import MappingProxyType
 
 from modelyard import names
 from modelyard.api.service import Object
-from modelyard.observe.pods import PodFacts, pod_facts, silent_since
-from modelyard.observe.reading import at, entry, number, text
+from modelyard.observe.nodes import NodeFacts, Requested, node_facts
+from modelyard.observe.pods import LONG_AGO, PodFacts, pod_event, pod_facts, silent_since
+from modelyard.observe.reading import entry, moment, number, text
 from modelyard.signals.fetch_state import FetchState
 from modelyard.signals.repository_index import Index
 
@@ -18,6 +19,13 @@ SILENCE_S = 20.0
 
 PORTS = range(1, 65536)
 
+FAILED_CREATIONS = "FailedCreations"
+"""Among Events by pod uid, those of ReplicaSets that could not make pods."""
+
+RETRY_S = 30.0
+"""How long pods are refused before their ReplicaSet is made to try again, and between two such tries."""
+
+_EVENT_WORDS = re.compile(r"^(\(combined from similar events\): )?(Error creating: )?")
 _POD_NAME = re.compile(r'pods? "[^"]*"')
 """Refusals name the pod that could not be made: another name at each try, which would make each status a new one."""
 
@@ -41,42 +49,43 @@ class DeploymentFacts:
 
 
 @dataclass(frozen=True)
-class NodeFacts:
-    """A node: how many accelerators of the wanted kind it offers, and how many are taken (None: not known)."""
-
-    name: str
-    ready: bool
-    why_unready: str
-    offered: int
-    taken: int | None
-
-
-@dataclass(frozen=True)
 class Facts:
-    """All that is known of a service's children. ``nodes`` is None when no nodes were handed in."""
+    """All that is known of a service's children.
+
+    ``hosts`` are the nodes of pods that do not answer, None for one that is gone; ``nodes`` are all nodes, and None
+    while no pod waits for one.
+    """
 
     deployment: DeploymentFacts | None
     pods: tuple[PodFacts, ...]
+    hosts: Mapping[str, NodeFacts | None]
     nodes: tuple[NodeFacts, ...] | None
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What the cache cannot tell: fetchers to ask (pod uid -> address), repositories of models to ask for their index
-    (pod uid -> address with port), and pods (by uid) whose Events to list.
+    """What the children do not tell: fetchers to ask (pod uid -> address), repositories of models to ask for their
+    index (pod uid -> address with port), Events to list (field selectors by pod uid, and one by FAILED_CREATIONS),
+    nodes to look at (by name), and whether all nodes and what pods take are of interest.
     """
 
     fetchers: Mapping[str, str]
     indexes: Mapping[str, str]
-    events: tuple[str, ...]
+    events: Mapping[str, str]
+    hosts: frozenset[str]
+    nodes: bool
 
 
 def questions(children: Children, now: datetime) -> Questions:
-    """What to ask before ``facts``: fetchers that run, repositories of pods that are ready, and the Events of pods that
-    have been silent for long.
+    """What to ask before ``facts``: fetchers that run, repositories of pods that are ready, the Events of pods that
+    have been silent for long, nodes.
     """
-    pods = [pod for pod in map(pod_facts, children.pods) if pod.live]
+    every = [pod_facts(pod) for pod in children.pods]
+    pods = [pod for pod in every if pod.live]
     silent = ((pod.uid, silent_since(pod)) for pod in pods)
+    events = {uid: f"involvedObject.uid={uid}" for uid, since in silent if since and _is_long(since, now)}
+    if _replica_failure(children.deployment):
+        events[FAILED_CREATIONS] = "involvedObject.kind=ReplicaSet,reason=FailedCreate"
     return Questions(
         fetchers={pod.uid: pod.ip for pod in pods if pod.fetch.running and pod.ip},
         indexes={
@@ -84,7 +93,9 @@ def questions(children: Children, now: datetime) -> Questions:
             for pod in pods
             if pod.ready and pod.models is not None and pod.ip and pod.http_port in PORTS
         },
-        events=tuple(uid for uid, since in silent if since and (now - since).total_seconds() > SILENCE_S),
+        events=events,
+        hosts=frozenset(pod.node for pod in every if pod.node and not pod.ready),
+        nodes=any(pod.refused for pod in pods),
     )
 
 
@@ -92,53 +103,85 @@ def facts(
     children: Children,
     *,
     fetch_states: Mapping[str, FetchState | None],
-    pod_events: Mapping[str, tuple[Object, ...]],
+    events: Mapping[str, tuple[Object, ...]],
     indexes: Mapping[str, Index | None] = MappingProxyType({}),
+    hosts: Mapping[str, Object | None] | None = None,
     nodes: tuple[Object, ...] | None = None,
     accelerator_resource: str | None = None,
-    accelerators_taken: Mapping[str, int] | None = None,
+    taken: Requested | None = None,
 ) -> Facts:
     """The facts of a service's ``children``. Never raises, whatever the objects look like.
 
-    ``fetch_states``, ``pod_events`` and ``indexes`` are by pod uid; ``accelerators_taken`` is what all pods together
-    request of ``accelerator_resource``, by node name.
+    ``fetch_states``, ``indexes``, ``events`` and ``hosts`` are the answers to ``questions``, by the same keys;
+    ``taken`` is what all pods of the cluster together request.
     """
     pods = (
-        pod_facts(pod, fetch_states.get(uid), pod_events.get(uid, ()), indexes.get(uid))
+        pod_facts(pod, fetch_states.get(uid), events.get(uid, ()), indexes.get(uid))
         for pod, uid in ((pod, text(pod, "metadata", "uid")) for pod in children.pods)
     )
+
+    def about(node: Object) -> NodeFacts:
+        return node_facts(node, accelerator_resource, taken)
+
     return Facts(
-        deployment=_deployment_facts(children.deployment) if children.deployment else None,
+        deployment=_deployment_facts(children.deployment, events.get(FAILED_CREATIONS, ()))
+        if children.deployment
+        else None,
         pods=tuple(sorted(pods, key=lambda pod: (pod.name, pod.uid))),
-        nodes=None
-        if not nodes
-        else tuple(_node_facts(node, accelerator_resource or "", accelerators_taken) for node in nodes),
+        hosts={name: None if node is None else about(node) for name, node in (hosts or {}).items()},
+        nodes=None if not nodes else tuple(map(about, nodes)),
     )
 
 
-def _deployment_facts(deployment: Object) -> DeploymentFacts:
+def _is_long(since: datetime, now: datetime) -> bool:
+    return (now - since).total_seconds() > SILENCE_S
+
+
+def wants_retry(deployment: Object | None, now: datetime) -> bool:
+    """Whether the Deployment's controllers should be made to try again to make the pods that are refused.
+
+    The ReplicaSet controller waits twice as long after each refusal, up to 1000 s (client-go's default rate limiter;
+    seen to pass 160 s after three minutes), and nothing tells it that a quota was raised. A change of the Deployment's
+    annotations reaches the ReplicaSet, and it tries at once.
+    """
+    failure = _replica_failure(deployment)
+    since = moment(failure, "lastTransitionTime")
+    retried = moment(deployment, "metadata", "annotations", names.ANNOTATION_RETRIED)
+    last = max((moment_ for moment_ in (since, retried) if moment_), default=None)
+    return bool(failure) and (last is None or (now - last).total_seconds() >= RETRY_S)
+
+
+def _deployment_facts(deployment: Object, failed_creations: tuple[Object, ...]) -> DeploymentFacts:
     generation = number(deployment, "metadata", "generation") or 0
-    failure = entry(deployment, "status", "conditions", type="ReplicaFailure", status="True")
     replicas = number(deployment, "spec", "replicas")
     return DeploymentFacts(
         template=text(deployment, "spec", "template", "metadata", "annotations", names.ANNOTATION_TEMPLATE),
         replicas=1 if replicas is None else replicas,
         observed=(number(deployment, "status", "observedGeneration") or 0) >= generation,
-        refusal=_POD_NAME.sub("pods", text(failure, "message")),
+        refusal=_refusal(deployment, failed_creations),
     )
 
 
-def _node_facts(node: Object, resource: str, taken: Mapping[str, int] | None) -> NodeFacts:
-    name = text(node, "metadata", "name")
-    ready = entry(node, "status", "conditions", type="Ready")
-    return NodeFacts(
-        name=name,
-        ready=ready.get("status") == "True",
-        why_unready=text(ready, "message") or text(ready, "reason") or "it reports no Ready condition",
-        offered=number(node, "status", "allocatable", resource) or 0 if _takes_pods(node) else 0,
-        taken=None if taken is None else taken.get(name, 0),
-    )
+def _replica_failure(deployment: Object | None) -> Object:
+    return entry(deployment, "status", "conditions", type="ReplicaFailure", status="True")
 
 
-def _takes_pods(node: Object) -> bool:
-    return at(node, "spec", "unschedulable") is not True
+def _refusal(deployment: Object, failed_creations: tuple[Object, ...]) -> str:
+    """Why pods cannot be made now. The condition keeps the words of the first refusal; Events have the later ones.
+
+    A ReplicaSet's name is its Deployment's with a hash behind it.
+    """
+    failure = _replica_failure(deployment)
+    if not failure:
+        return ""
+    ours = re.compile(re.escape(text(deployment, "metadata", "name")) + r"-[a-z0-9]+")
+    later = [
+        event
+        for event in map(pod_event, failed_creations)
+        if ours.fullmatch(event.about)
+        and event.seen
+        and event.seen >= (moment(failure, "lastUpdateTime") or event.seen)
+    ]
+    newest = max(later, key=lambda event: event.seen or LONG_AGO, default=None)
+    message = _EVENT_WORDS.sub("", newest.message) if newest else text(failure, "message")
+    return _POD_NAME.sub("pods", message)

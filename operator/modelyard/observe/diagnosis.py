@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 from modelyard import names
 from modelyard.api.conditions import FETCH_FAILURES, Explanation, Reasons, sentence, timestamp, told
 from modelyard.api.service import Key
+from modelyard.api.types import StartupStatus
 from modelyard.observe.causes import classify
-from modelyard.observe.children import Facts
-from modelyard.observe.kubelet import from_events, not_created
-from modelyard.observe.pods import ContainerFacts, Ended, PodFacts, Stage
+from modelyard.observe.children import SILENCE_S, Facts
+from modelyard.observe.kubelet import from_events, next_try, not_created, preparing_step
+from modelyard.observe.pods import ContainerFacts, Ended, PodEvent, PodFacts, Stage
 from modelyard.observe.refusals import scheduling_refusal
 from modelyard.observe.repository import is_awaited, unready_models
+from modelyard.observe.startup import pace
 from modelyard.observe.wanted import Wanted
 from modelyard.signals.fetch_state import FetchState, parse
 
@@ -25,7 +27,16 @@ CRASH_LOOP_RESTARTS = 3
 """From so many ends on, an unexplained failure is a loop."""
 
 SETTLED_S = 30.0
-"""How long an engine that looped must be ready again before it counts as ready: else Ready would follow each turn."""
+"""How long an engine that failed must be ready again before it counts as ready: else Ready would follow each turn."""
+
+LOOP_SLACK = 1.5
+LOOP_RUN_S = 600.0
+"""One that loops must besides run that much longer than the run that failed, if that was shorter than this: after such
+a time the kubelet, too, forgets the loop (Kubernetes' page "Pod Lifecycle")."""
+
+RESTART_LAG_S = 10.0
+"""Ready turns false up to so long after the next run began for which the former one's end is to blame. A run that was
+ready itself loses it later: its readiness probe must fail several times."""
 
 _BUDGET_SLACK_SHARE = 0.1
 _BUDGET_SLACK_S = 5.0
@@ -33,9 +44,16 @@ _BUDGET_SLACK_S = 5.0
 of it and one period of the start-up probe: the first probe comes at once, so 10 s with a period of 5 s were seen to end
 after 8 s. A run that ended later had been ready."""
 
+NODE_LAG_S = 10.0
+"""A pod younger than this may run on a node of which the watch has not told yet."""
+
 _ENDED_BY_KUBELET = frozenset({137, 143})
 _NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
 """How a run ends whose node was restarted: nothing of the container's doing."""
+
+_EXIT_CODE_0 = (
+    ". Exit code 0 is no success here: vLLM ends so when its engine core dies, mostly for memory or a device's error"
+)
 
 _STAGE_WORDS = {
     Stage.PREPARING: "still being prepared by its node",
@@ -48,13 +66,15 @@ _STAGE_WORDS = {
 @dataclass(frozen=True)
 class Surroundings:
     """What explaining a pod takes besides the pod. ``held``: the explanations that the stored status has, by reason;
-    they stay where the cause cannot be read this time. ``old_pods_serve``: a rollout is under way.
+    they stay where the cause cannot be read this time. ``usual``: what the last start took. ``old_pods_serve``: a
+    rollout is under way.
     """
 
     key: Key
     wanted: Wanted | None
     facts: Facts
     held: Mapping[str, Explanation]
+    usual: StartupStatus | None
     old_pods_serve: bool
     now: datetime
 
@@ -68,18 +88,21 @@ def explain(pod: PodFacts, around: Surroundings) -> Explanation | None:
 
 
 def answers(pod: PodFacts, now: datetime) -> bool:
-    """Whether ``pod`` can be asked, for all its models, and has not just come up from a crash loop."""
+    """Whether ``pod`` can be asked, for all its models, and has not just come up from a failure."""
     if not (pod.live and pod.ready) or is_awaited(pod, now) or unready_models(pod):
         return False
     return settling_s(pod, now) <= 0
 
 
 def settling_s(pod: PodFacts, now: datetime) -> float:
-    """Seconds until a ready pod that looped counts as ready; zero for every other."""
-    looped = pod.engine.restarts >= CRASH_LOOP_RESTARTS and pod.engine.last is not None
-    if not (pod.ready and looped and pod.ready_changed):
+    """Seconds until a ready pod whose engine failed counts as ready; zero for every other."""
+    last, since = pod.engine.last, pod.engine.running_since
+    if not (pod.ready and pod.ready_changed and since and last and last.reason not in _NO_FAILURE):
         return 0.0
-    return max(0.0, SETTLED_S - (now - pod.ready_changed).total_seconds())
+    waits_s = [SETTLED_S - (now - pod.ready_changed).total_seconds()]
+    if pod.engine.restarts >= CRASH_LOOP_RESTARTS and last.ran_s and last.ran_s < LOOP_RUN_S:
+        waits_s.append(LOOP_SLACK * last.ran_s - (now - since).total_seconds())
+    return max(0.0, *waits_s)
 
 
 def start_deadline(pod: PodFacts, wanted: Wanted | None) -> datetime | None:
@@ -106,7 +129,7 @@ def _start_timeout(pod: PodFacts, around: Surroundings) -> Explanation | None:
     )
 
 
-def _given_up(pod: PodFacts, _: Surroundings) -> Explanation | None:
+def _given_up(pod: PodFacts, around: Surroundings) -> Explanation | None:
     """The kubelet or a controller has given the whole pod up (pod phase Failed; Kubernetes' pod life cycle page)."""
     if pod.phase != "Failed":
         return None
@@ -115,15 +138,23 @@ def _given_up(pod: PodFacts, _: Surroundings) -> Explanation | None:
         return Reasons.EVICTED.explain(node=pod.node, cause=cause)
     if pod.failure in {"NodeLost", "Shutdown", "NodeShutdown", "Terminated"}:
         return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
-    return Reasons.NODE_REFUSED.explain(node=pod.node, cause=cause)
+    return Reasons.NODE_REFUSED.explain(node=pod.node or "?", cause=cause, devices=_devices(pod, around))
+
+
+def _devices(pod: PodFacts, around: Surroundings) -> str:
+    """What the node that refused ``pod`` has of the accelerators, where some of them are unhealthy."""
+    node = around.facts.hosts.get(pod.node)
+    if not (node and around.wanted and node.present > node.offered):
+        return ""
+    resource = around.wanted.accelerator_resource
+    return f"It has {node.present} {resource}, of which {node.present - node.offered} are unhealthy."
 
 
 def _node_gone(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    nodes = around.facts.nodes
-    if not pod.node or nodes is None:
+    if pod.node not in around.facts.hosts:
         return None
-    node = next((n for n in nodes if n.name == pod.node), None)
-    if node and node.ready:
+    node = around.facts.hosts[pod.node]
+    if node.ready if node else age_s(pod, around.now) < NODE_LAG_S:
         return None
     cause = sentence(node.why_unready) if node else "it is no longer part of the cluster"
     return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
@@ -133,17 +164,32 @@ def _unscheduled(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if pod.stage is not Stage.UNSCHEDULED:
         return None
     if not pod.refused:
-        return Reasons.SCHEDULING.explain()
-    return scheduling_refusal(pod.refused, around.wanted, around.facts.nodes, beside_old_pods=around.old_pods_serve)
+        return _not_looked_at(pod, around.now)
+    return scheduling_refusal(pod, around.key, around.wanted, around.facts.nodes, beside_old_pods=around.old_pods_serve)
+
+
+def _not_looked_at(pod: PodFacts, now: datetime) -> Explanation:
+    """The scheduler has not answered: for long it does that only where a claim waits for its provisioner."""
+    claims = ", ".join(pod.claims) if age_s(pod, now) > SILENCE_S else ""
+    hint = f" Claim {claims} may be waiting for its provisioner: see kubectl describe pvc." if claims else ""
+    return Reasons.SCHEDULING.explain(hint=hint)
+
+
+def age_s(pod: PodFacts, now: datetime) -> float:
+    """Seconds since ``pod`` was created."""
+    return (now - pod.created).total_seconds() if pod.created else 0.0
 
 
 def _prepared(pod: PodFacts, around: Surroundings) -> Explanation | None:
     for name, container in ((names.CONTAINER_FETCH, pod.fetch), (names.CONTAINER_ENGINE, pod.engine)):
-        if found := not_created(name, container, pod, around.held):
+        if found := not_created(name, container, pod, around.key.namespace, around.held):
             return found
     if pod.stage is not Stage.PREPARING:
         return None
-    return from_events(pod) or Reasons.PREPARING.explain(node=pod.node or "?")
+    if found := from_events(pod, around.key.namespace):
+        return found
+    so_far = pace(pod.begun, around.now, around.usual.prepare_seconds if around.usual else None)
+    return Reasons.PREPARING.explain(node=pod.node or "?", pace=so_far, step=preparing_step(pod))
 
 
 def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
@@ -155,13 +201,14 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
     over = pod.fetch.ended or pod.fetch.last
     gets_further = state is not None and state.phase in {"Downloading", "Publishing"}
     if over and over.exit_code != 0 and over.reason not in _NO_FAILURE and not gets_further:
-        return _fetch_ended(pod, around, over)
+        return _told_of_next_try(_fetch_ended(pod, around, over), pod.fetch)
+    so_far = pace(pod.fetch.running_since, around.now, around.usual.fetch_seconds if around.usual else None)
     if pod.fetch.running and not state:
         held = (
             around.held.get(reason) for reason in (*FETCH_FAILURES, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
         )
-        return next((e for e in held if e), Reasons.FETCHING.explain(progress="its progress is not known"))
-    return Reasons.FETCHING.explain(progress=_progress(state))
+        return next((e for e in held if e), Reasons.FETCHING.explain(pace=so_far, progress="its progress is not known"))
+    return Reasons.FETCHING.explain(pace=so_far, progress=_progress(state))
 
 
 def _fetch_ended(pod: PodFacts, around: Surroundings, over: Ended) -> Explanation:
@@ -196,16 +243,24 @@ def _progress(state: FetchState | None) -> str:
     return f"{tenths * 10} % of {state.bytes_total / 1e9:.2f} GB"
 
 
-def _failed_run(engine: ContainerFacts) -> Ended | None:
-    """The engine's run that failed, until a later one got further: until its start-up probe passed."""
-    over = engine.ended or (None if engine.started and engine.running else engine.last)
+def _was_ready(pod: PodFacts) -> bool:
+    """The engine's present run was ready, and is no longer."""
+    since, changed = pod.engine.running_since, pod.ready_changed
+    if pod.ready or not pod.engine.started or not since or not changed:
+        return False
+    return (changed - since).total_seconds() > RESTART_LAG_S
+
+
+def _failed_run(pod: PodFacts, now: datetime) -> Ended | None:
+    """The engine's run that failed, until a later one got further: until it was ready, and stayed so for a while."""
+    got_further = pod.ready and settling_s(pod, now) <= 0
+    over = pod.engine.ended or (None if got_further or _was_ready(pod) else pod.engine.last)
     return over if over and over.reason not in _NO_FAILURE else None
 
 
 def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    loops = pod.ready and settling_s(pod, around.now) > 0
-    over = pod.engine.last if loops else _failed_run(pod.engine)
-    if not over or (pod.ready and not loops):
+    over = _failed_run(pod, around.now)
+    if not over:
         return None
     reason, line = classify(over.message)
     if over.reason == "OOMKilled":
@@ -216,9 +271,9 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         reason = Reasons.START_TIMEOUT
     elif reason is None:
         reason = Reasons.CRASH_LOOPING if pod.engine.restarts >= CRASH_LOOP_RESTARTS else Reasons.ENGINE_FAILED
-    return reason.explain(
+    explanation = reason.explain(
         container=names.CONTAINER_ENGINE,
-        cause=sentence(line),
+        cause=sentence(line) + (_EXIT_CODE_0 if over.exit_code == 0 else ""),
         exit_code="unknown" if over.exit_code is None else over.exit_code,
         restarts=pod.engine.restarts,
         budget_s=around.wanted.startup_timeout_s if around.wanted else "?",
@@ -226,6 +281,17 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         namespace=around.key.namespace,
         pod=pod.name,
     )
+    if pod.ready and pod.ready_changed:
+        again = f"It answers again since {timestamp(pod.ready_changed)}, and counts as ready when that lasts."
+        return told(explanation.reason, f"{explanation.message} {again}")
+    return _told_of_next_try(explanation, pod.engine)
+
+
+def _told_of_next_try(found: Explanation, container: ContainerFacts) -> Explanation:
+    moment = next_try(container)
+    if moment is None:
+        return found
+    return told(found.reason, f"{found.message} The kubelet starts it again at about {timestamp(moment)}.", found.kind)
 
 
 def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
@@ -239,12 +305,11 @@ def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
 def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if pod.ready:
         return None
-    probe = next((e for e in reversed(pod.events) if e.reason == "Unhealthy" and "Readiness" in e.message), None)
-    since, changed = pod.engine.running_since, pod.ready_changed
-    was_ready = pod.engine.started and since and changed and changed > since
+    since, was_ready = pod.engine.running_since, _was_ready(pod)
+    probe = next((e for e in reversed(pod.events) if _is_failed_probe(e, since)), None)
     if pod.stage is Stage.STARTED and (probe or was_ready):
         return Reasons.PROBE_FAILING.explain(
-            since=timestamp(changed if was_ready and changed else since or around.now),
+            since=timestamp((pod.ready_changed if was_ready else since) or around.now),
             cause=sentence(probe.message if probe else "its readiness probe fails"),
             namespace=around.key.namespace,
             pod=pod.name,
@@ -255,7 +320,9 @@ def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
 def _starting(pod: PodFacts, around: Surroundings) -> Explanation:
     since, deadline = pod.engine.running_since, start_deadline(pod, around.wanted)
     return Reasons.STARTING.explain(
-        since=timestamp(since) if since else "just now", until=timestamp(deadline) if deadline else "its budget ends"
+        since=timestamp(since) if since else "just now",
+        pace=pace(since, around.now, around.usual.load_seconds if around.usual else None),
+        until=timestamp(deadline) if deadline else "its budget ends",
     )
 
 
@@ -267,6 +334,12 @@ def _models_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if pod.models is not None and pod.index is None and Reasons.MODELS_NOT_READY.name in around.held:
         return around.held[Reasons.MODELS_NOT_READY.name]
     return _starting(pod, around) if is_awaited(pod, around.now) else None
+
+
+def _is_failed_probe(event: PodEvent, since: datetime | None) -> bool:
+    """Of the run that began at ``since``: an Event of the run before proves nothing."""
+    told_of = event.reason == "Unhealthy" and "Readiness" in event.message
+    return told_of and bool(event.seen and since and event.seen > since)
 
 
 _STEPS: tuple[Callable[[PodFacts, Surroundings], Explanation | None], ...] = (

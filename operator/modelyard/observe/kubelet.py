@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
-from modelyard.api.conditions import Explanation, Reason, Reasons, sentence
-from modelyard.observe.pods import ContainerFacts, PodFacts
+from modelyard.api.conditions import Explanation, Reason, Reasons, bounded, sentence
+from modelyard.observe.pods import ContainerFacts, PodEvent, PodFacts
 
 _IMAGE = frozenset(
     {
@@ -56,8 +57,32 @@ _EVENTS: Mapping[str, Reason | None] = {
 """What the newest of these Events means: a failure, or (None) that the pod got past it."""
 
 
+_MISSING: tuple[tuple[Reason, str], ...] = (
+    (Reasons.SECRET_MISSING, r'secret "[^"]*" not found'),
+    (Reasons.CONFIG_MAP_MISSING, r'configmap "[^"]*" not found'),
+    (Reasons.KEY_MISSING, r"couldn't find key|references non-existent (secret|config) key"),
+    (Reasons.VOLUME_CLAIM_MISSING, r'persistentvolumeclaims? "[^"]*" not found'),
+)
+"""What an environment variable or a mounted volume can name that is not there; the kubelet's words for both."""
+
+_PULL_SECRET = re.compile(r"Unable to retrieve some image pull secrets \(([^)]*)\)")
+_CRASH_BACK_OFF = re.compile(r"back-off (?:(\d{1,2})m)?(\d{1,2})s restarting")
+
+
+def next_try(container: ContainerFacts) -> datetime | None:
+    """When the kubelet starts a container again that keeps ending; None while it is not waiting to.
+
+    Its message has the wait, which counts from the container's end (10 s, doubled with each end, at most 5 minutes:
+    Kubernetes' page "Pod Lifecycle").
+    """
+    wait = _CRASH_BACK_OFF.search(container.waiting_message)
+    if container.waiting != "CrashLoopBackOff" or not wait or not (container.last and container.last.finished):
+        return None
+    return container.last.finished + timedelta(minutes=int(wait[1] or 0), seconds=int(wait[2]))
+
+
 def not_created(
-    name: str, container: ContainerFacts, pod: PodFacts, held: Mapping[str, Explanation]
+    name: str, container: ContainerFacts, pod: PodFacts, namespace: str, held: Mapping[str, Explanation]
 ) -> Explanation | None:
     """Why container ``name`` of ``pod`` cannot be created; None while nothing speaks against it.
 
@@ -65,15 +90,22 @@ def not_created(
     """
     waiting, message = container.waiting, container.waiting_message
     if waiting in _IMAGE:
-        return _not_pulled(container, pod, held)
+        return _not_pulled(container, pod, namespace, held)
     if waiting in _CONFIGURATION:
-        return Reasons.CONTAINER_CONFIG_INVALID.explain(container=name, cause=sentence(message))
+        reason = _missing(message) or Reasons.CONTAINER_CONFIG_INVALID
+        return reason.explain(container=name, cause=sentence(message), namespace=namespace)
     if waiting in _START:
         return Reasons.CONTAINER_START_FAILED.explain(container=name, cause=sentence(message))
     return None
 
 
-def _not_pulled(container: ContainerFacts, pod: PodFacts, held: Mapping[str, Explanation]) -> Explanation:
+def _missing(message: str) -> Reason | None:
+    return next((reason for reason, pattern in _MISSING if re.search(pattern, message)), None)
+
+
+def _not_pulled(
+    container: ContainerFacts, pod: PodFacts, namespace: str, held: Mapping[str, Explanation]
+) -> Explanation:
     """The kubelet alternates between the failure and the back-off from it, which before Kubernetes 1.32 had no cause
     (kubernetes pull request 127918): the Event has it then.
     """
@@ -86,14 +118,32 @@ def _not_pulled(container: ContainerFacts, pod: PodFacts, held: Mapping[str, Exp
     why = next(
         (w for pattern, w in _WHY_NOT_PULLED if re.search(pattern, cause)), "Check the image's name and registry."
     )
+    secrets = next((found[1] for e in pod.events if (found := _PULL_SECRET.search(e.message))), "")
+    if secrets:
+        why = f"Create the pull secrets that namespace {namespace} lacks: {bounded(secrets, 300)}."
     return Reasons.IMAGE_PULL_FAILED.explain(
         image=container.image or "of the container", cause=sentence(cause), why=why
     )
 
 
-def from_events(pod: PodFacts) -> Explanation | None:
+def from_events(pod: PodFacts, namespace: str) -> Explanation | None:
     """Why ``pod`` is still being prepared, from the newest of its Events that tells."""
-    telling = [e for e in pod.events if e.reason in _EVENTS]
-    if not telling or not (reason := _EVENTS[telling[-1].reason]):
+    newest = _newest(pod)
+    if newest is None or not (reason := _EVENTS[newest.reason]):
         return None
-    return reason.explain(cause=sentence(telling[-1].message), node=pod.node or "?")
+    reason = _missing(newest.message) or reason
+    return reason.explain(cause=sentence(newest.message), node=pod.node or "?", container="", namespace=namespace)
+
+
+def preparing_step(pod: PodFacts) -> str:
+    """What the node does for ``pod`` now, as far as its Events tell."""
+    newest = _newest(pod)
+    if newest is None:
+        return "pulls images and mounts volumes"
+    if newest.reason == "Pulling":
+        return f"is {bounded(newest.message[:1].lower() + newest.message[1:], 300)}"
+    return "attached its volumes" if newest.reason == "SuccessfulAttachVolume" else "creates its containers"
+
+
+def _newest(pod: PodFacts) -> PodEvent | None:
+    return next((e for e in reversed(pod.events) if e.reason in _EVENTS), None)

@@ -7,11 +7,12 @@ from typing import Any
 
 from modelyard import names
 from modelyard.api.service import Object
-from modelyard.observe.reading import at, entry, moment, number, text
+from modelyard.observe.nodes import Placement, placement
+from modelyard.observe.reading import at, entries, entry, moment, number, text
 from modelyard.signals.fetch_state import FetchState, parse
 from modelyard.signals.repository_index import Index
 
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class Stage(IntEnum):
@@ -65,8 +66,9 @@ class ContainerFacts:
 
 @dataclass(frozen=True)
 class PodEvent:
-    """An Event about a pod."""
+    """An Event about a pod, or about the ReplicaSet that makes it; ``about`` is the object's name."""
 
+    about: str
     reason: str
     message: str
     seen: datetime | None
@@ -75,7 +77,8 @@ class PodEvent:
 @dataclass(frozen=True)
 class PodFacts:
     """A pod. ``template`` is what its annotation says it was made from; ``refused`` is the scheduler's message while no
-    node takes it; ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up. ``models`` is what
+    node takes it, ``placement`` then tells which ones it accepts; ``claims`` are the volume claims that it mounts;
+    ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up. ``models`` is what
     names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository tells of itself,
     at ``http_port``.
     """
@@ -93,6 +96,8 @@ class PodFacts:
     ready_changed: datetime | None
     scheduled: bool
     refused: str
+    placement: Placement
+    claims: tuple[str, ...]
     failure: str
     failure_message: str
     fetch: ContainerFacts
@@ -144,6 +149,8 @@ def pod_facts(
     models = text(pod, "metadata", "annotations", names.ANNOTATION_MODELS)
     container = entry(pod, "spec", "containers", name=names.CONTAINER_ENGINE)
     engine = _container(entry(pod, "status", "containerStatuses", name=names.CONTAINER_ENGINE))
+    refused = text(scheduled, "message") if scheduled.get("status") == "False" else ""
+    claims = (text(volume, "persistentVolumeClaim", "claimName") for volume in entries(pod, "spec", "volumes"))
     return PodFacts(
         name=text(pod, "metadata", "name"),
         uid=text(pod, "metadata", "uid"),
@@ -157,7 +164,9 @@ def pod_facts(
         ready=ready.get("status") == "True" and engine.running and not stopping and phase == "Running",
         ready_changed=moment(ready, "lastTransitionTime"),
         scheduled=bool(text(pod, "spec", "nodeName")) or scheduled.get("status") == "True",
-        refused=text(scheduled, "message") if scheduled.get("status") == "False" else "",
+        refused=refused,
+        placement=placement(pod) if refused else Placement(),
+        claims=tuple(claim for claim in claims if claim),
         failure=text(pod, "status", "reason"),
         failure_message=text(pod, "status", "message"),
         fetch=_container(entry(pod, "status", "initContainerStatuses", name=names.CONTAINER_FETCH)),
@@ -166,7 +175,7 @@ def pod_facts(
         models=tuple(models.split(",")) if models else None,
         http_port=number(entry(container, "ports", name=names.PORT_HTTP), "containerPort"),
         index=index,
-        events=tuple(sorted(map(_event, events), key=lambda e: e.seen or _LONG_AGO)),
+        events=tuple(sorted(map(pod_event, events), key=lambda e: e.seen or LONG_AGO)),
     )
 
 
@@ -196,10 +205,14 @@ def _ended(terminated: Any) -> Ended | None:
     )
 
 
-def _event(event: Object) -> PodEvent:
+def pod_event(event: Object) -> PodEvent:
+    """The facts of a core Event."""
     seen = moment(event, "series", "lastObservedTime") or moment(event, "lastTimestamp") or moment(event, "eventTime")
     return PodEvent(
-        text(event, "reason"), text(event, "message"), seen or moment(event, "metadata", "creationTimestamp")
+        text(event, "involvedObject", "name"),
+        text(event, "reason"),
+        text(event, "message"),
+        seen or moment(event, "metadata", "creationTimestamp"),
     )
 
 

@@ -34,6 +34,13 @@ def number(value: Any, *path: str) -> int | None:
     return found if type(found) is int else None
 
 
+def texts(value: Any, *path: str) -> dict[str, str]:
+    """The texts by name at ``path``, such as labels."""
+    found = at(value, *path)
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {name: value for name, value in pairs if isinstance(name, str) and isinstance(value, str)}
+
+
 def moment(value: Any, *path: str) -> datetime | None:
     """The RFC 3339 time at ``path``; one that no cluster can have seen is none."""
     try:

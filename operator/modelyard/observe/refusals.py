@@ -3,7 +3,9 @@
 import re
 
 from modelyard.api.conditions import Explanation, Reason, Reasons, sentence
-from modelyard.observe.children import NodeFacts
+from modelyard.api.service import Key
+from modelyard.observe.nodes import NodeFacts, exclusions, offer
+from modelyard.observe.pods import PodFacts
 from modelyard.observe.wanted import Wanted
 
 _ADMISSION: tuple[tuple[Reason, str], ...] = (
@@ -13,8 +15,16 @@ _ADMISSION: tuple[tuple[Reason, str], ...] = (
 )
 """Texts of Kubernetes' own admission plugins (ResourceQuota, PodSecurity, ServiceAccount)."""
 
-_AFTERTHOUGHT = re.compile(r" (no new claims to deallocate, )?preemption:.*", re.DOTALL)
-"""What the scheduler adds on evicting others, since Kubernetes 1.34 with the answer of its plugin for device claims."""
+_CLAIMS: tuple[tuple[Reason, str], ...] = (
+    (Reasons.VOLUME_CLAIM_MISSING, r'persistentvolumeclaim "[^"]*" not found|could not find v1.PersistentVolumeClaim'),
+    (Reasons.VOLUME_CLAIM_UNBOUND, r"unbound immediate PersistentVolumeClaims|find available persistent volumes"),
+    (Reasons.VOLUME_CLAIM_UNBOUND, r"bound to non-existent persistentvolume|binding volumes|claim .* is being deleted"),
+)
+"""Texts of the scheduler's VolumeBinding plugin."""
+
+_AFTERTHOUGHT = re.compile(r" (no new claims to deallocate, )?preemption:.*|(?<=\.) not found\.?$", re.DOTALL)
+"""What the scheduler adds on evicting others, since Kubernetes 1.34 with the answer of its plugin for device claims; of
+a claim it adds only "not found"."""
 
 
 def admission_refusal(message: str, namespace: str) -> Explanation:
@@ -25,24 +35,22 @@ def admission_refusal(message: str, namespace: str) -> Explanation:
 
 
 def scheduling_refusal(
-    message: str, wanted: Wanted | None, nodes: tuple[NodeFacts, ...] | None, *, beside_old_pods: bool
+    pod: PodFacts, key: Key, wanted: Wanted | None, nodes: tuple[NodeFacts, ...] | None, *, beside_old_pods: bool
 ) -> Explanation:
-    """Why no node takes a pod, from its PodScheduled condition, and what the ``nodes`` offer where that is known."""
-    cause = sentence(_AFTERTHOUGHT.sub("", message))
+    """Why no node takes ``pod``: the scheduler's message, what the ``nodes`` offer, and what keeps the pod off them."""
+    cause = sentence(_AFTERTHOUGHT.sub("", pod.refused))
+    if claim := next((r for r, pattern in _CLAIMS if re.search(pattern, pod.refused)), None):
+        return claim.explain(cause=cause, namespace=key.namespace)
     resource = wanted.accelerator_resource if wanted else None
-    if not wanted or not resource or f"Insufficient {resource}" not in message:
-        return Reasons.UNSCHEDULABLE.explain(cause=cause)
+    offered = _offered(pod, resource, nodes or ()) if nodes else ""
+    if not wanted or not resource or f"Insufficient {resource}" not in pod.refused:
+        return Reasons.UNSCHEDULABLE.explain(cause=cause, offered=offered)
     row = Reasons.ROLLOUT_LACKS_ACCELERATORS if beside_old_pods else Reasons.INSUFFICIENT_ACCELERATORS
-    return row.explain(asked=f"{wanted.accelerator_count} {resource}", offered=_offer(resource, nodes), cause=cause)
+    return row.explain(asked=f"{wanted.accelerator_count} {resource}", offered=offered, cause=cause)
 
 
-def _offer(resource: str, nodes: tuple[NodeFacts, ...] | None) -> str:
-    """What there is, as a sentence with a blank after it; empty when nodes were not looked at."""
-    if nodes is None:
-        return ""
-    offered = [node.offered for node in nodes if node.offered > 0]
-    if not offered:
-        return f"No node offers any {resource} (do the device plugin and the driver run?). "
-    free = [max(0, node.offered - node.taken) for node in nodes if node.offered > 0 and node.taken is not None]
-    there = f"The nodes offer {sum(offered)} ({len(offered)} with at most {max(offered)})"
-    return f"{there}, of which {sum(free)} are free (at most {max(free)} on one). " if free else f"{there}. "
+def _offered(pod: PodFacts, resource: str | None, nodes: tuple[NodeFacts, ...]) -> str:
+    """Of accelerators where some are asked for; nodes without any are then no nodes to be told of."""
+    if resource is None:
+        return exclusions(pod.placement, nodes)
+    return f"{offer(resource, nodes)} {exclusions(pod.placement, (node for node in nodes if node.present))}"

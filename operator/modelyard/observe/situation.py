@@ -5,15 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from modelyard import names
 from modelyard.api.conditions import Explanation, Kind, Reasons, told
 from modelyard.api.service import Key, Object
+from modelyard.api.types import StartupStatus
 from modelyard.errors import InvalidError, NotReadyError
+from modelyard.observe import startup
 from modelyard.observe.children import Facts
-from modelyard.observe.diagnosis import Surroundings, answers, explain
-from modelyard.observe.pods import PodFacts
+from modelyard.observe.diagnosis import Surroundings, age_s, answers, explain
+from modelyard.observe.pods import LONG_AGO, PodFacts, Stage
 from modelyard.observe.reading import entries, text
 from modelyard.observe.refusals import admission_refusal
 from modelyard.observe.wanted import Wanted
+
+REFUSED_AGAIN_S = 60.0
+"""A pod that failed so soon after its creation explains a successor that waits for the scheduler."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Subject:
     stored: Object
     replicas: int
     deleting: bool
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,23 +105,39 @@ class Situation:
 
     @cached_property
     def found(self) -> tuple[tuple[PodFacts, Explanation], ...]:
-        """What is to be said of each newest pod that does not answer, the most advanced first, problems before others.
-
-        Pods that are over are looked at only while no other exists: they have been replaced. One that was told to stop
-        and ends as failed did what it was told.
-        """
-        over = (p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template == self._template)
+        """What is to be said of pods that do not answer, the most advanced first, problems before others."""
         around = Surroundings(
             key=self.subject.key,
             wanted=self.wanted,
             facts=self.facts,
             held=self._held,
+            usual=self.usual,
             old_pods_serve=any(pod in self.answering for pod in self.old),
             now=self.now,
         )
-        pods = [pod for pod in self.newest if pod not in self.answering] or ([] if self.newest else list(over))
-        found = [(pod, why) for pod in pods if (why := explain(pod, around))]
+        found = [(pod, why) for pod in self._telling if (why := explain(pod, around))]
         return tuple(sorted(found, key=lambda f: (-f[0].stage, not f[1].is_problem, f[0].name)))
+
+    @property
+    def _telling(self) -> tuple[PodFacts, ...]:
+        """The newest pods that do not answer; or the latest that is over, while none came further than it.
+
+        A ReplicaSet at once replaces a pod that a node refuses, again and again, and what is told must not follow each
+        turn. A pod that was told to stop and ends as failed did what it was told.
+        """
+        waiting = tuple(pod for pod in self.newest if pod not in self.answering)
+        over = (p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template == self._template)
+        latest = max(over, key=lambda pod: pod.created or LONG_AGO, default=None)
+        if latest is None or (self.newest and not waiting):
+            return waiting
+        fresh = all(pod.stage is Stage.UNSCHEDULED and not pod.refused for pod in waiting)
+        again = fresh and age_s(latest, self.now) < REFUSED_AGAIN_S
+        return (latest,) if again or not self.newest else waiting
+
+    @cached_property
+    def usual(self) -> StartupStatus | None:
+        """What the last start took, as the stored status has it."""
+        return startup.stored(self.subject.stored.get("startup"))
 
     @property
     def _held(self) -> Mapping[str, Explanation]:
@@ -143,7 +166,7 @@ class Situation:
     def under_way(self) -> Explanation | None:
         """What brings the service nearer to its spec now."""
         if isinstance(self.problem, NotReadyError):
-            return told(self.problem.reason, self.problem.message, Kind.UNDER_WAY)
+            return waited_for(self.problem)
         moving = next((why for why in self._said if not why.is_problem), None)
         if moving or self.complete:
             return moving
@@ -174,12 +197,30 @@ class Situation:
         return Reasons.SCALED_TO_ZERO.explain(namespace=self.subject.key.namespace, name=self.subject.key.name)
 
     @property
+    def paused(self) -> Explanation | None:
+        """That nothing is written, where somebody asked for it."""
+        if not self.subject.paused:
+            return None
+        return Reasons.PAUSED.explain(
+            namespace=self.subject.key.namespace, name=self.subject.key.name, annotation=names.ANNOTATION_PAUSED
+        )
+
+    @property
     def lead(self) -> Explanation:
         """What is to be said of a service of which no replica answers."""
         if self.found:
             return self.found[0][1]
+        if self.paused and not self.facts.deployment:
+            return self.paused
+        if isinstance(self.problem, NotReadyError):
+            return waited_for(self.problem)
         return self.lacking or self.under_way or Reasons.CREATING.explain()
 
     @property
     def url(self) -> str:
         return self.wanted.url if self.wanted else text(self.subject.stored, "url")
+
+
+def waited_for(problem: NotReadyError) -> Explanation:
+    """What comes or goes by itself, so that nothing is applied until then."""
+    return told(problem.reason, problem.message, Kind.UNDER_WAY)

@@ -10,6 +10,9 @@ How the conditions answer the questions of the person who reads them (api/condit
 * Progressing: is something under way? False with Complete, or with what holds it up; then Stalled is true too.
 * UpdateAvailable: would a refresh change the pods? No problem, and no matter to Reconciling and Stalled.
 
+A paused service has Accepted unknown and Progressing false, both with Paused: nothing is brought about, so neither
+Reconciling nor Stalled is there. What answers is told as ever.
+
 At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
 """
 
@@ -21,7 +24,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from modelyard import names
-from modelyard.api.conditions import ConditionType, Explanation, Kind, Reasons, condition, told
+from modelyard.api.conditions import ConditionType, Explanation, Reasons, condition
 from modelyard.api.fields import ApiModel
 from modelyard.api.service import Object, Service, key_of
 from modelyard.api.types import Effective, ModelStatus
@@ -31,7 +34,8 @@ from modelyard.observe.diagnosis import settling_s, start_deadline
 from modelyard.observe.pods import PodFacts, Stage, silent_since
 from modelyard.observe.reading import at, entries, number, text
 from modelyard.observe.repository import is_awaited, unready_models
-from modelyard.observe.situation import Situation, Subject
+from modelyard.observe.situation import Situation, Subject, waited_for
+from modelyard.observe.startup import measured
 from modelyard.observe.wanted import Wanted
 
 FETCH_INTERVAL_S = 5.0
@@ -39,6 +43,10 @@ FETCH_INTERVAL_S = 5.0
 
 INDEX_INTERVAL_S = 30.0
 """How often repositories are asked for their models: anybody who reaches one can unload them."""
+
+LOOK_AGAIN_S = 30.0
+"""How long at most until another look while a replica does not answer: causes and cures that nothing of ours tells of,
+such as a dead node or a device that became free, are then told within a minute."""
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -68,8 +76,14 @@ def status(
     facts: Facts,
     now: datetime,
 ) -> Verdict:
-    """The verdict on ``service``. ``wanted`` is None while its spec cannot be resolved, ``problem`` then says why."""
-    subject = Subject(service.key, service.generation, service.status, service.spec.replicas, service.deleting)
+    """The verdict on ``service``.
+
+    ``wanted`` is None while its spec cannot be resolved (``problem`` then says why) or is not brought about because the
+    service is paused: what runs is then judged by the Deployment's own wishes.
+    """
+    subject = Subject(
+        service.key, service.generation, service.status, service.spec.replicas, service.deleting, service.paused
+    )
     return _verdict(Situation(subject, wanted, problem, facts, now))
 
 
@@ -110,8 +124,10 @@ def _ready_how(s: Situation) -> Explanation:
 def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
     if s.refusal:
         return "False", s.refusal
-    if isinstance(s.problem, NotReadyError) and s.wanted is None:
-        return "Unknown", told(s.problem.reason, s.problem.message, Kind.UNDER_WAY)
+    if s.paused:
+        return "Unknown", s.paused
+    if isinstance(s.problem, NotReadyError):
+        return "Unknown", waited_for(s.problem)
     if s.wanted and (refusal := s.wanted.refresh_refusal):
         return "True", Reasons.ACCEPTED_AS_RECORDED.explain(reason=refusal.reason, cause=refusal.message)
     return "True", Reasons.ACCEPTED.explain()
@@ -141,8 +157,8 @@ def _available(s: Situation) -> tuple[ConditionStatus, Explanation]:
 def _progressing(s: Situation) -> tuple[ConditionStatus, Explanation]:
     if s.subject.deleting:
         return "True", Reasons.DELETING.explain()
-    if s.refusal:
-        return "False", s.refusal
+    if held_back := s.paused or s.refusal:
+        return "False", held_back
     if not s.desired and not isinstance(s.problem, NotReadyError):
         return "False", s.scaled_to_zero
     if s.under_way:
@@ -189,6 +205,7 @@ def _verdict(s: Situation) -> Verdict:
         "url": s.url or None,
         "reason": ready.reason,
         "model": _model(s),
+        "startup": _startup(s),
         "effective": _effective(s),
         "conditions": [
             condition(type_, decision, why, stored=stored, generation=s.subject.generation, now=s.now)
@@ -211,6 +228,11 @@ def _model(s: Situation) -> Object | None:
         return _kept(ModelStatus, s.subject.stored.get("model"))
     known = {"digest": told_states[0].digest, "sizeBytes": told_states[0].bytes_total}
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _startup(s: Situation) -> Object | None:
+    last = measured(s.newest, s.usual)
+    return _as_stored(last) if last else None
 
 
 def _effective(s: Situation) -> Object | None:
@@ -248,6 +270,8 @@ def _events(
 def _requeue_after_s(s: Situation) -> float | None:
     """When something that no watch tells may have changed: progress, a deadline, an Event, the end of a crash loop."""
     moments = [wait for pod in s.live for wait in _waits_s(pod, s)]
+    if s.lacking and not s.refusal:
+        moments.append(LOOK_AGAIN_S)
     if isinstance(s.problem, NotReadyError):
         moments.append(s.problem.after_s)
     return min(moments, default=None)
@@ -261,6 +285,7 @@ def _waits_s(pod: PodFacts, s: Situation) -> list[float]:
         if pod.models is not None:
             waits.append(FETCH_INTERVAL_S if is_awaited(pod, s.now) or unready_models(pod) else INDEX_INTERVAL_S)
         return waits
+    waits.append(LOOK_AGAIN_S)
     if pod.fetch.running:
         waits.append(FETCH_INTERVAL_S)
     deadline = start_deadline(pod, s.wanted)

@@ -1,0 +1,55 @@
+"""What all pods, not only ours, take of the nodes' accelerators: asked for when a pod of ours finds no node.
+
+A watch of every pod of the cluster would cost memory and traffic all the time for a figure that is wanted rarely.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from modelyard import kinds
+from modelyard.cluster import ApiError, Cluster
+from modelyard.observe.nodes import Requested, requested
+
+KEPT = timedelta(seconds=30)
+"""How long an answer, or that there was none, serves all services."""
+
+TIME_LIMIT_S = 20.0
+"""Longest time for all pages; the status of the one who asks waits for it."""
+
+ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+"""Field selector of the pods that take anything: those on a node that are not over."""
+
+logger = logging.getLogger(__name__)
+
+
+class NodeUsage:
+    """Shared by all services: whoever asks while the pods are being listed waits for that list."""
+
+    def __init__(self, cluster: Cluster, now: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._now = now
+        self._one_at_a_time = asyncio.Lock()
+        self._asked: datetime | None = None
+        self._taken: Requested | None = None
+
+    async def taken(self) -> Requested | None:
+        """What pods request of extended resources, at most KEPT old; None when the API server did not tell."""
+        async with self._one_at_a_time:
+            if self._asked is None or self._now() - self._asked >= KEPT:
+                self._taken = await self._listed()
+                self._asked = self._now()
+            return self._taken
+
+    async def _listed(self) -> Requested | None:
+        total: Requested = Counter()
+        try:
+            async with asyncio.timeout(TIME_LIMIT_S):
+                async for page in self._cluster.pages(kinds.POD, ON_NODES):
+                    total.update(requested(page))
+        except (ApiError, TimeoutError) as error:
+            logger.warning("what pods take of the nodes is not known", extra={"error": str(error)})
+            return None
+        return total

@@ -1,0 +1,142 @@
+"""Which nodes a pod may not use, by the scheduler's rules, and what pods take of nodes."""
+
+from typing import Any
+
+import pytest
+
+from modelyard.observe.nodes import exclusions, node_facts, offer, placement, requested
+from tests.support.observed import GPU, node, pod
+
+TAINT = "team=search:NoSchedule"
+
+
+def excluded(one: dict[str, Any], **spec: Any) -> str:
+    return exclusions(placement(pod(spec=spec)), [node_facts(one, GPU, None)])
+
+
+@pytest.mark.parametrize(
+    "toleration",
+    [
+        {"key": "team", "operator": "Exists"},
+        {"key": "team", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "team", "operator": "Equal", "value": "search"},
+        {"key": "team", "value": "search"},
+        {"operator": "Exists"},
+        {"key": "team", "operator": "Near", "value": "sea"},  # of a later Kubernetes: nothing is claimed
+    ],
+)
+def test_a_tolerated_taint_excludes_nothing(toleration: dict[str, str]) -> None:
+    assert excluded(node(taints=(TAINT,)), tolerations=[toleration]) == ""
+
+
+@pytest.mark.parametrize(
+    "toleration",
+    [
+        {"key": "other", "operator": "Exists"},
+        {"key": "team", "value": "ads"},
+        {"key": "team", "operator": "Exists", "effect": "NoExecute"},
+        {"value": "search"},
+    ],
+)
+def test_another_toleration_does_not_help(toleration: dict[str, str]) -> None:
+    assert "by the taint team=search:NoSchedule" in excluded(node(taints=(TAINT,)), tolerations=[toleration])
+
+
+def test_a_taint_that_only_prefers_others_excludes_nothing() -> None:
+    assert excluded(node(taints=("team=search:PreferNoSchedule",))) == ""
+
+
+def affinity(*terms: list[dict[str, Any]]) -> dict[str, Any]:
+    required = {"nodeSelectorTerms": [{"matchExpressions": rules} for rules in terms]}
+    return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}}
+
+
+def rule(operator: str, *values: str, key: str = "zone") -> dict[str, Any]:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+IN_ZONE_7 = node(labels={"zone": "7"})
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [rule("In", "6", "7")],
+        [rule("NotIn", "6")],
+        [rule("NotIn", "6", key="missing")],
+        [rule("Exists")],
+        [rule("DoesNotExist", key="missing")],
+        [rule("Gt", "6")],
+        [rule("Lt", "8")],
+        [rule("Near", "8")],
+    ],
+)
+def test_a_label_that_fits_excludes_nothing(rules: list[dict[str, Any]]) -> None:
+    assert excluded(IN_ZONE_7, **affinity(rules)) == ""
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ([rule("In", "5", "6")], "zone, which must be 5 or 6, where it is 7"),
+        ([rule("In", "5", key="rack")], "rack, which must be 5, where it is missing"),
+        ([rule("NotIn", "7")], "which must not be 7"),
+        ([rule("Exists", key="rack")], "which must exist"),
+        ([rule("DoesNotExist")], "which must not exist"),
+        ([rule("Gt", "7")], "which must be above 7"),
+        ([rule("Lt", "6")], "which must be below 6"),
+        ([rule("Gt", "many")], "which must be above many"),
+        ([rule("In", "7"), rule("In", "5", key="rack")], "label rack"),
+    ],
+)
+def test_a_label_that_does_not_fit_is_named_with_what_the_node_carries(rules: list[dict[str, Any]], says: str) -> None:
+    assert says in excluded(IN_ZONE_7, **affinity(rules))
+
+
+def test_one_term_that_fits_is_enough_and_a_selector_counts_with_each() -> None:
+    either = affinity([rule("In", "5")], [rule("In", "7")])
+    assert excluded(IN_ZONE_7, **either) == ""
+    assert "rack" in excluded(IN_ZONE_7, **either, nodeSelector={"rack": "1"})
+
+
+def test_many_nodes_are_counted_and_few_are_named() -> None:
+    nodes = [node_facts(node(f"worker-{number}", cordoned=True), GPU, None) for number in range(9)]
+    told = exclusions(placement(pod()), nodes)
+    assert told == "Excluded: 9 nodes (worker-0, worker-1, worker-2, ...) by being cordoned."
+
+
+def test_of_many_causes_the_most_common_are_told() -> None:
+    nodes = [node_facts(node(f"worker-{number}", labels={"rack": str(number)}), GPU, None) for number in range(9)]
+    told = exclusions(placement(pod(spec={"nodeSelector": {"rack": "9"}})), nodes)
+    assert told.count("where it is") == 4
+    assert told.endswith("; 5 for other causes.")
+
+
+def test_unhealthy_devices_are_told_beside_what_is_offered() -> None:
+    assert offer(GPU, [node_facts(node(gpus=0, unhealthy=2), GPU, None)]) == (
+        "1 node offers 0 (at most 0 on one). Unhealthy besides: 2 on worker-1."
+    )
+
+
+def asking(count: int, **fields: Any) -> dict[str, Any]:
+    return {"resources": {"requests": {GPU: str(count), "cpu": "4"}}, **fields}
+
+
+@pytest.mark.parametrize(
+    ("spec", "count"),
+    [
+        ({"containers": [asking(1), asking(2)]}, 3),
+        ({"containers": [asking(1)], "initContainers": [asking(4)]}, 4),
+        ({"containers": [asking(1)], "initContainers": [asking(4, restartPolicy="Always")]}, 5),
+        ({"containers": [{"name": "asks for nothing"}]}, 0),
+        ({"containers": [None, {"resources": {"requests": {GPU: "a lot"}}}]}, 0),
+    ],
+)
+def test_a_pod_takes_what_the_scheduler_counts(spec: dict[str, Any], count: int) -> None:
+    found = requested([{"spec": {"nodeName": "worker-1", **spec}}] * 2)
+    assert found["worker-1", GPU] == 2 * count
+    assert ("worker-1", "cpu") not in found
+
+
+def test_a_pod_without_a_node_takes_nothing() -> None:
+    assert not requested([{"spec": {"containers": [asking(1)]}}])

@@ -1,0 +1,199 @@
+"""The engine: how it starts, how it ends, how it falls silent."""
+
+import pytest
+
+from tests.support.observed import (
+    World,
+    crashed,
+    ended,
+    event,
+    loading,
+    running,
+    serving,
+    serving_repository,
+    wanted,
+)
+from tests.support.told import check_problem, check_under_way
+
+UID = "uid-of-smollm-1"
+
+
+UNDER_WAY = {
+    "the engine loads after a long fetch": (World(loading(begun_s=9999)), "Starting", ""),
+    "the engine loads": (
+        World(loading()),
+        "Starting",
+        "since 2026-11-22T11:59:30Z for more than 30 s; it may take until 2026-11-22T12:29:30Z",
+    ),
+    "an engine whose end nobody saw": (
+        World(loading(engine_last=ended(137, reason="ContainerStatusUnknown"), restarts=1)),
+        "Starting",
+        "",
+    ),
+    "the node was restarted under the engine": (
+        World(loading(engine_last=ended(255, reason="Unknown"), restarts=1)),
+        "Starting",
+        "",
+    ),
+    "a started engine with a failed probe of the run before": (
+        World(
+            loading(started=True, changed_s=31, engine_last=ended(255, reason="Unknown"), restarts=1),
+            events={UID: (event("Unhealthy", "Readiness probe failed: connection refused", 33),)},
+        ),
+        "Starting",
+        "",
+    ),
+    "a started engine before its first probe": (World(loading(started=True, changed_s=700)), "Starting", ""),
+}
+
+PROBLEMS = {
+    "an image without python3": (
+        World(crashed('exec: "python3": executable file not found in $PATH', exit_code=128, reason="StartError")),
+        "ContainerStartFailed",
+        "executable file not found",
+        "python3",
+    ),
+    "an engine that ended": (
+        World(crashed("RuntimeError: worker died", restarts=1)),
+        "EngineFailed",
+        "exit code 1: RuntimeError: worker died",
+        "--previous",
+    ),
+    "an engine that ended without an error line": (
+        World(crashed("`vllm` ended by itself with exit code 0; it said last:\nloading\nGood bye.", exit_code=0)),
+        "EngineFailed",
+        "exit code 0: `vllm` ended by itself with exit code 0; it said last: Good bye. Exit code 0 is no success",
+        "--previous",
+    ),
+    "an engine that ended without failing": (World(crashed("", exit_code=0)), "EngineFailed", "exit code 0", ""),
+    "an engine during the kubelet's back-off": (
+        World(crashed("RuntimeError: worker died", restarts=1)),
+        "EngineFailed",
+        "worker died",
+        "The kubelet starts it again at about 2026-11-22T12:04:50Z.",
+    ),
+    "an engine between two crashes": (
+        World(loading(engine_last=ended(1, "RuntimeError: worker died"), restarts=1)),
+        "EngineFailed",
+        "worker died",
+        "",
+    ),
+    "a crash loop": (
+        World(crashed("RuntimeError: worker died", restarts=7)),
+        "CrashLooping",
+        "ended 7 times, last with exit code 1: RuntimeError: worker died",
+        "--previous",
+    ),
+    "a crash loop at a moment when it answers": (
+        World(serving(engine_last=ended(1, "RuntimeError: worker died"), restarts=7, changed_s=3)),
+        "CrashLooping",
+        "worker died",
+        "",
+    ),
+    "an engine killed for memory": (
+        World(crashed("", exit_code=137, reason="OOMKilled")),
+        "OutOfMemory",
+        "OOMKilled",
+        "spec.resources",
+    ),
+    "an accelerator's memory": (
+        World(crashed("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")),
+        "AcceleratorOutOfMemory",
+        "Tried to allocate 2.00 GiB",
+        "spec.accelerator.count",
+    ),
+    "a KV cache": (
+        World(crashed("ValueError: 0.18 GiB is needed, larger than the available KV cache memory (0.02 GiB).")),
+        "KvCacheTooSmall",
+        "0.18 GiB",
+        "--max-model-len",
+    ),
+    "a model that cannot be loaded": (
+        World(crashed("OSError: the config file at '/model/config.json' is not a valid JSON file.")),
+        "ModelNotLoadable",
+        "not a valid JSON file",
+        "spec.model.uri",
+    ),
+    "an argument": (
+        World(crashed("vllm: error: unrecognized arguments: --no-such-flag", exit_code=2)),
+        "BadArgument",
+        "--no-such-flag",
+        "spec.engine.args",
+    ),
+    "a port": (
+        World(crashed("OSError: [Errno 98] Address already in use")),
+        "PortInUse",
+        "Address already in use",
+        "--port",
+    ),
+    "a start that the kubelet ended": (
+        World(crashed("", exit_code=143, ran_s=1795)),
+        "StartTimeout",
+        "longer than spec.startup.timeoutSeconds (1800 s): it was ended still loading",
+        "spec.startup.timeoutSeconds",
+    ),
+    "a start that the kubelet ended one probe before the time": (
+        World(crashed("", exit_code=137, ran_s=8), wishes=wanted(startup_timeout_s=10)),
+        "StartTimeout",
+        "longer than spec.startup.timeoutSeconds (10 s): it was ended still loading",
+        "spec.startup.timeoutSeconds",
+    ),
+    "an engine that the kubelet ended after it had served": (
+        World(crashed("", exit_code=143, ran_s=4000)),
+        "EngineFailed",
+        "exit code 143: no cause was given",
+        "",
+    ),
+    "a start that takes too long": (
+        World(loading(engine=running(1900))),
+        "StartTimeout",
+        "still loading the model",
+        "kubectl -n team-a logs smollm-1",
+    ),
+    "an engine that came up after a failure and was not probed yet": (
+        World(
+            loading(started=True, changed_s=32, engine_last=ended(1, "boom", since_s=31), restarts=2),
+            events={UID: (event("Unhealthy", "Readiness probe failed: connection refused", 33),)},
+        ),
+        "EngineFailed",
+        "boom",
+        "",
+    ),
+    "a loop at the moment between start-up probe and readiness probe": (
+        World(loading(started=True, changed_s=29, engine_last=ended(1, "boom", since_s=31), restarts=5)),
+        "CrashLooping",
+        "boom",
+        "",
+    ),
+    "a repository without a model": (
+        World(serving_repository(), indexes={UID: ()}),
+        "ModelsNotReady",
+        "its repository holds no model",
+        "name the folder that holds the models' folders",
+    ),
+    "an engine that no longer answers": (
+        World(loading(started=True, changed_s=5)),
+        "ProbeFailing",
+        "since 2026-11-22T11:59:55Z",
+        "hung",
+    ),
+    "an engine that never answered its probe": (
+        World(
+            loading(started=True, changed_s=700),
+            events={UID: (event("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503"),)},
+        ),
+        "ProbeFailing",
+        "statuscode: 503",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("world", "reason", "says"), UNDER_WAY.values(), ids=UNDER_WAY)
+def test_what_is_under_way_is_named(world: World, reason: str, says: str) -> None:
+    check_under_way(world, reason, says)
+
+
+@pytest.mark.parametrize(("world", "reason", "says", "remedy"), PROBLEMS.values(), ids=PROBLEMS)
+def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, says: str, remedy: str) -> None:
+    check_problem(world, reason, says, remedy)

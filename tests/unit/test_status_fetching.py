@@ -1,0 +1,144 @@
+"""The model on its way to the node."""
+
+import pytest
+
+from modelyard.signals.fetch_state import FetchError, FetchState
+from tests.support.observed import (
+    World,
+    a_service,
+    conditions,
+    ended,
+    pod,
+    running,
+    waiting,
+)
+from tests.support.told import check_problem, check_under_way
+
+UID = "uid-of-smollm-1"
+FETCHING = running(30)
+
+
+def fetching(state: FetchState | None, **fields: object) -> World:
+    return World(pod(fetch=FETCHING, **fields), states={UID: state})  # type: ignore[arg-type] # any field of a pod
+
+
+UNDER_WAY = {
+    "the source is listed": (fetching(FetchState(phase="Listing")), "Fetching", "being listed"),
+    "a third is fetched": (
+        fetching(FetchState(phase="Downloading", bytes_done=90_000_000, bytes_total=270_000_000)),
+        "Fetching",
+        "30 % of 0.27 GB",
+    ),
+    "the model is published": (fetching(FetchState(phase="Publishing")), "Fetching", "checked and published"),
+    "sizes that nobody told": (fetching(FetchState(phase="Downloading")), "Fetching", "progress is not known"),
+    "a fetcher that does not answer": (fetching(None), "Fetching", "progress is not known"),
+    "a retry that got further than the crash before it": (
+        fetching(FetchState(phase="Downloading", bytes_done=1, bytes_total=10), fetch_last=ended(1, "boom")),
+        "Fetching",
+        "0 % of",
+    ),
+    "a large model is fetched": (
+        fetching(FetchState(phase="Downloading", bytes_done=6, bytes_total=10), begun_s=9999),
+        "Fetching",
+        "60 %",
+    ),
+}
+
+PROBLEMS = {
+    "an error that the fetcher tells": (
+        fetching(
+            FetchState(phase="Retrying", error=FetchError("AccessDenied", "The store refuses. Grant s3:GetObject."))
+        ),
+        "AccessDenied",
+        "The store refuses. Grant s3:GetObject.",
+        "",
+    ),
+    "an error that the fetcher told at its end": (
+        World(
+            pod(
+                fetch=waiting("CrashLoopBackOff"),
+                fetch_last=ended(1, '{"phase": "Failed", "error": {"reason": "DigestMismatch", "message": "Other."}}'),
+            )
+        ),
+        "DigestMismatch",
+        "Other.",
+        "",
+    ),
+    "an error that the fetcher made up": (
+        fetching(FetchState(error=FetchError("Ready", "all is well"))),
+        "FetchFailed",
+        "all is well",
+        "logs smollm-1 -c modelyard-fetch",
+    ),
+    "a fetcher during the kubelet's back-off": (
+        World(
+            pod(
+                fetch=waiting("CrashLoopBackOff", "back-off 1m20s restarting failed container=modelyard-fetch"),
+                fetch_last=ended(2, "Traceback: boom", since_s=20),
+            )
+        ),
+        "FetchFailed",
+        "boom",
+        "The kubelet starts it again at about 2026-11-22T12:01:00Z.",
+    ),
+    "a fetcher that crashed": (
+        World(pod(fetch=waiting("CrashLoopBackOff"), fetch_last=ended(2, "Traceback: boom"))),
+        "FetchFailed",
+        "exit code 2: Traceback: boom",
+        "",
+    ),
+    "a fetcher that crashed, at its next attempt": (
+        fetching(FetchState(phase="Listing"), fetch_last=ended(2, "Traceback: boom")),
+        "FetchFailed",
+        "exit code 2",
+        "",
+    ),
+    "a fetcher killed for memory": (
+        World(pod(fetch=waiting("CrashLoopBackOff"), fetch_last=ended(137, reason="OOMKilled"))),
+        "OutOfMemory",
+        "Container modelyard-fetch",
+        "spec.resources",
+    ),
+    "a fetch that tells nothing and takes too long": (
+        fetching(None, begun_s=1900),
+        "StartTimeout",
+        "still fetching",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("world", "reason", "says"), UNDER_WAY.values(), ids=UNDER_WAY)
+def test_what_is_under_way_is_named(world: World, reason: str, says: str) -> None:
+    check_under_way(world, reason, says)
+
+
+@pytest.mark.parametrize(("world", "reason", "says", "remedy"), PROBLEMS.values(), ids=PROBLEMS)
+def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, says: str, remedy: str) -> None:
+    check_problem(world, reason, says, remedy)
+
+
+def test_a_fetchers_error_stays_while_its_port_does_not_answer() -> None:
+    told = fetching(FetchState(error=FetchError("AccessDenied", "Refused."))).verdict()
+    assert fetching(None).verdict(told.status).status == told.status
+
+
+def test_a_fetchers_error_does_not_outlive_the_spec_that_it_was_about() -> None:
+    told = fetching(FetchState(error=FetchError("AccessDenied", "Refused."))).verdict()
+    corrected = World(pod(fetch=FETCHING), service=a_service(generation=4)).verdict(told.status)
+    assert conditions(corrected)["Ready"]["reason"] == "Fetching"
+
+
+def test_a_fetchers_error_is_gone_once_the_download_runs() -> None:
+    told = fetching(FetchState(error=FetchError("AccessDenied", "Refused."))).verdict()
+    cured = fetching(FetchState(phase="Downloading", bytes_done=0, bytes_total=10)).verdict(told.status)
+    assert conditions(cured)["Ready"]["reason"] == "Fetching"
+    assert conditions(cured)["ModelCached"]["reason"] == "Fetching"
+
+
+def test_progress_changes_the_status_in_steps_only() -> None:
+    def message(done: int) -> str:
+        state = FetchState(phase="Downloading", bytes_done=done, bytes_total=100)
+        return str(conditions(fetching(state).verdict())["Ready"]["message"])
+
+    assert len({message(done) for done in range(101)}) == 11
