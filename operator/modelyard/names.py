@@ -47,6 +47,9 @@ It is the hash that ANNOTATION_INPUTS records."""
 ANNOTATION_REFRESH = f"{GROUP}/refresh"
 """On the InferenceService, written by a person: any new value takes the operator's present defaults."""
 
+ANNOTATION_PAUSED = f"{GROUP}/paused"
+"""On the InferenceService, written by a person: while its value is "true", nothing is written but the status."""
+
 CONTAINER_FETCH = "modelyard-fetch"
 CONTAINER_ENGINE = "engine"
 

@@ -39,10 +39,15 @@ def ago(seconds: float) -> str:
 
 
 def a_service(
-    status: Object | None = None, *, replicas: int = 1, generation: int = 3, deleting: bool = False
+    status: Object | None = None,
+    *,
+    replicas: int = 1,
+    generation: int = 3,
+    deleting: bool = False,
+    paused: bool = False,
 ) -> Service:
     spec = InferenceServiceSpec(model=Model(uri="s3://models/smollm"), replicas=replicas)
-    return Service(Key("team-a", "smollm"), "uid-1", generation, spec, None, status or {}, deleting)
+    return Service(Key("team-a", "smollm"), "uid-1", generation, spec, None, status or {}, deleting, paused)
 
 
 def wanted(replicas: int = 1, *, resource: str | None = GPU, count: int = 1, startup_timeout_s: int = 1800) -> Wanted:
@@ -206,14 +211,15 @@ class World:
         service: Service | None = None,
     ) -> None:
         self.pods = pods
-        self.deployment = deployment or a_deployment(replicas)
-        self.wanted = wishes or (None if isinstance(problem, InvalidError) else wanted(replicas))
+        self.deployment = a_deployment(replicas) if deployment is None else deployment
+        self.service = service or a_service(replicas=replicas)
+        unresolved = isinstance(problem, InvalidError) or self.service.paused
+        self.wanted = wishes or (None if unresolved else wanted(replicas))
         self.problem = problem
         self.states = states or {}
         self.events = events or {}
         self.nodes = nodes
         self.taken = taken
-        self.service = service or a_service(replicas=replicas)
 
     def verdict(self, stored: Object | None = None, now: datetime = NOW) -> Verdict:
         """What the operator makes of it, with ``stored`` as the status of the last time."""

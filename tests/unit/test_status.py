@@ -128,6 +128,18 @@ SERVICES = {
         World(serving(deletionTimestamp=ago(1)), replicas=0),
         {"Ready": "False/ScaledToZero", "Progressing": "False/ScaledToZero"},
     ),
+    "a paused service that answers": (
+        World(serving(), service=a_service(paused=True)),
+        {"Ready": "True/Ready", "Accepted": "Unknown/Paused", "Available": "True/Ready", "Progressing": "False/Paused"},
+    ),
+    "a paused service that crashes": (
+        World(BROKEN, service=a_service(paused=True)),
+        {"Ready": "False/EngineFailed", "Accepted": "Unknown/Paused", "Progressing": "False/Paused"},
+    ),
+    "a paused service of which nothing was made yet": (
+        World(deployment={}, service=a_service(paused=True)),
+        {"Ready": "False/Paused", "Accepted": "Unknown/Paused", "Progressing": "False/Paused"},
+    ),
     "something to wait for": (
         World(serving(), problem=NotReadyError("WaitingForCluster", "The API server is busy.", 7)),
         {"Ready": "True/Ready", "Accepted": "True/Accepted", "Progressing": "True/WaitingForCluster"},

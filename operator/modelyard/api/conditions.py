@@ -122,6 +122,12 @@ class Reasons:
         "Zero replicas are asked for, so nothing runs.",
         "Wake it with: kubectl -n {namespace} scale infsvc/{name} --replicas=1",
     )
+    PAUSED = _under_way(
+        "Paused",
+        "The annotation {annotation} is true: nothing is written but this status, so neither spec "
+        "changes nor repairs take effect.",
+        "Go on with: kubectl -n {namespace} annotate infsvc/{name} {annotation}-",
+    )
     DELETING = _under_way("Deleting", "The InferenceService is being deleted; its pods drain and go.")
 
     # Pods come to be

@@ -26,7 +26,8 @@ class Key(NamedTuple):
 @dataclass(frozen=True)
 class Service:
     """A parsed InferenceService. ``refresh`` is the value of the refresh annotation, ``status`` the stored status,
-    ``deleting`` whether it is being deleted (in the foreground: its children go first).
+    ``deleting`` whether it is being deleted (in the foreground: its children go first), ``paused`` whether somebody
+    asked that nothing of it be written.
     """
 
     key: Key
@@ -36,6 +37,7 @@ class Service:
     refresh: str | None
     status: Object
     deleting: bool = False
+    paused: bool = False
 
     @property
     def model_name(self) -> str:
@@ -60,12 +62,14 @@ def parse(body: Object) -> Service:
     except ValidationError as error:
         problems = "; ".join(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise InvalidError("InvalidSpec", f"{problems}. Correct the field, or update the CRD from crds/.") from error
+    annotations = metadata.get("annotations") or {}
     return Service(
         key=key_of(body),
         uid=metadata["uid"],
         generation=metadata["generation"],
         spec=spec,
-        refresh=(metadata.get("annotations") or {}).get(names.ANNOTATION_REFRESH),
+        refresh=annotations.get(names.ANNOTATION_REFRESH),
         status=body.get("status") or {},
         deleting="deletionTimestamp" in metadata,
+        paused=annotations.get(names.ANNOTATION_PAUSED) == "true",
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from modelyard import names
 from modelyard.api.conditions import Explanation, Kind, Reasons, told
 from modelyard.api.service import Key, Object
 from modelyard.errors import InvalidError, NotReadyError
@@ -25,6 +26,7 @@ class Subject:
     stored: Object
     replicas: int
     deleting: bool
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,21 @@ class Situation:
         return Reasons.SCALED_TO_ZERO.explain(namespace=self.subject.key.namespace, name=self.subject.key.name)
 
     @property
+    def paused(self) -> Explanation | None:
+        """That nothing is written, where somebody asked for it."""
+        if not self.subject.paused:
+            return None
+        return Reasons.PAUSED.explain(
+            namespace=self.subject.key.namespace, name=self.subject.key.name, annotation=names.ANNOTATION_PAUSED
+        )
+
+    @property
     def lead(self) -> Explanation:
         """What is to be said of a service of which no replica answers."""
         if self.found:
             return self.found[0][1]
+        if self.paused and not self.facts.deployment:
+            return self.paused
         return self.lacking or self.under_way or Reasons.CREATING.explain()
 
     @property

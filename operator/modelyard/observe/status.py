@@ -9,6 +9,9 @@ How the conditions answer the questions of the person who reads them (api/condit
 * Available: do all wanted replicas answer?
 * Progressing: is something under way? False with Complete, or with what holds it up; then Stalled is true too.
 
+A paused service has Accepted unknown and Progressing false, both with Paused: nothing is brought about, so neither
+Reconciling nor Stalled is there. What answers is told as ever.
+
 At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
 """
 
@@ -63,8 +66,14 @@ def status(
     facts: Facts,
     now: datetime,
 ) -> Verdict:
-    """The verdict on ``service``. ``wanted`` is None while its spec cannot be resolved, ``problem`` then says why."""
-    subject = Subject(service.key, service.generation, service.status, service.spec.replicas, service.deleting)
+    """The verdict on ``service``.
+
+    ``wanted`` is None while its spec cannot be resolved (``problem`` then says why) or is not brought about because the
+    service is paused: what runs is then judged by the Deployment's own wishes.
+    """
+    subject = Subject(
+        service.key, service.generation, service.status, service.spec.replicas, service.deleting, service.paused
+    )
     return _verdict(Situation(subject, wanted, problem, facts, now))
 
 
@@ -105,6 +114,8 @@ def _ready_how(s: Situation) -> Explanation:
 def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
     if s.refusal:
         return "False", s.refusal
+    if s.paused:
+        return "Unknown", s.paused
     if isinstance(s.problem, NotReadyError) and s.wanted is None:
         return "Unknown", told(s.problem.reason, s.problem.message, Kind.UNDER_WAY)
     return "True", Reasons.ACCEPTED.explain()
@@ -133,8 +144,8 @@ def _available(s: Situation) -> tuple[ConditionStatus, Explanation]:
 def _progressing(s: Situation) -> tuple[ConditionStatus, Explanation]:
     if s.subject.deleting:
         return "True", Reasons.DELETING.explain()
-    if s.refusal:
-        return "False", s.refusal
+    if held_back := s.paused or s.refusal:
+        return "False", held_back
     if not s.desired and not isinstance(s.problem, NotReadyError):
         return "False", s.scaled_to_zero
     if s.under_way:
