@@ -65,7 +65,7 @@ def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
 
 
 class Cache:
-    """Last observed services, children, pods and nodes."""
+    """Last observed services, children, pods, nodes and claims."""
 
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Key, Object]] = defaultdict(dict)
@@ -100,10 +100,10 @@ class Cache:
         if self._is_gone(kind, body) or (known is not None and _same_version(known, body)):
             return frozenset()
         if known is not None and version_of(body) < version_of(known):
-            return service_keys(kind, known)
-        before = service_keys(kind, known) if known is not None else frozenset()
+            return self._concerned_by(kind, known)
+        before = self._concerned_by(kind, known) if known is not None else frozenset()
         self._put(kind, place, slim(body))
-        return before | service_keys(kind, body)
+        return before | self._concerned_by(kind, body)
 
     def delete(self, kind: Kind, body: Object) -> frozenset[Key]:
         """Forget ``body``, the last state of a deleted object, and tell which services it concerned.
@@ -114,9 +114,9 @@ class Cache:
         self._gone[kind][uid] = version_of(body)
         known = self._objects[kind].get(place)
         if known is None or known["metadata"]["uid"] != uid:
-            return service_keys(kind, body)
+            return self._concerned_by(kind, body)
         self._drop(kind, place)
-        return service_keys(kind, body) | service_keys(kind, known)
+        return self._concerned_by(kind, body) | self._concerned_by(kind, known)
 
     def replace_all(self, kind: Kind, listed: Iterable[Object], resource_version: str) -> None:
         """Make the kind's objects those of a LIST, which saw the world at ``resource_version``.
@@ -139,6 +139,13 @@ class Cache:
     def behind(self, kind: Kind, listed: Iterable[Object]) -> int:
         """How many of the ``listed`` objects the watch should have told of by now and has not."""
         return sum(1 for body in listed if self._is_news(kind, body))
+
+    def _concerned_by(self, kind: Kind, body: Object) -> frozenset[Key]:
+        """As service_keys; a claim concerns every service of its namespace."""
+        if kind != kinds.LEASE:
+            return service_keys(kind, body)
+        namespace = body["metadata"]["namespace"]
+        return frozenset(place for place in self._objects[kinds.INFERENCE_SERVICE] if place.namespace == namespace)
 
     def _is_news(self, kind: Kind, body: Object) -> bool:
         known = self._objects[kind].get(_place_of(body))

@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from modelyard.api.service import Object
+from modelyard.kinds import Kind
 
 RECONCILE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -36,6 +37,13 @@ class Metrics:
             "modelyard_last_resync_timestamp_seconds", "When the last full LIST succeeded.", registry=self._registry
         )
 
+        self._last_event = Gauge(
+            "modelyard_watch_last_event_timestamp_seconds",
+            "When a watch last told of an object of the kind.",
+            ["kind"],
+            registry=self._registry,
+        )
+
     def reconciled(self, duration_s: float, error_reason: str) -> None:
         """A reconcile ended; ``error_reason`` is empty when it succeeded."""
         self._reconcile_s.observe(duration_s)
@@ -45,6 +53,10 @@ class Metrics:
     def called(self, verb: str, outcome: str) -> None:
         """A call of the API server ended; ``outcome`` is its HTTP status, or why there was none."""
         self._api_calls.labels(verb, outcome).inc()
+
+    def heard(self, kind: Kind) -> None:
+        """A watch told of an object."""
+        self._last_event.labels(kind.kind).set_to_current_time()
 
     def resynced(self) -> None:
         """A full LIST succeeded."""
@@ -58,6 +70,11 @@ class Metrics:
         )
         for name, text, value in shown:
             Gauge(name, text, registry=self._registry).set_function(value)
+
+    def watch_leadership(self, is_leading: Callable[[], bool]) -> None:
+        """Show whether this process is the one that writes, asked for at each scrape."""
+        gauge = Gauge("modelyard_leader", "1 in the process that writes, 0 in a standby.", registry=self._registry)
+        gauge.set_function(lambda: float(is_leading()))
 
     def watch_services(self, services: Callable[[], Iterable[Object]]) -> None:
         """Show how many services there are by their Ready condition, asked for at each scrape."""

@@ -30,6 +30,17 @@ LABEL_APP_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_SELECTOR = f"{LABEL_APP_MANAGED_BY}={APPLICATION}"
 """Label selector of every child and every pod of ours; watches are limited to it on the server."""
 
+LEADER_LEASE = "modelyard"
+"""Name of the Lease, in the operator's own namespace, whose holder is the one process that writes."""
+
+CLAIM_LEASE = "modelyard-claim"
+"""Name of the Lease by which an installation claims the namespace that the Lease is in: no other one writes there."""
+
+LABEL_CLAIM = f"{GROUP}/claim"
+CLAIM = "namespace"
+CLAIM_SELECTOR = f"{LABEL_CLAIM}={CLAIM}"
+"""Label selector of every claim; a cluster has a Lease for each node, of which none is watched."""
+
 COMPONENT_ENGINE = "engine"
 DEFAULT_POOL = "default"
 

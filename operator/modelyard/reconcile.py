@@ -77,12 +77,13 @@ class Reconciler:
         done_by_others: tuple[Adopted | Repaired, ...] = ()
         try:
             service = parse(body)
-            deployment = await self._children.existing(kinds.DEPLOYMENT, key)
-            resolved = resolve(service, self._settings, recorded(deployment))
-            children = desired(resolved)
-            wanted = _wanted(resolved, children)
-            if not service.deleting:
-                done_by_others = await self._children.bring_about(service, children, deployment)
+            if not service.paused:
+                deployment = await self._children.existing(kinds.DEPLOYMENT, key)
+                resolved = resolve(service, self._settings, recorded(deployment))
+                children = desired(resolved)
+                wanted = _wanted(resolved, children)
+                if not service.deleting:
+                    done_by_others = await self._children.bring_about(service, children, deployment)
         except (InvalidError, NotReadyError) as error:
             problem = error
 

@@ -11,7 +11,7 @@ import pytest
 from modelyard import kinds, names, watch
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
-from modelyard.cluster import credentials, login
+from modelyard.login import credentials, login
 from modelyard.workqueue import WorkQueue
 from tests.support import factories
 from tests.support.api_client import Client
@@ -45,7 +45,7 @@ async def watching(apiserver: ApiServer) -> AsyncIterator[Watching]:
     configuration = await login(apiserver.kubeconfig())
     before = asyncio.all_tasks()
     parts = await kopf.spawn_tasks(
-        registry=watch.registry(made.cache, made.queue, lambda: credentials(configuration)),
+        registry=watch.registry(made.cache, made.queue, lambda: credentials(configuration), lambda _: None),
         settings=watch.settings(),
         clusterwide=True,
         stop_flag=stop,

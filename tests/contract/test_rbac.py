@@ -12,7 +12,7 @@ from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ALICE, BOB, OPERATOR, REPOSITORY, ApiServer
 from tests.support.eventually import eventually
 from tests.support.inference_services import minimal
-from tests.support.program import allow, started
+from tests.support.program import HOME, allow, started
 
 Right = tuple[str, str, str]
 """A verb, an API group, and a resource with its subresource."""
@@ -25,6 +25,7 @@ NEEDED: set[Right] = {
     (verb, kind.group, f"{kind.plural}/{subresource}" if subresource else kind.plural)
     for verb, kind, subresource in app.NEEDED
 }
+AT_HOME: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_AT_HOME}
 NEVER_CALLED = {("update", names.GROUP, "inferenceservices/finalizers")}
 """Admission asks for it: test_without_the_right_to_finalizers_no_child_is_written."""
 
@@ -45,9 +46,12 @@ def rights(apiserver: ApiServer, user: str, namespace: str) -> set[Right]:
     }
 
 
-def test_the_operator_may_do_what_it_needs_and_nothing_else(apiserver: ApiServer, shared_namespace: str) -> None:
-    everybodys = rights(apiserver, BOB, shared_namespace)
-    assert rights(apiserver, OPERATOR, shared_namespace) - everybodys == NEEDED
+@pytest.mark.parametrize(("home", "needed"), [(False, NEEDED), (True, NEEDED | AT_HOME)])
+def test_the_operator_may_do_what_it_needs_and_nothing_else(
+    apiserver: ApiServer, shared_namespace: str, needed: set[Right], *, home: bool
+) -> None:
+    namespace = HOME if home else shared_namespace
+    assert rights(apiserver, OPERATOR, namespace) - rights(apiserver, BOB, namespace) == needed
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def test_every_right_of_the_operator_is_used(
         children_that_are_no_longer_wanted(admin, service)
         eventually(
             lambda: called(apiserver.answers_to_the_operator()[before:]),
-            lambda so_far: so_far == NEEDED - NEVER_CALLED,
+            lambda so_far: so_far == (NEEDED | AT_HOME) - NEVER_CALLED,
         )
 
 

@@ -73,14 +73,16 @@ class ApiServer:
         """A client that acts as one of USERS."""
         return Client(self.url, self.tokens[user], ssl.create_default_context(cafile=str(self.certificate)))
 
-    def kubeconfig(self, user: str = ADMIN) -> Path:
-        """A kubeconfig file that acts as one of USERS."""
-        path = self.folder / f"kubeconfig-{user.replace(':', '-')}"
+    def kubeconfig(self, user: str = ADMIN, url: str = "") -> Path:
+        """A kubeconfig file that acts as one of USERS; by way of ``url``, if the server shall be found elsewhere."""
+        path = self.folder / f"kubeconfig-{user.replace(':', '-')}-{url.rpartition(':')[2]}"
         named = {"name": "test"}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [named | {"cluster": {"server": self.url, "certificate-authority": str(self.certificate)}}],
+            "clusters": [
+                named | {"cluster": {"server": url or self.url, "certificate-authority": str(self.certificate)}}
+            ],
             "users": [named | {"user": {"token": self.tokens[user]}}],
             "contexts": [named | {"context": {"cluster": "test", "user": "test"}}],
             "current-context": "test",

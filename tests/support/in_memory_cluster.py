@@ -162,8 +162,16 @@ class InMemoryCluster:
         place = Key(namespace, uid)
         return await self._call("list_events", kinds.CORE_EVENT, place, lambda: self.pod_events.get(uid, ()))
 
-    async def may(self, verb: str, kind: Kind, subresource: str = "") -> bool:
-        return await self._call("may", kind, Key("", f"{verb}/{subresource}"), lambda: True)
+    async def create_lease(self, lease: Object) -> Object:
+        kind, place = kinds.LEASE, key_of(lease)
+        return await self._call("create_lease", kind, place, lambda: self._create(kind, place, lease))
+
+    async def replace_lease(self, lease: Object) -> Object:
+        kind, place = kinds.LEASE, key_of(lease)
+        return await self._call("replace_lease", kind, place, lambda: self._replace(kind, place, lease))
+
+    async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
+        return await self._call("may", kind, place or Key("", f"{verb}/{subresource}"), lambda: True)
 
     # How it does that
 
@@ -191,6 +199,7 @@ class InMemoryCluster:
         metadata = body["metadata"]
         if before is None:
             metadata.setdefault("uid", f"uid-{next(self._uids)}")
+            metadata.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
             metadata["generation"] = 1
         else:
             metadata["uid"] = before["metadata"]["uid"]
@@ -213,6 +222,17 @@ class InMemoryCluster:
         _merge(merged, copy.deepcopy(body))
         self._applied[kind, place] = copy.deepcopy(body)
         return self._store(kind, place, merged)
+
+    def _create(self, kind: Kind, place: Key, body: Object) -> Object:
+        if (kind, place) in self._objects:
+            raise ConflictError(409, "AlreadyExists", "there is one of that name")
+        return self._store(kind, place, copy.deepcopy(body))
+
+    def _replace(self, kind: Kind, place: Key, body: Object) -> Object:
+        before = self._objects.get((kind, place))
+        if before is None or before["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "another version")
+        return self._store(kind, place, copy.deepcopy(body))
 
     def _delete(self, kind: Kind, place: Key, uid: str, resource_version: str) -> None:
         body = self._objects.get((kind, place))
