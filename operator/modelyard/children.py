@@ -22,9 +22,12 @@ PREDECESSOR_WAIT_S = 2.0
 
 TERMINATING_WAIT_S = 30.0
 
-REFUSALS = frozenset({400, 403, 422, 500})
-"""HTTP statuses of an apply that trying again at once does not cure: the object is wrong, RBAC, quota or an admission
-check forbids it, or an admission webhook fails (500)."""
+REFUSALS = frozenset({400, 403, 422})
+"""HTTP statuses of an apply that trying again at once does not cure: the object is wrong, or RBAC, a quota or an
+admission check forbids it."""
+
+WEBHOOK_FAILED = "failed calling webhook"
+"""Words of the API server in a 500 that is no trouble of its own (apiserver/pkg/admission/plugin/webhook/errors)."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +92,7 @@ class Children:
         try:
             applied = await self._write(child, found)
         except ApiError as error:
-            if error.status not in REFUSALS:
+            if error.status not in REFUSALS and WEBHOOK_FAILED not in error.message:
                 raise
             raise _refusal(child, error) from error
         self._cache.upsert(kinds.of(child), applied)
