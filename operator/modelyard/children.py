@@ -22,12 +22,9 @@ PREDECESSOR_WAIT_S = 2.0
 
 TERMINATING_WAIT_S = 30.0
 
-REFUSALS = frozenset({400, 403, 422})
-"""HTTP statuses of an apply that trying again at once does not cure: the object is wrong, or RBAC, a quota or an
-admission check forbids it."""
-
-WEBHOOK_FAILED = "failed calling webhook"
-"""Words of the API server in a 500 that is no trouble of its own (apiserver/pkg/admission/plugin/webhook/errors)."""
+REFUSALS = frozenset({400, 403, 422, 500})
+"""HTTP statuses of an apply that trying again at once does not cure: the object is wrong, RBAC, quota or an admission
+check forbids it, or an admission webhook fails or the cluster has no address left (500)."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +33,12 @@ class ObstacleError(InvalidError):
     """The user must act, but outside the spec, where no watch of ours sees it: look again in ``after_s`` seconds."""
 
     after_s = 30.0
+
+
+class TroubleError(ObstacleError):
+    """An obstacle that may be no more than a moment's trouble of the API server."""
+
+    after_s = 5.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Children:
         try:
             applied = await self._write(child, found)
         except ApiError as error:
-            if error.status not in REFUSALS and WEBHOOK_FAILED not in error.message:
+            if error.status not in REFUSALS:
                 raise
             raise _refusal(child, error) from error
         self._cache.upsert(kinds.of(child), applied)
@@ -173,7 +176,8 @@ def _refusal(child: Object, error: ApiError) -> InvalidError | NotReadyError:
     if error.is_of_terminating_namespace:
         message = f"Namespace {child['metadata']['namespace']} is being deleted."
         return NotReadyError("NamespaceTerminating", message, TERMINATING_WAIT_S)
-    return ObstacleError(
+    kind = TroubleError if error.status >= 500 else ObstacleError
+    return kind(
         "ChildRefused",
         f"The cluster refuses {child['kind']} {child['metadata']['name']}: {error.message}. "
         "Change what it objects to in the spec, or ask who runs the policy or webhook that it names.",

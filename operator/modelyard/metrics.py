@@ -3,10 +3,11 @@
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from modelyard.api.conditions import ConditionType
 from modelyard.api.service import Object
 from modelyard.kinds import Kind
 
@@ -77,8 +78,12 @@ class Metrics:
         gauge.set_function(lambda: float(is_leading()))
 
     def watch_services(self, services: Callable[[], Iterable[Object]]) -> None:
-        """Show how many services there are by their Ready condition, asked for at each scrape."""
+        """Show how many services there are by each of their conditions, asked for at each scrape."""
         self._registry.register(_Services(services))
+
+    def families(self) -> Iterable[Metric]:
+        """What there is, with its samples."""
+        return self._registry.collect()
 
     def text(self) -> bytes:
         """What a scrape gets."""
@@ -91,13 +96,19 @@ class _Services(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily(
-            "modelyard_services", "InferenceServices by their Ready condition.", labels=["ready", "reason"]
+            "modelyard_services",
+            "InferenceServices by condition. Each has a Ready condition here, Unknown until its status tells.",
+            labels=["condition", "status", "reason"],
         )
-        for labels, count in sorted(Tally(map(_ready, self._services())).items()):
+        found = Tally(condition for service in self._services() for condition in _conditions(service))
+        for labels, count in sorted(found.items()):
             family.add_metric(labels, count)
         yield family
 
 
-def _ready(service: Object) -> tuple[str, str]:
-    conditions = (service.get("status") or {}).get("conditions") or ()
-    return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"), ("Unknown", ""))
+def _conditions(service: Object) -> set[tuple[str, str, str]]:
+    told = (service.get("status") or {}).get("conditions") or ()
+    # Others may add conditions, of any number: only those of our own types are shown.
+    found = {(c["type"], c["status"], c["reason"]) for c in told if c["type"] in set(ConditionType)}
+    is_told = any(type_ == ConditionType.READY for type_, _, _ in found)
+    return found if is_told else {*found, (ConditionType.READY.value, "Unknown", "")}

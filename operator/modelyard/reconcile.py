@@ -77,13 +77,13 @@ class Reconciler:
         done_by_others: tuple[Adopted | Repaired, ...] = ()
         try:
             service = parse(body)
+            deployment = await self._children.existing(kinds.DEPLOYMENT, key)
+            resolved = resolve(service, self._settings, recorded(deployment))
+            children = desired(resolved)
             if not service.paused:
-                deployment = await self._children.existing(kinds.DEPLOYMENT, key)
-                resolved = resolve(service, self._settings, recorded(deployment))
-                children = desired(resolved)
                 wanted = _wanted(resolved, children)
-                if not service.deleting:
-                    done_by_others = await self._children.bring_about(service, children, deployment)
+            if not service.deleting and not service.paused:
+                done_by_others = await self._children.bring_about(service, children, deployment)
         except (InvalidError, NotReadyError) as error:
             problem = error
 
@@ -185,14 +185,18 @@ def _answer(done: Adopted | Repaired) -> ServiceEvent:
 
 
 def _log_transition(old: Object, new: Object) -> None:
-    """One line, with the cause, when Ready changes its status or reason; progress inside a reason is no decision."""
-    before, after = _ready(old), _ready(new)
-    if (before["status"], before["reason"]) != (after["status"], after["reason"]):
+    """One line, with the cause, when Ready or Accepted changes; progress inside a reason is no decision."""
+    before, after = (_condition(status_, "Ready") for status_ in (old, new))
+    accepted_before, accepted = (_condition(status_, "Accepted") for status_ in (old, new))
+    if any(
+        (one["status"], one["reason"]) != (other["status"], other["reason"])
+        for one, other in ((before, after), (accepted_before, accepted))
+    ):
         said = {"ready": after["status"], "reason": after["reason"], "because_of": after["message"]}
-        logger.info("status changed", extra=said | {"before": before["reason"]})
+        logger.info("status changed", extra=said | {"before": before["reason"], "accepted": accepted["reason"]})
 
 
-def _ready(status_: Object) -> Object:
+def _condition(status_: Object, type_: str) -> Object:
     conditions: Sequence[Object] = status_.get("conditions") or ()
     nothing = {"status": "Unknown", "reason": "", "message": ""}
-    return next((condition for condition in conditions if condition["type"] == "Ready"), nothing)
+    return next((condition for condition in conditions if condition["type"] == type_), nothing)

@@ -7,9 +7,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import yaml
+
 from modelyard import kinds, names
 from tests.support.api_client import Object
-from tests.support.apiserver import OPERATOR, REPOSITORY, ApiServer
+from tests.support.apiserver import LIMITED, OPERATOR, REPOSITORY, ApiServer
 from tests.support.background_process import BackgroundProcess
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
@@ -17,6 +19,7 @@ from tests.support.ports import free_port
 HOME = "modelyard-system"
 SETTINGS = "fetch_image: registry.example/modelyard-fetch:1\n"
 BASE = REPOSITORY / "deploy" / "base"
+NAMESPACED = REPOSITORY / "deploy" / "overlays" / "namespaced"
 
 
 class Program:
@@ -82,3 +85,16 @@ def allow(apiserver: ApiServer) -> None:
         apiserver.kubectl("apply", "-f", str(BASE / roles))
     eventually(lambda: apiserver.may(OPERATOR, "create", kinds.EVENT, "default"))
     eventually(lambda: apiserver.may(OPERATOR, "create", kinds.LEASE, HOME))
+
+
+def allow_in(apiserver: ApiServer, namespace: str) -> str:
+    """Give LIMITED what deploy/overlays/namespaced gives an installation for ``namespace``; returns where that is."""
+    home = "modelyard-team-a"
+    for body in yaml.safe_load_all(apiserver.kubectl("kustomize", str(NAMESPACED))):
+        if body["kind"] in {"Namespace", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}:
+            if body["metadata"].get("namespace") == "team-a":
+                body["metadata"]["namespace"] = namespace
+            apiserver.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    eventually(lambda: apiserver.may(LIMITED, "create", kinds.EVENT, namespace))
+    eventually(lambda: apiserver.may(LIMITED, "create", kinds.LEASE, home))
+    return home
