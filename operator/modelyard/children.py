@@ -7,6 +7,7 @@ not know is looked at first; and what is to be deleted is looked at once more, s
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from modelyard import kinds
 from modelyard.api.service import Key, Object, Service, key_of
@@ -16,6 +17,7 @@ from modelyard.drift import differing_field, edited_field, is_as_rendered
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.kinds import Kind
 from modelyard.ownership import Ownership, ownership
+from modelyard.repairs import PACE, Repairs
 
 PREDECESSOR_WAIT_S = 2.0
 """Time until another look at a child that the garbage collector is about to remove; it mostly takes less than one."""
@@ -58,25 +60,39 @@ class Repaired:
     field: str
 
 
+@dataclass(frozen=True)
+class Contested:
+    """A child whose ``field`` somebody else changes again and again; in ``look_again_s`` there is more to do."""
+
+    kind: str
+    name: str
+    field: str
+    look_again_s: float
+
+
+DoneByOthers = Adopted | Repaired | Contested
+
+
 class Children:
     """Brings the children of one service after the other in line with what is wanted."""
 
     def __init__(self, cluster: Cluster, cache: Cache) -> None:
         self._cluster = cluster
         self._cache = cache
+        self._repairs = Repairs()
 
     async def existing(self, kind: Kind, place: Key) -> Object | None:
         """What has the name of a child, whoever owns it: as last observed, or, if nothing was, as it is now."""
         return self._cache.get(kind, place) or await self._cluster.get(kind, place)
 
     async def bring_about(
-        self, service: Service, wanted: Sequence[Object], deployment: Object | None
-    ) -> tuple[Adopted | Repaired, ...]:
+        self, service: Service, wanted: Sequence[Object], deployment: Object | None, now: datetime
+    ) -> tuple[DoneByOthers, ...]:
         """Make the service's children those in ``wanted``, in that order. Returns what others had done to them.
 
-        ``deployment`` is what has the Deployment's name already. Raises ObstacleError before the first write when a
-        name is taken, and at the write that the cluster refuses; NotReadyError when a child of a deleted predecessor
-        must go first or the namespace is going; ApiError.
+        A child that is contested may be left as it is for now. ``deployment`` is what has the Deployment's name
+        already. Raises ObstacleError before the first write when a name is taken, and at the write that the cluster
+        refuses; NotReadyError when a child of a deleted predecessor must go first or the namespace is going; ApiError.
         """
         pairs = [
             (child, deployment if kinds.of(child) == kinds.DEPLOYMENT else await self.existing(*_place(child)))
@@ -87,9 +103,27 @@ class Children:
         )
         for child, found in pairs:
             if found is None or not is_as_rendered(child, found):
-                await self._apply(child, found)
+                await self._apply_unless_contested(child, found, now)
         await self._prune(service, {_place(child) for child in wanted})
-        return done_by_others
+        contested = tuple(filter(None, (self._contested(child, now) for child in wanted)))
+        told = {(each.kind, each.name) for each in contested}
+        return (*contested, *(each for each in done_by_others if (each.kind, each.name) not in told))
+
+    async def _apply_unless_contested(self, child: Object, found: Object | None, now: datetime) -> None:
+        edited = edited_field(child, found) if found else None
+        if edited and self._repairs.wait(*_place(child), now):
+            return
+        await self._apply(child, found)
+        if edited:
+            self._repairs.made(*_place(child), edited, now)
+
+    def _contested(self, child: Object, now: datetime) -> Contested | None:
+        place = _place(child)
+        field = self._repairs.contested_field(*place, now)
+        if not field:
+            return None
+        again = self._repairs.wait(*place, now) or PACE
+        return Contested(child["kind"], child["metadata"]["name"], field, again.total_seconds())
 
     async def _apply(self, child: Object, found: Object | None) -> None:
         try:

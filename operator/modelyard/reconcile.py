@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 
 from modelyard import kinds, names
+from modelyard.api.conditions import Explanation, Reasons
 from modelyard.api.service import Key, Object, Service, parse
 from modelyard.cache import Cache
-from modelyard.children import Adopted, Children, ObstacleError, Repaired
+from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
 from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
 from modelyard.desired import desired
 from modelyard.desired.inputs import recorded
@@ -74,7 +75,7 @@ class Reconciler:
         service: Service | None = None
         wanted: Wanted | None = None
         problem: InvalidError | NotReadyError | None = None
-        done_by_others: tuple[Adopted | Repaired, ...] = ()
+        done_by_others: tuple[DoneByOthers, ...] = ()
         try:
             service = parse(body)
             deployment = await self._children.existing(kinds.DEPLOYMENT, key)
@@ -83,7 +84,7 @@ class Reconciler:
             if not service.paused:
                 wanted = _wanted(resolved, children)
             if not service.deleting and not service.paused:
-                done_by_others = await self._children.bring_about(service, children, deployment)
+                done_by_others = await self._children.bring_about(service, children, deployment, self._now())
         except (InvalidError, NotReadyError) as error:
             problem = error
 
@@ -92,12 +93,12 @@ class Reconciler:
             assert isinstance(problem, InvalidError), "what keeps a body from being parsed is invalid"
             verdict = status_of_unreadable(body, problem, facts, self._now())
         else:
-            verdict = status(service, wanted, problem, facts, self._now())
+            verdict = status(service, wanted, problem, facts, self._now(), contested=_contested(done_by_others))
 
         if not await self._write_status(body, verdict.status):
             return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
         await self._tell(body, [*map(_answer, done_by_others), *verdict.events])
-        return _look_again_s(verdict, problem)
+        return _look_again_s(verdict, problem, done_by_others)
 
     async def _facts(self, key: Key, body: Object, wanted: Wanted | None) -> observed.Facts:
         """What is there now: from the cache, and what only fetchers and pods' Events can tell."""
@@ -166,14 +167,24 @@ def _waits_for_a_node(pod: Object) -> bool:
     return not (pod.get("spec") or {}).get("nodeName")
 
 
-def _look_again_s(verdict: Verdict, problem: Exception | None) -> float | None:
+def _look_again_s(verdict: Verdict, problem: Exception | None, done: Iterable[DoneByOthers]) -> float | None:
     after_s = [verdict.requeue_after_s, problem.after_s if isinstance(problem, ObstacleError) else None]
+    after_s += [each.look_again_s for each in done if isinstance(each, Contested)]
     return min((seconds for seconds in after_s if seconds is not None), default=None)
 
 
-def _answer(done: Adopted | Repaired) -> ServiceEvent:
+def _contested(done: Iterable[DoneByOthers]) -> Explanation | None:
+    """What the status says of a child that somebody else keeps changing."""
+    found = next((each for each in done if isinstance(each, Contested)), None)
+    return Reasons.CONTESTED.explain(child=f"{found.kind} {found.name}", field=found.field) if found else None
+
+
+def _answer(done: DoneByOthers) -> ServiceEvent:
     """The event that tells what became of something that others did to a child."""
     child = f"{done.kind} {done.name}"
+    if isinstance(done, Contested):
+        why = Reasons.CONTESTED.explain(child=child, field=done.field)
+        return ServiceEvent("Warning", why.reason, why.message)
     if isinstance(done, Adopted):
         return ServiceEvent("Normal", "Adopted", f"{child} carried this service's labels and had no owner: taken in.")
     return ServiceEvent(

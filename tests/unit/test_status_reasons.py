@@ -514,7 +514,7 @@ def test_every_reason_that_has_a_text_of_its_own_is_seen_in_some_world() -> None
     seen = {reason for _, reason, _ in UNDER_WAY.values()} | {reason for _, reason, _, _ in PROBLEMS.values()}
     whole_service = {
         "Accepted", "Ready", "Complete", "RollingOut", "ServingPrevious", "Degraded", "ScaledToZero", "Deleting",
-        "Paused", "Cached", "RolloutLacksAccelerators",
+        "Paused", "Contested", "Cached", "RolloutLacksAccelerators",
     }  # fmt: skip
     passed_on = {*REFUSALS, *WAITS, *FETCH_FAILURES}
     assert set(every_reason()) == seen | whole_service | passed_on

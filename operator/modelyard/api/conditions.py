@@ -109,6 +109,14 @@ class Reasons:
     # The spec; what makes it unacceptable is in REFUSALS
     ACCEPTED = _good("Accepted", "The spec is valid and applied.")
 
+    CONTESTED = _problem(
+        "Contested",
+        "The spec is valid, but somebody else changes {field} of {child} again and again: it is set back once a "
+        "minute only.",
+        "Change the InferenceService instead, or end what writes there; an autoscaler has to name the "
+        "InferenceService as its target.",
+    )
+
     # The service as a whole
     READY = _good("Ready", "{ready} of {desired} replicas answer at {url}.")
     COMPLETE = _good("Complete", "{desired} of {desired} replicas run the present spec.")

@@ -65,8 +65,10 @@ def status(
     problem: InvalidError | NotReadyError | None,
     facts: Facts,
     now: datetime,
+    *,
+    contested: Explanation | None = None,
 ) -> Verdict:
-    """The verdict on ``service``.
+    """The verdict on ``service``; ``contested`` says which child somebody else keeps changing, if one is.
 
     ``wanted`` is None while its spec cannot be resolved (``problem`` then says why) or is not brought about because the
     service is paused: what runs is then judged by the Deployment's own wishes.
@@ -74,7 +76,7 @@ def status(
     subject = Subject(
         service.key, service.generation, service.status, service.spec.replicas, service.deleting, service.paused
     )
-    return _verdict(Situation(subject, wanted, problem, facts, now))
+    return _verdict(Situation(subject, wanted, problem, facts, now, contested))
 
 
 def status_of_unreadable(body: Object, problem: InvalidError, facts: Facts, now: datetime) -> Verdict:
@@ -118,7 +120,7 @@ def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
         return "Unknown", s.paused
     if isinstance(s.problem, NotReadyError) and s.wanted is None:
         return "Unknown", told(s.problem.reason, s.problem.message, Kind.UNDER_WAY)
-    return "True", Reasons.ACCEPTED.explain()
+    return "True", s.contested or Reasons.ACCEPTED.explain()
 
 
 def _model_cached(s: Situation) -> tuple[ConditionStatus, Explanation]:
