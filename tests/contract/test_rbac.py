@@ -9,10 +9,10 @@ import yaml
 from modelyard import app, kinds, names
 from modelyard.kinds import INFERENCE_SERVICE, Kind
 from tests.support.api_client import Client, Object, RefusedError
-from tests.support.apiserver import ALICE, BOB, OPERATOR, REPOSITORY, ApiServer
+from tests.support.apiserver import ALICE, BOB, LIMITED, OPERATOR, REPOSITORY, ApiServer
 from tests.support.eventually import eventually
 from tests.support.inference_services import minimal
-from tests.support.program import HOME, allow, started
+from tests.support.program import HOME, allow, allow_in, started
 
 Right = tuple[str, str, str]
 """A verb, an API group, and a resource with its subresource."""
@@ -52,6 +52,17 @@ def test_the_operator_may_do_what_it_needs_and_nothing_else(
 ) -> None:
     namespace = HOME if home else shared_namespace
     assert rights(apiserver, OPERATOR, namespace) - rights(apiserver, BOB, namespace) == needed
+
+
+def test_one_that_is_limited_to_namespaces_may_do_so_there_and_nowhere_else(
+    apiserver: ApiServer, namespace: str, shared_namespace: str
+) -> None:
+    home = allow_in(apiserver, namespace)
+    claims: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_TO_CLAIM}
+    of_no_namespace = {(verb, "", kinds.NODE.plural) for verb in ("list", "watch")}
+    expected = {namespace: NEEDED | claims, home: AT_HOME | of_no_namespace, shared_namespace: of_no_namespace}
+    for place, needed in expected.items():
+        assert rights(apiserver, LIMITED, place) - rights(apiserver, BOB, place) == needed
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ class Wire:
         self._to_port = urlsplit(apiserver.url).port
         self._faults: list[Fault] = []
         self._latest: dict[asyncio.StreamWriter, str] = {}
+        self._muted: set[asyncio.StreamWriter] = set()
         self._inside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._inside.load_cert_chain(apiserver.certificate, apiserver.certificate.with_suffix(".key"))
         self._outside = ssl.create_default_context(cafile=str(apiserver.certificate))
@@ -130,6 +131,19 @@ class Wire:
             return len(found)
 
         return self._do(cut())
+
+    def mute(self, matches: Matches) -> int:
+        """Let no more answers through on the connections whose latest request matches, as a lost route does.
+
+        Returns how many there were. New connections fare well.
+        """
+
+        async def mute() -> int:
+            found = {writer for writer, request in self._latest.items() if matches(request)}
+            self._muted |= found
+            return len(found)
+
+        return self._do(mute())
 
     def heal(self) -> None:
         """Let all go on undisturbed."""
@@ -202,8 +216,9 @@ class Wire:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             while data := await up.read(65536):
                 await self._speaks.wait()
-                writer.write(data)
-                await writer.drain()
+                if writer not in self._muted:
+                    writer.write(data)
+                    await writer.drain()
         writer.transport.abort()
 
 
