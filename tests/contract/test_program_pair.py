@@ -16,7 +16,7 @@ from tests.support.audit import children_made, writes
 from tests.support.eventually import eventually
 from tests.support.inference_services import minimal
 from tests.support.program import HOME, SETTINGS, Program, allow, started
-from tests.support.wire import Wire, is_apply, wire
+from tests.support.wire import Wire, is_apply, is_watch, wire
 
 TAKE_OVER_S = 15.0
 NAMES = [f"model-{number}" for number in range(10)]
@@ -62,6 +62,20 @@ def create(admin: Client, namespace: str, service_names: list[str]) -> None:
         admin.create(kinds.INFERENCE_SERVICE, minimal(namespace, name))
 
 
+def scale(admin: Client, namespace: str, service_names: list[str]) -> None:
+    """Ask for more replicas, and wait until the Deployments have them."""
+    for name in service_names:
+        service = admin.get(kinds.INFERENCE_SERVICE, name, namespace)
+        service["spec"]["replicas"] = 3
+        admin.replace(kinds.INFERENCE_SERVICE, service)
+
+    def scaled() -> bool:
+        found = {body["metadata"]["name"]: body["spec"]["replicas"] for body in admin.list(kinds.DEPLOYMENT, namespace)}
+        return all(found[name] == 3 for name in service_names)
+
+    eventually(scaled, within_s=60)
+
+
 def all_served(admin: Client, namespace: str) -> None:
     def told() -> bool:
         found = admin.list(kinds.INFERENCE_SERVICE, namespace)
@@ -99,6 +113,9 @@ def test_a_leader_that_freezes_over_a_write_that_hangs_writes_no_more_once_there
         second = holder(admin)
         create(admin, namespace, NAMES[5:])
         all_served(admin, namespace)
+        pair.way.mute(is_watch)  # it wakes with what it knew, and long before it hears who has the Lease
+        pair.way.slow_down(lambda request: "/leases/" in request, delay_s=1.5)
+        scale(admin, namespace, NAMES[1:])
         followed_at = next(write.at for write in writes(apiserver, namespace) if write.process == second)
     pair.leader.process.signal(signal.SIGCONT)
     eventually(lambda: pair.leader.log()[-1]["message"] == "no longer leading")
@@ -108,7 +125,8 @@ def test_a_leader_that_freezes_over_a_write_that_hangs_writes_no_more_once_there
         "only the one that hung on the way may come late, to what is there already"
     )
     assert children_made(apiserver, namespace) == MADE_ONCE
-    assert {body["metadata"]["generation"] for body in admin.list(kinds.DEPLOYMENT, namespace)} == {1}
+    generations = [body["metadata"]["generation"] for body in admin.list(kinds.DEPLOYMENT, namespace)]
+    assert generations == [1, *(2 for _ in NAMES[1:])], "only its user changed a Deployment, and once"
     assert holder(admin) == second
 
 
