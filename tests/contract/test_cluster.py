@@ -19,14 +19,13 @@ from modelyard.cluster import (
     ForbiddenError,
     KubernetesCluster,
     NotFoundError,
-    NotLeadingError,
     RejectedError,
     UnreachableError,
 )
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.events import event
-from modelyard.fence import Fence, always_open
+from modelyard.fence import always_open
 from modelyard.login import LoginError, credentials, login
 from tests.support import factories
 from tests.support.api_client import Client
@@ -295,43 +294,6 @@ async def test_an_api_server_that_does_not_answer_costs_no_more_than_the_time_li
             with pytest.raises(UnreachableError, match=r"no answer within 0\.1 s"):
                 await deaf._call("get", under_test.Request("GET", "/api/v1/services", timeout_s=0.1))
             assert calls == {("get", "Timeout"): 1}
-        finally:
-            await deaf.close()
-
-
-async def test_no_write_leaves_a_process_that_may_not_write(
-    cluster: KubernetesCluster, namespace: str, calls: Counter[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cluster, "_fence", Fence(asyncio.get_running_loop().time))
-    created = {"metadata": {"uid": "any", "resourceVersion": "1", "name": "child", "namespace": namespace}}
-    service = {"apiVersion": names.API_VERSION, "kind": names.KIND, **created}
-    place = Key(namespace, "child")
-    for write in (
-        cluster.apply(a_service(namespace)),
-        cluster.overwrite(a_service(namespace)),
-        cluster.delete(kinds.SERVICE, place, "any", "1"),
-        cluster.patch_status(service, {}),
-        cluster.scale(kinds.INFERENCE_SERVICE, place, 1),
-        cluster.create_event(event(service, "Normal", "Any", "any", instance="test", now=datetime.now(UTC))),
-    ):
-        with pytest.raises(NotLeadingError):
-            await write
-    assert not calls
-    assert await cluster.get(kinds.SERVICE, place) is None
-
-
-async def test_a_write_waits_no_longer_than_its_process_may_write(
-    tmp_path: Path, calls: Counter[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now_s = asyncio.get_running_loop().time
-    fence = Fence(now_s)
-    fence.open(begin_until_s=now_s() + 60, end_by_s=now_s() + 1)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        deaf = await _at(silent.getsockname()[1], tmp_path, calls)
-        monkeypatch.setattr(deaf, "_fence", fence)
-        try:
-            with pytest.raises(UnreachableError, match=r"no answer within 0\."):
-                await deaf.apply(a_service("any"))
         finally:
             await deaf.close()
 

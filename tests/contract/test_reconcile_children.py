@@ -8,7 +8,6 @@ from modelyard import kinds, names
 from modelyard.api.service import Key, Object
 from modelyard.cluster import ApiError, ForbiddenError, RejectedError
 from modelyard.kinds import Kind
-from modelyard.repairs import UNHINDERED
 from modelyard.settings import Settings
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster
@@ -143,94 +142,6 @@ async def test_a_repair_is_told_as_an_event_and_our_own_changes_are_not(
     [told] = [event for event in cluster.events if event["reason"] == "Repaired"]
     assert told["type"] == "Warning"
     assert "changed spec.replicas of Deployment smollm: set back. Change the InferenceService instead" in told["note"]
-
-
-async def test_a_child_that_somebody_keeps_changing_is_set_back_once_a_minute_and_that_is_said(
-    cluster: InMemoryCluster, operator: RunningOperator
-) -> None:
-    await served(cluster, operator)
-
-    def applies() -> int:
-        return len([call for call in cluster.writes if (call.verb, call.kind) == ("apply", kinds.DEPLOYMENT)])
-
-    def fight(type_: str, kind: Kind, body: Object) -> None:
-        """As an HPA on the Deployment that answers each repair at once."""
-        hear(type_, kind, body)
-        if kind == kinds.DEPLOYMENT and body["spec"]["replicas"] != 7:
-            cluster.edit(kinds.DEPLOYMENT, KEY, other_replicas)
-
-    hear, cluster.on_change = cluster.on_change, fight
-    cluster.edit(kinds.DEPLOYMENT, KEY, other_replicas)
-    await operator.run(for_s=300)
-    assert UNHINDERED + 3 <= applies() <= UNHINDERED + 5
-    accepted = condition(cluster, "Accepted")
-    assert (accepted["status"], accepted["reason"]) == ("True", "Contested")
-    assert "spec.replicas of Deployment smollm" in accepted["message"]
-    assert len([event for event in cluster.events if event["reason"] in {"Repaired", "Contested"}]) == 2
-
-    cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(replicas=7))
-    await operator.run(for_s=1)
-    before = applies()
-    await operator.run(for_s=700)
-    assert applies() == before
-    assert condition(cluster, "Accepted")["reason"] == "Accepted"
-
-
-async def test_a_contested_child_takes_what_its_user_asks_at_once(
-    cluster: InMemoryCluster, operator: RunningOperator
-) -> None:
-    await served(cluster, operator)
-    for _ in range(UNHINDERED + 1):
-        cluster.edit(kinds.DEPLOYMENT, KEY, other_replicas)
-        await operator.run(for_s=1)
-    assert condition(cluster, "Accepted")["reason"] == "Contested"
-    cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(replicas=3))
-    await operator.run(for_s=1)
-    deployment = cluster.see(kinds.DEPLOYMENT, KEY)
-    assert deployment is not None
-    assert deployment["spec"]["replicas"] == 3
-
-
-async def test_a_paused_service_is_left_as_it_is_until_it_goes_on(
-    cluster: InMemoryCluster, operator: RunningOperator
-) -> None:
-    await served(cluster, operator)
-
-    def pause(body: Object) -> None:
-        body["metadata"]["annotations"] = {names.ANNOTATION_PAUSED: "true"}
-
-    cluster.edit(kinds.INFERENCE_SERVICE, KEY, pause)
-    await operator.run(for_s=1)
-    assert condition(cluster, "Accepted")["reason"] == "Paused"
-    cluster.calls.clear()
-    cluster.edit(kinds.DEPLOYMENT, KEY, other_replicas)
-    cluster.remove(kinds.SERVICE, KEY)
-    cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(replicas=3))
-    await operator.resync()
-    await operator.run(for_s=60)
-    assert {call.verb for call in cluster.writes} <= {"patch_status", "create_event"}
-    assert cluster.see(kinds.SERVICE, KEY) is None
-
-    cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["metadata"].pop("annotations"))
-    await operator.run(for_s=1)
-    deployment = cluster.see(kinds.DEPLOYMENT, KEY)
-    assert deployment is not None
-    assert deployment["spec"]["replicas"] == 3
-    assert cluster.see(kinds.SERVICE, KEY) is not None
-    assert condition(cluster, "Accepted")["reason"] == "Accepted"
-
-
-async def test_a_paused_service_writes_nothing_more_once_its_status_says_so(
-    cluster: InMemoryCluster, operator: RunningOperator
-) -> None:
-    cluster.put(factories.service(annotations={names.ANNOTATION_PAUSED: "true"}))
-    await operator.run(for_s=1)
-    assert [call.verb for call in cluster.writes] == ["patch_status", "create_event"]
-    assert condition(cluster, "Ready")["reason"] == "Paused"
-    cluster.calls.clear()
-    await operator.resync()
-    await operator.run(for_s=600)
-    assert cluster.writes == []
 
 
 async def test_a_child_that_an_apply_cannot_repair_is_overwritten(
