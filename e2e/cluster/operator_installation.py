@@ -13,6 +13,9 @@ CRDS = ROOT / "crds"
 BASE = ROOT / "deploy/base"
 NAMESPACE = "modelyard-system"
 DEPLOYMENT = "deployment/modelyard"
+REPLICAS = 2
+"""As in deploy/base."""
+
 KEY = "modelyard-cluster/key"
 """Annotation of the operator's Deployment: the key of the step that installed it."""
 
@@ -47,7 +50,7 @@ def is_installed(making: Making) -> bool:
     """Whether the operator runs as this step would install it."""
     seen = "--output=jsonpath={.metadata.annotations.modelyard-cluster/key} {.status.readyReplicas}"
     command = (*kind_cluster.kubectl(making), "get", DEPLOYMENT, f"--namespace={NAMESPACE}", seen)
-    return making.commands.succeeds(*command) and making.commands.output(*command) == f"{making.key} 1"
+    return making.commands.succeeds(*command) and making.commands.output(*command) == f"{making.key} {REPLICAS}"
 
 
 def install(making: Making) -> None:

@@ -17,37 +17,51 @@ from tests.support.eventually import eventually
 
 NAMESPACE = "modelyard-system"
 DEPLOYMENT = "deployment/modelyard"
+LEADER_LEASE = "modelyard"
 SELECTOR = "app.kubernetes.io/name=modelyard,app.kubernetes.io/component=operator"
 READY_S = 120
 
 
 class Installation:
-    """The operator's Deployment, its settings, its pod and its log."""
+    """The operator's Deployment, its settings, the pod that leads and its log."""
 
     def __init__(self, cluster: Kubectl) -> None:
         self._kubectl = replace(cluster, namespace=NAMESPACE)
 
     def pod(self) -> str:
-        """Name of the one operator pod that is ready; waits for it."""
-        return eventually(self._ready_pod, within_s=READY_S, every_s=0.5)
+        """Name of the pod that leads, by its Lease; waits until it is there and ready."""
+        return eventually(self._leading_pod, within_s=READY_S, every_s=0.5)
 
-    def _ready_pod(self) -> str | None:
+    def _leading_pod(self) -> str | None:
+        holder = self.holder()
         pods = [p for p in self._kubectl.list("pods", SELECTOR) if "deletionTimestamp" not in p["metadata"]]
-        if len(pods) != 1:
+        leading = [pod for pod in pods if holder.startswith(f"{pod['metadata']['name']}_")]
+        if len(leading) != 1:
             return None
-        conditions = pods[0]["status"].get("conditions", [])
+        conditions = leading[0]["status"].get("conditions", [])
         is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-        return str(pods[0]["metadata"]["name"]) if is_ready else None
+        return str(leading[0]["metadata"]["name"]) if is_ready else None
 
-    def kill(self) -> None:
-        """End the operator's process without a chance to say goodbye; the kubelet starts it again."""
-        pod = self._kubectl.get("pod", self.pod())
-        killing = ("pkill", "-KILL", "-f", "modelyard --settings")
+    def holder(self) -> str:
+        """Which process holds the Lease; empty where none does."""
+        if not self._kubectl.exists("lease", LEADER_LEASE):
+            return ""
+        return str(self._kubectl.get("lease", LEADER_LEASE)["spec"].get("holderIdentity", ""))
+
+    def kill(self) -> str:
+        """End the leader's process without a chance to say goodbye; the kubelet starts it again. Returns its pod."""
+        name = self.pod()
+        pod = self._kubectl.get("pod", name)
+        container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+        all_of_them = '$(pgrep -f "modelyard --settings")'
+        its_own = f"for p in {all_of_them}; do grep -q {container} /proc/$p/cgroup && echo $p; done"
+        killing = ("sh", "-c", f"kill -KILL $({its_own})")
         subprocess.run(["docker", "exec", pod["spec"]["nodeName"], *killing], check=True, capture_output=True)
+        return name
 
-    def restarts(self) -> int:
-        """How often the present pod's process was started again."""
-        return int(self._kubectl.get("pod", self.pod())["status"]["containerStatuses"][0]["restartCount"])
+    def restarts(self, pod: str) -> int:
+        """How often the process of a pod was started again."""
+        return int(self._kubectl.get("pod", pod)["status"]["containerStatuses"][0]["restartCount"])
 
     def restart(self) -> None:
         """A new pod of the same operator."""
@@ -55,7 +69,7 @@ class Installation:
         self._rolled_out()
 
     def log(self) -> str:
-        """The present pod's whole log."""
+        """The leader's whole log."""
         return self._kubectl.run("logs", self.pod())
 
     def refused_calls(self) -> list[str]:
@@ -67,10 +81,12 @@ class Installation:
         return [line for line in lines if re.search(r"cannot \w+ resource", line)]
 
     def is_idle(self) -> bool:
-        """Whether the present pod has looked at every service and has nothing left to do, by its own metrics."""
+        """Whether the leader has looked at every service and has nothing left to do, by its own metrics."""
         text = self._kubectl.raw(f"/api/v1/namespaces/{NAMESPACE}/pods/{self.pod()}:8080/proxy/metrics")
         values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-        services = sum(float(value) for name, value in values.items() if name.startswith("modelyard_services{"))
+        services = sum(
+            float(value) for name, value in values.items() if name.startswith('modelyard_services{condition="Ready"')
+        )
         looked_at = float(values["modelyard_reconcile_seconds_count"])
         return looked_at >= services and float(values["modelyard_queue_oldest_seconds"]) == 0
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from modelyard import __version__, app, log, settings
-from modelyard.cluster import LoginError
 from modelyard.errors import InvalidError
+from modelyard.login import LoginError
 
 logger = logging.getLogger("modelyard")
 
@@ -22,7 +22,7 @@ def main() -> None:
     """Run the operator until it is told to stop. Ends with status 1 when it cannot start or a part of it failed."""
     parser = argparse.ArgumentParser(prog="modelyard", description="Serves models from InferenceServices.")
     parser.add_argument("--settings", type=Path, required=True, help="YAML file with the operator's settings")
-    parser.add_argument("--namespace", default="modelyard-system", help="namespace that it runs in")
+    parser.add_argument("--namespace", default="modelyard-system", help="namespace that it runs in, for its Lease")
     parser.add_argument("--port", type=int, default=app.HTTP_PORT, help="port of /healthz, /readyz and /metrics")
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     parser.add_argument("--version", action="version", version=__version__)
@@ -30,7 +30,8 @@ def main() -> None:
     log.configure(arguments.log_level)
     sys.setrecursionlimit(2 * DEEPEST_OBJECT)
     try:
-        asyncio.run(app.run(settings.load(arguments.settings).running_in(arguments.namespace), arguments.port))
+        chosen = settings.load(arguments.settings).running_in(arguments.namespace)
+        asyncio.run(app.run(chosen, arguments.namespace, arguments.port))
     except (app.StartError, LoginError, InvalidError) as error:
         logger.error("cannot start: %s", error)  # noqa: TRY400 - the message says all; a traceback tells users nothing
         sys.exit(1)

@@ -5,6 +5,7 @@ import logging
 import random
 import signal
 import socket
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,17 +13,14 @@ import kopf
 from aiohttp import web
 
 from modelyard import health, kinds, names, watch
-from modelyard.api.service import Key, Object
+from modelyard.api.service import Key, Object, key_of
 from modelyard.cache import Cache
-from modelyard.cluster import (
-    Cluster,
-    KubernetesCluster,
-    NotFoundError,
-    UnreachableError,
-    credentials,
-    login,
-)
+from modelyard.claims import ClaimError, Claims
+from modelyard.cluster import ApiError, Cluster, KubernetesCluster, NotFoundError
+from modelyard.fence import Fence
 from modelyard.kinds import Kind
+from modelyard.leadership import Leadership
+from modelyard.login import credentials, login
 from modelyard.metrics import Metrics
 from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync
@@ -35,9 +33,13 @@ HTTP_PORT = 8080
 GRACE_S = 10.0
 """How long reconciles in work may go on once the process is told to stop; the pod has 30 s."""
 
-UNREACHABLE_WAIT_S = 2.0
+PASSING_WAIT_S = 2.0
+"""Time to the next try of a start that an API server in trouble did not let happen."""
 
-NEEDED = (
+Right = tuple[str, Kind, str]
+"""A verb, a kind and its subresource."""
+
+NEEDED: tuple[Right, ...] = (
     *((verb, kind, "") for kind in kinds.WATCHED for verb in ("list", "watch")),
     *((verb, kind, "") for kind in kinds.CHILDREN for verb in ("get", "create", "patch", "delete")),
     ("patch", kinds.INFERENCE_SERVICE, "status"),
@@ -52,6 +54,12 @@ NEEDED = (
 Finalizers are never written: the right to is what an owner reference that blocks its owner's deletion takes.
 """
 
+NEEDED_AT_HOME: tuple[Right, ...] = tuple((verb, kinds.LEASE, "") for verb in ("get", "create", "update"))
+"""What deploy/base/leader_role.yaml allows in the operator's own namespace."""
+
+NEEDED_TO_CLAIM: tuple[Right, ...] = tuple((verb, kinds.LEASE, "") for verb in ("get", "create"))
+"""What deploy/overlays/namespaced allows beside, in each namespace of an installation that is limited to some."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -59,15 +67,27 @@ class StartError(Exception):
     """The operator cannot work in this cluster; the message says what to do."""
 
 
-async def run(settings: Settings, port: int = HTTP_PORT) -> None:
-    """Run the operator until the process is told to stop.
+async def run(settings: Settings, namespace: str, port: int = HTTP_PORT) -> None:
+    """Run the operator, which is installed in ``namespace``, until the process is told to stop.
 
     Raises StartError or LoginError when it cannot start, and RuntimeError when a part ended that should have gone on.
     """
     metrics = Metrics()
     configuration = await login()
-    cluster = KubernetesCluster(configuration, metrics.called)
-    operator = Operator(settings, cluster, metrics, login=lambda: credentials(configuration))
+    fence = Fence(asyncio.get_running_loop().time)
+    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+    cluster = KubernetesCluster(
+        configuration, metrics.called, fence=fence, namespaces=settings.namespaces, instance=identity
+    )
+    operator = Operator(
+        settings,
+        cluster,
+        metrics,
+        fence,
+        namespace=namespace,
+        identity=identity,
+        login=lambda: credentials(configuration),
+    )
     endpoint = await _listen(health.endpoint(operator.health, metrics.text), port)
     try:
         await operator.run()
@@ -77,12 +97,28 @@ async def run(settings: Settings, port: int = HTTP_PORT) -> None:
 
 
 class Operator:
-    """All parts, wired. ``login`` gives kopf the credentials of ``cluster``."""
+    """All parts, wired.
 
-    def __init__(self, settings: Settings, cluster: Cluster, metrics: Metrics, *, login: watch.Login) -> None:
+    ``cluster`` writes while ``fence`` is open. ``namespace`` is where the operator is installed, ``identity`` names
+    this process, ``login`` gives kopf the credentials of ``cluster``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        metrics: Metrics,
+        fence: Fence,
+        *,
+        namespace: str,
+        identity: str,
+        login: watch.Login,
+    ) -> None:
         clock = asyncio.get_running_loop()
         self._settings = settings
         self._cluster = cluster
+        self._metrics = metrics
+        self._namespace = namespace
         self._login = login
         self._cache = Cache()
         self._queue: WorkQueue[Key] = WorkQueue(clock, random.random)
@@ -93,10 +129,28 @@ class Operator:
             self._cache,
             read_fetch_state=bounded_http.Reader(fetch_state.read).read,
             read_index=bounded_http.Reader(repository_index.read).read,
-            now=lambda: datetime.now(UTC),
+            now=_now,
             instance=socket.gethostname(),
         )
-        self._workers = Workers(self._queue, reconciler.reconcile, metrics)
+        self._claims = Claims(
+            self._cache,
+            installation=settings.installation or namespace,
+            namespaces=settings.namespaces,
+            settle_s=settings.claim_settle_s,
+            now=_now,
+        )
+        self._workers = Workers(self._queue, self._admit, reconciler.reconcile, metrics)
+        self._leadership = Leadership(
+            cluster,
+            fence,
+            namespace=namespace,
+            identity=identity,
+            gained=self._queue_all,
+            lost=self._workers.interrupt,
+            now_s=clock.time,
+            now=_now,
+            random=random.random,
+        )
 
         def resynced(behind: frozenset[Kind]) -> None:
             self.health.resynced(behind)
@@ -104,13 +158,16 @@ class Operator:
 
         self._resync = Resync(cluster, self._cache, self._queue, resynced, random=random.random)
         metrics.watch_queue(lambda: len(self._queue), self._queue.oldest_age_s)
+        metrics.watch_leadership(lambda: self._leadership.is_held)
         metrics.watch_services(self._services)
 
     async def run(self) -> None:
         """Work until the process is told to stop. Raises StartError, or RuntimeError when a part ended by itself."""
-        await _sync(self._cluster, self._resync)
+        await self._sync()
         stop, stop_watches = asyncio.Event(), asyncio.Event()
+        leading = asyncio.create_task(self._leadership.forever(), name="leadership")
         parts = [
+            leading,
             asyncio.create_task(self._workers.run(self._settings.workers), name="workers"),
             asyncio.create_task(self._resync.forever(self._settings.resync_s), name="resync"),
             asyncio.create_task(stop.wait(), name="wait for a signal"),
@@ -123,6 +180,9 @@ class Operator:
         logger.info("started", extra={"services": len(self._services())})
         ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         await self._workers.stop(GRACE_S)
+        leading.cancel()
+        await asyncio.wait({leading})
+        await self._leadership.release()
         stop_watches.set()
         for part in parts[:-1]:
             part.cancel()
@@ -139,43 +199,71 @@ class Operator:
         """
         before = asyncio.all_tasks()
         parts = await kopf.spawn_tasks(
-            registry=watch.registry(self._cache, self._queue, self._login),
+            registry=watch.registry(self._cache, self._queue, self._login, self._metrics.heard),
             settings=watch.settings(),
-            clusterwide=True,
+            clusterwide=not self._settings.namespaces,
+            namespaces=self._settings.namespaces,
             stop_flag=stop,
             identity=socket.gethostname(),  # type: ignore[arg-type] # a str that kopf gives a name it does not export
         )
         return asyncio.create_task(kopf.run_tasks(parts, ignored=before), name="watches")
 
     def _services(self) -> tuple[Object, ...]:
-        return self._cache.all_of(kinds.INFERENCE_SERVICE)
+        """The services that this installation writes."""
+        known = self._cache.all_of(kinds.INFERENCE_SERVICE)
+        return tuple(body for body in known if self._claims.wait_s(key_of(body).namespace) is not None)
+
+    def _queue_all(self) -> None:
+        for body in self._services():
+            self._queue.add(key_of(body))
+
+    def _admit(self, key: Key) -> float | None:
+        """When to work on a service: a standby and the installation of somebody else leave it alone."""
+        return self._claims.wait_s(key.namespace) if self._leadership.is_held else None
+
+    async def _sync(self) -> None:
+        """Fill the cache, once the API server answers. Raises StartError when it never will as it should."""
+        while True:
+            try:
+                await self._check_permissions()
+                await self._claims.take(self._cluster)
+                return await self._resync.first()
+            except ClaimError as error:
+                raise StartError(str(error)) from error
+            except NotFoundError as error:
+                raise StartError(
+                    f"the API server does not know {names.PLURAL} or {names.PROFILE_PLURAL} of {names.GROUP}: {error}. "
+                    "Install the CRDs: kubectl apply --server-side -f crds/"
+                ) from error
+            except ApiError as error:
+                if not error.is_passing:
+                    raise
+                logger.warning("the API server does not answer yet", extra={"error": str(error)})
+                await asyncio.sleep(PASSING_WAIT_S)
+
+    async def _check_permissions(self) -> None:
+        """Raise StartError with all that the operator may not do and needs to."""
+        leader_lease = Key(self._namespace, names.LEADER_LEASE)
+        claims = [Key(namespace, names.CLAIM_LEASE) for namespace in self._settings.namespaces]
+        wanted: list[tuple[Right, Key | None]] = [
+            *((right, None) for right in NEEDED),
+            *((right, leader_lease) for right in NEEDED_AT_HOME),
+            *((right, claim) for claim in claims for right in NEEDED_TO_CLAIM),
+        ]
+        answers = await asyncio.gather(*(self._cluster.may(*right, place) for right, place in wanted))
+        missing = [_described(*asked) for asked, allowed in zip(wanted, answers, strict=True) if not allowed]
+        if missing:
+            raise StartError(f"the operator may not {', '.join(missing)}. Apply deploy/, which holds its roles.")
 
 
-async def _sync(cluster: Cluster, resync: Resync) -> None:
-    """Fill the cache, once the API server answers. Raises StartError when it never will as it should."""
-    while True:
-        try:
-            missing = await _missing_permissions(cluster)
-            if missing:
-                raise StartError(f"the operator may not {', '.join(missing)}. Apply deploy/, which holds its role.")
-            return await resync.first()
-        except NotFoundError as error:
-            raise StartError(
-                f"the API server does not know {names.PLURAL} or {names.PROFILE_PLURAL} of {names.GROUP} ({error}). "
-                "Install the CRDs: kubectl apply --server-side -f crds/"
-            ) from error
-        except UnreachableError as error:
-            logger.warning("the API server does not answer yet", extra={"error": str(error)})
-            await asyncio.sleep(UNREACHABLE_WAIT_S)
+def _described(right: Right, place: Key | None) -> str:
+    verb, kind, subresource = right
+    where = f" {place.name} in {place.namespace}" if place else ""
+    return f"{verb} {kind.plural}{f'/{subresource}' if subresource else ''}{where}"
 
 
-async def _missing_permissions(cluster: Cluster) -> list[str]:
-    answers = await asyncio.gather(*(cluster.may(*needed) for needed in NEEDED))
-    return [
-        f"{verb} {kind.plural}{f'/{subresource}' if subresource else ''}"
-        for (verb, kind, subresource), allowed in zip(NEEDED, answers, strict=True)
-        if not allowed
-    ]
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _listen(application: web.Application, port: int) -> web.AppRunner:

@@ -66,7 +66,7 @@ def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
 
 
 class Cache:
-    """Last observed services, children, pods, nodes, profiles and namespaces."""
+    """Last observed services, children, pods, nodes, profiles, namespaces and claims."""
 
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Key, Object]] = defaultdict(dict)
@@ -151,20 +151,18 @@ class Cache:
         return 0 < version_of(body) <= gone_at
 
     def _concerned_by(self, kind: Kind, body: Object) -> frozenset[Key]:
-        """As service_keys; and what takes its defaults from the profile or the namespace's label that ``body`` is.
+        """As service_keys; a claim or a namespace's label concerns all services there, a profile all that may take it.
 
         A service that names no profile itself may be given any, by its namespace or the settings.
         """
-        if kind == kinds.NAMESPACE:
-            return frozenset(
-                key for key in self._objects[kinds.INFERENCE_SERVICE] if key.namespace == _place_of(body).name
-            )
+        services = self._objects[kinds.INFERENCE_SERVICE]
+        place = _place_of(body)
+        if kind in {kinds.NAMESPACE, kinds.LEASE}:
+            namespace = place.namespace or place.name
+            return frozenset(key for key in services if key.namespace == namespace)
         if kind == kinds.SERVING_PROFILE:
-            name = _place_of(body).name
-            services = self._objects[kinds.INFERENCE_SERVICE].items()
-            return frozenset(
-                key for key, service in services if (service.get("spec") or {}).get("profile", name) == name
-            )
+            named = ((key, (service.get("spec") or {}).get("profile")) for key, service in services.items())
+            return frozenset(key for key, name in named if name in {None, place.name})
         return service_keys(kind, body)
 
     def _concerned(self, service: Key) -> list[Child]:

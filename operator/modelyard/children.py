@@ -18,6 +18,7 @@ from modelyard.drift import differing_field, edited_field, is_as_rendered
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.kinds import Kind
 from modelyard.ownership import Ownership, ownership
+from modelyard.repairs import PACE, Repairs
 
 PREDECESSOR_WAIT_S = 2.0
 """Time until another look at a child that the garbage collector is about to remove; it mostly takes less than one."""
@@ -28,7 +29,7 @@ POD_TEMPLATE = "spec.template"
 
 REFUSALS = frozenset({400, 403, 422, 500})
 """HTTP statuses of an apply that trying again at once does not cure: the object is wrong, RBAC, quota or an admission
-check forbids it, or an admission webhook fails (500)."""
+check forbids it, or an admission webhook fails or the cluster has no address left (500)."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,12 @@ class ObstacleError(InvalidError):
     """The user must act, but outside the spec, where no watch of ours sees it: look again in ``after_s`` seconds."""
 
     after_s = 30.0
+
+
+class TroubleError(ObstacleError):
+    """An obstacle that may be no more than a moment's trouble of the API server."""
+
+    after_s = 5.0
 
 
 @dataclass(frozen=True)
@@ -56,25 +63,39 @@ class Repaired:
     field: str
 
 
+@dataclass(frozen=True)
+class Contested:
+    """A child whose ``field`` somebody else changes again and again; in ``look_again_s`` there is more to do."""
+
+    kind: str
+    name: str
+    field: str
+    look_again_s: float
+
+
+DoneByOthers = Adopted | Repaired | Contested
+
+
 class Children:
     """Brings the children of one service after the other in line with what is wanted."""
 
     def __init__(self, cluster: Cluster, cache: Cache) -> None:
         self._cluster = cluster
         self._cache = cache
+        self._repairs = Repairs()
 
     async def existing(self, kind: Kind, place: Key) -> Object | None:
         """What has the name of a child, whoever owns it: as last observed, or, if nothing was, as it is now."""
         return self._cache.get(kind, place) or await self._cluster.get(kind, place)
 
     async def bring_about(
-        self, service: Service, wanted: Sequence[Object], deployment: Object | None
-    ) -> tuple[Adopted | Repaired, ...]:
+        self, service: Service, wanted: Sequence[Object], deployment: Object | None, now: datetime
+    ) -> tuple[DoneByOthers, ...]:
         """Make the service's children those in ``wanted``, in that order. Returns what others had done to them.
 
-        ``deployment`` is what has the Deployment's name already. Raises ObstacleError before the first write when a
-        name is taken, and at the write that the cluster refuses; NotReadyError when a child of a deleted predecessor
-        must go first or the namespace is going; ApiError.
+        A child that is contested may be left as it is for now. ``deployment`` is what has the Deployment's name
+        already. Raises ObstacleError before the first write when a name is taken, and at the write that the cluster
+        refuses; NotReadyError when a child of a deleted predecessor must go first or the namespace is going; ApiError.
         """
         pairs = [
             (child, deployment if kinds.of(child) == kinds.DEPLOYMENT else await self.existing(*_place(child)))
@@ -85,9 +106,29 @@ class Children:
         )
         for child, found in pairs:
             if found is None or not is_as_rendered(child, found):
-                await self._apply(service, child, found)
+                await self._apply_unless_contested(service, child, found, now)
         await self._prune(service, {_place(child) for child in wanted})
-        return done_by_others
+        contested = tuple(filter(None, (self._contested(child, now) for child in wanted)))
+        told = {(each.kind, each.name) for each in contested}
+        return (*contested, *(each for each in done_by_others if (each.kind, each.name) not in told))
+
+    async def _apply_unless_contested(
+        self, service: Service, child: Object, found: Object | None, now: datetime
+    ) -> None:
+        edited = edited_field(child, found) if found else None
+        if edited and self._repairs.wait(*_place(child), now):
+            return
+        await self._apply(service, child, found)
+        if edited:
+            self._repairs.made(*_place(child), edited, now)
+
+    def _contested(self, child: Object, now: datetime) -> Contested | None:
+        place = _place(child)
+        field = self._repairs.contested_field(*place, now)
+        if not field:
+            return None
+        again = self._repairs.wait(*place, now) or PACE
+        return Contested(child["kind"], child["metadata"]["name"], field, again.total_seconds())
 
     async def retry_refused_pods(self, deployment: Object, now: datetime) -> None:
         """Have the Deployment's controllers try again to make the pods that they are refused. Raises ApiError."""
@@ -192,7 +233,8 @@ def _refusal(service: Service, child: Object, error: ApiError) -> InvalidError |
             f"The API server finds the pod template wrong: {error.message}. "
             "Correct what it names: its spec.template is what spec.podTemplate was merged into.",
         )
-    return ObstacleError(
+    kind = TroubleError if error.status >= 500 else ObstacleError
+    return kind(
         "ChildRefused",
         f"The cluster refuses {child['kind']} {child['metadata']['name']}: {error.message}. "
         "Change what it objects to in the spec, or ask who runs the policy or webhook that it names.",

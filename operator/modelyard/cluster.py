@@ -7,20 +7,19 @@ of the client library gets out of here.
 
 import asyncio
 import json
-import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import OpenApiException
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config import ConfigException
 
 from modelyard import __version__, kinds, names
 from modelyard.api.service import Key, Object, key_of
+from modelyard.fence import Fence
 from modelyard.kinds import Kind
 
 CALL_TIMEOUT_S = 10.0
@@ -28,6 +27,9 @@ CALL_TIMEOUT_S = 10.0
 
 LIST_TIMEOUT_S = 60.0
 """Longest time of one page of a LIST; the API server itself gives up after 60 s."""
+
+LONGEST_RETRY_AFTER_S = 60.0
+"""No answer keeps us away for longer. The API server's own flow control asks for a second or some more."""
 
 PAGE_SIZE = 500
 """Objects per page of a LIST; what client-go uses."""
@@ -42,17 +44,31 @@ class ApiError(Exception):
     """A call that failed.
 
     ``status`` is HTTP's, or 0 when no answer came; ``reason`` is the API server's own word, ``message`` its sentence,
-    ``causes`` its words for what lies behind and the fields that it blames; ``call`` is the method and path.
+    ``causes`` its words for what lies behind and the fields that it blames; ``retry_after_s`` how long it asks us to
+    stay away (429, 503), 0 where it asks for nothing; ``call`` is the method and path.
     """
 
     def __init__(
-        self, status: int, reason: str, message: str, *, causes: frozenset[str] = frozenset(), call: str = ""
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        causes: frozenset[str] = frozenset(),
+        retry_after_s: float = 0,
+        call: str = "",
     ) -> None:
         super().__init__(f"{call}: {reason} ({status}): {message}")
         self.status = status
         self.reason = reason
         self.message = message
         self.causes = causes
+        self.retry_after_s = retry_after_s
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the API server, or the way to it, is in trouble rather than the call wrong."""
+        return self.status in {0, 429} or self.status >= 500
 
     @property
     def is_of_terminating_namespace(self) -> bool:
@@ -88,8 +104,8 @@ class UnreachableError(ApiError):
     """No answer came: the network, TLS, or the time limit."""
 
 
-class LoginError(Exception):
-    """There are no credentials for an API server."""
+class NotLeadingError(ApiError):
+    """Another process may be the one that writes: the call was not made."""
 
 
 ERRORS: dict[int, type[ApiError]] = {
@@ -106,18 +122,6 @@ class Listed(NamedTuple):
 
     items: tuple[Object, ...]
     resource_version: str
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """How to reach the API server, for another client of it. Paths are of PEM files; ``token`` has no prefix."""
-
-    server: str
-    ca_path: str | None
-    token: str | None
-    certificate_path: str | None
-    private_key_path: str | None
-    verify_tls: bool
 
 
 class Cluster(Protocol):
@@ -146,7 +150,7 @@ class Cluster(Protocol):
         """Delete exactly this version of exactly this object; ConflictError if it is another by now."""
 
     async def list(self, kind: Kind, selector: str = "") -> Listed:
-        """All objects of the kind that match the label selector, in every namespace."""
+        """All objects of the kind that match the label selector, in every namespace of this installation."""
 
     def pages(self, kind: Kind, field_selector: str) -> AsyncIterator[tuple[Object, ...]]:
         """All objects of the kind that match the field selector, in every namespace, page by page: to be summed up
@@ -165,41 +169,14 @@ class Cluster(Protocol):
     async def list_events(self, namespace: str, field_selector: str) -> tuple[Object, ...]:
         """The namespace's events that match the field selector."""
 
-    async def may(self, verb: str, kind: Kind, subresource: str = "") -> bool:
-        """Whether we are allowed to, in every namespace."""
+    async def create_lease(self, lease: Object) -> Object:
+        """Create a Lease. ConflictError if there is one of that name. A leader's right to write does not hold here."""
 
+    async def replace_lease(self, lease: Object) -> Object:
+        """Replace exactly this version of a Lease; ConflictError if it is another by now. As create_lease."""
 
-async def login(kubeconfig: Path | None = None) -> Configuration:
-    """Credentials from ``kubeconfig``, else of the pod that we run in, else of the user's kubeconfig.
-
-    Raises LoginError.
-    """
-    configuration = Configuration()
-    try:
-        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-            load_incluster_config(client_configuration=configuration)
-        else:
-            file = str(kubeconfig) if kubeconfig else None
-            await load_kube_config(config_file=file, client_configuration=configuration, persist_config=False)
-    except (ConfigException, OSError) as error:
-        raise LoginError(
-            f"no credentials for an API server: {error}. Run in a pod with a service account, "
-            "or point KUBECONFIG at a kubeconfig file."
-        ) from error
-    return configuration
-
-
-async def credentials(configuration: Configuration) -> Credentials:
-    """The credentials as they are now; a pod's token is read anew when it is older than a minute."""
-    header = await configuration.get_api_key_with_prefix("BearerToken") or ""
-    return Credentials(
-        server=configuration.host,
-        ca_path=configuration.ssl_ca_cert,
-        token=header.split(" ", 1)[-1].strip() or None,
-        certificate_path=configuration.cert_file,
-        private_key_path=configuration.key_file,
-        verify_tls=configuration.verify_ssl,
-    )
+    async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
+        """Whether we are allowed to, with that object; without one, in every namespace of this installation."""
 
 
 def _path(kind: Kind, place: Key | None = None, subresource: str = "") -> str:
@@ -240,12 +217,26 @@ _ESCAPED_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\u
 
 
 class KubernetesCluster:
-    """Cluster on the ``kubernetes`` package. ``count(verb, outcome)`` is told of each call; close() when done."""
+    """Cluster on the ``kubernetes`` package; close() when done.
 
-    def __init__(self, configuration: Configuration, count: Callable[[str, str], None]) -> None:
+    ``count(verb, outcome)`` is told of each call. No write begins or goes on when ``fence`` forbids it. ``namespaces``
+    are the only ones to be read from and written to; none: all. ``instance`` names this process in audit logs.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        count: Callable[[str, str], None],
+        *,
+        fence: Fence,
+        namespaces: Sequence[str] = (),
+        instance: str = "",
+    ) -> None:
         self._client = ApiClient(configuration)
-        self._client.user_agent = f"{names.APPLICATION}/{__version__}"
+        self._client.user_agent = f"{names.APPLICATION}/{__version__} {instance}".strip()
         self._count = count
+        self._fence = fence
+        self._namespaces = tuple(namespaces)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -283,10 +274,16 @@ class KubernetesCluster:
             return
 
     async def list(self, kind: Kind, selector: str = "") -> Listed:
-        """As Cluster.list; read page by page from one and the same version of the world."""
+        """As Cluster.list; of several namespaces, the world is as old as the first LIST saw it."""
+        lists = [await self._list(path, kind, selector) for path in self._collections(kind)]
+        items = tuple(item for found in lists for item in found.items)
+        return Listed(items, min((found.resource_version for found in lists), key=int))
+
+    async def _list(self, path: str, kind: Kind, selector: str) -> Listed:
+        """One collection, page by page from one and the same version of the world."""
         items: list[Object] = []
         resource_version = ""
-        async for page in self._pages(kind, {"labelSelector": selector}):
+        async for page in self._pages(path, {"labelSelector": selector}):
             # The API server leaves these two out of the items of a list of a built-in kind.
             items += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"] or ()]
             resource_version = page["metadata"]["resourceVersion"]
@@ -294,17 +291,23 @@ class KubernetesCluster:
 
     async def pages(self, kind: Kind, field_selector: str) -> AsyncIterator[tuple[Object, ...]]:
         """As Cluster.pages."""
-        async for page in self._pages(kind, {"fieldSelector": field_selector}):
-            yield tuple(page["items"] or ())
+        for path in self._collections(kind):
+            async for page in self._pages(path, {"fieldSelector": field_selector}):
+                yield tuple(page["items"] or ())
 
-    async def _pages(self, kind: Kind, chosen: Mapping[str, str]) -> AsyncIterator[Object]:
+    async def _pages(self, path: str, chosen: Mapping[str, str]) -> AsyncIterator[Object]:
         query = {"limit": str(PAGE_SIZE), **chosen}
         while True:
-            page = await self._call("list", Request("GET", _path(kind), query=query, timeout_s=LIST_TIMEOUT_S))
+            page = await self._call("list", Request("GET", path, query=query, timeout_s=LIST_TIMEOUT_S))
             yield page
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
                 return
+
+    def _collections(self, kind: Kind) -> tuple[str, ...]:
+        if not kind.is_namespaced or not self._namespaces:
+            return (_path(kind),)
+        return tuple(_path(kind, Key(namespace, "")) for namespace in self._namespaces)
 
     async def patch_status(self, body: Object, status: Object) -> Object:
         """As Cluster.patch_status.
@@ -332,20 +335,41 @@ class KubernetesCluster:
         page = await self._call("list", Request("GET", _path(kinds.CORE_EVENT, Key(namespace, "")), query=query))
         return tuple(page["items"] or ())
 
-    async def may(self, verb: str, kind: Kind, subresource: str = "") -> bool:
+    async def create_lease(self, lease: Object) -> Object:
+        """As Cluster.create_lease."""
+        place = Key(lease["metadata"]["namespace"], "")
+        return await self._call("create_lease", Request("POST", _path(kinds.LEASE, place), lease))
+
+    async def replace_lease(self, lease: Object) -> Object:
+        """As Cluster.replace_lease."""
+        return await self._call("replace_lease", Request("PUT", _path(kinds.LEASE, key_of(lease)), lease))
+
+    async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
         """As Cluster.may; the API server answers this to everybody."""
+        everywhere = self._namespaces if kind.is_namespaced and self._namespaces else ("",)
+        places = [place] if place else [Key(namespace, "") for namespace in everywhere]
+        return all([await self._may(verb, kind, subresource, asked) for asked in places])
+
+    async def _may(self, verb: str, kind: Kind, subresource: str, place: Key) -> bool:
         asked = {"verb": verb, "group": kind.group, "resource": kind.plural, "subresource": subresource}
         review = {
             "apiVersion": kinds.ACCESS_REVIEW.api_version,
             "kind": kinds.ACCESS_REVIEW.kind,
-            "spec": {"resourceAttributes": asked},
+            "spec": {"resourceAttributes": asked | place._asdict()},
         }
         answer = await self._call("may", Request("POST", _path(kinds.ACCESS_REVIEW), review))
         return bool(answer["status"]["allowed"])
 
     async def _write(self, verb: str, request: Request) -> Object:
-        """The one place through which every change of the cluster goes."""
-        return await self._call(verb, request)
+        """The one place through which every change of the cluster goes, the Lease left out.
+
+        Raises NotLeadingError when the time to write is over. What began before ends, here at least, before another
+        process may write; the API server may still act on it, and each of our writes may be repeated or come late.
+        """
+        left_s = self._fence.time_left_s
+        if left_s <= 0:
+            raise NotLeadingError(0, "NotLeading", "another replica may be writing", call=request.path)
+        return await self._call(verb, replace(request, timeout_s=min(request.timeout_s, left_s)))
 
     async def _call(self, verb: str, request: Request) -> Object:
         outcome = "cancelled"
@@ -378,23 +402,23 @@ class KubernetesCluster:
             raise UnreachableError(0, "Timeout", message, call=call) from error
         except (aiohttp.ClientError, OpenApiException, ConfigException, OSError) as error:
             raise UnreachableError(0, type(error).__name__, str(error), call=call) from error
-        return _understood(response.status, text, call)
+        return _understood(response.status, text, call, response.headers.get("Retry-After", ""))
 
 
-def _understood(status: int, text: bytes, call: str) -> Object:
+def _understood(status: int, text: bytes, call: str, retry_after: str = "") -> Object:
     """The object in an answer. Raises the ApiError that an answer of failure stands for."""
     try:
         answer: Any = json.loads(text)
     except ValueError:
         answer = None
     if not 200 <= status < 300:
-        raise _failure(status, answer if isinstance(answer, dict) else {}, text, call)
+        raise _failure(status, answer if isinstance(answer, dict) else {}, text, call, retry_after)
     if not isinstance(answer, dict):
         raise UnreachableError(0, "NotJson", "the answer is no JSON object", call=call)
     return answer
 
 
-def _failure(status: int, answer: Object, text: bytes, call: str) -> ApiError:
+def _failure(status: int, answer: Object, text: bytes, call: str, retry_after: str) -> ApiError:
     """The error in an answer of failure: a metav1.Status, or whatever stands between us and the API server.
 
     The API server finds a write to an object of another uid invalid (422): to us it is a conflict as any.
@@ -408,5 +432,7 @@ def _failure(status: int, answer: Object, text: bytes, call: str) -> ApiError:
         str(answer.get("reason") or f"Status{status}"),
         str(message),
         causes=frozenset(str(cause.get(about)) for cause in causes for about in ("reason", "field")),
+        # Seconds, as the API server writes it; the date that HTTP allows as well is no number.
+        retry_after_s=min(float(retry_after), LONGEST_RETRY_AFTER_S) if retry_after.isdecimal() else 0,
         call=call,
     )

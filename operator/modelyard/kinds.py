@@ -13,6 +13,7 @@ class Kind(NamedTuple):
     version: str
     plural: str
     kind: str
+    is_namespaced: bool = True
 
     @property
     def api_version(self) -> str:
@@ -21,18 +22,21 @@ class Kind(NamedTuple):
 
 
 INFERENCE_SERVICE = Kind(names.GROUP, names.VERSION, names.PLURAL, names.KIND)
-SERVING_PROFILE = Kind(names.GROUP, names.VERSION, names.PROFILE_PLURAL, names.PROFILE_KIND)
+SERVING_PROFILE = Kind(names.GROUP, names.VERSION, names.PROFILE_PLURAL, names.PROFILE_KIND, is_namespaced=False)
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 SERVICE = Kind("", "v1", "services", "Service")
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD = Kind("", "v1", "pods", "Pod")
-NODE = Kind("", "v1", "nodes", "Node")
-NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
+NAMESPACE = Kind("", "v1", "namespaces", "Namespace", is_namespaced=False)
+NODE = Kind("", "v1", "nodes", "Node", is_namespaced=False)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 CORE_EVENT = Kind("", "v1", "events", "Event")
 """Events again, under the name by which those about one object can be asked for."""
-ACCESS_REVIEW = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
+ACCESS_REVIEW = Kind(
+    "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", is_namespaced=False
+)
+LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
 CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, NETWORK_POLICY, DEPLOYMENT)
 """Every kind that we may own, in the order in which they are applied."""
@@ -44,6 +48,7 @@ WATCHED: Mapping[Kind, str] = {
     **dict.fromkeys(CHILDREN, names.MANAGED_SELECTOR),
     POD: names.MANAGED_SELECTOR,
     NODE: "",
+    LEASE: names.CLAIM_SELECTOR,
 }
 """What the operator keeps itself informed of, each with the label selector that limits it on the server."""
 

@@ -3,11 +3,13 @@
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from modelyard.api.conditions import ConditionType
 from modelyard.api.service import Object
+from modelyard.kinds import Kind
 
 RECONCILE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -36,6 +38,13 @@ class Metrics:
             "modelyard_last_resync_timestamp_seconds", "When the last full LIST succeeded.", registry=self._registry
         )
 
+        self._last_event = Gauge(
+            "modelyard_watch_last_event_timestamp_seconds",
+            "When a watch last told of an object of the kind.",
+            ["kind"],
+            registry=self._registry,
+        )
+
     def reconciled(self, duration_s: float, error_reason: str) -> None:
         """A reconcile ended; ``error_reason`` is empty when it succeeded."""
         self._reconcile_s.observe(duration_s)
@@ -45,6 +54,10 @@ class Metrics:
     def called(self, verb: str, outcome: str) -> None:
         """A call of the API server ended; ``outcome`` is its HTTP status, or why there was none."""
         self._api_calls.labels(verb, outcome).inc()
+
+    def heard(self, kind: Kind) -> None:
+        """A watch told of an object."""
+        self._last_event.labels(kind.kind).set_to_current_time()
 
     def resynced(self) -> None:
         """A full LIST succeeded."""
@@ -59,9 +72,18 @@ class Metrics:
         for name, text, value in shown:
             Gauge(name, text, registry=self._registry).set_function(value)
 
+    def watch_leadership(self, is_leading: Callable[[], bool]) -> None:
+        """Show whether this process is the one that writes, asked for at each scrape."""
+        gauge = Gauge("modelyard_leader", "1 in the process that writes, 0 in a standby.", registry=self._registry)
+        gauge.set_function(lambda: float(is_leading()))
+
     def watch_services(self, services: Callable[[], Iterable[Object]]) -> None:
-        """Show how many services there are by their Ready condition, asked for at each scrape."""
+        """Show how many services there are by each of their conditions, asked for at each scrape."""
         self._registry.register(_Services(services))
+
+    def families(self) -> Iterable[Metric]:
+        """What there is, with its samples."""
+        return self._registry.collect()
 
     def text(self) -> bytes:
         """What a scrape gets."""
@@ -74,13 +96,19 @@ class _Services(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily(
-            "modelyard_services", "InferenceServices by their Ready condition.", labels=["ready", "reason"]
+            "modelyard_services",
+            "InferenceServices by condition. Each has a Ready condition here, Unknown until its status tells.",
+            labels=["condition", "status", "reason"],
         )
-        for labels, count in sorted(Tally(map(_ready, self._services())).items()):
+        found = Tally(condition for service in self._services() for condition in _conditions(service))
+        for labels, count in sorted(found.items()):
             family.add_metric(labels, count)
         yield family
 
 
-def _ready(service: Object) -> tuple[str, str]:
-    conditions = (service.get("status") or {}).get("conditions") or ()
-    return next(((c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"), ("Unknown", ""))
+def _conditions(service: Object) -> set[tuple[str, str, str]]:
+    told = (service.get("status") or {}).get("conditions") or ()
+    # Others may add conditions, of any number: only those of our own types are shown.
+    found = {(c["type"], c["status"], c["reason"]) for c in told if c["type"] in set(ConditionType)}
+    is_told = any(type_ == ConditionType.READY for type_, _, _ in found)
+    return found if is_told else {*found, (ConditionType.READY.value, "Unknown", "")}

@@ -51,6 +51,17 @@ LABEL_PROFILE = f"{GROUP}/profile"
 """On a namespace, written by a platform team: the profile of its services that name none themselves. Only namespaces
 that have it are watched."""
 
+LEADER_LEASE = "modelyard"
+"""Name of the Lease, in the operator's own namespace, whose holder is the one process that writes."""
+
+CLAIM_LEASE = "modelyard-claim"
+"""Name of the Lease by which an installation claims the namespace that the Lease is in: no other one writes there."""
+
+LABEL_CLAIM = f"{GROUP}/claim"
+CLAIM = "namespace"
+CLAIM_SELECTOR = f"{LABEL_CLAIM}={CLAIM}"
+"""Label selector of every claim; a cluster has a Lease for each node, of which none is watched."""
+
 COMPONENT_ENGINE = "engine"
 COMPONENT_OPERATOR = "operator"
 DEFAULT_POOL = "default"

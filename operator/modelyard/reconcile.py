@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 
 from modelyard import kinds, names
+from modelyard.api.conditions import Explanation, Reasons
 from modelyard.api.service import Key, Object, Service, parse
 from modelyard.cache import Cache
-from modelyard.children import Adopted, Children, ObstacleError, Repaired
+from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
 from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
 from modelyard.desired import desired
 from modelyard.desired.inputs import recorded
@@ -83,16 +84,17 @@ class Reconciler:
         service: Service | None = None
         wanted: Wanted | None = None
         problem: InvalidError | NotReadyError | None = None
-        done_by_others: tuple[Adopted | Repaired, ...] = ()
+        done_by_others: tuple[DoneByOthers, ...] = ()
         try:
             service = parse(body)
             deployment = await self._children.existing(kinds.DEPLOYMENT, key)
             profile = await self._profile(service, is_first=deployment is None)
             resolved = resolve(service, self._settings, recorded(deployment), profile)
             children = desired(resolved)
-            wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
-            if not service.deleting:
-                done_by_others = await self._children.bring_about(service, children, deployment)
+            if not service.paused:
+                wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
+            if not service.deleting and not service.paused:
+                done_by_others = await self._children.bring_about(service, children, deployment, self._now())
                 if deployment is not None and observed.wants_retry(deployment, self._now()):
                     await self._children.retry_refused_pods(deployment, self._now())
         except (InvalidError, NotReadyError) as error:
@@ -103,12 +105,12 @@ class Reconciler:
             assert isinstance(problem, InvalidError), "what keeps a body from being parsed is invalid"
             verdict = status_of_unreadable(body, problem, facts, self._now())
         else:
-            verdict = status(service, wanted, problem, facts, self._now())
+            verdict = status(service, wanted, problem, facts, self._now(), contested=_contested(done_by_others))
 
         if not await self._write_status(body, verdict.status):
             return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
         await self._tell(body, [*map(_answer, done_by_others), *verdict.events])
-        return _look_again_s(verdict, problem)
+        return _look_again_s(verdict, problem, done_by_others)
 
     async def _profile(self, service: Service, *, is_first: bool) -> Offer | None:
         """The profile that is named for the service, and what there is of that name.
@@ -201,14 +203,24 @@ def _wanted(resolved: Resolved, children: list[Object], available: Update) -> Wa
     )
 
 
-def _look_again_s(verdict: Verdict, problem: Exception | None) -> float | None:
+def _look_again_s(verdict: Verdict, problem: Exception | None, done: Iterable[DoneByOthers]) -> float | None:
     after_s = [verdict.requeue_after_s, problem.after_s if isinstance(problem, ObstacleError) else None]
+    after_s += [each.look_again_s for each in done if isinstance(each, Contested)]
     return min((seconds for seconds in after_s if seconds is not None), default=None)
 
 
-def _answer(done: Adopted | Repaired) -> ServiceEvent:
+def _contested(done: Iterable[DoneByOthers]) -> Explanation | None:
+    """What the status says of a child that somebody else keeps changing."""
+    found = next((each for each in done if isinstance(each, Contested)), None)
+    return Reasons.CONTESTED.explain(child=f"{found.kind} {found.name}", field=found.field) if found else None
+
+
+def _answer(done: DoneByOthers) -> ServiceEvent:
     """The event that tells what became of something that others did to a child."""
     child = f"{done.kind} {done.name}"
+    if isinstance(done, Contested):
+        why = Reasons.CONTESTED.explain(child=child, field=done.field)
+        return ServiceEvent("Warning", why.reason, why.message)
     if isinstance(done, Adopted):
         return ServiceEvent("Normal", "Adopted", f"{child} carried this service's labels and had no owner: taken in.")
     return ServiceEvent(
@@ -220,14 +232,18 @@ def _answer(done: Adopted | Repaired) -> ServiceEvent:
 
 
 def _log_transition(old: Object, new: Object) -> None:
-    """One line, with the cause, when Ready changes its status or reason; progress inside a reason is no decision."""
-    before, after = _ready(old), _ready(new)
-    if (before["status"], before["reason"]) != (after["status"], after["reason"]):
+    """One line, with the cause, when Ready or Accepted changes; progress inside a reason is no decision."""
+    before, after = (_condition(status_, "Ready") for status_ in (old, new))
+    accepted_before, accepted = (_condition(status_, "Accepted") for status_ in (old, new))
+    if any(
+        (one["status"], one["reason"]) != (other["status"], other["reason"])
+        for one, other in ((before, after), (accepted_before, accepted))
+    ):
         said = {"ready": after["status"], "reason": after["reason"], "because_of": after["message"]}
-        logger.info("status changed", extra=said | {"before": before["reason"]})
+        logger.info("status changed", extra=said | {"before": before["reason"], "accepted": accepted["reason"]})
 
 
-def _ready(status_: Object) -> Object:
+def _condition(status_: Object, type_: str) -> Object:
     conditions: Sequence[Object] = status_.get("conditions") or ()
     nothing = {"status": "Unknown", "reason": "", "message": ""}
-    return next((condition for condition in conditions if condition["type"] == "Ready"), nothing)
+    return next((condition for condition in conditions if condition["type"] == type_), nothing)

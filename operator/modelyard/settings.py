@@ -141,6 +141,17 @@ class Settings(TemplateSettings):
         default=None,
         description="ServingProfile of services that name none, in a namespace whose label names none.",
     )
+    installation: str = Field(
+        default="", max_length=63, description="Name of this installation; default: the namespace that it runs in."
+    )
+    namespaces: tuple[str, ...] = Field(
+        default=(), description="The only namespaces of this installation, which it claims; none: all unclaimed ones."
+    )
+    claim_settle_s: int = Field(
+        default=75,  # a watch that is cut off silently is replaced after 70 s
+        ge=0,
+        description="How long a new claim waits until installations for the whole cluster have heard of it.",
+    )
     resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs.")
     workers: int = Field(default=16, ge=1, description="Reconciles at once.")
     operator_namespace: str | None = Field(

@@ -4,16 +4,18 @@ Only on.event handlers: their errors are lost, and after a gap in a stream nobod
 event is a hint; the regular LIST of resync.py is the truth. kopf writes nothing: no annotation, no finalizer, no event.
 """
 
-from collections.abc import Awaitable, Callable
+import itertools
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import kopf
 
 from modelyard import kinds, names
-from modelyard.api.service import Key
+from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
-from modelyard.cluster import Credentials
 from modelyard.kinds import Kind
+from modelyard.login import Credentials
 from modelyard.workqueue import WorkQueue
 
 CHILD_DELAY_S = 0.1
@@ -23,7 +25,25 @@ CHUNK_SIZE = 500
 REQUEST_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
 
+SERVER_TIMEOUT_S = 300
+"""Every watch ends after this time and goes on from the version that it had, so that none is stuck for longer."""
+
+INACTIVITY_TIMEOUT_S = 70.0
+"""A watch that says nothing for so long is begun anew. The API server sends a bookmark every 60 s."""
+
+LONGEST_BACKOFF_S = 15.0
+
 Login = Callable[[], Awaitable[Credentials]]
+
+logger = logging.getLogger(__name__)
+
+
+class Backoffs:
+    """Waits between the tries of a call, without end: kopf ends the process where they end."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Seconds: 1, 2, 4, and so on to the longest."""
+        return (min(LONGEST_BACKOFF_S, 2.0**tries) for tries in itertools.chain(range(10), itertools.repeat(10)))
 
 
 def settings() -> kopf.OperatorSettings:
@@ -33,6 +53,9 @@ def settings() -> kopf.OperatorSettings:
     chosen.posting.enabled = False
     chosen.peering.standalone = True
     chosen.watching.chunk_size = CHUNK_SIZE
+    chosen.watching.server_timeout = SERVER_TIMEOUT_S
+    chosen.watching.inactivity_timeout = INACTIVITY_TIMEOUT_S
+    chosen.networking.error_backoffs = Backoffs()
     chosen.networking.request_timeout = REQUEST_TIMEOUT_S
     chosen.networking.connect_timeout = CONNECT_TIMEOUT_S
     chosen.networking.trust_env = True
@@ -46,19 +69,29 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def registry(cache: Cache, queue: WorkQueue[Key], login: Login) -> kopf.OperatorRegistry:
-    """The handlers: each event goes to the cache, and the services that it concerns to the queue."""
+def registry(cache: Cache, queue: WorkQueue[Key], login: Login, heard: Callable[[Kind], None]) -> kopf.OperatorRegistry:
+    """The handlers: each event goes to the cache, and the services that it concerns to the queue.
+
+    ``heard`` is told of the kind of each event.
+    """
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login_handler(login))
     for kind in kinds.WATCHED:
-        kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers)(_event_handler(kind, cache, queue))
+        handle = _event_handler(kind, cache, queue, heard)
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers)(handle)
     return handlers
 
 
-def _event_handler(kind: Kind, cache: Cache, queue: WorkQueue[Key]) -> Callable[..., Awaitable[None]]:
+def _event_handler(
+    kind: Kind, cache: Cache, queue: WorkQueue[Key], heard: Callable[[Kind], None]
+) -> Callable[..., Awaitable[None]]:
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
-        body = dict(event["object"])
+        heard(kind)
+        body: Object = dict(event["object"])
         concerned = cache.delete(kind, body) if event["type"] == "DELETED" else cache.upsert(kind, body)
+        if kind == kinds.LEASE and concerned:
+            said = {"namespace": body["metadata"]["namespace"], "services": len(concerned), "event": event["type"]}
+            logger.info("claim changed", extra=said)
         for key in concerned:
             if kind == kinds.INFERENCE_SERVICE:
                 queue.add(key)

@@ -17,33 +17,43 @@ RECONCILE_TIMEOUT_S = 60.0
 logger = logging.getLogger(__name__)
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
+Admit = Callable[[Key], float | None]
 
 
 class Workers:
-    """Workers over one queue. ``reconcile`` returns after how many seconds to look again, None for not at all."""
+    """Workers over one queue.
 
-    def __init__(self, queue: WorkQueue[Key], reconcile: Reconcile, metrics: Metrics) -> None:
+    ``admit`` says whether a key may be worked on: 0 for now, a number of seconds for later, None for not at all.
+    ``reconcile`` returns after how many seconds to look again, None for no need.
+    """
+
+    def __init__(self, queue: WorkQueue[Key], admit: Admit, reconcile: Reconcile, metrics: Metrics) -> None:
         self._queue = queue
+        self._admit = admit
         self._reconcile = reconcile
         self._metrics = metrics
-        self._idle: set[asyncio.Task[None]] = set()
-        self._busy: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._in_work: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     async def run(self, count: int) -> None:
         """Work with ``count`` workers until stop()."""
         async with asyncio.TaskGroup() as group:
             for number in range(count):
-                self._idle.add(group.create_task(self._work(), name=f"worker {number}"))
+                self._waiting.add(group.create_task(self._work(), name=f"worker {number}"))
 
     async def stop(self, grace_s: float) -> None:
         """Take no further key, and give those in work ``grace_s`` seconds to come to their end."""
         self._stopping = True
-        for task in self._idle:
+        for task in self._waiting:
             task.cancel()
-        if self._busy:
-            await asyncio.wait(set(self._busy), timeout=grace_s)
-        for task in self._busy:
+        if self._in_work:
+            await asyncio.wait(set(self._in_work), timeout=grace_s)
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """End what is in work at once; its keys come back later."""
+        for task in self._in_work:
             task.cancel()
 
     async def _work(self) -> None:
@@ -52,24 +62,37 @@ class Workers:
         while not self._stopping:
             await asyncio.sleep(0)  # neither a full queue nor a reconcile that only looks into the cache ever waits
             key = await self._queue.get()
-            self._idle.remove(me)
-            self._busy.add(me)
-            try:
-                await self._handle(key)
+            self._waiting.remove(me)
+            try:  # a task of its own, which may be interrupted while the worker goes on
+                await asyncio.wait({asyncio.create_task(self._handle(key), name=f"reconcile {key}")})
             finally:
-                self._busy.remove(me)
-                self._idle.add(me)
+                self._waiting.add(me)
 
     async def _handle(self, key: Key) -> None:
-        error_reason, after_s = "Cancelled", None
+        me = asyncio.current_task()
+        assert me is not None
+        self._in_work.add(me)
+        after_s = self._admit(key)
+        try:
+            if after_s == 0:
+                after_s = await self._bring_about(key)
+            else:
+                self._queue.done(key)
+        finally:
+            self._in_work.remove(me)
+        if after_s is not None:
+            self._queue.add_after(key, after_s)
+
+    async def _bring_about(self, key: Key) -> float | None:
+        """Reconcile the key. Returns in how many seconds to look again, None for no need or for the queue to decide."""
+        error_reason, retry_s = "Cancelled", 0.0
         started_s = time.monotonic()
         with log.service(str(key)):
             try:
                 async with asyncio.timeout(RECONCILE_TIMEOUT_S):
                     after_s = await self._reconcile(key)
-                error_reason = ""
             except ApiError as error:
-                error_reason = error.reason
+                error_reason, retry_s = error.reason, error.retry_after_s
                 logger.warning("reconcile failed, to be tried again", extra={"error": str(error)})
             except TimeoutError:
                 error_reason = "Timeout"
@@ -78,8 +101,10 @@ class Workers:
                 # A defect of ours in one service's case must not end the work on all others.
                 error_reason = type(error).__name__
                 logger.exception("reconcile failed, to be tried again")
+            else:
+                error_reason = ""
+                return after_s
             finally:
                 self._metrics.reconciled(time.monotonic() - started_s, error_reason)
-                self._queue.done(key, failed=bool(error_reason))
-        if after_s is not None:
-            self._queue.add_after(key, after_s)
+                self._queue.done(key, failed=bool(error_reason), retry_s=retry_s)
+            return None

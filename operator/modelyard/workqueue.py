@@ -75,13 +75,16 @@ class WorkQueue(Generic[K]):
         self._active_since[key] = self._clock.time()
         return key
 
-    def done(self, key: K, *, failed: bool = False) -> None:
-        """The work on ``key`` ended. A failed key comes back after a while that doubles with each failure in a row."""
+    def done(self, key: K, *, failed: bool = False, retry_s: float = 0) -> None:
+        """The work on ``key`` ended.
+
+        A failed key comes back after a while that doubles with each failure in a row, and is ``retry_s`` at least.
+        """
         del self._active_since[key]
         if failed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
-            self.add_after(key, self._backoff_s(failures))
+            self.add_after(key, max(retry_s, self._backoff_s(failures)))
         else:
             self._failures.pop(key, None)
         if key in self._again:

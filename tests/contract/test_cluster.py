@@ -18,16 +18,15 @@ from modelyard.cluster import (
     ConflictError,
     ForbiddenError,
     KubernetesCluster,
-    LoginError,
     NotFoundError,
     RejectedError,
     UnreachableError,
-    credentials,
-    login,
 )
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.events import event
+from modelyard.fence import always_open
+from modelyard.login import LoginError, credentials, login
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, ApiServer
@@ -44,7 +43,7 @@ def calls() -> Counter[tuple[str, str]]:
 @pytest.fixture
 async def cluster(apiserver: ApiServer, calls: Counter[tuple[str, str]]) -> AsyncIterator[KubernetesCluster]:
     configuration = await login(apiserver.kubeconfig())
-    made = KubernetesCluster(configuration, lambda verb, outcome: calls.update([(verb, outcome)]))
+    made = KubernetesCluster(configuration, lambda verb, outcome: calls.update([(verb, outcome)]), fence=always_open())
     yield made
     await made.close()
 
@@ -294,7 +293,7 @@ async def test_an_event_is_shown_where_people_look_for_it(
 
 
 async def test_what_rbac_forbids_is_forbidden(apiserver: ApiServer, namespace: str) -> None:
-    alice = KubernetesCluster(await login(apiserver.kubeconfig(ALICE)), lambda *_: None)
+    alice = KubernetesCluster(await login(apiserver.kubeconfig(ALICE)), lambda *_: None, fence=always_open())
     try:
         with pytest.raises(ForbiddenError, match=f'User "{ALICE}" cannot patch resource "services"'):
             await alice.apply(a_service(namespace))
@@ -390,4 +389,6 @@ async def _at(port: int, folder: Path, calls: Counter[tuple[str, str]]) -> Kuber
     }
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
-    return KubernetesCluster(await login(path), lambda verb, outcome: calls.update([(verb, outcome)]))
+    return KubernetesCluster(
+        await login(path), lambda verb, outcome: calls.update([(verb, outcome)]), fence=always_open()
+    )

@@ -11,12 +11,14 @@ import pytest
 from modelyard import kinds, names, watch
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
-from modelyard.cluster import credentials, login
+from modelyard.login import credentials, login
 from modelyard.workqueue import WorkQueue
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ApiServer
+from tests.support.eventually import eventually
 from tests.support.inference_services import minimal
+from tests.support.wire import is_watch, wire
 
 PATIENCE_S = 60.0
 """Ends a test that fails; one that passes waits for a watch event, which takes milliseconds."""
@@ -40,12 +42,12 @@ class Watching:
 
 
 @asynccontextmanager
-async def watching(apiserver: ApiServer) -> AsyncIterator[Watching]:
+async def watching(apiserver: ApiServer, url: str = "") -> AsyncIterator[Watching]:
     made, stop = Watching(), asyncio.Event()
-    configuration = await login(apiserver.kubeconfig())
+    configuration = await login(apiserver.kubeconfig(url=url))
     before = asyncio.all_tasks()
     parts = await kopf.spawn_tasks(
-        registry=watch.registry(made.cache, made.queue, lambda: credentials(configuration)),
+        registry=watch.registry(made.cache, made.queue, lambda: credentials(configuration), lambda _: None),
         settings=watch.settings(),
         clusterwide=True,
         stop_flag=stop,
@@ -131,6 +133,21 @@ async def test_what_was_there_before_the_watches_is_told_as_well(
     created = await asyncio.to_thread(admin.create, kinds.INFERENCE_SERVICE, minimal(namespace))
     async with watching(apiserver) as watches:
         await watches.queued(Key(namespace, created["metadata"]["name"]))
+
+
+async def test_a_watch_that_was_cut_off_silently_is_begun_anew(
+    apiserver: ApiServer, admin: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "INACTIVITY_TIMEOUT_S", 1.0)
+    with wire(apiserver) as way:
+        async with watching(apiserver, way.url) as watches:
+            await asyncio.to_thread(eventually, lambda: way.count(is_watch) >= len(kinds.WATCHED))
+            assert way.mute(is_watch) >= len(kinds.WATCHED)
+            created = await asyncio.to_thread(admin.create, kinds.INFERENCE_SERVICE, minimal(namespace))
+            await watches.queued(Key(namespace, created["metadata"]["name"]))
+        assert all(
+            f"timeoutSeconds={watch.SERVER_TIMEOUT_S}" in one.request for one in way.seen if is_watch(one.request)
+        )
 
 
 async def test_kopf_writes_nothing_on_a_service(apiserver: ApiServer, admin: Client, namespace: str) -> None:

@@ -185,7 +185,7 @@ def test_its_own_endpoint_tells_how_it_fares(operator: Program, admin: Client, n
     text = operator.answers("/metrics")[1]
     assert 'modelyard_api_calls_total{outcome="200",verb="apply"}' in text
     assert "modelyard_queue_depth 0.0" in text
-    assert 'modelyard_services{ready="False",reason="Creating"}' in text
+    assert 'modelyard_services{condition="Ready",reason="Creating",status="False"}' in text
 
 
 def test_one_line_is_logged_per_change(operator: Program, admin: Client, namespace: str) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import kinds
+from modelyard import kinds, names
 from tests.support.api_client import Client
-from tests.support.apiserver import ALICE, OPERATOR, ApiServer
+from tests.support.apiserver import ALICE, LIMITED, OPERATOR, ApiServer
 from tests.support.eventually import eventually
-from tests.support.inference_services import minimal, with_every_child
-from tests.support.program import SETTINGS, allow, started
+from tests.support.inference_services import minimal
+from tests.support.program import SETTINGS, Program, allow, allow_in, started
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,24 +36,51 @@ def test_with_wrong_settings_it_names_the_key_and_ends(apiserver: ApiServer, tmp
         assert "workerz" in program.log()[-1]["message"]
 
 
-def test_an_operator_that_is_killed_in_the_middle_of_ten_creations_is_followed_by_one_that_finishes(
+def test_one_for_some_namespaces_claims_them_and_one_for_the_cluster_leaves_them_alone(
     apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path
 ) -> None:
-    for number in range(10):
-        admin.create(kinds.INFERENCE_SERVICE, with_every_child(namespace, f"model-{number}"))
-    first = started(apiserver, OPERATOR, tmp_path, SETTINGS + "workers: 1\n")
-    with first.process:
-        eventually(lambda: len(admin.list(kinds.DEPLOYMENT, namespace)) >= 3, every_s=0.001)
-        first.process.kill()
-    assert len(admin.list(kinds.DEPLOYMENT, namespace)) < 10, "it was killed too late to be in the middle"
-    second = started(apiserver, OPERATOR, tmp_path)
-    with second.process:
-        eventually(lambda: len(admin.list(kinds.DEPLOYMENT, namespace)) == 10)
-        eventually(lambda: all("status" in body for body in admin.list(kinds.INFERENCE_SERVICE, namespace)))
-    for kind in kinds.CHILDREN:
-        assert sorted(body["metadata"]["name"] for body in admin.list(kind, namespace)) == [
-            f"model-{number}" for number in range(10)
-        ]
+    home = allow_in(apiserver, namespace)
+    others = apiserver.namespace()
+    limits = f"namespaces: [{namespace}]\nclaim_settle_s: 1\n"
+    for folder in ("limited", "everywhere", "rival"):
+        (tmp_path / folder).mkdir()
+    limited = started(apiserver, LIMITED, tmp_path / "limited", SETTINGS + limits, home=home)
+    with limited.process:
+        eventually(limited.is_ready, within_s=60)
+        everywhere = started(apiserver, OPERATOR, tmp_path / "everywhere")
+        with everywhere.process:
+            eventually(everywhere.is_ready, within_s=60)
+            for place in (namespace, others):
+                admin.create(kinds.INFERENCE_SERVICE, minimal(place))
+            eventually(lambda: all(is_told(admin, place) for place in (namespace, others)))
+            assert (services(limited), services(everywhere)) == ({f"{namespace}/smollm"}, {f"{others}/smollm"})
+
+            limited.process.signal(signal.SIGTERM)
+            assert limited.process.ends() == 0
+            admin.delete(kinds.DEPLOYMENT, "smollm", namespace)
+            admin.delete(kinds.DEPLOYMENT, "smollm", others)
+            eventually(lambda: len(admin.list(kinds.DEPLOYMENT, others)) == 1)
+            assert admin.list(kinds.DEPLOYMENT, namespace) == [], "the claim holds while the claimant is down"
+
+            rival = started(
+                apiserver, LIMITED, tmp_path / "rival", SETTINGS + limits + "installation: rival\n", home=home
+            )
+            with rival.process:
+                assert rival.process.ends() == 1
+                assert f"namespace {namespace} is claimed by the installation {home}" in rival.log()[-1]["message"]
+
+            admin.delete(kinds.LEASE, names.CLAIM_LEASE, namespace)
+            eventually(lambda: len(admin.list(kinds.DEPLOYMENT, namespace)) == 1)
+    assert [line for line in limited.log() if line["level"] != "INFO"] == []
+
+
+def is_told(admin: Client, namespace: str) -> bool:
+    return "status" in admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)
+
+
+def services(program: Program) -> set[str]:
+    """Those that the program wrote something of, by its log."""
+    return {line["service"] for line in program.log() if line["message"] == "status changed"}
 
 
 def test_told_to_stop_it_ends_by_itself(apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path) -> None:

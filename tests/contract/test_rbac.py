@@ -9,10 +9,10 @@ import yaml
 from modelyard import app, kinds, names
 from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.support.api_client import Client, Object, RefusedError
-from tests.support.apiserver import ALICE, BOB, OPERATOR, REPOSITORY, ApiServer
+from tests.support.apiserver import ALICE, BOB, LIMITED, OPERATOR, REPOSITORY, ApiServer
 from tests.support.eventually import eventually
 from tests.support.inference_services import minimal, profile, with_every_child
-from tests.support.program import allow, started
+from tests.support.program import HOME, allow, allow_in, started
 
 Right = tuple[str, str, str]
 """A verb, an API group, and a resource with its subresource."""
@@ -25,6 +25,7 @@ NEEDED: set[Right] = {
     (verb, kind.group, f"{kind.plural}/{subresource}" if subresource else kind.plural)
     for verb, kind, subresource in app.NEEDED
 }
+AT_HOME: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_AT_HOME}
 NEVER_CALLED = {("update", names.GROUP, "inferenceservices/finalizers")}
 """Admission asks for it: test_without_the_right_to_finalizers_no_child_is_written."""
 
@@ -45,9 +46,27 @@ def rights(apiserver: ApiServer, user: str, namespace: str) -> set[Right]:
     }
 
 
-def test_the_operator_may_do_what_it_needs_and_nothing_else(apiserver: ApiServer, shared_namespace: str) -> None:
-    everybodys = rights(apiserver, BOB, shared_namespace)
-    assert rights(apiserver, OPERATOR, shared_namespace) | everybodys == NEEDED | everybodys
+@pytest.mark.parametrize(("home", "needed"), [(False, NEEDED), (True, NEEDED | AT_HOME)])
+def test_the_operator_may_do_what_it_needs_and_nothing_else(
+    apiserver: ApiServer, shared_namespace: str, needed: set[Right], *, home: bool
+) -> None:
+    namespace = HOME if home else shared_namespace
+    everybodys = rights(apiserver, BOB, namespace)
+    assert rights(apiserver, OPERATOR, namespace) | everybodys == needed | everybodys
+
+
+def test_one_that_is_limited_to_namespaces_may_do_so_there_and_nowhere_else(
+    apiserver: ApiServer, namespace: str, shared_namespace: str
+) -> None:
+    home = allow_in(apiserver, namespace)
+    claims: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_TO_CLAIM}
+    of_no_namespace: set[Right] = {
+        (verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED if not kind.is_namespaced
+    }
+    expected = {namespace: NEEDED | claims, home: AT_HOME | of_no_namespace, shared_namespace: of_no_namespace}
+    for place, needed in expected.items():
+        everybodys = rights(apiserver, BOB, place)
+        assert rights(apiserver, LIMITED, place) | everybodys == needed | everybodys
 
 
 @pytest.mark.parametrize(
@@ -118,7 +137,7 @@ def test_every_right_of_the_operator_is_used(
         children_that_are_no_longer_wanted(admin, service)
         eventually(
             lambda: called(apiserver.answers_to_the_operator()[before:]),
-            lambda so_far: so_far == NEEDED - NEVER_CALLED,
+            lambda so_far: so_far == (NEEDED | AT_HOME) - NEVER_CALLED,
         )
 
 

@@ -36,11 +36,15 @@ START_TIMEOUT_S = 120
 
 ADMIN = "admin"
 OPERATOR = "system:serviceaccount:modelyard-system:modelyard"
+LIMITED = "system:serviceaccount:modelyard-team-a:modelyard-team-a"
+"""The operator of an installation that is limited to namespaces."""
+
 ALICE = "alice"
 BOB = "bob"
 USERS: Mapping[str, tuple[str, ...]] = {
     ADMIN: ("system:masters",),
     OPERATOR: ("system:serviceaccounts", "system:serviceaccounts:modelyard-system"),
+    LIMITED: ("system:serviceaccounts", "system:serviceaccounts:modelyard-team-a"),
     ALICE: (),
     BOB: (),
 }
@@ -50,9 +54,9 @@ AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata", "users": [OPERATOR]}, {"level": "None"}],
+    "rules": [{"level": "Metadata", "users": [OPERATOR, LIMITED]}, {"level": "None"}],
 }
-"""Every answer to the operator is written down, and nobody else's."""
+"""Every answer to an operator is written down, and nobody else's."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,16 @@ class ApiServer:
         """A client that acts as one of USERS."""
         return Client(self.url, self.tokens[user], ssl.create_default_context(cafile=str(self.certificate)))
 
-    def kubeconfig(self, user: str = ADMIN) -> Path:
-        """A kubeconfig file that acts as one of USERS."""
-        path = self.folder / f"kubeconfig-{user.replace(':', '-')}"
+    def kubeconfig(self, user: str = ADMIN, url: str = "") -> Path:
+        """A kubeconfig file that acts as one of USERS; by way of ``url``, if the server shall be found elsewhere."""
+        path = self.folder / f"kubeconfig-{user.replace(':', '-')}-{url.rpartition(':')[2]}"
         named = {"name": "test"}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [named | {"cluster": {"server": self.url, "certificate-authority": str(self.certificate)}}],
+            "clusters": [
+                named | {"cluster": {"server": url or self.url, "certificate-authority": str(self.certificate)}}
+            ],
             "users": [named | {"user": {"token": self.tokens[user]}}],
             "contexts": [named | {"context": {"cluster": "test", "user": "test"}}],
             "current-context": "test",
@@ -114,7 +120,7 @@ class ApiServer:
         return allowed
 
     def answers_to_the_operator(self) -> list[Object]:
-        """The audit log: one event per answer that OPERATOR got so far."""
+        """The audit log: one event per answer that OPERATOR and LIMITED got so far."""
         log = self.folder / AUDIT_LOG
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
@@ -244,7 +250,7 @@ def apiserver_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}",
-        "--service-cluster-ip-range=10.0.0.0/24",
+        "--service-cluster-ip-range=10.0.0.0/20",
         "--endpoint-reconciler-type=none",
     ]
 

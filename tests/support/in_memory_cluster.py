@@ -170,8 +170,16 @@ class InMemoryCluster:
             "list_events", kinds.CORE_EVENT, place, lambda: self.core_events.get(field_selector, ())
         )
 
-    async def may(self, verb: str, kind: Kind, subresource: str = "") -> bool:
-        return await self._call("may", kind, Key("", f"{verb}/{subresource}"), lambda: True)
+    async def create_lease(self, lease: Object) -> Object:
+        kind, place = kinds.LEASE, key_of(lease)
+        return await self._call("create_lease", kind, place, lambda: self._create(kind, place, lease))
+
+    async def replace_lease(self, lease: Object) -> Object:
+        kind, place = kinds.LEASE, key_of(lease)
+        return await self._call("replace_lease", kind, place, lambda: self._replace(kind, place, lease))
+
+    async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
+        return await self._call("may", kind, place or Key("", f"{verb}/{subresource}"), lambda: True)
 
     # How it does that
 
@@ -199,6 +207,7 @@ class InMemoryCluster:
         metadata = body["metadata"]
         if before is None:
             metadata.setdefault("uid", f"uid-{next(self._uids)}")
+            metadata.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
             metadata["generation"] = 1
         else:
             metadata["uid"] = before["metadata"]["uid"]
@@ -230,6 +239,17 @@ class InMemoryCluster:
             raise ConflictError(409, "Conflict", "another uid")
         body["metadata"]["annotations"] = (body["metadata"].get("annotations") or {}) | dict(annotations)
         return self._store(kind, place, body)
+
+    def _create(self, kind: Kind, place: Key, body: Object) -> Object:
+        if (kind, place) in self._objects:
+            raise ConflictError(409, "AlreadyExists", "there is one of that name")
+        return self._store(kind, place, copy.deepcopy(body))
+
+    def _replace(self, kind: Kind, place: Key, body: Object) -> Object:
+        before = self._objects.get((kind, place))
+        if before is None or before["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "another version")
+        return self._store(kind, place, copy.deepcopy(body))
 
     def _delete(self, kind: Kind, place: Key, uid: str, resource_version: str) -> None:
         body = self._objects.get((kind, place))

@@ -7,15 +7,19 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from modelyard import kinds
+import yaml
+
+from modelyard import kinds, names
 from tests.support.api_client import Object
-from tests.support.apiserver import OPERATOR, REPOSITORY, ApiServer
+from tests.support.apiserver import LIMITED, OPERATOR, REPOSITORY, ApiServer
 from tests.support.background_process import BackgroundProcess
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
 
+HOME = "modelyard-system"
 SETTINGS = "fetch_image: registry.example/modelyard-fetch:1\n"
-ROLE = REPOSITORY / "deploy" / "base" / "operator_role.yaml"
+BASE = REPOSITORY / "deploy" / "base"
+NAMESPACED = REPOSITORY / "deploy" / "overlays" / "namespaced"
 
 
 class Program:
@@ -45,21 +49,52 @@ class Program:
         return [json.loads(line) for line in self.process.output.splitlines()]
 
 
-def started(apiserver: ApiServer, user: str, folder: Path, settings_text: str = SETTINGS) -> Program:
-    """An operator that acts as ``user``, just started; its settings are written into ``folder``."""
+def started(
+    apiserver: ApiServer,
+    user: str,
+    folder: Path,
+    settings_text: str = SETTINGS,
+    *,
+    home: str = HOME,
+    url: str = "",
+    is_alone: bool = True,
+) -> Program:
+    """An operator that acts as ``user``, just started; its settings are written into ``folder``.
+
+    ``home`` is the namespace that it is installed in, ``url`` where it finds the API server if not where that is. One
+    that is alone finds no Lease of a former one, whose time it would have to wait for.
+    """
+    if is_alone:
+        apiserver.kubectl("delete", "lease", names.LEADER_LEASE, "-n", home, "--ignore-not-found")
     settings = folder / "settings.yaml"
     settings.write_text(settings_text)
     port = free_port()
     environment = {
-        "KUBECONFIG": str(apiserver.kubeconfig(user)),
+        "KUBECONFIG": str(apiserver.kubeconfig(user, url)),
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(REPOSITORY / "operator"),
     }
-    command = [sys.executable, "-m", "modelyard", f"--settings={settings}", f"--port={port}"]
-    return Program(BackgroundProcess(command, environment), port)
+    options = [f"--settings={settings}", f"--port={port}", f"--namespace={home}"]
+    return Program(BackgroundProcess([sys.executable, "-m", "modelyard", *options], environment), port)
 
 
 def allow(apiserver: ApiServer) -> None:
     """Give the operator's user what deploy/ gives it."""
-    apiserver.kubectl("apply", "-f", str(ROLE))
+    apiserver.kubectl("apply", "-f", str(BASE / "namespace.yaml"))
+    for roles in ("operator_role.yaml", "leader_role.yaml"):
+        apiserver.kubectl("apply", "-f", str(BASE / roles))
     eventually(lambda: apiserver.may(OPERATOR, "create", kinds.EVENT, "default"))
+    eventually(lambda: apiserver.may(OPERATOR, "create", kinds.LEASE, HOME))
+
+
+def allow_in(apiserver: ApiServer, namespace: str) -> str:
+    """Give LIMITED what deploy/overlays/namespaced gives an installation for ``namespace``; returns where that is."""
+    home = "modelyard-team-a"
+    for body in yaml.safe_load_all(apiserver.kubectl("kustomize", str(NAMESPACED))):
+        if body["kind"] in {"Namespace", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}:
+            if body["metadata"].get("namespace") == "team-a":
+                body["metadata"]["namespace"] = namespace
+            apiserver.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    eventually(lambda: apiserver.may(LIMITED, "create", kinds.EVENT, namespace))
+    eventually(lambda: apiserver.may(LIMITED, "create", kinds.LEASE, home))
+    return home

@@ -3,33 +3,70 @@
 import pytest
 
 from modelyard import app, kinds
-from modelyard.api.service import Key
-from modelyard.cache import Cache
-from modelyard.cluster import Cluster, NotFoundError, UnreachableError
-from modelyard.resync import Resync
-from modelyard.workqueue import WorkQueue
+from modelyard.cluster import ApiError, Cluster, NotFoundError, RejectedError, UnreachableError
+from modelyard.fence import always_open
+from modelyard.login import Credentials
+from modelyard.metrics import Metrics
+from modelyard.settings import Settings
 from tests.support import factories
-from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import InMemoryCluster
+from tests.support.running_operator import SETTINGS
 
 
-def resync(cluster: Cluster, cache: Cache) -> Resync:
-    queue: WorkQueue[Key] = WorkQueue(FakeClock(), random=lambda: 1.0)
-    return Resync(cluster, cache, queue, lambda _: None, random=lambda: 0.5)
+async def nobody() -> Credentials:
+    raise AssertionError("these tests have no watches")
+
+
+def operator(cluster: Cluster, settings: Settings = SETTINGS, home: str = "modelyard-system") -> app.Operator:
+    return app.Operator(settings, cluster, Metrics(), always_open(), namespace=home, identity="me", login=nobody)
 
 
 async def test_without_its_crd_it_says_how_to_install_it() -> None:
     cluster = InMemoryCluster()
     cluster.fail_next("list", NotFoundError(404, "NotFound", "no such resource"), kinds.INFERENCE_SERVICE)
     with pytest.raises(app.StartError, match=r"kubectl apply --server-side -f crds/"):
-        await app._sync(cluster, resync(cluster, Cache()))
+        await operator(cluster)._sync()
 
 
-async def test_it_waits_for_an_api_server_that_does_not_answer_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "UNREACHABLE_WAIT_S", 0)
-    cluster, cache = InMemoryCluster(), Cache()
+@pytest.mark.parametrize(
+    "trouble",
+    [UnreachableError(0, "ClientConnectorError", "refused"), ApiError(500, "Error", "etcd"), ApiError(429, "Busy", "")],
+)
+async def test_it_waits_for_an_api_server_that_is_in_trouble(
+    monkeypatch: pytest.MonkeyPatch, trouble: ApiError
+) -> None:
+    monkeypatch.setattr(app, "PASSING_WAIT_S", 0)
+    cluster = InMemoryCluster()
     cluster.put(factories.service())
     for _ in range(3):
-        cluster.fail_next("may", UnreachableError(0, "ClientConnectorError", "refused"))
-    await app._sync(cluster, resync(cluster, cache))
-    assert len(cache.all_of(kinds.INFERENCE_SERVICE)) == 1
+        cluster.fail_next("may", trouble)
+    started = operator(cluster)
+    await started._sync()
+    assert len(started._services()) == 1
+
+
+async def test_it_does_not_wait_where_waiting_helps_nobody() -> None:
+    cluster = InMemoryCluster()
+    cluster.fail_next("may", RejectedError(400, "BadRequest", "what is this?"))
+    with pytest.raises(RejectedError):
+        await operator(cluster)._sync()
+
+
+async def test_two_installations_have_each_their_own_services() -> None:
+    cluster = InMemoryCluster()
+    for namespace in ("team-a", "team-b"):
+        cluster.put(factories.service(namespace=namespace, uid=f"uid-in-{namespace}"))
+    limited = operator(cluster, SETTINGS.model_copy(update={"namespaces": ("team-a",)}), "modelyard-team-a")
+    everywhere = operator(cluster)
+    await limited._sync()
+    await everywhere._sync()
+    found = [[body["metadata"]["namespace"] for body in each._services()] for each in (limited, everywhere)]
+    assert found == [["team-a"], ["team-b"]]
+
+
+async def test_an_installation_for_a_claimed_namespace_does_not_start() -> None:
+    cluster = InMemoryCluster()
+    settings = SETTINGS.model_copy(update={"namespaces": ("team-a",)})
+    await operator(cluster, settings, "modelyard-team-a")._sync()
+    with pytest.raises(app.StartError, match="claimed by the installation modelyard-team-a"):
+        await operator(cluster, settings, "another")._sync()

@@ -1,7 +1,14 @@
 """What a scrape of the operator's metrics shows."""
 
+import re
+
+from modelyard import kinds
+from modelyard.api.service import Object
 from modelyard.metrics import Metrics
 from tests.support import factories
+from tests.support.rendering import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "metrics.md").read_text()
 
 
 def shown(metrics: Metrics) -> list[str]:
@@ -29,12 +36,55 @@ def test_the_queue_is_shown_as_it_is_at_the_scrape() -> None:
     assert "modelyard_queue_oldest_seconds 1.5" in shown(metrics)
 
 
-def test_services_are_counted_by_their_ready_condition() -> None:
-    ready = {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}]}
-    services = [factories.service(status=ready), factories.service(status=ready), factories.service()]
+def condition(type_: str, status: str, reason: str) -> Object:
+    return {"type": type_, "status": status, "reason": reason}
+
+
+def test_services_are_counted_by_each_of_their_conditions() -> None:
+    ready = {"conditions": [condition("Ready", "True", "Ready"), condition("Stalled", "True", "ImagePullFailed")]}
+    theirs = {"conditions": [condition("example.com/Audited", "True", "Yes")]}
+    services = [
+        factories.service(status=ready),
+        factories.service(status=ready),
+        factories.service(status=theirs),
+        factories.service(),
+    ]
     metrics = Metrics()
     metrics.watch_services(lambda: services)
-    assert 'modelyard_services{ready="True",reason="Ready"} 2.0' in shown(metrics)
-    assert 'modelyard_services{ready="Unknown",reason=""} 1.0' in shown(metrics)
+    assert [line for line in shown(metrics) if line.startswith("modelyard_services{")] == [
+        'modelyard_services{condition="Ready",reason="Ready",status="True"} 2.0',
+        'modelyard_services{condition="Ready",reason="",status="Unknown"} 2.0',
+        'modelyard_services{condition="Stalled",reason="ImagePullFailed",status="True"} 2.0',
+    ]
     services.clear()
     assert not [line for line in shown(metrics) if line.startswith("modelyard_services{")]
+
+
+def test_who_leads_and_which_watch_told_something_is_shown() -> None:
+    metrics = Metrics()
+    leading = [True]
+    metrics.watch_leadership(lambda: leading[0])
+    metrics.heard(kinds.POD)
+    assert "modelyard_leader 1.0" in shown(metrics)
+    leading[0] = False
+    assert "modelyard_leader 0.0" in shown(metrics)
+    assert [line for line in shown(metrics) if 'watch_last_event_timestamp_seconds{kind="Pod"}' in line]
+
+
+def test_the_page_lists_exactly_the_metrics_that_there_are_with_their_labels() -> None:
+    metrics = Metrics()
+    metrics.watch_queue(lambda: 0, lambda: 0)
+    metrics.watch_leadership(lambda: True)
+    metrics.watch_services(lambda: [factories.service()])
+    metrics.called("get", "200")
+    metrics.reconciled(1, "Timeout")
+    metrics.heard(kinds.POD)
+    present = {}
+    for family in metrics.families():
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        present[family.name + ("_total" if family.type == "counter" else "")] = (family.type, labels)
+    listed = {
+        name: (type_, set(re.findall(r"`(\w+)`", labels)))
+        for name, type_, labels in re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", PAGE, re.MULTILINE)
+    }
+    assert listed == present

@@ -9,6 +9,7 @@ import pytest
 
 from modelyard import workers as under_test
 from modelyard.api.service import Key
+from modelyard.cluster import ApiError
 from modelyard.metrics import Metrics
 from modelyard.workers import Workers
 from modelyard.workqueue import WorkQueue
@@ -29,9 +30,13 @@ class World:
         self.begun: list[Key] = []
         self.ended: list[Key] = []
         self.outcomes: dict[Key, BaseException | float] = {}
+        self.admitted: dict[Key, float | None] = {}
         self.may_end = asyncio.Event()
         self.may_end.set()
-        self.workers = Workers(self.queue, self._reconcile, self.metrics)
+        self.workers = Workers(self.queue, self._admit, self._reconcile, self.metrics)
+
+    def _admit(self, key: Key) -> float | None:
+        return self.admitted.get(key, 0)
 
     async def _reconcile(self, key: Key) -> float | None:
         self.begun.append(key)
@@ -148,3 +153,42 @@ async def test_work_that_waits_for_nothing_lets_others_have_their_turn(world: Wo
         ended.append(len(world.ended))
     assert ended[-1] == 20
     assert max(after - before for before, after in itertools.pairwise(ended)) <= 2
+
+
+async def test_a_key_that_is_not_admitted_is_dropped_and_one_for_later_comes_at_its_time(world: World) -> None:
+    world.admitted = {KEYS[0]: None, KEYS[1]: 30.0}
+    for key in KEYS[:3]:
+        world.queue.add(key)
+    await world.settle()
+    assert world.begun == [KEYS[2]]
+    assert "modelyard_reconcile_seconds_count 1.0" in world.metrics.text().decode()
+    world.admitted = {}
+    world.clock.advance(60)
+    await world.settle()
+    assert world.begun == [KEYS[2], KEYS[1]]
+
+
+async def test_what_is_interrupted_ends_at_once_and_comes_back_and_the_workers_go_on(world: World) -> None:
+    world.may_end.clear()
+    for key in KEYS[:2]:
+        world.queue.add(key)
+    await world.settle()
+    world.workers.interrupt()
+    world.may_end.set()
+    await world.settle()
+    assert world.ended == []
+    world.clock.advance(60)
+    await world.settle()
+    assert sorted(world.ended) == KEYS[:2]
+
+
+async def test_a_key_comes_back_no_sooner_than_the_api_server_asks(world: World) -> None:
+    world.outcomes[KEYS[0]] = ApiError(429, "TooManyRequests", "later", retry_after_s=20)
+    world.queue.add(KEYS[0])
+    await world.settle()
+    world.clock.advance(19)
+    await world.settle()
+    assert len(world.begun) == 1
+    world.clock.advance(1)
+    await world.settle()
+    assert len(world.begun) == 2

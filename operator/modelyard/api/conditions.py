@@ -124,6 +124,13 @@ class Reasons:
         "Take it, at a time of your choice, with: kubectl -n {namespace} annotate infsvc/{name} "
         f"{names.ANNOTATION_REFRESH}=$(date +%s) --overwrite",
     )
+    CONTESTED = _problem(
+        "Contested",
+        "The spec is valid, but somebody else changes {field} of {child} again and again: it is set back once a "
+        "minute only.",
+        "Change the InferenceService instead, or end what writes there; an autoscaler has to name the "
+        "InferenceService as its target.",
+    )
 
     # The service as a whole
     READY = _good("Ready", "{ready} of {desired} replicas answer at {url}.")

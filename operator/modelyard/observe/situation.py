@@ -43,6 +43,7 @@ class Situation:
     problem: InvalidError | NotReadyError | None
     facts: Facts
     now: datetime
+    contested: Explanation | None = None
 
     @cached_property
     def desired(self) -> int:

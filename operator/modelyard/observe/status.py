@@ -13,6 +13,9 @@ How the conditions answer the questions of the person who reads them (api/condit
 A paused service has Accepted unknown and Progressing false, both with Paused: nothing is brought about, so neither
 Reconciling nor Stalled is there. What answers is told as ever.
 
+A paused service has Accepted unknown and Progressing false, both with Paused: nothing is brought about, so neither
+Reconciling nor Stalled is there. What answers is told as ever.
+
 At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
 """
 
@@ -75,8 +78,10 @@ def status(
     problem: InvalidError | NotReadyError | None,
     facts: Facts,
     now: datetime,
+    *,
+    contested: Explanation | None = None,
 ) -> Verdict:
-    """The verdict on ``service``.
+    """The verdict on ``service``; ``contested`` says which child somebody else keeps changing, if one is.
 
     ``wanted`` is None while its spec cannot be resolved (``problem`` then says why) or is not brought about because the
     service is paused: what runs is then judged by the Deployment's own wishes.
@@ -84,7 +89,7 @@ def status(
     subject = Subject(
         service.key, service.generation, service.status, service.spec.replicas, service.deleting, service.paused
     )
-    return _verdict(Situation(subject, wanted, problem, facts, now))
+    return _verdict(Situation(subject, wanted, problem, facts, now, contested))
 
 
 def status_of_unreadable(body: Object, problem: InvalidError, facts: Facts, now: datetime) -> Verdict:
@@ -130,7 +135,7 @@ def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
         return "Unknown", waited_for(s.problem)
     if s.wanted and (refusal := s.wanted.refresh_refusal):
         return "True", Reasons.ACCEPTED_AS_RECORDED.explain(reason=refusal.reason, cause=refusal.message)
-    return "True", Reasons.ACCEPTED.explain()
+    return "True", s.contested or Reasons.ACCEPTED.explain()
 
 
 def _model_cached(s: Situation) -> tuple[ConditionStatus, Explanation]:
