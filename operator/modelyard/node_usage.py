@@ -16,6 +16,9 @@ from modelyard.observe.nodes import Requested, requested
 KEPT = timedelta(seconds=30)
 """How long an answer, or that there was none, serves all services."""
 
+SOONEST = timedelta(seconds=5)
+"""Lists are at least so far apart, however many pods are refused one after the other."""
+
 TIME_LIMIT_S = 20.0
 """Longest time for all pages; the status of the one who asks waits for it."""
 
@@ -35,13 +38,19 @@ class NodeUsage:
         self._asked: datetime | None = None
         self._taken: Requested | None = None
 
-    async def taken(self) -> Requested | None:
-        """What pods request of extended resources, at most KEPT old; None when the API server did not tell."""
+    async def taken(self, since: datetime | None = None) -> Requested | None:
+        """What pods request of extended resources, at most KEPT old and no older than ``since``; None when that is not
+        known now.
+        """
         async with self._one_at_a_time:
-            if self._asked is None or self._now() - self._asked >= KEPT:
-                self._taken = await self._listed()
+            if self._asked is None or self._is_old(self._asked, since):
                 self._asked = self._now()
-            return self._taken
+                self._taken = await self._listed()
+            return self._taken if since is None or self._asked >= since else None
+
+    def _is_old(self, asked: datetime, since: datetime | None) -> bool:
+        age = self._now() - asked
+        return age >= KEPT or (since is not None and asked < since and age >= SOONEST)
 
     async def _listed(self) -> Requested | None:
         total: Requested = Counter()

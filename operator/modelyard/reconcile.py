@@ -144,7 +144,7 @@ class Reconciler:
             hosts=self._hosts(asked.hosts),
             nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,
             accelerator_resource=resource,
-            taken=await self._node_usage.taken() if asked.nodes and resource else None,
+            taken=await self._node_usage.taken(asked.refused_since) if asked.nodes and resource else None,
         )
 
     def _hosts(self, names_: Iterable[str]) -> dict[str, Object | None]:

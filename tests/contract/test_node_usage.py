@@ -5,7 +5,7 @@ import pytest
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object
 from modelyard.cluster import KubernetesCluster, login
-from modelyard.node_usage import KEPT, NodeUsage
+from modelyard.node_usage import KEPT, SOONEST, NodeUsage
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ApiServer
@@ -114,6 +114,18 @@ async def test_pods_are_listed_anew_when_the_answer_is_old(cluster: InMemoryClus
         moments.append(START + passed)
         await usage.taken()
         assert asked(cluster) == lists
+
+
+async def test_an_answer_from_before_a_refusal_is_none_that_explains_it(cluster: InMemoryCluster) -> None:
+    moments = [START]
+    usage = NodeUsage(cluster, lambda: moments[-1])
+    assert await usage.taken() is not None
+    moments.append(START + SOONEST / 2)
+    assert await usage.taken(since=moments[-1]) is None
+    assert asked(cluster) == 1
+    moments.append(START + SOONEST)
+    assert await usage.taken(since=moments[-1]) is not None
+    assert asked(cluster) == 2
 
 
 async def test_only_pods_that_take_something_are_asked_for(apiserver: ApiServer, admin: Client, namespace: str) -> None:

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from modelyard import names
 from modelyard.api.fields import ApiModel, ImageName, Word, rule, with_rules
-from modelyard.api.types import Accelerator, Drain, EnvironmentVariable, Resources, Startup
+from modelyard.api.pod_types import EnvironmentVariable
+from modelyard.api.types import Accelerator, Drain, Resources, Startup
 
 ProfileArgument = Annotated[
     str,

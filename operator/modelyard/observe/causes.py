@@ -24,7 +24,6 @@ _TABLE: tuple[tuple[Reason, str], ...] = (
 LINES_LIMIT = 12
 """Lines that are looked at; the launcher writes at most six. The text is a tenant's: it may be anything."""
 
-_COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE)
 _OF_ENGINES = tuple(row for engine in ENGINES.values() for row in engine.error_lines)
 
 _COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE + _OF_ENGINES)

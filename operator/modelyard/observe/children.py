@@ -66,7 +66,8 @@ class Facts:
 class Questions:
     """What the children do not tell: fetchers to ask (pod uid -> address), repositories of models to ask for their
     index (pod uid -> address with port), Events to list (field selectors by pod uid, and one by FAILED_CREATIONS),
-    nodes to look at (by name), and whether all nodes and what pods take are of interest.
+    nodes to look at (by name), and whether all nodes and what pods take (no older than ``refused_since``) are of
+    interest.
     """
 
     fetchers: Mapping[str, str]
@@ -74,6 +75,7 @@ class Questions:
     events: Mapping[str, str]
     hosts: frozenset[str]
     nodes: bool
+    refused_since: datetime | None
 
 
 def questions(children: Children, now: datetime) -> Questions:
@@ -96,6 +98,7 @@ def questions(children: Children, now: datetime) -> Questions:
         events=events,
         hosts=frozenset(pod.node for pod in every if pod.node and not pod.ready),
         nodes=any(pod.refused for pod in pods),
+        refused_since=max((pod.refused_since for pod in pods if pod.refused_since), default=None),
     )
 
 

@@ -96,6 +96,7 @@ class PodFacts:
     ready_changed: datetime | None
     scheduled: bool
     refused: str
+    refused_since: datetime | None
     placement: Placement
     claims: tuple[str, ...]
     failure: str
@@ -165,6 +166,7 @@ def pod_facts(
         ready_changed=moment(ready, "lastTransitionTime"),
         scheduled=bool(text(pod, "spec", "nodeName")) or scheduled.get("status") == "True",
         refused=refused,
+        refused_since=moment(scheduled, "lastTransitionTime") if refused else None,
         placement=placement(pod) if refused else Placement(),
         claims=tuple(claim for claim in claims if claim),
         failure=text(pod, "status", "reason"),
