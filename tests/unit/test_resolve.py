@@ -63,7 +63,11 @@ def test_the_users_word_is_above_the_settings() -> None:
     ("spec", "reason", "remedy"),
     [
         ({"engine": {"type": "tgi"}}, "UnknownEngine", "'tgi' is none of the known engines. Take one of: vllm."),
-        ({"model": {"uri": "ftp://a/b"}}, "UnknownSource", "known schemes. Take one of: s3://"),
+        (
+            {"model": {"uri": "ftp://a/b"}},
+            "UnknownSource",
+            "known schemes. Take one of: hf://, https://, pvc://, s3://",
+        ),
         ({"model": {"uri": "s3://a/b"}}, "InvalidSpec", "cannot be a bucket"),
         ({"accelerator": {"type": "tpu"}}, "UnknownAccelerator", "operator's settings: cpu, nvidia"),
         (
