@@ -42,10 +42,11 @@ class NodeFolder:
         return ended.stdout
 
     def put(self, folder: Path, path: str) -> None:
-        """A copy of ``folder`` at ``path`` in this one."""
-        self.run("mkdir", "-p", f"{self.path}/{path}")
-        target = f"{self.node}:{self.path}/{path}"
-        subprocess.run(["docker", "cp", f"{folder}/.", target], check=True, capture_output=True)
+        """A copy of ``folder`` at ``path`` in this one, there at once: a running fetcher looks at it."""
+        arriving = f"{self.path}.arriving"
+        subprocess.run(["docker", "cp", str(folder), f"{self.node}:{arriving}"], check=True, capture_output=True)
+        self.run("mkdir", "-p", f"{self.path}/{Path(path).parent}")
+        self.run("mv", arriving, f"{self.path}/{path}")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """One place of each kind that models come from, each a real server or a folder, all with the same handles for tests."""
 
+import atexit
 import hashlib
 import json
 import shutil
@@ -29,7 +30,9 @@ Files = dict[str, bytes]
 @cache
 def certificates() -> Certificates:
     """A private CA and a certificate for every name that a place is reached by."""
-    return make_certificates(Path(mkdtemp()), ("IP:127.0.0.1", "DNS:localhost", f"DNS:{ONLY_THE_PROXY_KNOWS}"))
+    folder = mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return make_certificates(Path(folder), ("IP:127.0.0.1", "DNS:localhost", f"DNS:{ONLY_THE_PROXY_KNOWS}"))
 
 
 class Place:

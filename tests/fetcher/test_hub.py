@@ -87,6 +87,14 @@ def test_a_gated_repository_is_told_with_the_hubs_own_words_and_the_secret(hub: 
     assert "the token in key HF_TOKEN of Secret 's3-read'" in error.message
 
 
+def test_a_host_that_the_hub_redirects_to_and_that_refuses_is_told_by_its_own_name(hub: Hub) -> None:
+    hub.hub.cdn_refuses = True
+    error = hub.pod.failed_attempt()
+    assert error.reason == "SourceError"
+    assert error.message.startswith(f"{hub.hub.cdn}/cdn/")
+    assert "Signature" not in error.message
+
+
 def test_a_hub_that_limits_requests_is_named(hub: Hub) -> None:
     hub.hub.is_limited = True
     assert hub.pod.failed_attempt().reason == "Throttled"

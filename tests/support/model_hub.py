@@ -28,6 +28,7 @@ class ModelHub(FileServer):
         self.commits: dict[str, dict[str, bytes]] = {}
         self.branches: dict[str, str] = {}
         self.is_limited = False
+        self.cdn_refuses = False
         self.listing = b""
         """What it answers in place of a listing; empty: the listing."""
 
@@ -45,6 +46,8 @@ class ModelHub(FileServer):
             self.authorizations.append((handler.headers["Host"], given))
         if self.is_limited:
             handler.send(429, headers={"Retry-After": "300"})
+        elif path.startswith("/cdn/") and self.cdn_refuses:
+            handler.send(403)
         elif path.startswith("/cdn/"):
             self._give(handler, path.removeprefix("/cdn/"))
         elif given not in {"", f"Bearer {self.token}"}:

@@ -1,5 +1,7 @@
 """What S3's answers mean to a person. The commonest are made to happen in tests/fetcher; here is the whole table."""
 
+from dataclasses import replace
+
 import pytest
 from botocore.exceptions import (
     BotoCoreError,
@@ -82,3 +84,10 @@ def test_each_broken_connection_has_a_name_and_a_remedy(
     explained = explain(error, ASKED, None)
     assert explained.reason is reason
     assert remedy in explained.message
+
+
+def test_a_proxy_that_answers_in_the_stores_place_is_named() -> None:
+    asked = replace(ASKED, proxy="http://proxy.example:3128")
+    error = explain(ClientError({"Error": {"Code": "407", "Message": ""}}, "ListObjectsV2"), asked, None)
+    assert error.reason is Reason.PROXY_FAILED
+    assert "the proxy http://proxy.example:3128 asks for a user and password" in error.message

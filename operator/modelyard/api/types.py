@@ -63,7 +63,7 @@ class Model(ApiModel):
         description="Identity that may read the model. Unset: that of the pod's service account.",
     )
     ca_bundle: CaBundle | None = Field(
-        default=None, description="Certificates to trust where the model is fetched from, and for the proxy."
+        default=None, description="Certificates to trust where the model is fetched from."
     )
     proxy: Proxy | None = Field(
         default=None, description="HTTP proxy to fetch the model through. Unset: from the operator's settings (none)."

@@ -74,53 +74,63 @@ class Asked:
     secret: Secret | None
 
     def explain(self, refusal: Refusal) -> FetchError | None:
-        """What the hub's refusal means; None where it is none of the hub's own."""
+        """What the hub's refusal means; None where another host gave it, or it is none of the hub's own."""
+        if not refusal.address.startswith(f"{self.endpoint}/"):
+            return None
         match refusal.status:
-            case 401 if self.secret:
-                return FetchError(
-                    Reason.CREDENTIALS_INVALID,
-                    f"{self.endpoint} does not accept the token in key {TOKEN} of Secret {self.secret.name!r}: put a "
-                    f"valid one there that may read {self.repository}",
-                )
             case 401:
-                return FetchError(
-                    Reason.CREDENTIALS_MISSING,
-                    f"{self.endpoint} shows {self.repository} to nobody without a token: it is private or gated, or "
-                    f"does not exist. Correct spec.model.uri, or put a token that may read it into key {TOKEN} of a "
-                    "Secret and name that in spec.model.credentials.secretName",
-                )
+                return self._unknown()
             case 403:
-                return FetchError(Reason.ACCESS_DENIED, self._denied(refusal))
-            case 404 if refusal.said("X-Error-Code") == "EntryNotFound":
-                return FetchError(Reason.SOURCE_CHANGED, f"{refusal.address} is there no more: the fetch begins anew")
+                return self._denied(refusal)
             case 404:
-                return FetchError(Reason.MODEL_NOT_FOUND, self._missing(refusal))
+                return self._missing(refusal)
             case _:
                 return None
 
-    def _denied(self, refusal: Refusal) -> str:
+    def _unknown(self) -> FetchError:
+        if self.secret:
+            return FetchError(
+                Reason.CREDENTIALS_INVALID,
+                f"{self.endpoint} does not accept the token in key {TOKEN} of Secret {self.secret.name!r}: put a "
+                f"valid one there that may read {self.repository}",
+            )
+        return FetchError(
+            Reason.CREDENTIALS_MISSING,
+            f"{self.endpoint} shows {self.repository} to nobody without a token: it is private or gated, or does not "
+            f"exist. Correct spec.model.uri, or put a token that may read it into key {TOKEN} of a Secret and name "
+            "that in spec.model.credentials.secretName",
+        )
+
+    def _denied(self, refusal: Refusal) -> FetchError:
         whose = (
             f"the token in key {TOKEN} of Secret {self.secret.name!r}"
             if self.secret
             else "an anonymous request (the service names no credentials)"
         )
         said = refusal.said("X-Error-Message")
-        return (
+        return FetchError(
+            Reason.ACCESS_DENIED,
             f"{self.endpoint} denies {self.repository} to {whose}{f' ({said})' if said else ''}: accept the model's "
             f"terms there, or put a token that may read it into key {TOKEN} of the Secret that "
-            "spec.model.credentials.secretName names"
+            "spec.model.credentials.secretName names",
         )
 
-    def _missing(self, refusal: Refusal) -> str:
-        if refusal.said("X-Error-Code") == "RevisionNotFound":
-            return (
-                f"{self.repository} at {self.endpoint} has no branch, tag or commit {self.revision!r}: correct what "
-                "follows the '@' in spec.model.uri"
-            )
-        return (
-            f"{self.endpoint} has no model {self.repository!r}: correct spec.model.uri, or spec.model.hf.endpoint if "
-            "the model is on another hub"
-        )
+    def _missing(self, refusal: Refusal) -> FetchError:
+        match refusal.said("X-Error-Code"):
+            case "EntryNotFound":
+                return FetchError(Reason.SOURCE_CHANGED, f"{refusal.address} is there no more: the fetch begins anew")
+            case "RevisionNotFound":
+                return FetchError(
+                    Reason.MODEL_NOT_FOUND,
+                    f"{self.repository} at {self.endpoint} has no branch, tag or commit {self.revision!r}: correct "
+                    "what follows the '@' in spec.model.uri",
+                )
+            case _:
+                return FetchError(
+                    Reason.MODEL_NOT_FOUND,
+                    f"{self.endpoint} has no model {self.repository!r}: correct spec.model.uri, or "
+                    "spec.model.hf.endpoint if the model is on another hub",
+                )
 
 
 class HubSource:

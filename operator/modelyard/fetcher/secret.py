@@ -28,7 +28,6 @@ class Secret:
                 f"Secret {self.name!r} is here and cannot be read ({type(error).__name__}): its values must be text, "
                 "and the pod's fsGroup must be allowed to read it",
             ) from error
-
         for key, value in values.items():
             if not value.isprintable():
                 raise self._unusable(key, "holds line breaks or other control characters")
