@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from modelyard.api.service import Service
 from modelyard.api.types import InferenceServiceSpec
-from modelyard.desired import pod
+from modelyard.desired import amounts, pod
 from modelyard.desired.inputs import Recorded, TemplateInputs
 from modelyard.desired.resolved import Accelerator, Resolved
 from modelyard.engines import engine_of
@@ -51,6 +51,7 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
     spec = service.spec
     engine = engine_of(spec.engine.type or inputs.default_engine)
     accelerator = _accelerator(spec, inputs)
+    amounts.check(spec.resources)
     version, image = _image(spec, inputs, engine.name, accelerator.type)
     return Resolved(
         service=service,
