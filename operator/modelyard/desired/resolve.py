@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from modelyard.api.service import Object, Service
 from modelyard.api.types import InferenceServiceSpec
-from modelyard.desired import pod
+from modelyard.desired import amounts, pod
 from modelyard.desired.inputs import AppliedProfile, Recorded, TemplateInputs
 from modelyard.desired.profile import Offer, fields_spoken_of, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Resolved
@@ -90,6 +90,7 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
     spec = service.spec
     engine = _engine(spec, inputs)
     accelerator = _accelerator(spec, inputs)
+    amounts.check(spec.resources)
     version, image = _image(spec, inputs, engine.name, accelerator.type)
     return Resolved(
         service=service,

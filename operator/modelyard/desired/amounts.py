@@ -1,0 +1,50 @@
+"""What a container may ask for of resources that cannot be shared out beyond what there is: extended ones, huge pages.
+
+Kubernetes refuses the Deployment of one that breaks these rules; said here, the message names the user's own field.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from modelyard.api.quantity import number
+from modelyard.api.types import Resources
+from modelyard.errors import InvalidError
+
+HUGE_PAGES = "hugepages-"
+
+
+def check(resources: Resources) -> None:
+    """Raises InvalidError (InvalidSpec) with the field and the remedy for amounts that no container can have."""
+    for name, amount in resources.requests.items():
+        most = resources.limits.get(name)
+        if _is_exclusive(name) and (most is None or _amount("limits", name, most) != _amount("requests", name, amount)):
+            raise InvalidError(
+                "InvalidSpec",
+                f"spec.resources.requests holds {name}, of which a container gets what it asks for and never more: "
+                "move it to spec.resources.limits, or repeat it there with the same amount.",
+            )
+    for name, amount in resources.limits.items():
+        page = number(name.removeprefix(HUGE_PAGES)) if name.startswith(HUGE_PAGES) else 1
+        if _is_exclusive(name) and _amount("limits", name, amount) % page:
+            raise InvalidError(
+                "InvalidSpec", f"spec.resources.limits.{name} is {amount}, which is no multiple of {page}: make it one."
+            )
+    _check_huge_pages({**resources.requests, **resources.limits})
+
+
+def _amount(field: str, name: str, amount: int | str) -> Decimal:
+    try:
+        return number(amount)
+    except InvalidError as error:
+        raise InvalidError("InvalidSpec", f"spec.resources.{field}.{name}: {error.message}") from error
+
+
+def _check_huge_pages(amounts: Mapping[str, int | str]) -> None:
+    if any(name.startswith(HUGE_PAGES) for name in amounts) and not {"cpu", "memory"} & amounts.keys():
+        raise InvalidError(
+            "InvalidSpec", "spec.resources asks for huge pages alone: Kubernetes wants cpu or memory beside them."
+        )
+
+
+def _is_exclusive(name: str) -> bool:
+    return "/" in name or name.startswith(HUGE_PAGES)
