@@ -1,4 +1,4 @@
-"""A private CA and a certificate of it for 127.0.0.1, made by the openssl program."""
+"""A private CA and a certificate of it for one server, made by the openssl program."""
 
 import subprocess
 from dataclasses import dataclass
@@ -12,17 +12,20 @@ class Certificates:
     key: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """Makes them below ``folder``. Raises when there is no openssl (Debian's package of that name)."""
+def make_certificates(folder: Path, server_name: str = "IP:127.0.0.1") -> Certificates:
+    """Makes them below ``folder``, for the server of that alternative name.
+
+    Raises when there is no openssl (Debian's package of that name).
+    """
     made = Certificates(folder / "ca.crt", folder / "server.crt", folder / "server.key")
     ca_key = folder / "ca.key"
     new = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     ca = ("-subj", "/CN=a private CA", "-addext", "keyUsage=critical,keyCertSign", "-keyout", ca_key, "-out", made.ca)
     server = (
         "-subj",
-        "/CN=127.0.0.1",
+        "/CN=a server",
         "-addext",
-        "subjectAltName=IP:127.0.0.1",
+        f"subjectAltName={server_name}",
         "-addext",
         "basicConstraints=CA:FALSE",
     )
