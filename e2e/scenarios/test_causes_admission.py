@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
-from e2e.support.causes import Cause, Took, applies, deletes, play, record
+from e2e.support.causes import Cause, applies, deletes, play_alone
 from e2e.support.kubectl import Kubectl, KubectlError, Object
 from e2e.support.services import light
-from e2e.support.stories import stories
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.xdist_group("causes in admission")
@@ -36,55 +36,42 @@ def _account(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
 
 
-def _played(cause: Cause, namespace: Kubectl, request: pytest.FixtureRequest) -> Took:
-    with stories(namespace) as told:
-        took = play(cause, namespace, told)
-    record(took, cause, request)
-    return took
+def _asks(**spec: Any) -> partial[Object]:
+    return partial(light, "refused", **spec)
 
 
-@pytest.mark.parametrize(
-    ("what", "reason", "says", "spec", "before", "cure"),
-    [
-        (
-            "a quota",
-            "QuotaExceeded",
-            ("small", "used: pods=0", "limited: pods=0", "describe quota"),
-            {},
-            applies(_quota(0)),
-            applies(_quota(5)),
-        ),
-        (
-            "a service account",
-            "ServiceAccountMissing",
-            ("cloud-reader", "spec.serviceAccountName"),
-            {"serviceAccountName": "cloud-reader"},
-            None,
-            applies(_account("cloud-reader")),
-        ),
-        (
-            "a range of limits",
-            "AdmissionRefused",
-            ("maximum memory usage per Container is 512Mi", "limit is 1Gi"),
-            {},
-            applies(_range("512Mi")),
-            applies(_range("8Gi")),
-        ),
-    ],
-    ids=["quota", "service-account", "limit-range"],
+CAUSES = (
+    Cause(
+        "a quota that is used up",
+        _asks(),
+        "QuotaExceeded",
+        ("small", "used: pods=0", "limited: pods=0", "describe quota"),
+        applies(_quota(5)),
+        before=applies(_quota(0)),
+    ),
+    Cause(
+        "a service account that is not there",
+        _asks(serviceAccountName="cloud-reader"),
+        "ServiceAccountMissing",
+        ("cloud-reader", "spec.serviceAccountName"),
+        applies(_account("cloud-reader")),
+    ),
+    Cause(
+        "a range of limits below what the fetcher needs",
+        _asks(),
+        "AdmissionRefused",
+        ("maximum memory usage per Container is 512Mi", "limit is 1Gi"),
+        applies(_range("8Gi")),
+        before=applies(_range("512Mi")),
+    ),
 )
-def test_a_pod_that_is_refused_is_said_with_what_refuses_it(  # noqa: PLR0917  # one column of the table each
-    namespace: Kubectl,
-    request: pytest.FixtureRequest,
-    what: str,
-    reason: str,
-    says: tuple[str, ...],
-    spec: Object,
-    before: object,
-    cure: object,
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=str)
+def test_a_pod_that_is_refused_is_said_with_what_refuses_it(
+    namespace: Kubectl, cause: Cause, request: pytest.FixtureRequest
 ) -> None:
-    body = partial(light, "refused", **spec)
-    _played(Cause(f"{what} refuses the pod", body, reason, says, cure, before=before), namespace, request)
+    play_alone(cause, namespace, request)
 
 
 @pytest.fixture
@@ -147,7 +134,7 @@ def test_a_policy_that_refuses_the_pod_is_said_in_its_own_words(
         (policy, "every pod needs the label cost-centre"),
         deletes(f"validatingadmissionpolicybinding/{policy}"),
     )
-    _played(cause, namespace, request)
+    play_alone(cause, namespace, request)
 
 
 def test_another_refusal_that_follows_the_first_is_told_instead_of_it(namespace: Kubectl) -> None:

@@ -55,6 +55,8 @@ def _gives_ca(name: str) -> Act:
     return lambda kubectl: kubectl.apply(config_map(name, kubectl.get("configmap", store.CA)["data"]))
 
 
+WHILE_UPLOADED = frozenset({"SourceChanged"})
+"""A fetch that begins before the last file is there finds more in the end than in the beginning."""
 WRONG_SECRET = store.KEYS | {"AWS_SECRET_ACCESS_KEY": "another"}
 WRONG_ID = store.KEYS | {"AWS_ACCESS_KEY_ID": "nobody"}
 HALF = {"AWS_ACCESS_KEY_ID": store.KEYS["AWS_ACCESS_KEY_ID"]}
@@ -137,13 +139,15 @@ CAUSES = (
         "BucketNotFound",
         ("no bucket 'later'", "spec.model.uri"),
         _uploads("later", "tiny"),
+        meanwhile=WHILE_UPLOADED,
     ),
     Cause(
         "a folder that is not there",
         _with("no-folder", _model("s3://models/later")),
         "ModelNotFound",
-        ("s3://models/later", "spec.model.uri"),
+        ("bucket 'models'", "'later/'", "spec.model.uri"),
         _uploads("models", "later"),
+        meanwhile=WHILE_UPLOADED,
     ),
     Cause(
         "a port where nobody listens",

@@ -6,38 +6,49 @@ from functools import partial
 
 import pytest
 
-from e2e.cluster.images import SPOT_WORKER, reference
+from e2e.cluster.images import WORKERS, reference
 from e2e.conftest import namespace_for
 from e2e.support.causes import Act, Cause, Took, applies, record, selected, side_by_side
 from e2e.support.kubectl import Kubectl, Object
-from e2e.support.objects import config_map, pod, secret
-from e2e.support.on_nodes import tag_image
+from e2e.support.objects import config_map, pod, run, secret
+from e2e.support.on_nodes import images_of, remove_images, tag_image
 from e2e.support.services import light
 
-pytestmark = pytest.mark.xdist_group("causes while a node prepares")
+pytestmark = pytest.mark.xdist_group("causes on the nodes")
 
 REGISTRY_PORT = 5055
 REGISTRY = f"127.0.0.1:{REGISTRY_PORT}"
-"""On the node's own loopback, where containerd speaks plain HTTP."""
-ON_CPU = {"accelerator": {"type": "cpu"}}
-"""Lets a pod land on one worker only: the one with the registry and all images."""
+"""On each node's own loopback, where containerd speaks plain HTTP."""
+WITHOUT_PYTHON = "example.com/without-python:1"
+MISSING = f"{REGISTRY}/engine:1"
 
 
 def _image(name: str, image: str) -> partial[Object]:
-    return partial(light, name, engine={"image": image}, **ON_CPU)
+    return partial(light, name, engine={"image": image})
 
 
 def _of(name: str, image: str) -> Object:
     """A service with a test image that is no engine's."""
-    return light(name, engine={"image": reference(image)}, **ON_CPU)
+    return light(name, engine={"image": reference(image)})
 
 
 def _variable(name: str, **source: Object) -> partial[Object]:
     return partial(light, name, engine={"env": [{"name": "TOKEN", "valueFrom": source}]})
 
 
+def _brings_image(_: Kubectl) -> None:
+    for node in WORKERS:
+        tag_image(node, reference("standin"), MISSING)
+
+
+def _brings_other_image(_: Kubectl) -> None:
+    """The image that holds a pod's network is on every node."""
+    for node in WORKERS:
+        tag_image(node, next(image for image in images_of(node) if "/pause:" in image), WITHOUT_PYTHON)
+
+
 def _mends(name: str) -> Act:
-    return applies(partial(light, name, **ON_CPU))
+    return applies(partial(light, name))
 
 
 CAUSES = (
@@ -50,10 +61,10 @@ CAUSES = (
     ),
     Cause(
         "an image that its registry does not have",
-        _image("no-image", f"{REGISTRY}/engine:1"),
+        _image("no-image", MISSING),
         "ImagePullFailed",
-        (f"{REGISTRY}/engine:1", "not found", "Correct the image's name or tag"),
-        lambda _: tag_image(SPOT_WORKER, reference("standin"), f"{REGISTRY}/engine:1"),
+        (MISSING, "not found", "Correct the image's name or tag"),
+        _brings_image,
     ),
     Cause(
         "an image name that cannot be read",
@@ -64,10 +75,11 @@ CAUSES = (
     ),
     Cause(
         "an image without Python",
-        partial(_of, "no-python", "s3"),
+        _image("no-python", WITHOUT_PYTHON),
         "ContainerStartFailed",
         ("python3", "spec.engine.image"),
         _mends("no-python"),
+        before=_brings_other_image,
     ),
     Cause(
         "an image without the engine",
@@ -96,20 +108,22 @@ CAUSES = (
 
 @pytest.fixture(scope="module")
 def played(request: pytest.FixtureRequest, cluster: Kubectl) -> Iterator[Mapping[str, Future[Took]]]:
-    registry = _registry()
-    cluster.apply(registry)
-    cluster.wait(f"pod/{registry['metadata']['name']}", "condition=Ready", 120)
+    registries = [_registry(node) for node in WORKERS]
+    for registry in registries:
+        run(cluster, registry)
     for namespace in namespace_for(request):
-        with side_by_side(namespace, selected(request, CAUSES), at_once=4) as results:
+        with side_by_side(namespace, selected(request, CAUSES), at_once=3) as results:
             yield results
-    cluster.run("delete", f"pod/{registry['metadata']['name']}", "--wait=false")
+    for node, registry in zip(WORKERS, registries, strict=True):
+        cluster.run("delete", "pod", registry["metadata"]["name"], "--wait=false")
+        remove_images(node, MISSING, WITHOUT_PYTHON)
 
 
-def _registry() -> Object:
-    """A registry that has no image: every path is 404."""
+def _registry(node: str) -> Object:
+    """A registry on the node's own network that has no image: every path is 404."""
     program = ("python3", "-m", "http.server", str(REGISTRY_PORT), "--bind", "127.0.0.1", "--directory", "/var/empty")
-    body = pod("empty-registry", reference("standin"), command=program)
-    body["spec"] |= {"hostNetwork": True, "nodeName": SPOT_WORKER}
+    body = pod(f"empty-registry-on-{node}", reference("standin"), command=program)
+    body["spec"] |= {"hostNetwork": True, "nodeName": node}
     return body
 
 

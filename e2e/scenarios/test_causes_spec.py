@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,9 @@ pytestmark = pytest.mark.xdist_group("causes in the spec")
 READY_S = 240
 
 
-def _idle(name: str, **spec: Object) -> Object:
+def _idle(name: str, **spec: Any) -> Object:
     """A service that would run no pod."""
-    return service(name, **({"replicas": 0} | spec))
+    return service(name, replicas=0, **spec)
 
 
 def _theirs(kind: str, name: str) -> Object:
@@ -41,7 +42,7 @@ def _model(uri: str) -> Object:
     return {"uri": uri, "credentials": {"secretName": "s3-read"}}
 
 
-def _refused(what: str, name: str, reason: str, says: tuple[str, ...], **spec: Object) -> Cause:
+def _refused(what: str, name: str, reason: str, says: tuple[str, ...], **spec: Any) -> Cause:
     """A cause that lies in one field of the spec, and is cured there."""
     return Cause(what, partial(_idle, name, **spec), reason, says, applies(_idle(name)), healthy="ScaledToZero")
 

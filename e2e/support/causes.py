@@ -35,7 +35,8 @@ class Cause:
     """One thing that goes wrong: ``what`` in words, and the ``service`` that meets it, made when it is applied.
 
     ``says``: words that the message must have, so that it names the thing and the remedy. ``before`` is done before the
-    service is applied. ``at_first``: other problems that are true on the way to this one, as one crash before a loop.
+    service is applied. ``meanwhile``: other problems that are true on the way to this one, or away from it, as one
+    crash before a loop.
     ``healthy`` is Ready's reason in the end.
     """
 
@@ -45,7 +46,7 @@ class Cause:
     says: tuple[str, ...]
     cure: Act
     before: Act | None = None
-    at_first: frozenset[str] = frozenset()
+    meanwhile: frozenset[str] = frozenset()
     reason_within_s: float = WITHIN_S
     gone_within_s: float = WITHIN_S
     holds_s: float = 0
@@ -105,11 +106,11 @@ def judge(cause: Cause, moments: Sequence[Moment], cured_s: float) -> None:
     assert not [m for m in before if m.is_ready], "Ready before the cure"
     assert not [m for m in moments if m.is_contradictory], "Reconciling and Stalled at once"
     story = [reason for reason, _ in groupby(m.says()[0] for m in before)]
-    untrue = {*story[:-1]} - UNDER_WAY - cause.at_first - {""}
+    untrue = {*story[:-1]} - UNDER_WAY - cause.meanwhile - {""}
     assert not untrue, f"it told {untrue} before {cause.reason}: {story}"
     assert story[-1:] == [cause.reason], f"the reason came and went: {story}"
     recovery = [reason for reason, _ in groupby([cause.reason, *(m.says()[0] for m in after)])]
-    untrue = {*recovery[1:]} - UNDER_WAY - {cause.healthy}
+    untrue = {*recovery[1:]} - UNDER_WAY - cause.meanwhile - {cause.healthy}
     assert not untrue, f"it told {untrue} after the cure: {recovery}"
 
 
@@ -117,6 +118,12 @@ def record(took: Took, cause: Cause, request: pytest.FixtureRequest) -> None:
     """Put the seconds into the test's report, for the table at the end of the run."""
     row = [cause.what, cause.reason, took.told_s, took.gone_s, took.healthy_s]
     request.node.user_properties.append((TOOK, row))
+
+
+def play_alone(cause: Cause, kubectl: Kubectl, request: pytest.FixtureRequest) -> None:
+    """Play a cause in a namespace in which nothing else goes on, and put the seconds into the test's report."""
+    with stories(kubectl) as told:
+        record(play(cause, kubectl, told), cause, request)
 
 
 @contextmanager

@@ -4,10 +4,22 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+IMAGES = ("ctr", "--namespace=k8s.io", "images")
+
+
+def images_of(node: str) -> list[str]:
+    """The names of the images that the node has."""
+    return _on(node, *IMAGES, "list", "--quiet").split()
+
 
 def tag_image(node: str, image: str, name: str) -> None:
     """Give an image that the node has another name."""
-    _on(node, "ctr", "--namespace=k8s.io", "images", "tag", "--force", image, name)
+    _on(node, *IMAGES, "tag", "--force", image, name)
+
+
+def remove_images(node: str, *names: str) -> None:
+    """Take names from a node, which keeps an image while it has others; one that is not there is none the less."""
+    _on(node, *IMAGES, "remove", *names)
 
 
 @contextmanager
@@ -20,5 +32,6 @@ def frozen(node: str) -> Iterator[None]:
         subprocess.run(["docker", "unpause", node], check=True, capture_output=True)
 
 
-def _on(node: str, *command: str) -> None:
-    subprocess.run(["docker", "exec", node, *command], check=True, capture_output=True)
+def _on(node: str, *command: str) -> str:
+    """Standard output of a command on the node. Raises CalledProcessError when it fails."""
+    return subprocess.run(["docker", "exec", node, *command], check=True, capture_output=True, text=True).stdout

@@ -119,6 +119,6 @@ def _pod() -> Object:
         readinessProbe={"httpGet": {"path": "/healthz", "port": HTTP}, "periodSeconds": 1},
         volumeMounts=[{"name": name, "mountPath": f"/{name}"} for name in ("data", "tmp", "files")],
     )
-    empty = [{"name": name, "emptyDir": {}} for name in ("data", "tmp")]
+    empty: list[Object] = [{"name": name, "emptyDir": {}} for name in ("data", "tmp")]
     body["spec"]["volumes"] = [*empty, {"name": "files", "secret": {"secretName": "store-files"}}]
     return body

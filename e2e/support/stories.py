@@ -4,7 +4,7 @@ import json
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition, Thread
@@ -53,6 +53,11 @@ class Stories:
             self._moments[event["object"]["metadata"]["name"]].append(Moment(time.monotonic(), event["object"]))
             self._news.notify_all()
 
+    def hear_all(self, lines: Iterable[str]) -> None:
+        """Take the events of a watch until it ends."""
+        for line in lines:
+            self.hear(line)
+
     def of(self, name: str) -> list[Moment]:
         """All that was heard of the service so far."""
         with self._news:
@@ -99,7 +104,7 @@ def stories(kubectl: Kubectl) -> Iterator[Stories]:
     path = f"/apis/serving.modelyard.dev/v1alpha1/namespaces/{kubectl.namespace}/inferenceservices?watch=true"
     with subprocess.Popen(kubectl.command("get", "--raw", path), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        listener = Thread(target=lambda lines: [heard.hear(line) for line in lines], args=(process.stdout,))
+        listener = Thread(target=heard.hear_all, args=(process.stdout,))
         listener.start()
         try:
             yield heard
