@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 IMAGES = ("ctr", "--namespace=k8s.io", "images")
 
@@ -20,6 +21,18 @@ def tag_image(node: str, image: str, name: str) -> None:
 def remove_images(node: str, *names: str) -> None:
     """Take names from a node, which keeps an image while it has others; one that is not there is none the less."""
     _on(node, *IMAGES, "remove", *names)
+
+
+def copy_to(node: str, folder: Path, path: str) -> None:
+    """Put a folder's content under a path of the node, where every user may read it."""
+    _on(node, "mkdir", "-p", path)
+    subprocess.run(["docker", "cp", f"{folder}/.", f"{node}:{path}"], check=True, capture_output=True)
+    _on(node, "chmod", "-R", "a+rX", path)
+
+
+def remove_from(node: str, path: str) -> None:
+    """Remove a folder of the node with all that is in it."""
+    _on(node, "rm", "-rf", path)
 
 
 @contextmanager
