@@ -91,14 +91,14 @@ CAUSES = (
     Cause(
         "a variable from a Secret that is not there",
         _variable("no-secret", secretKeyRef={"name": "later", "key": "token"}),
-        "ContainerConfigInvalid",
+        "SecretMissing",
         ('secret "later" not found', "spec.engine.env"),
         applies(secret("later", {"token": "x"})),
     ),
     Cause(
         "a variable from a key that is not there",
         _variable("no-key", configMapKeyRef={"name": "half", "key": "token"}),
-        "ContainerConfigInvalid",
+        "KeyMissing",
         ("token", "half", "spec.engine.env"),
         applies(config_map("half", {"token": "x"})),
         before=applies(config_map("half", {"other": "x"})),
