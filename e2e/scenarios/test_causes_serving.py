@@ -116,14 +116,21 @@ def test_a_port_that_another_process_of_the_pod_took_is_said_and_free_again_used
         told.first("port", lambda m: m.is_ready, since_s=cured_s, within_s=WITHIN_S)
 
 
-def test_a_start_that_takes_its_time_says_since_when_and_until_when(namespace: Kubectl) -> None:
+def test_a_start_says_since_when_and_until_when_and_when_it_is_slower_than_usual(namespace: Kubectl) -> None:
+    namespace.apply(light("slow"))
+    namespace.wait("infsvc/slow", "condition=Ready", READY_S)
+    namespace.run("scale", "infsvc/slow", "--replicas=0")
+    namespace.wait("infsvc/slow", "jsonpath={.status.reason}=ScaledToZero", WITHIN_S)
+
     with stories(namespace) as told:
         made_s = time.monotonic()
-        namespace.apply(light("slow", engine=_environment(load_s="30"), startup={"timeoutSeconds": 300}))
+        namespace.apply(light("slow", engine=_environment(load_s="45"), startup={"timeoutSeconds": 300}, replicas=1))
+        slow = told.first("slow", lambda m: "slower than usual" in m.says()[1], since_s=made_s, within_s=READY_S)
         ready = told.first("slow", lambda m: m.says()[0] == "Ready", since_s=made_s, within_s=READY_S)
 
-        assert {m.says()[0] for m in told.of("slow") if m.at_s < ready.at_s} <= UNDER_WAY | {""}
-        (said, *_) = [m.says()[1] for m in told.of("slow") if m.says()[0] == "Starting" and "since 20" in m.says()[1]]
+        assert slow.says()[0] == "Starting"
         (pod,) = pods_of(namespace, "slow")
-        assert pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] in said
-        assert condition(namespace.get("infsvc", "slow"), "Stalled") is None
+        assert pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] in slow.says()[1]
+        after = [m for m in told.of("slow") if made_s <= m.at_s < ready.at_s]
+        assert {m.says()[0] for m in after} <= UNDER_WAY | {"ScaledToZero"}
+        assert all(condition(m.body, "Stalled") is None for m in after)
