@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import namespace_for
-from e2e.support.causes import Cause, Took, applies, deletes, play, record, selected, side_by_side
+from e2e.support.causes import Act, Cause, Took, applies, play, record, selected, side_by_side
 from e2e.support.kubectl import Kubectl, KubectlError, Object, condition
 from e2e.support.services import light, service
 from e2e.support.stories import stories
@@ -47,6 +47,18 @@ def _refused(what: str, name: str, reason: str, says: tuple[str, ...], **spec: A
     return Cause(what, partial(_idle, name, **spec), reason, says, applies(_idle(name)), healthy="ScaledToZero")
 
 
+def _gives_up(kind: str, name: str) -> Act:
+    """The cure that is the removal of somebody else's object, which was left as it is until then."""
+
+    def remove(kubectl: Kubectl) -> None:
+        theirs = kubectl.get(kind, name)
+        assert "ownerReferences" not in theirs["metadata"], "taken over"
+        assert "labels" not in theirs["metadata"], "written to"
+        kubectl.run("delete", f"{kind}/{name}", "--wait=true")
+
+    return remove
+
+
 def _taken(kind: str) -> Cause:
     name = f"taken-{kind.lower()}"
     return Cause(
@@ -54,7 +66,7 @@ def _taken(kind: str) -> Cause:
         partial(_idle, name),
         "NameTaken",
         (kind, name),
-        deletes(f"{kind}/{name}"),
+        _gives_up(kind, name),
         before=applies(_theirs(kind, name)),
         healthy="ScaledToZero",
     )

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 
 from e2e.support.kubectl import Kubectl, Object, condition
 
@@ -99,15 +99,26 @@ class Stories:
 
 @contextmanager
 def stories(kubectl: Kubectl) -> Iterator[Stories]:
-    """The stories of the namespace's services from now on."""
-    heard = Stories()
+    """The stories of the namespace's services from now on; a watch that the API server ends is begun again."""
+    heard, over = Stories(), Event()
     path = f"/apis/serving.modelyard.dev/v1alpha1/namespaces/{kubectl.namespace}/inferenceservices?watch=true"
-    with subprocess.Popen(kubectl.command("get", "--raw", path), stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        listener = Thread(target=heard.hear_all, args=(process.stdout,))
-        listener.start()
-        try:
-            yield heard
-        finally:
-            process.terminate()
-            listener.join()
+    watches: list[subprocess.Popen[str]] = []
+
+    def listen() -> None:
+        while not over.is_set():
+            with subprocess.Popen(kubectl.command("get", "--raw", path), stdout=subprocess.PIPE, text=True) as watch:
+                watches.append(watch)
+                assert watch.stdout is not None
+                if over.is_set():
+                    watch.terminate()
+                heard.hear_all(watch.stdout)
+
+    listener = Thread(target=listen)
+    listener.start()
+    try:
+        yield heard
+    finally:
+        over.set()
+        for watch in watches:
+            watch.terminate()
+        listener.join()
