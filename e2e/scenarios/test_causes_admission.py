@@ -11,8 +11,6 @@ from e2e.support.kubectl import Kubectl, KubectlError, Object
 from e2e.support.services import light
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.xdist_group("causes in admission")
-
 
 def _quota(pods: int) -> Object:
     return {

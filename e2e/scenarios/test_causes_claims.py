@@ -13,8 +13,6 @@ from e2e.support.kubectl import Kubectl, Object
 from e2e.support.on_nodes import copy_to, remove_from
 from e2e.support.services import light
 
-pytestmark = pytest.mark.xdist_group("causes in claims")
-
 ON_NODES = "/var/lib/modelyard-test-models"
 
 

@@ -11,8 +11,6 @@ from e2e.support.causes import WITHIN_S, Cause, Took, applies, record, selected,
 from e2e.support.kubectl import Object
 from e2e.support.services import S3_ENDPOINT, light
 
-pytestmark = pytest.mark.xdist_group("causes on the nodes")
-
 THREE_RESTARTS_S = 120
 """The kubelet waits 10, 20 and 40 seconds between the first runs of a container that ends."""
 LONGEST_START_S = 20

@@ -18,8 +18,6 @@ from e2e.support.services import TINY_MODEL_URI, light
 from e2e.support.stories import Stories, stories
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.xdist_group("causes while fetching")
-
 SLOW_PROXY = Path(__file__).parents[1] / "support/slow_proxy.py"
 
 
@@ -178,7 +176,7 @@ def tenant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def played(request: pytest.FixtureRequest, tenant: Kubectl) -> Iterator[Mapping[str, Future[Took]]]:
-    with side_by_side(tenant, selected(request, CAUSES), at_once=4) as results:
+    with side_by_side(tenant, selected(request, CAUSES), at_once=3) as results:
         yield results
 
 

@@ -14,8 +14,6 @@ from e2e.support.objects import config_map, pod, run, secret
 from e2e.support.on_nodes import images_of, remove_images, tag_image
 from e2e.support.services import light
 
-pytestmark = pytest.mark.xdist_group("causes on the nodes")
-
 REGISTRY_PORT = 5055
 REGISTRY = f"127.0.0.1:{REGISTRY_PORT}"
 """On each node's own loopback, where containerd speaks plain HTTP."""

@@ -12,8 +12,6 @@ from e2e.support.kubectl import Kubectl, Object
 from e2e.support.objects import config_map, secret
 from e2e.support.services import light
 
-pytestmark = pytest.mark.xdist_group("causes in the pod template")
-
 TEAM = "example.com/team"
 
 

@@ -15,8 +15,6 @@ from e2e.support.kubectl import Kubectl, Object
 from e2e.support.objects import pod, run
 from e2e.support.services import light
 
-pytestmark = pytest.mark.xdist_group("causes in scheduling")
-
 CONTROL_PLANE = NODES[0]
 
 

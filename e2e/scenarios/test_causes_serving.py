@@ -2,14 +2,10 @@
 
 import time
 
-import pytest
-
 from e2e.cluster.images import reference
 from e2e.support.kubectl import Kubectl, Object, condition
 from e2e.support.services import light, pods_of
 from e2e.support.stories import UNDER_WAY, stories
-
-pytestmark = pytest.mark.xdist_group("causes while serving")
 
 READY_S = 240
 WITHIN_S = 60

@@ -14,8 +14,6 @@ from e2e.support.services import light, service
 from e2e.support.stories import stories
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.xdist_group("causes in the spec")
-
 READY_S = 240
 
 
@@ -97,7 +95,7 @@ CAUSES = (
 @pytest.fixture(scope="module")
 def played(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Took]]]:
     for namespace in namespace_for(request):
-        with side_by_side(namespace, selected(request, CAUSES), at_once=4) as results:
+        with side_by_side(namespace, selected(request, CAUSES), at_once=10) as results:
             yield results
 
 
