@@ -1,5 +1,6 @@
 """Specs that cannot be applied: what the API server refuses, what only the operator sees, and names that are taken."""
 
+import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -8,10 +9,9 @@ from typing import Any
 import pytest
 
 from e2e.conftest import namespace_for
-from e2e.support.causes import Act, Cause, Took, applies, play, record, selected, side_by_side
+from e2e.support.causes import Act, Cause, Took, applies, play_alone, record, selected, side_by_side
 from e2e.support.kubectl import Kubectl, KubectlError, Object, condition
 from e2e.support.services import light, service
-from e2e.support.stories import stories
 from tests.support.eventually import eventually
 
 READY_S = 240
@@ -146,23 +146,34 @@ def test_a_refused_change_of_a_running_service_takes_nothing_from_those_who_ask(
     ]
 
 
-def test_a_service_that_follows_a_deleted_one_of_its_name_waits_for_what_that_left(namespace: Kubectl) -> None:
+@pytest.fixture
+def predecessor(namespace: Kubectl) -> Iterator[str]:
+    """The name of a deleted service whose Deployment is held back; it is let go afterwards."""
     namespace.apply(_idle("heir"))
     eventually(lambda: namespace.exists("deployment", "heir"), within_s=60, every_s=0.5)
-    held = '--patch={"metadata":{"finalizers":["example.com/held"]}}'
-    namespace.run("patch", "deployment/heir", "--type=merge", held)
+    _hold(namespace, "heir", ["example.com/held"])
     namespace.run("delete", "infsvc/heir", "--wait=true")
+    yield "heir"
+    if namespace.exists("deployment", "heir"):
+        _hold(namespace, "heir", None)
 
-    with stories(namespace) as told:
-        freed = '--patch={"metadata":{"finalizers":null}}'
-        cause = Cause(
-            "what a deleted service of that name left",
-            partial(light, "heir"),
-            "PredecessorGoing",
-            ("Deployment heir",),
-            lambda kubectl: kubectl.run("patch", "deployment/heir", "--type=merge", freed),
-        )
-        play(cause, namespace, told)
+
+def _hold(kubectl: Kubectl, name: str, finalizers: list[str] | None) -> None:
+    patch = json.dumps({"metadata": {"finalizers": finalizers}})
+    kubectl.run("patch", f"deployment/{name}", "--type=merge", f"--patch={patch}")
+
+
+def test_a_service_that_follows_a_deleted_one_of_its_name_waits_for_what_that_left(
+    namespace: Kubectl, predecessor: str, request: pytest.FixtureRequest
+) -> None:
+    cause = Cause(
+        "what a deleted service of that name left",
+        partial(light, predecessor),
+        "PredecessorGoing",
+        (f"Deployment {predecessor}",),
+        lambda kubectl: _hold(kubectl, predecessor, None),
+    )
+    play_alone(cause, namespace, request)
 
 
 def test_zero_replicas_are_a_state_of_their_own(namespace: Kubectl) -> None:
