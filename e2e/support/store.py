@@ -75,7 +75,7 @@ def start_store(kubectl: Kubectl, folder: Path) -> Store:
 
     Pods of the namespace reach it at HTTP_URL and HTTPS_URL. The ConfigMap ``CA`` there has the CA's certificate.
     """
-    made = make_certificates(folder, f"DNS:{NAME}")
+    made = make_certificates(folder, (f"DNS:{NAME}",))
     files = {
         "identities.json": json.dumps(_IDENTITIES),
         "tls.crt": made.certificate.read_text(),

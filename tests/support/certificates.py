@@ -1,6 +1,7 @@
-"""A private CA and a certificate of it for one server, made by the openssl program."""
+"""A private CA and a certificate of it, made by the openssl program."""
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,8 @@ class Certificates:
     key: Path
 
 
-def make_certificates(folder: Path, server_name: str = "IP:127.0.0.1") -> Certificates:
-    """Makes them below ``folder``, for the server of that alternative name.
+def make_certificates(folder: Path, names: Sequence[str] = ("IP:127.0.0.1",)) -> Certificates:
+    """Makes them below ``folder``, for these subject alternative names.
 
     Raises when there is no openssl (Debian's package of that name).
     """
@@ -25,7 +26,7 @@ def make_certificates(folder: Path, server_name: str = "IP:127.0.0.1") -> Certif
         "-subj",
         "/CN=a server",
         "-addext",
-        f"subjectAltName={server_name}",
+        f"subjectAltName={','.join(names)}",
         "-addext",
         "basicConstraints=CA:FALSE",
     )
