@@ -82,17 +82,3 @@ def test_a_claim_without_a_volume_is_said_and_noticed_when_it_is_bound(
         before=applies(_claim(volume)),
     )
     play_alone(cause, namespace, request)
-
-
-def test_a_folder_that_the_claim_does_not_have_is_said_with_what_it_has(
-    namespace: Kubectl, volume: str, request: pytest.FixtureRequest
-) -> None:
-    cause = Cause(
-        "a folder that the claim does not have",
-        _served("tinny"),
-        "ModelNotFound",
-        ("tinny", "models"),
-        applies(_served("tiny")),
-        before=applies(_volume(volume), _claim(volume)),
-    )
-    play_alone(cause, namespace, request)

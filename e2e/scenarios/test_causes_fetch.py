@@ -21,9 +21,12 @@ from tests.support.eventually import eventually
 SLOW_PROXY = Path(__file__).parents[1] / "support/slow_proxy.py"
 
 
-def _model(uri: str = "s3://models/tiny", *, keys: str = store.SECRET, **s3: object) -> Object:
-    """``spec.model`` of a model in the test's own store."""
-    return {"uri": uri, "credentials": {"secretName": keys}, "s3": {"endpoint": store.HTTP_URL} | s3}
+def _model(
+    uri: str = "s3://models/tiny", *, keys: str = store.SECRET, endpoint: str = store.HTTP_URL, ca: str | None = None
+) -> Object:
+    """``spec.model`` of a model in the test's own store; ``ca`` is the ConfigMap whose certificates are trusted."""
+    trusted = {"caBundle": {"configMapName": ca}} if ca else {}
+    return {"uri": uri, "credentials": {"secretName": keys}, "s3": {"endpoint": endpoint}, **trusted}
 
 
 def _with(name: str, model: Object) -> partial[Object]:
@@ -42,10 +45,6 @@ def _uploads(bucket: str, prefix: str) -> Act:
         own.fill(bucket, prefix, own.files("models", "tiny"))
 
     return copy
-
-
-def _bundle(name: str) -> Object:
-    return {"endpoint": store.HTTPS_URL, "caBundle": {"configMapName": name}}
 
 
 def _gives_ca(name: str) -> Act:
@@ -102,15 +101,15 @@ CAUSES = (
     ),
     Cause(
         "a CA bundle that is not there",
-        _with("no-bundle", _model(**_bundle("ca-later"))),
+        _with("no-bundle", _model(endpoint=store.HTTPS_URL, ca="ca-later")),
         "CABundleMissing",
-        ("ConfigMap 'ca-later'", "'ca.crt'", "spec.model.s3.caBundle"),
+        ("ConfigMap 'ca-later'", "'ca.crt'", "spec.model.caBundle"),
         _gives_ca("ca-later"),
         gone_within_s=MOUNT_REFRESHED_S,
     ),
     Cause(
         "a CA bundle that holds no certificate",
-        _with("no-pem", _model(**_bundle("ca-wrong"))),
+        _with("no-pem", _model(endpoint=store.HTTPS_URL, ca="ca-wrong")),
         "CABundleInvalid",
         ("ConfigMap 'ca-wrong'", "PEM"),
         _gives_ca("ca-wrong"),
@@ -121,8 +120,8 @@ CAUSES = (
         "a certificate that nobody trusts",
         _with("untrusted", _model(endpoint=store.HTTPS_URL)),
         "CertificateNotTrusted",
-        (store.HTTPS_URL, "spec.model.s3.caBundle"),
-        applies(_with("untrusted", _model(**_bundle(store.CA)))),
+        (store.HTTPS_URL, "spec.model.caBundle"),
+        applies(_with("untrusted", _model(endpoint=store.HTTPS_URL, ca=store.CA))),
     ),
     Cause(
         "a bucket that the key may not read",
