@@ -76,14 +76,23 @@ def deletes(*subjects: str) -> Act:
 
 
 def play(cause: Cause, kubectl: Kubectl, told: Stories) -> Took:
-    """Make the cause, see its reason, apply the cure, see the recovery, and judge the whole story."""
+    """Make the cause, see its reason, apply the cure, see the recovery, and judge the whole story.
+
+    Nothing of the service is left, also where it fails: its pods would take the room of the next ones.
+    """
     if cause.before:
         cause.before(kubectl)
     body = cause.service()
     name = str(body["metadata"]["name"])
     made_s = time.monotonic()
     kubectl.apply(body)
+    try:
+        return _played(cause, name, made_s, kubectl, told)
+    finally:
+        kubectl.run("delete", f"infsvc/{name}", "--cascade=foreground", "--wait=true")
 
+
+def _played(cause: Cause, name: str, made_s: float, kubectl: Kubectl, told: Stories) -> Took:
     seen = told.first(name, lambda m: m.says()[0] == cause.reason, since_s=made_s, within_s=cause.reason_within_s)
     message = seen.says()[1]
     missing = [words for words in cause.says if words not in message]
@@ -95,7 +104,6 @@ def play(cause: Cause, kubectl: Kubectl, told: Stories) -> Took:
     gone = told.first(name, lambda m: m.says()[0] != cause.reason, since_s=cured_s, within_s=cause.gone_within_s)
     healthy = told.first(name, lambda m: m.says()[0] == cause.healthy, since_s=cured_s, within_s=READY_S)
     judge(cause, [m for m in told.of(name) if m.at_s <= healthy.at_s], cured_s)
-    kubectl.run("delete", f"infsvc/{name}", "--wait=false")
     return Took(seen.at_s - made_s, gone.at_s - cured_s, healthy.at_s - cured_s)
 
 
