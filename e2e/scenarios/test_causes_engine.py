@@ -14,8 +14,8 @@ from e2e.support.services import S3_ENDPOINT, light
 THREE_RESTARTS_S = 120
 """The kubelet waits 10, 20 and 40 seconds between the first runs of a container that ends."""
 LONGEST_START_S = 20
-HOLDS_S = 40
-"""Long enough for two more runs, each of which might look like a start that goes well."""
+HOLDS_S = 15
+"""Long enough for one more run, which might look like a start that goes well."""
 
 CUDA = (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a total capacity of 21.98 GiB "

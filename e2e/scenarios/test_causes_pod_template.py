@@ -20,7 +20,8 @@ def _with(**pod_spec: Any) -> partial[Object]:
 
 
 def _volume(**source: Object) -> partial[Object]:
-    return _with(volumes=[{"name": "theirs", **source}])
+    engine = {"name": "engine", "volumeMounts": [{"name": "theirs", "mountPath": "/theirs"}]}
+    return _with(volumes=[{"name": "theirs", **source}], containers=[engine])
 
 
 def _labels_a_node(kubectl: Kubectl) -> None:
