@@ -93,10 +93,11 @@ def play(cause: Cause, kubectl: Kubectl, told: Stories) -> Took:
 
 
 def _played(cause: Cause, name: str, made_s: float, kubectl: Kubectl, told: Stories) -> Took:
-    seen = told.first(name, lambda m: m.says()[0] == cause.reason, since_s=made_s, within_s=cause.reason_within_s)
-    message = seen.says()[1]
-    missing = [words for words in cause.says if words not in message]
-    assert not missing, f"the message lacks {missing}: {message}"
+    def is_told(moment: Moment) -> bool:
+        reason, message = moment.says()
+        return reason == cause.reason and all(words in message for words in cause.says)
+
+    seen = told.first(name, is_told, since_s=made_s, within_s=cause.reason_within_s)
     told.stays(name, lambda m: m.says()[0] == cause.reason, for_s=cause.holds_s)
 
     cured_s = time.monotonic()
