@@ -25,8 +25,9 @@ up: ## bring up the local cluster with all images
 down: ## remove the cluster and put the host back as it was; what was built stays in the cache
 	@$(SETUP) down
 
+# One worker per file: its tests share what its fixtures make, or their pods would not fit beside each other.
 test: up check ## every test, the end-to-end ones on the local cluster included
-	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 3 --dist loadgroup
+	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 3 --dist loadfile
 	$(PYTHON) -m pytest e2e -m alone
 
 check: ## style, types, layers, and the tests that need no cluster

@@ -1,5 +1,6 @@
 """What every scenario stands on: the local cluster, a namespace of its own, the stand-in engine, the operator."""
 
+import json
 import re
 import secrets
 from collections.abc import Generator, Iterator
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster.images import reference
+from e2e.cluster.images import WORKERS, reference
+from e2e.support.causes import TOOK
 from e2e.support.dump import dump_cluster
 from e2e.support.installation import Installation
 from e2e.support.kubectl import Kubectl, Object
+from e2e.support.services import SEAT
 
 DUMP = Path(__file__).parent / "dump"
 
@@ -68,6 +71,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         for node in item.listchain():
             node.stash[FAILED] = True
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def seats(cluster: Kubectl) -> None:
+    """Both workers have plenty of the resource that light services take."""
+    plenty = {"status": {"capacity": {SEAT: "100"}, "allocatable": {SEAT: "100"}}}
+    for node in WORKERS:
+        cluster.run("patch", f"node/{node}", "--subresource=status", "--type=merge", f"--patch={json.dumps(plenty)}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long it took until each cause was told, gone, and the service well again."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    rows = [value for report in reports for name, value in report.user_properties if name == TOOK]
+    if rows:
+        terminalreporter.section("seconds until a cause is told, is gone after its cure, and the service is well")
+        for what, reason, *seconds in sorted(rows):
+            figures = " ".join(f"{value:6.1f}" for value in seconds)
+            terminalreporter.write_line(f"{figures}  {reason:<24} {what}")
 
 
 @pytest.fixture(scope="session")

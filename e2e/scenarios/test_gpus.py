@@ -1,4 +1,4 @@
-"""Services on GPUs: whole nodes of them, one too many, and none left for a rollout. The GPUs are counted, not real."""
+"""A rollout that no GPU is left for. The GPUs are counted, not real."""
 
 import pytest
 
@@ -9,6 +9,8 @@ from tests.support.eventually import eventually
 READY_S = 240
 GPUS_OF_A_NODE = 4
 
+pytestmark = pytest.mark.alone
+
 
 def _says(kubectl: Kubectl, name: str, reason: str) -> str | None:
     """The message of whichever condition has that reason now."""
@@ -16,18 +18,6 @@ def _says(kubectl: Kubectl, name: str, reason: str) -> str | None:
     return next((str(c["message"]) for c in conditions if c["reason"] == reason), None)
 
 
-def test_more_gpus_than_any_node_has_are_refused_with_what_there_is(namespace: Kubectl, standin: Object) -> None:
-    asked = {"type": "nvidia", "count": GPUS_OF_A_NODE + 1}
-    namespace.apply(service("toomany", engine=standin, accelerator=asked))
-
-    message = eventually(lambda: _says(namespace, "toomany", "InsufficientAccelerators"), within_s=60, every_s=1)
-
-    assert "5 nvidia.com/gpu" in message
-    assert "The nodes offer 8 (2 with at most 4)" in message
-    assert not is_true(namespace.get("infsvc", "toomany"), "Ready")
-
-
-@pytest.mark.alone
 def test_a_rollout_without_a_spare_gpu_says_so_while_the_old_pods_serve_and_goes_on_once_one_is_free(
     namespace: Kubectl, standin: Object
 ) -> None:

@@ -3,9 +3,7 @@
 import json
 import urllib.request
 
-import pytest
-
-from e2e.support.kubectl import Kubectl, KubectlError, Object, condition, is_true
+from e2e.support.kubectl import Kubectl, Object, condition, is_true
 from e2e.support.port_forward import port_forward
 from e2e.support.services import pods_of, service
 from tests.support.eventually import eventually
@@ -159,106 +157,3 @@ def test_scale_works_as_on_a_deployment(namespace: Kubectl, standin: Object) -> 
     namespace.run("scale", "infsvc/scaled", "--replicas=0")
     namespace.wait("infsvc/scaled", "condition=Ready=false", 60)
     eventually(lambda: not namespace.list("pods"), within_s=60, every_s=1)
-    ready = eventually(
-        lambda: next(
-            c
-            for c in [condition(namespace.get("infsvc", "scaled"), "Ready")]
-            if c is not None and c["reason"] == "ScaledToZero"
-        ),
-        within_s=30,
-    )
-    assert "replicas" in ready["message"]
-
-
-@pytest.mark.parametrize(
-    ("uri", "reason", "named"),
-    [
-        ("s3://models/no-such-folder", "ModelNotFound", "no-such-folder"),
-        ("s3://not-for-this-key/tiny", "AccessDenied", "not-for-this-key"),
-    ],
-)
-def test_a_wrong_place_of_the_model_is_said_by_name_and_its_cure_is_noticed(
-    namespace: Kubectl, standin: Object, uri: str, reason: str, named: str
-) -> None:
-    body = service("misplaced", engine=standin)
-    body["spec"]["model"]["uri"] = uri
-    namespace.apply(body)
-
-    def told() -> Object | None:
-        ready = condition(namespace.get("infsvc", "misplaced"), "Ready")
-        return ready if ready is not None and named in ready["message"] else None
-
-    ready = eventually(told, within_s=READY_S, every_s=1)
-    assert (ready["status"], ready["reason"]) == ("False", reason)
-
-    namespace.apply(service("misplaced", engine=standin))
-    namespace.wait("infsvc/misplaced", "condition=Ready", READY_S)
-
-
-def test_a_missing_secret_is_said_by_name_and_its_cure_is_noticed(namespace: Kubectl, standin: Object) -> None:
-    body = service("nosecret", engine=standin)
-    body["spec"]["model"]["credentials"] = {"secretName": "not-there-yet"}
-    namespace.apply(body)
-
-    def told() -> Object | None:
-        ready = condition(namespace.get("infsvc", "nosecret"), "Ready")
-        return ready if ready is not None and "not-there-yet" in ready["message"] else None
-
-    assert eventually(told, within_s=READY_S, every_s=1)["status"] == "False"
-
-    keys = namespace.get("secret", "s3-read")["data"]
-    namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "not-there-yet"}, "data": keys})
-    namespace.wait("infsvc/nosecret", "condition=Ready", READY_S)
-
-
-def test_a_name_that_is_taken_is_left_alone_and_said(namespace: Kubectl, standin: Object) -> None:
-    theirs = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "taken"},
-        "spec": {"ports": [{"port": 9999}], "selector": {"app": "theirs"}},
-    }
-    namespace.apply(theirs)
-    namespace.apply(service("taken", engine=standin))
-
-    def told() -> Object | None:
-        accepted = condition(namespace.get("infsvc", "taken"), "Accepted")
-        return accepted if accepted is not None and accepted["reason"] == "NameTaken" else None
-
-    assert "taken" in eventually(told, within_s=30)["message"]
-    assert namespace.get("service", "taken")["spec"]["ports"][0]["port"] == 9999
-    assert not namespace.exists("deployment", "taken")
-
-
-def test_an_engine_that_nobody_knows_is_said_with_the_known_ones(namespace: Kubectl, standin: Object) -> None:
-    namespace.apply(service("unknown", engine=standin | {"type": "vlm"}))
-
-    def told() -> Object | None:
-        accepted = condition(namespace.get("infsvc", "unknown"), "Accepted")
-        return accepted if accepted is not None and accepted["status"] == "False" else None
-
-    accepted = eventually(told, within_s=30)
-    assert accepted["reason"] == "UnknownEngine"
-    assert "vllm" in accepted["message"]
-
-
-def test_an_engine_that_cannot_load_its_model_is_never_ready_and_says_why(namespace: Kubectl, standin: Object) -> None:
-    body = service("broken", engine=standin)
-    body["spec"]["model"]["uri"] = "s3://models/tiny-truncated"
-    namespace.apply(body)
-
-    def told() -> Object | None:
-        found = namespace.get("infsvc", "broken")
-        assert not is_true(found, "Ready"), "Ready while its engine crashes"
-        ready = condition(found, "Ready")
-        return ready if ready is not None and "SafetensorError" in ready["message"] else None
-
-    eventually(told, within_s=READY_S, every_s=1)
-
-
-def test_a_rule_of_the_schema_tells_a_person_what_to_write(namespace: Kubectl) -> None:
-    body = service("A.Wrong.Name")
-    with pytest.raises(KubectlError, match=r"lower|RFC 1123"):
-        namespace.apply(body)
-    with pytest.raises(KubectlError, match=r"metadata\.name becomes the name of a Service"):
-        namespace.apply(service("7-is-a-digit"))

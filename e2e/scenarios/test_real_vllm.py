@@ -15,8 +15,6 @@ from e2e.support.port_forward import port_forward
 from e2e.support.services import service
 from tests.support.eventually import eventually
 
-pytestmark = pytest.mark.xdist_group("the one pod of the real vLLM")
-
 EXAMPLE = Path(__file__).parents[2] / "examples/smollm.yaml"
 STARTED_S = 600
 """Longest start of the real engine on two busy cores; 24 s were measured on quiet ones."""

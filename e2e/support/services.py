@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from e2e.cluster.images import reference
 from e2e.support.kubectl import Kubectl, Object
 
 S3_ENDPOINT = "http://s3.storage.svc:8333"
 TINY_MODEL_URI = "s3://models/tiny"
+SEAT = "example.com/seat"
+"""An extended resource of which both workers have plenty (conftest.py)."""
 
 
 def service(name: str, *, engine: Object | None = None, **spec: Any) -> Object:
@@ -27,6 +30,15 @@ def service(name: str, *, engine: Object | None = None, **spec: Any) -> Object:
         "metadata": {"name": name},
         "spec": fields | spec,
     }
+
+
+def light(name: str, *, engine: Object | None = None, **spec: Any) -> Object:
+    """A service of the stand-in engine that may run on both workers, many beside each other: it takes no GPU but a
+    seat, and tolerates what a service on GPUs does.
+    """
+    image = {"image": reference("standin"), "version": "0.32.0"}
+    seat = {"type": "nvidia", "resource": SEAT}
+    return service(name, engine=image | (engine or {}), **({"accelerator": seat} | spec))
 
 
 def pods_of(kubectl: Kubectl, name: str) -> list[Object]:

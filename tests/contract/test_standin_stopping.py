@@ -171,3 +171,9 @@ def test_what_runs_and_waits_is_in_the_metrics_and_leaves_them_with_its_clients(
             eventually(lambda: (standin.gauge(RUNNING), standin.gauge(WAITING)) == (4, 46))
             assert standin.gauge("vllm:kv_cache_usage_perc") == 8 / 23
         eventually(lambda: standin.gauge(RUNNING) == 0 and standin.gauge(WAITING) == 0)
+
+
+def test_an_engine_can_die_by_itself_while_it_serves(model: Path) -> None:
+    dying = {"STANDIN_DIES_AFTER_S": "1", "STANDIN_DEATH_EXIT_S": "0"}
+    with Standin(model, environment=dying) as standin:
+        assert standin.is_ready().ends() == 0

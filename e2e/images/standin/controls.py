@@ -23,6 +23,10 @@ class Controls:
     """Seconds from start to readiness; connections are refused meanwhile."""
     load_error: str = ""
     """Ends loading with this error in a worker's traceback and exit code 1, e.g. `RuntimeError: out of memory`."""
+    load_mib: int = 0
+    """Host memory that loading takes, for as long as it lasts."""
+    dies_after_s: float = 0.0
+    """Seconds from readiness to the engine's death, as an engine that crashes while it serves; 0: it lives."""
     sigterm_while_loading: str = choice("lost", "exits")
     """`lost`: the server goes on to serve; `exits`: gone at once with 143, as in the first seconds (not as PID 1)."""
     tokens_per_s: float = 100.0

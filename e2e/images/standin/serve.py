@@ -25,6 +25,7 @@ from .scheduler import Scheduler
 HERE = Path(__file__).parent
 BLOCKS = 8192
 """Blocks of key-value cache without --num-gpu-blocks-override: what the real engine made of 1 GiB."""
+MIB = 2**20
 UNUSABLE_BLOCKS = 1
 """The real engine keeps one block for itself."""
 
@@ -65,7 +66,9 @@ def _bind(options: ServeOptions) -> socket.socket:
 
 def _load(options: ServeOptions, controls: Controls, model: Model) -> None:
     engine_log.loading(options.model, model.architecture, model.max_tokens)
+    taken = b"\1" * (controls.load_mib * MIB)  # written, so that the kernel must give the pages
     time.sleep(controls.load_s)
+    del taken
     if controls.load_error:
         raise Unusable(controls.load_error)
     if not options.dummy_weights:
@@ -96,6 +99,8 @@ async def _serve(options: ServeOptions, controls: Controls, model: Model, bound:
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     stepping = asyncio.ensure_future(engine.run())
     await server.listen(bound)
+    if controls.dies_after_s:
+        asyncio.get_running_loop().call_later(controls.dies_after_s, engine.die)
     engine_log.loaded(controls.load_s, f"http://{options.host or '0.0.0.0'}:{options.port}", api.paths)
     await _until_the_end(engine, told_to_stop, controls)
     exit_code = 1 if engine.state == "dead" and options.api_servers > 1 else 0

@@ -1,0 +1,88 @@
+"""What a user's podTemplate can get wrong: each is said by whoever meets it, from admission to the node."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from e2e.cluster.images import WORKERS
+from e2e.support.causes import Cause, applies, play_alone
+from e2e.support.kubectl import Kubectl, Object
+from e2e.support.objects import config_map, secret
+from e2e.support.services import light
+
+TEAM = "example.com/team"
+
+
+def _with(**pod_spec: Any) -> partial[Object]:
+    return partial(light, "templated", podTemplate={"spec": pod_spec})
+
+
+def _volume(**source: Object) -> partial[Object]:
+    engine = {"name": "engine", "volumeMounts": [{"name": "theirs", "mountPath": "/theirs"}]}
+    return _with(volumes=[{"name": "theirs", **source}], containers=[engine])
+
+
+def _labels_a_node(kubectl: Kubectl) -> None:
+    kubectl.run("label", f"node/{WORKERS[0]}", f"{TEAM}=search", "--overwrite")
+
+
+MENDS = applies(partial(light, "templated"))
+
+CAUSES = (
+    Cause(
+        "a volume that Pod Security forbids",
+        _volume(hostPath={"path": "/var"}),
+        "PodSecurityRefused",
+        ("restricted", "hostPath", "pod-security.kubernetes.io/enforce"),
+        MENDS,
+    ),
+    Cause(
+        "a label that no node has",
+        _with(nodeSelector={TEAM: "search"}),
+        "Unschedulable",
+        (TEAM, "search"),
+        _labels_a_node,
+    ),
+    Cause(
+        "a volume from a Secret that is not there",
+        _volume(secret={"secretName": "later"}),
+        "SecretMissing",
+        ('secret "later" not found',),
+        applies(secret("later", {"key": "x"})),
+        gone_within_s=150,
+    ),
+    Cause(
+        "a volume from a ConfigMap that is not there",
+        _volume(configMap={"name": "later"}),
+        "ConfigMapMissing",
+        ('configmap "later" not found',),
+        applies(config_map("later", {"key": "x"})),
+        gone_within_s=150,
+    ),
+    Cause(
+        "a runtime that the node does not have",
+        _with(runtimeClassName="modelyard-test-absent"),
+        "SandboxFailed",
+        ("modelyard-test-absent",),
+        MENDS,
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(cluster: Kubectl) -> Iterator[None]:
+    """A runtime class whose handler no node has; and no node has the label, before and after."""
+    runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "modelyard-test-absent"}}
+    cluster.apply(runtime | {"handler": "modelyard-test-absent"})
+    cluster.run("label", f"node/{WORKERS[0]}", f"{TEAM}-")
+    yield
+    cluster.run("label", f"node/{WORKERS[0]}", f"{TEAM}-")
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=str)
+def test_what_a_pod_template_gets_wrong_is_said_by_name_and_its_cure_is_noticed(
+    namespace: Kubectl, cause: Cause, request: pytest.FixtureRequest
+) -> None:
+    play_alone(cause, namespace, request)
