@@ -24,7 +24,9 @@ def settings(fetch_image: str, vllm_image: str, triton_image: str) -> dict[str, 
     """The platform team's decisions for this cluster: where its images are."""
     vllm = {"engine": "vllm", "version": "0.32.0", "accelerator": "cpu", "image": vllm_image}
     triton = {"engine": "triton", "version": "24.10", "accelerator": "cpu", "image": triton_image}
-    return {"fetch_image": fetch_image, "images": [vllm, triton]}
+    # The models are small and so are the nodes: what a pod asks for bounds how many tests run side by side.
+    fetch = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
+    return {"fetch_image": fetch_image, "fetch_resources": fetch, "images": [vllm, triton]}
 
 
 def overlay(operator_image: str, key: str, base: str) -> dict[str, Any]:

@@ -72,6 +72,9 @@ def _copied(folder: Path, namespace: str) -> Path:
             assert old in text, f"{name} of the overlay no longer has {old}"
             text = text.replace(old, new)
         (folder / name).write_text(text)
-    chosen = settings(reference("fetch"), reference("vllm-cpu")) | {"namespaces": [namespace], "claim_settle_s": 5}
+    chosen = settings(*map(reference, ("fetch", "vllm-cpu", "triton"))) | {
+        "namespaces": [namespace],
+        "claim_settle_s": 5,
+    }
     (folder / "operator/settings.yaml").write_text(json.dumps(chosen))
     return folder

@@ -16,9 +16,10 @@ from modelyard import health, kinds, names, watch
 from modelyard.api.service import Key, Object, key_of
 from modelyard.cache import Cache
 from modelyard.claims import ClaimError, Claims
-from modelyard.cluster import ApiError, Cluster, KubernetesCluster, NotFoundError
+from modelyard.cluster import ApiError, Cluster, NotFoundError
 from modelyard.fence import Fence
 from modelyard.kinds import Kind
+from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.leadership import Leadership
 from modelyard.login import credentials, login
 from modelyard.metrics import Metrics

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 
 from modelyard import kinds, names
-from modelyard.api.conditions import Explanation, Reasons
+from modelyard.api.conditions import Explanation
+from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object, Service, parse
 from modelyard.cache import Cache
 from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError

@@ -13,19 +13,12 @@ import yaml
 from modelyard import cluster as under_test
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object, key_of, parse
-from modelyard.cluster import (
-    ApiError,
-    ConflictError,
-    ForbiddenError,
-    KubernetesCluster,
-    NotFoundError,
-    RejectedError,
-    UnreachableError,
-)
+from modelyard.cluster import ApiError, ConflictError, ForbiddenError, NotFoundError, RejectedError, UnreachableError
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.events import event
 from modelyard.fence import always_open
+from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.login import LoginError, credentials, login
 from tests.support import factories
 from tests.support.api_client import Client

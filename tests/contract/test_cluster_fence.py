@@ -8,9 +8,10 @@ import pytest
 
 from modelyard import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cluster import ConflictError, KubernetesCluster, NotLeadingError, UnreachableError
+from modelyard.cluster import ConflictError, NotLeadingError, UnreachableError
 from modelyard.events import event
 from modelyard.fence import Fence
+from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.login import login
 from tests.support import factories
 from tests.support.apiserver import ApiServer

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from modelyard import kinds, names
 from modelyard.api.service import parse
-from modelyard.cluster import APPLY, yaml_of
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.drift import differing_field
 from modelyard.errors import InvalidError
 from modelyard.kinds import Kind
+from modelyard.kubernetes_cluster import APPLY, yaml_of
 from tests.support import crd_schema
 from tests.support.api_client import Object, resource_path
 from tests.support.apiserver import ADMIN, CRDS, REPOSITORY, ApiServer

@@ -4,7 +4,9 @@ import pytest
 
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object
-from modelyard.cluster import KubernetesCluster, login
+from modelyard.fence import always_open
+from modelyard.kubernetes_cluster import KubernetesCluster
+from modelyard.login import login
 from modelyard.node_usage import KEPT, SOONEST, NodeUsage
 from tests.support import factories
 from tests.support.api_client import Client
@@ -144,7 +146,7 @@ async def test_only_pods_that_take_something_are_asked_for(apiserver: ApiServer,
         ("failed", "Failed", "some-worker"),
     ):
         create(name, phase, node)
-    cluster = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None)
+    cluster = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
     taken = await NodeUsage(cluster, lambda: START).taken()
     await cluster.close()
     assert taken is not None

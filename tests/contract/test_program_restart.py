@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from modelyard import kinds
 from modelyard.api.service import Object, key_of
-from modelyard.cluster import KubernetesCluster
 from modelyard.fence import always_open
 from modelyard.kinds import INFERENCE_SERVICE
+from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.login import login
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.audit import writes

@@ -1,6 +1,6 @@
 """Every reason has a world in the tables of the tests beside this one."""
 
-from modelyard.api.conditions import FETCH_FAILURES, REFUSALS, WAITS, every_reason
+from modelyard.api.reasons import FETCH_FAILURES, REFUSALS, WAITS, every_reason
 from tests.unit import (
     test_status_engine,
     test_status_fetching,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import modelyard
-from modelyard.api.conditions import FETCH_FAILURES, every_reason
+from modelyard.api.reasons import FETCH_FAILURES, every_reason
 
 SOURCES = Path(modelyard.__file__).parent
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()

@@ -3,7 +3,8 @@
 import re
 
 from modelyard import names
-from modelyard.api.conditions import Reason, Reasons
+from modelyard.api.conditions import Reason
+from modelyard.api.reasons import Reasons
 from modelyard.engines import flags
 from modelyard.engines.base import Port, Program, Serving
 from modelyard.engines.flags import Flag

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from modelyard import names
 from modelyard.api import quantity
-from modelyard.api.conditions import Reason, Reasons
+from modelyard.api.conditions import Reason
+from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.types import Resources
 from modelyard.engines import flags

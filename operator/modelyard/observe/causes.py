@@ -7,7 +7,8 @@ pattern that is found decides. A line that none fits is EngineFailed, told as it
 
 import re
 
-from modelyard.api.conditions import Reason, Reasons
+from modelyard.api.conditions import Reason
+from modelyard.api.reasons import Reasons
 from modelyard.engines import ENGINES
 
 _TABLE: tuple[tuple[Reason, str], ...] = (

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelyard import names
-from modelyard.api.conditions import FETCH_FAILURES, Explanation, Reasons, sentence, timestamp, told
+from modelyard.api.conditions import Explanation, sentence, timestamp, told
+from modelyard.api.reasons import FETCH_FAILURES, Reasons
 from modelyard.api.service import Key
 from modelyard.api.types import StartupStatus
 from modelyard.observe.causes import classify

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from modelyard.api.conditions import Explanation, Reason, Reasons, bounded, sentence
+from modelyard.api.conditions import Explanation, Reason, bounded, sentence
+from modelyard.api.reasons import Reasons
 from modelyard.observe.pods import ContainerFacts, PodEvent, PodFacts
 
 _IMAGE = frozenset(

@@ -2,7 +2,8 @@
 
 import re
 
-from modelyard.api.conditions import Explanation, Reason, Reasons, sentence
+from modelyard.api.conditions import Explanation, Reason, sentence
+from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.observe.nodes import NodeFacts, exclusions, offer
 from modelyard.observe.pods import PodFacts

@@ -6,7 +6,8 @@ from datetime import datetime
 from functools import cached_property
 
 from modelyard import names
-from modelyard.api.conditions import Explanation, Kind, Reasons, told
+from modelyard.api.conditions import Explanation, Kind, told
+from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object
 from modelyard.api.types import StartupStatus
 from modelyard.errors import InvalidError, NotReadyError

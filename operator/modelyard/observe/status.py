@@ -1,6 +1,6 @@
 """The status of an InferenceService: all of its conditions, decided in one place from what was observed.
 
-How the conditions answer the questions of the person who reads them (api/conditions.py has their texts):
+How the conditions answer the questions of the person who reads them (api/reasons.py has their texts):
 
 * Ready: can the model be asked? True as long as one replica answers, of the former configuration too: a rollout that
   goes well, one that is stuck, and a refused spec change take nothing from those who ask. The reason then tells which
@@ -27,8 +27,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from modelyard import names
-from modelyard.api.conditions import ConditionType, Explanation, Reasons, condition
+from modelyard.api.conditions import ConditionType, Explanation, condition
 from modelyard.api.fields import ApiModel
+from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object, Service, key_of
 from modelyard.api.types import Effective, ModelStatus
 from modelyard.errors import InvalidError, NotReadyError
