@@ -10,7 +10,7 @@ from tests.support.api_client import Client
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.audit import children_made, writes
 from tests.support.eventually import eventually
-from tests.support.inference_services import minimal
+from tests.support.inference_services import with_every_child
 from tests.support.program import Program, allow, started
 from tests.support.wire import GONE, Answer, Wire, is_apply, is_watch, wire
 
@@ -49,7 +49,7 @@ def operator(running: Program, way: Wire) -> Iterator[Program]:
 
 def five_services(admin: Client, namespace: str) -> None:
     for name in NAMES:
-        admin.create(kinds.INFERENCE_SERVICE, minimal(namespace, name))
+        admin.create(kinds.INFERENCE_SERVICE, with_every_child(namespace, name))
 
 
 def all_served(apiserver: ApiServer, admin: Client, namespace: str) -> None:

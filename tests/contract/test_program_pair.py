@@ -14,7 +14,7 @@ from tests.support.api_client import Client
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.audit import children_made, writes
 from tests.support.eventually import eventually
-from tests.support.inference_services import minimal
+from tests.support.inference_services import with_every_child
 from tests.support.program import HOME, SETTINGS, Program, allow, started
 from tests.support.wire import Wire, is_apply, is_watch, wire
 
@@ -59,7 +59,7 @@ def holder(admin: Client) -> str:
 
 def create(admin: Client, namespace: str, service_names: list[str]) -> None:
     for name in service_names:
-        admin.create(kinds.INFERENCE_SERVICE, minimal(namespace, name))
+        admin.create(kinds.INFERENCE_SERVICE, with_every_child(namespace, name))
 
 
 def scale(admin: Client, namespace: str, service_names: list[str]) -> None:

@@ -16,8 +16,14 @@ PRESERVED = "x-kubernetes-preserve-unknown-fields"
 ODD = 100
 """One value in so many is anything at all: a spec has about twenty of them."""
 
+MADE_UP = 4
+"""One object in so many is put together from its fields alone; the others begin as one of the examples has it, since
+fields such as a model's belong together."""
+
 UNUSUAL = 20
 """One leaf in so many has the right type, but is none that the examples have."""
+
+WHOLE = " whole"
 
 TEXTS = (
     *("a", "a-b", "a.b", "a..b", "a-", "A", "0", "-1", "1e3", "0.5", "500m", "32Gi", "4", "true", "null", "", " "),
@@ -78,6 +84,10 @@ class Objects:
                 return draw(known if known is not None and not _once_in(draw, UNUSUAL) else self._leaf(node, place))
 
     def _object(self, draw: st.DrawFn, node: Object, place: str) -> Object:
+        wholes = self._known.get(f"{place}{WHOLE}")
+        if wholes is not None and not _once_in(draw, MADE_UP):
+            changed = {name: field for name, field in node["properties"].items() if _once_in(draw, UNUSUAL)}
+            return draw(wholes) | {name: self._value(draw, field, f"{place}.{name}") for name, field in changed.items()}
         required = node.get("required", ())
         present = [name for name in node["properties"] if name in required or draw(PRESENT)]
         return {name: self._value(draw, node["properties"][name], f"{place}.{name}") for name in present}
@@ -130,8 +140,10 @@ def _leaf(node: Object) -> st.SearchStrategy[Any]:
 
 
 def _values(node: Object, value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Every leaf of ``value`` with its place; of maps, the keys as well."""
+    """Every leaf of ``value`` with its place; of maps the keys as well, of objects inside the spec the whole."""
     if "properties" in node and isinstance(value, dict):
+        if "." in place:
+            yield f"{place}{WHOLE}", value
         for name, field in node["properties"].items():
             if name in value:
                 yield from _values(field, value[name], f"{place}.{name}".lstrip("."))
