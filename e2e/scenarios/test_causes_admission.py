@@ -58,9 +58,9 @@ CAUSES = (
         "a range of limits below what the fetcher needs",
         _asks(),
         "AdmissionRefused",
-        ("maximum memory usage per Container is 512Mi", "limit is 1Gi"),
+        ("maximum memory usage per Container is 256Mi", "limit is 512Mi"),
         applies(_range("8Gi")),
-        before=applies(_range("512Mi")),
+        before=applies(_range("256Mi")),
     ),
 )
 

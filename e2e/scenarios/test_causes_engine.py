@@ -43,7 +43,9 @@ def _fails(
 ) -> Cause:
     """An engine that does not come up because of the spec, and does with it put right."""
     broken = partial(light, name, engine=engine, **spec)
-    return Cause(what, broken, reason, says, applies(partial(light, name)), holds_s=HOLDS_S)
+    # The runtime was seen to tell of the first kill for lack of memory without saying why.
+    meanwhile = frozenset({"EngineFailed"} if reason == "OutOfMemory" else ())
+    return Cause(what, broken, reason, says, applies(partial(light, name)), meanwhile=meanwhile, holds_s=HOLDS_S)
 
 
 TRUNCATED = {

@@ -136,7 +136,8 @@ CAUSES = (
         "BucketNotFound",
         ("no bucket 'later'", "spec.model.uri"),
         _uploads("later", "tiny"),
-        meanwhile=WHILE_UPLOADED,
+        # The bucket is there before what is in it.
+        meanwhile=WHILE_UPLOADED | {"ModelNotFound"},
     ),
     Cause(
         "a folder that is not there",

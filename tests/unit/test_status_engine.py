@@ -90,6 +90,12 @@ PROBLEMS = {
         "worker died",
         "",
     ),
+    "an engine that is killed without a word": (
+        World(crashed("", exit_code=137, ran_s=3)),
+        "EngineFailed",
+        "exit code 137: it was killed and nobody says why",
+        "spec.resources",
+    ),
     "an engine killed for memory": (
         World(crashed("", exit_code=137, reason="OOMKilled")),
         "OutOfMemory",

@@ -52,6 +52,12 @@ _ENDED_BY_KUBELET = frozenset({137, 143})
 _NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
 """How a run ends whose node was restarted: nothing of the container's doing."""
 
+_SIGKILLED = 137
+_KILLED = (
+    "it was killed and nobody says why: mostly the kernel, for lack of memory (spec.resources), or the kubelet, since "
+    "it no longer answered"
+)
+
 _EXIT_CODE_0 = (
     ". Exit code 0 is no success here: vLLM ends so when its engine core dies, mostly for memory or a device's error"
 )
@@ -271,6 +277,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
     elif reason is None and _timed_out(over, around.wanted):
         reason = Reasons.START_TIMEOUT
     elif reason is None:
+        line = line or (_KILLED if over.exit_code == _SIGKILLED else "")
         reason = Reasons.CRASH_LOOPING if pod.engine.restarts >= CRASH_LOOP_RESTARTS else Reasons.ENGINE_FAILED
     explanation = reason.explain(
         container=names.CONTAINER_ENGINE,
