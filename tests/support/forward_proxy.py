@@ -5,10 +5,11 @@ Every host is the loopback to it: so a host name that only it knows proves that 
 
 import contextlib
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
+
+from tests.support.loopback_server import LoopbackServer, close
 
 _HEAD_LIMIT_BYTES = 65536
 
@@ -19,26 +20,11 @@ class ForwardProxy:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.refusal = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = [self._server]
-        self._threads: list[threading.Thread] = []
-        self._run(self._accept)
+        self._server = LoopbackServer(self._serve)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.getsockname()[1]}"
-
-    def _run(self, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                client, _ = self._server.accept()
-                self._open.append(client)
-                self._run(self._serve, client)
+        return f"http://127.0.0.1:{self._server.port}"
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError):  # either side went
@@ -49,22 +35,20 @@ class ForwardProxy:
             if self.refusal:
                 client.sendall(b"HTTP/1.1 %d refused\r\nContent-Length: 0\r\n\r\n" % self.refusal)
             else:
-                server = socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
-                self._open.append(server)
+                port = int(address.rpartition(":")[2])
+                server = self._server.keep(socket.create_connection(("127.0.0.1", port)))
                 if method == "CONNECT":
                     client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 else:
                     path = target.partition(address)[2]
                     server.sendall(f"{method} {path} {version}\r\nConnection: close\r\n".encode() + rest)
-                self._run(_pass_on, client, server)
+                self._server.run(_pass_on, client, server)
                 _pass_on(server, client)
-        _close(client)
+        close(client)
 
     def close(self) -> None:
-        for open_ in list(self._open):
-            _close(open_)
-        for thread in self._threads:
-            thread.join()
+        """End every connection."""
+        self._server.close()
 
 
 def _head(client: socket.socket) -> bytes:
@@ -82,13 +66,7 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
-    _close(target)
-
-
-def _close(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
+    close(target)
 
 
 @contextmanager
