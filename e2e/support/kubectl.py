@@ -20,7 +20,10 @@ class KubectlError(Exception):
 
 @dataclass(frozen=True)
 class Kubectl:
-    """Runs kubectl in one namespace of the local cluster and, where given, as another user."""
+    """Runs kubectl in one namespace of the local cluster and, where given, as another user.
+
+    Without a namespace each object goes into the one that it names.
+    """
 
     namespace: str = "default"
     as_user: str | None = None
@@ -30,7 +33,8 @@ class Kubectl:
         """The command line of one kubectl command."""
         identity = [f"--as={self.as_user}"] if self.as_user else []
         identity += [f"--as-group={group}" for group in self.as_groups]
-        place = [f"--kubeconfig={KUBECONFIG}", f"--context={CONTEXT}", f"--namespace={self.namespace}"]
+        place = [f"--kubeconfig={KUBECONFIG}", f"--context={CONTEXT}"]
+        place += [f"--namespace={self.namespace}"] if self.namespace else []
         return [str(programs_folder() / "kubectl"), *place, *identity, *arguments]
 
     def run(self, *arguments: str, stdin: str | None = None, timeout_s: float = 120) -> str:

@@ -41,14 +41,15 @@ class SideInstallation:
 def side_installation(cluster: Kubectl, namespace: str) -> Iterator[SideInstallation]:
     """Installed for ``namespace``, ready; afterwards it is gone with its claim."""
     home, its_own = replace(cluster, namespace=HOME), replace(cluster, namespace=namespace)
+    of_several = replace(cluster, namespace="")
     with TemporaryDirectory() as folder:
         overlay = _copied(Path(folder) / "side", namespace)
-        cluster.run("apply", "--kustomize", str(overlay))
+        of_several.run("apply", "--kustomize", str(overlay))
         try:
             home.run("rollout", "status", DEPLOYMENT, f"--timeout={READY_S}s", timeout_s=READY_S + 30)
             yield SideInstallation(home)
         finally:
-            cluster.run("delete", "--kustomize", str(overlay), "--ignore-not-found", "--wait=false")
+            of_several.run("delete", "--kustomize", str(overlay), "--ignore-not-found", "--wait=false")
             its_own.run("delete", "lease", CLAIM, "--ignore-not-found")
 
 
