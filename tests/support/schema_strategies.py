@@ -87,7 +87,8 @@ class Objects:
         wholes = self._known.get(f"{place}{WHOLE}")
         if wholes is not None and not _once_in(draw, MADE_UP):
             changed = {name: field for name, field in node["properties"].items() if _once_in(draw, UNUSUAL)}
-            return draw(wholes) | {name: self._value(draw, field, f"{place}.{name}") for name, field in changed.items()}
+            whole: Object = draw(wholes)
+            return whole | {name: self._value(draw, field, f"{place}.{name}") for name, field in changed.items()}
         required = node.get("required", ())
         present = [name for name in node["properties"] if name in required or draw(PRESENT)]
         return {name: self._value(draw, node["properties"][name], f"{place}.{name}") for name in present}
