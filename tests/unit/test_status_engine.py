@@ -130,7 +130,7 @@ PROBLEMS = {
         World(crashed("OSError: [Errno 98] Address already in use")),
         "PortInUse",
         "Address already in use",
-        "--port",
+        "take another port",
     ),
     "a start that the kubelet ended": (
         World(crashed("", exit_code=143, ran_s=1795)),

@@ -245,7 +245,7 @@ class Reasons:
     PORT_IN_USE = _problem(
         "PortInUse",
         "The engine's port is taken (restarts: {restarts}): {cause}.",
-        "Remove --port, --host or hostNetwork settings that clash with another listener of the pod.",
+        "Let whatever else listens there in the pod, such as a sidecar of spec.podTemplate, take another port.",
     )
     PROBE_FAILING = _problem(
         "ProbeFailing",

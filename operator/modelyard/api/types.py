@@ -47,12 +47,14 @@ class Model(ApiModel):
         "or pvc://claim/path."
     )
     name: ShortText | None = Field(
-        default=None, description="Name of the model as requests give it. Unset: metadata.name."
+        default=None,
+        description="Name of the model as requests give it. Unset: metadata.name. "
+        "Not for triton, whose requests name models by their folders.",
     )
     aliases: list[Alias] = Field(
         default=[],
         max_length=16,
-        description="Further names by which requests may ask for the model.",
+        description="Further names by which requests may ask for the model, where the engine knows such (vllm).",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     revision: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
@@ -60,7 +62,8 @@ class Model(ApiModel):
     )
     credentials: Credentials | None = Field(
         default=None,
-        description="Identity that may read the model. Unset: that of the pod's service account.",
+        description="Secret that lets the model be read. "
+        "Unset: none; for s3:// the identity of the pod's service account.",
     )
     ca_bundle: CaBundle | None = Field(
         default=None, description="Certificates to trust where the model is fetched from."

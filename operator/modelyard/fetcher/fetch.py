@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from modelyard import names
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.download import download
 from modelyard.fetcher.failure import FetchError, Reason
@@ -60,8 +61,7 @@ def _check_expected(digest: str, configuration: Configuration) -> None:
     if expected not in {None, digest}:
         raise FetchError(
             Reason.DIGEST_MISMATCH,
-            f"{configuration.uri} holds {digest}, and spec.model.digest wants {expected}: put the wanted content back, "
-            "or change spec.model.digest",
+            f"{configuration.uri} holds {digest}, and {names.ENV_MODEL_DIGEST} wants {expected}: put that content back",
         )
 
 
