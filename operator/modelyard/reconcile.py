@@ -65,7 +65,7 @@ class Reconciler:
         self._cluster = cluster
         self._cache = cache
         self._children = Children(cluster, cache)
-        self._node_usage = NodeUsage(cluster, now)
+        self._node_usage = NodeUsage(cluster, now, sees_all=not settings.namespaces)
         self._read_fetch_state = read_fetch_state
         self._read_index = read_index
         self._now = now
