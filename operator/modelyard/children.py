@@ -28,7 +28,7 @@ TERMINATING_WAIT_S = 30.0
 POD_TEMPLATE = "spec.template"
 
 REFUSALS = frozenset({400, 403, 422, 500})
-"""HTTP statuses of an apply that trying again at once does not cure: the object is wrong, RBAC, quota or an admission
+"""HTTP statuses of a write that trying again at once does not cure: the object is wrong, RBAC, quota or an admission
 check forbids it, or an admission webhook fails or the cluster has no address left (500)."""
 
 logger = logging.getLogger(__name__)
@@ -94,8 +94,9 @@ class Children:
         """Make the service's children those in ``wanted``, in that order. Returns what others had done to them.
 
         A child that is contested may be left as it is for now. ``deployment`` is what has the Deployment's name
-        already. Raises ObstacleError before the first write when a name is taken, and at the write that the cluster
-        refuses; NotReadyError when a child of a deleted predecessor must go first or the namespace is going; ApiError.
+        already. Raises ObstacleError before the first write when a name is taken, and at the write or the deletion that
+        the cluster refuses; NotReadyError when a child of a deleted predecessor must go first or the namespace is
+        going; ApiError.
         """
         pairs = [
             (child, deployment if kinds.of(child) == kinds.DEPLOYMENT else await self.existing(*_place(child)))
@@ -131,13 +132,21 @@ class Children:
         return Contested(child["kind"], child["metadata"]["name"], field, again.total_seconds())
 
     async def retry_refused_pods(self, deployment: Object, now: datetime) -> None:
-        """Have the Deployment's controllers try again to make the pods that they are refused. Raises ApiError."""
+        """Have the Deployment's controllers try again to make the pods that they are refused. Raises ApiError.
+
+        Whoever refuses the pods may refuse this too. They are then told as refused, and tried when that is over.
+        """
         place, uid = key_of(deployment), deployment["metadata"]["uid"]
         retried = {names.ANNOTATION_RETRIED: timestamp(now)}
         try:
             written = await self._cluster.annotate(kinds.DEPLOYMENT, place, uid, retried)
         except (NotFoundError, ConflictError):
             return  # it is gone, and the next look finds that
+        except ApiError as error:
+            if error.status not in REFUSALS:
+                raise
+            logger.warning("refused pods cannot be tried again", extra={"error": str(error)})
+            return
         self._cache.upsert(kinds.DEPLOYMENT, written)
 
     async def _apply(self, service: Service, child: Object, found: Object | None) -> None:
@@ -171,7 +180,12 @@ class Children:
             metadata = live["metadata"]
             if "deletionTimestamp" in metadata:
                 continue
-            await self._cluster.delete(kind, place, metadata["uid"], metadata["resourceVersion"])
+            try:
+                await self._cluster.delete(kind, place, metadata["uid"], metadata["resourceVersion"])
+            except ApiError as error:
+                if error.status not in REFUSALS:
+                    raise
+                raise _refused(f"the deletion of {_named(live)}", error) from error
             logger.info("child deleted", extra=_about(live) | {"because_of": "no longer wanted"})
 
 
@@ -196,7 +210,7 @@ def _as_version_of(child: Object, found: Object) -> Object:
 def _claim(found: Object, service: Service) -> Ownership:
     """Whose ``found`` is, if the service may write it. Raises ObstacleError or NotReadyError if it may not."""
     whose = ownership(found, *_identity(service))
-    what = f"{found['kind']} {found['metadata']['name']}"
+    what = _named(found)
     if whose is Ownership.FOREIGN:
         raise ObstacleError(
             "NameTaken",
@@ -233,9 +247,17 @@ def _refusal(service: Service, child: Object, error: ApiError) -> InvalidError |
             f"The API server finds the pod template wrong: {error.message}. "
             "Correct what it names: its spec.template is what spec.podTemplate was merged into.",
         )
+    return _refused(_named(child), error)
+
+
+def _refused(what: str, error: ApiError) -> ObstacleError:
     kind = TroubleError if error.status >= 500 else ObstacleError
     return kind(
         "ChildRefused",
-        f"The cluster refuses {child['kind']} {child['metadata']['name']}: {error.message}. "
+        f"The cluster refuses {what}: {error.message}. "
         "Change what it objects to in the spec, or ask who runs the policy or webhook that it names.",
     )
+
+
+def _named(child: Object) -> str:
+    return f"{child['kind']} {child['metadata']['name']}"

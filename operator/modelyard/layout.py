@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 FOLDER_MODE = 0o755
-FILE_MODE = 0o644
 """The engine may run as another user than the fetcher: it reads, and only the fetcher writes."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -84,7 +84,8 @@ class Leadership:
     """Takes and renews the Lease names.LEADER_LEASE in ``namespace``, and opens ``fence`` while it holds it.
 
     ``identity`` must be another one for each process; it begins with the pod's name. ``gained`` and ``lost`` are called
-    when that happens; ``lost`` before another process can have the Lease, unless this one is frozen. ``now_s`` is the
+    when that happens; ``lost`` before another process can have the Lease, unless this one is frozen. ``gained`` comes
+    alone after a renewal so late that nothing could be written for a moment. ``now_s`` is the
     fence's clock, ``now`` the wall clock for people who look at the Lease, ``random`` gives numbers from 0 to 1.
     """
 
@@ -191,10 +192,10 @@ class Leadership:
         return await self._leases.replace_lease({**before, "spec": spec})
 
     def _hold(self, began_s: float) -> None:
-        is_new = self._renewed_at_s is None
+        was_held = self.is_held  # time alone may have ended that, and then keys were turned away
         self._renewed_at_s = began_s
         self._fence.open(began_s + RENEW_DEADLINE_S, began_s + END_OF_WRITES_S)
-        if is_new:
+        if not was_held:
             logger.info("leading", extra={"identity": self._identity})
             self._gained()
 

@@ -29,11 +29,15 @@ logger = logging.getLogger(__name__)
 
 
 class NodeUsage:
-    """Shared by all services: whoever asks while the pods are being listed waits for that list."""
+    """Shared by all services: whoever asks while the pods are being listed waits for that list.
 
-    def __init__(self, cluster: Cluster, now: Callable[[], datetime]) -> None:
+    Who does not see every namespace (``sees_all``) knows nothing: what the pods of others take would count as free.
+    """
+
+    def __init__(self, cluster: Cluster, now: Callable[[], datetime], *, sees_all: bool = True) -> None:
         self._cluster = cluster
         self._now = now
+        self._sees_all = sees_all
         self._one_at_a_time = asyncio.Lock()
         self._asked: datetime | None = None
         self._taken: Requested | None = None
@@ -42,10 +46,13 @@ class NodeUsage:
         """What pods request of extended resources, at most KEPT old and no older than ``since``; None when that is not
         known now.
         """
+        if not self._sees_all:
+            return None
         async with self._one_at_a_time:
             if self._asked is None or self._is_old(self._asked, since):
-                self._asked = self._now()
+                asked = self._now()
                 self._taken = await self._listed()
+                self._asked = asked  # not before: whoever asks may be cut off while the pods are being listed
             return self._taken if since is None or self._asked >= since else None
 
     def _is_old(self, asked: datetime, since: datetime | None) -> bool:

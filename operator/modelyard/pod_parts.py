@@ -36,7 +36,6 @@ class PodParts:
             self.mounts + other.mounts,
             {**self.annotations, **other.annotations},
         )
-        return PodParts(self.env + other.env, self.volumes + other.volumes, self.mounts + other.mounts)
 
 
 @dataclass(frozen=True)

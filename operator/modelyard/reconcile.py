@@ -7,6 +7,7 @@ time and as often as anyone likes, and be cut off anywhere.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from modelyard import kinds, names
@@ -43,6 +44,19 @@ ReadFetchState = Callable[[str], Awaitable[FetchState | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]
 
 
+@dataclass
+class Attempt:
+    """How far a reconcile came with the children of a service, and what kept it from going on, if anything did.
+
+    ``wanted`` is what shall run, None where that cannot be told or is not brought about.
+    """
+
+    service: Service | None = None
+    wanted: Wanted | None = None
+    done_by_others: tuple[DoneByOthers, ...] = ()
+    problem: InvalidError | NotReadyError | None = None
+
+
 class Reconciler:
     """Reconciles one key at a time; several calls may run side by side as long as their keys differ.
 
@@ -65,7 +79,7 @@ class Reconciler:
         self._cluster = cluster
         self._cache = cache
         self._children = Children(cluster, cache)
-        self._node_usage = NodeUsage(cluster, now)
+        self._node_usage = NodeUsage(cluster, now, sees_all=not settings.namespaces)
         self._read_fetch_state = read_fetch_state
         self._read_index = read_index
         self._now = now
@@ -82,36 +96,44 @@ class Reconciler:
         if body is None:
             return None  # deleted: the garbage collector follows the children's owner references
 
-        service: Service | None = None
-        wanted: Wanted | None = None
-        problem: InvalidError | NotReadyError | None = None
-        done_by_others: tuple[DoneByOthers, ...] = ()
-        try:
-            service = parse(body)
-            deployment = await self._children.existing(kinds.DEPLOYMENT, key)
-            profile = await self._profile(service, is_first=deployment is None)
-            resolved = resolve(service, self._settings, recorded(deployment), profile)
-            children = desired(resolved)
-            if not service.paused:
-                wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
-            if not service.deleting and not service.paused:
-                done_by_others = await self._children.bring_about(service, children, deployment, self._now())
-                if deployment is not None and observed.wants_retry(deployment, self._now()):
-                    await self._children.retry_refused_pods(deployment, self._now())
-        except (InvalidError, NotReadyError) as error:
-            problem = error
-
-        facts = await self._facts(key, body, wanted)
-        if service is None:
-            assert isinstance(problem, InvalidError), "what keeps a body from being parsed is invalid"
-            verdict = status_of_unreadable(body, problem, facts, self._now())
-        else:
-            verdict = status(service, wanted, problem, facts, self._now(), contested=_contested(done_by_others))
-
+        attempt = await self._attempt(key, body)
+        facts = await self._facts(key, body, attempt.wanted)
+        verdict = self._verdict(body, attempt, facts)
         if not await self._write_status(body, verdict.status):
             return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
-        await self._tell(body, [*map(_answer, done_by_others), *verdict.events])
-        return _look_again_s(verdict, problem, done_by_others)
+        await self._tell(body, [*map(_answer, attempt.done_by_others), *verdict.events])
+        return _look_again_s(verdict, attempt)
+
+    async def _attempt(self, key: Key, body: Object) -> Attempt:
+        """Bring the children in line with the spec, until there is a problem."""
+        reached = Attempt()
+        try:
+            await self._bring_about(key, body, reached)
+        except (InvalidError, NotReadyError) as problem:
+            reached.problem = problem
+        return reached
+
+    async def _bring_about(self, key: Key, body: Object, reached: Attempt) -> None:
+        service = reached.service = parse(body)
+        deployment = await self._children.existing(kinds.DEPLOYMENT, key)
+        profile = await self._profile(service, is_first=deployment is None)
+        resolved = resolve(service, self._settings, recorded(deployment), profile)
+        if service.paused:
+            return
+        children = desired(resolved)
+        reached.wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
+        if service.deleting:
+            return
+        reached.done_by_others = await self._children.bring_about(service, children, deployment, self._now())
+        if deployment is not None and observed.wants_retry(deployment, self._now()):
+            await self._children.retry_refused_pods(deployment, self._now())
+
+    def _verdict(self, body: Object, attempt: Attempt, facts: observed.Facts) -> Verdict:
+        if attempt.service is None:
+            assert isinstance(attempt.problem, InvalidError), "what keeps a body from being parsed is invalid"
+            return status_of_unreadable(body, attempt.problem, facts, self._now())
+        contested = _contested(attempt.done_by_others)
+        return status(attempt.service, attempt.wanted, attempt.problem, facts, self._now(), contested=contested)
 
     async def _profile(self, service: Service, *, is_first: bool) -> Offer | None:
         """The profile that is named for the service, and what there is of that name.
@@ -204,9 +226,10 @@ def _wanted(resolved: Resolved, children: list[Object], available: Update) -> Wa
     )
 
 
-def _look_again_s(verdict: Verdict, problem: Exception | None, done: Iterable[DoneByOthers]) -> float | None:
-    after_s = [verdict.requeue_after_s, problem.after_s if isinstance(problem, ObstacleError) else None]
-    after_s += [each.look_again_s for each in done if isinstance(each, Contested)]
+def _look_again_s(verdict: Verdict, attempt: Attempt) -> float | None:
+    after_s = [verdict.requeue_after_s]
+    after_s += [attempt.problem.after_s] if isinstance(attempt.problem, ObstacleError) else []
+    after_s += [each.look_again_s for each in attempt.done_by_others if isinstance(each, Contested)]
     return min((seconds for seconds in after_s if seconds is not None), default=None)
 
 

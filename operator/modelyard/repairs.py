@@ -27,9 +27,13 @@ class _History:
         repaired_at = self.repaired_at
         return len(repaired_at) == UNHINDERED and repaired_at[-1] - repaired_at[0] < WINDOW
 
+    def is_recent(self, now: datetime) -> bool:
+        """Whether the child was set back within WINDOW."""
+        return bool(self.repaired_at) and now - self.repaired_at[-1] < WINDOW
+
 
 class Repairs:
-    """Remembers what was set back of late."""
+    """Remembers what was set back of late, and nothing of children that were left in peace for WINDOW."""
 
     def __init__(self) -> None:
         self._histories: dict[tuple[Kind, Key], _History] = {}
@@ -46,14 +50,15 @@ class Repairs:
 
     def made(self, kind: Kind, place: Key, field: str, now: datetime) -> None:
         """The field was set back."""
-        history = self._histories[kind, place] = self._recent(kind, place, now)
+        self._histories = {child: known for child, known in self._histories.items() if known.is_recent(now)}
+        history = self._histories.setdefault((kind, place), _History())
         history.field = field
         history.repaired_at.append(now)
 
+    def __len__(self) -> int:
+        """Children that are remembered."""
+        return len(self._histories)
+
     def _recent(self, kind: Kind, place: Key, now: datetime) -> _History:
-        """What is known of the child; nothing once it was left in peace for WINDOW."""
-        history = self._histories.get((kind, place), _History())
-        if history.repaired_at and now - history.repaired_at[-1] >= WINDOW:
-            del self._histories[kind, place]
-            return _History()
-        return history
+        history = self._histories.get((kind, place))
+        return history if history and history.is_recent(now) else _History()

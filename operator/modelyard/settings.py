@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelyard.errors import InvalidError
-from modelyard.validation import Amount, problems
+from modelyard.validation import Amount, ProxyUrl, problems
 
 
 class SettingsModel(BaseModel):
@@ -71,7 +71,7 @@ class PodSecurity(SettingsModel):
 class FetchProxy(SettingsModel):
     """The HTTP proxy of services that name none. Without user and password: whoever can read a pod could read them."""
 
-    url: str = Field(pattern=r"^https?://[^\s/@]+/?$", description="Such as http://proxy.example.com:3128.")
+    url: ProxyUrl = Field(description="Such as http://proxy.example.com:3128.")
     no_proxy: tuple[str, ...] = Field(
         default=(".svc", ".cluster.local"),
         description="Host names, domains with all below, and IP addresses that are reached without it.",

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from types import NoneType
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError
@@ -18,8 +19,21 @@ EXPECTED: Mapping[str, str] = {
 }
 """By the first word of pydantic's type of error (int_parsing, string_type, ...)."""
 
-Amount = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i|[MGTPE])?$", coerce_numbers_to_str=True)]
-"""A Kubernetes quantity; the only texts with a pattern, which ``problems`` relies on."""
+AMOUNT = r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i|[MGTPE])?$"
+PROXY_URL = r"^https?://[^\s/@]+/?$"
+
+Amount = Annotated[str, Field(pattern=AMOUNT, coerce_numbers_to_str=True)]
+"""A Kubernetes quantity."""
+
+ProxyUrl = Annotated[str, Field(pattern=PROXY_URL)]
+"""An HTTP proxy, without user and password."""
+
+PATTERNS: Mapping[str, str] = {
+    AMOUNT: "a quantity such as 500m or 1Gi, not {given!r}",
+    # What is there instead is not told: it may hold a password, and goes to the log.
+    PROXY_URL: "a proxy such as http://proxy.example.com:3128, without user, password and path",
+}
+"""What a text must be, by the pattern that it lacks; every pattern of a text is here."""
 
 BOUNDS: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("at least", "ge"),
@@ -43,7 +57,7 @@ def problems(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
             words, bound = BOUNDS[kind]
             yield f"{where} must be {words} {found['ctx'][bound]}, not {given!r}"
         elif kind == "string_pattern_mismatch":
-            yield f"{where} must be a quantity such as 500m or 1Gi, not {given!r}"
+            yield f"{where} must be {PATTERNS[found['ctx']['pattern']].format(given=given)}"
         elif expected := EXPECTED.get(kind.partition("_")[0]):
             yield f"{where} must be {expected}, not {given!r}"
         else:
@@ -57,7 +71,14 @@ def _known_beside(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
     for step in outer:
         held = get_args(annotation)
         annotation = held[-1 if held[-1] is not Ellipsis else 0] if held else annotation.model_fields[step].annotation
+        annotation = _said(annotation)
     known = sorted(annotation.model_fields)
     meant = difflib.get_close_matches(str(wrong), known, n=1)
     guess = f"did you mean {meant[0]}? " if meant else ""
     return f"{guess}The known keys are {', '.join(known)}"
+
+
+def _said(annotation: Any) -> Any:
+    """The type of what is there, where there may also be nothing."""
+    held = get_args(annotation)
+    return next(one for one in held if one is not NoneType) if NoneType in held else annotation

@@ -26,7 +26,8 @@ from modelyard.kinds import Kind
 from modelyard.kubernetes_cluster import APPLY, yaml_of
 from tests.support import crd_schema
 from tests.support.api_client import Object, resource_path
-from tests.support.apiserver import ADMIN, CRDS, REPOSITORY, ApiServer
+from tests.support.apiserver import ADMIN, CRDS, ApiServer
+from tests.support.golden_cases import CASES
 from tests.support.inference_services import FULL_SPEC
 from tests.support.rendering import SETTINGS
 from tests.support.schema_strategies import PRESERVED, TEXTS, Objects
@@ -38,8 +39,6 @@ SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 FREE = [place for place, node in crd_schema.nodes(SCHEMA) if PRESERVED in node]
 """Fields of which the schema knows nothing: what is wrong in them the API server says of the child that has them, and
 the service's status repeats it."""
-
-CASES = sorted((REPOSITORY / "tests" / "golden" / "cases").glob("*.yaml"))
 
 
 def examples() -> Iterator[Object]:

@@ -1,5 +1,7 @@
 """What pods take of the nodes: who is asked, how often, and what a service then says."""
 
+import asyncio
+
 import pytest
 
 from modelyard import kinds, names
@@ -12,7 +14,7 @@ from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ApiServer
 from tests.support.in_memory_cluster import InMemoryCluster, unavailable
-from tests.support.running_operator import START, RunningOperator
+from tests.support.running_operator import SETTINGS, START, RunningOperator
 
 GPU = "nvidia.com/gpu"
 REFUSED = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
@@ -75,6 +77,14 @@ async def test_a_pod_without_a_node_is_told_what_is_free(cluster: InMemoryCluste
     assert "1 node offers 4 (at most 4 on one), of which 1 is free (at most 1 on one)." in told(cluster, "smollm")
 
 
+async def test_an_installation_for_some_namespaces_claims_nothing_of_what_is_free(cluster: InMemoryCluster) -> None:
+    limited = RunningOperator(cluster, settings=SETTINGS.model_copy(update={"namespaces": ("team-a",)}))
+    a_worker(cluster)
+    await waiting(cluster, limited, "smollm")
+    assert "1 node offers 4 (at most 4 on one). The scheduler says" in told(cluster, "smollm")
+    assert asked(cluster) == 0
+
+
 async def test_all_services_share_one_list_of_pods(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     a_worker(cluster)
     for name in ("one", "two", "three"):
@@ -116,6 +126,22 @@ async def test_pods_are_listed_anew_when_the_answer_is_old(cluster: InMemoryClus
         moments.append(START + passed)
         await usage.taken()
         assert asked(cluster) == lists
+
+
+async def test_who_is_cut_off_while_pods_are_listed_leaves_no_old_answer_as_a_new_one(cluster: InMemoryCluster) -> None:
+    moments = [START]
+    usage = NodeUsage(cluster, lambda: moments[-1])
+    await usage.taken()
+    cluster.put(somebody_elses_pod())
+    moments.append(START + KEPT)
+    cluster.hang_next("pages")
+    cut_off = asyncio.create_task(usage.taken())
+    for _ in range(10):  # as many steps as it takes to ask
+        await asyncio.sleep(0)
+    assert asked(cluster) == 2
+    cut_off.cancel()
+    await asyncio.wait({cut_off})
+    assert await usage.taken() == {("worker", GPU): 3}
 
 
 async def test_an_answer_from_before_a_refusal_is_none_that_explains_it(cluster: InMemoryCluster) -> None:

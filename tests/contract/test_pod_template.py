@@ -3,23 +3,23 @@
 import json
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from modelyard import kinds
+from modelyard.desired import desired
 from modelyard.drift import differing_field
 from modelyard.kinds import INFERENCE_SERVICE
 from tests.support import rendering
 from tests.support.api_client import Client, Object, RefusedError, resource_path
-from tests.support.apiserver import OPERATOR, REPOSITORY, ApiServer
+from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.eventually import eventually
 from tests.support.factories import service
+from tests.support.golden_cases import CASES, read
 from tests.support.inference_services import minimal
 from tests.support.program import Program, allow, started
-
-CASES = REPOSITORY / "tests" / "golden" / "cases"
 
 STORED_OTHERWISE: Object = {
     "hostIPC": False,
@@ -76,19 +76,21 @@ def with_template(namespace: str, spec: Any, name: str = "smollm") -> Object:
     return body
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        yaml.safe_load((CASES / "pod-template.yaml").read_text()),
-        service(podTemplate={"spec": STORED_OTHERWISE}),
-    ],
-    ids=["golden case", "values that are stored otherwise"],
-)
-def test_what_is_applied_is_no_drift_afterwards(admin: Client, namespace: str, body: Object) -> None:
+def test_what_is_applied_is_no_drift_afterwards(admin: Client, namespace: str) -> None:
+    body = service(podTemplate={"spec": STORED_OTHERWISE})
     body["metadata"] |= {"namespace": namespace, "uid": "uid", "generation": 1}
     rendered = rendering.deployment(body)
     stored = admin.apply(kinds.DEPLOYMENT, rendered, "modelyard")
     assert differing_field(rendered, stored) is None
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_no_child_of_a_golden_case_is_drift_once_it_is_applied(admin: Client, namespace: str, path: Path) -> None:
+    case = read(path)
+    case["body"]["metadata"]["namespace"] = namespace
+    for rendered in desired(rendering.resolved(**case)):
+        stored = admin.apply(kinds.of(rendered), rendered, "modelyard")
+        assert differing_field(rendered, stored) is None, rendered["kind"]
 
 
 def test_a_template_is_stored_as_it_was_written_nulls_and_unknown_fields_too(admin: Client, namespace: str) -> None:

@@ -266,6 +266,25 @@ async def test_a_child_that_is_no_longer_wanted_is_pruned(cluster: InMemoryClust
     assert [call.verb for call in cluster.writes] == ["delete"]
 
 
+async def test_a_child_that_the_cluster_does_not_let_go_is_told_of(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    await served(cluster, operator)
+    cluster.fail_until_healed("delete", ForbiddenError(403, "Forbidden", "admission webhook keep denied the request"))
+    cluster.put(factories.child(kinds.SERVICE, name="smollm-former", uid="former"))
+    await operator.run(for_s=1)
+    assert operator.failures == []
+    service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
+    assert service is not None
+    accepted = next(found for found in service["status"]["conditions"] if found["type"] == "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "ChildRefused")
+    assert "the deletion of Service smollm-former: admission webhook keep denied the request" in accepted["message"]
+
+    cluster.heal()
+    await operator.run(for_s=60)
+    assert [body["metadata"]["name"] for body in cluster.see_all(kinds.SERVICE)] == ["smollm"]
+
+
 async def test_a_child_that_goes_already_is_not_deleted_again(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:

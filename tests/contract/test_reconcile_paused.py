@@ -63,6 +63,22 @@ async def test_a_paused_service_is_left_as_it_is_until_it_goes_on(
     assert reason_of(cluster, "Accepted") == "Accepted"
 
 
+async def test_refused_pods_of_a_paused_service_are_not_tried_again(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.edit(
+        kinds.INFERENCE_SERVICE,
+        KEY,
+        lambda body: body["metadata"].update(annotations={names.ANNOTATION_PAUSED: "true"}),
+    )
+    await operator.run()
+    failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
+    cluster.edit(kinds.DEPLOYMENT, KEY, lambda body: body.update(status={"conditions": [failure]}))
+    await operator.run(for_s=90)
+    assert reason_of(cluster, "Ready") == "QuotaExceeded"
+    assert {call.verb for call in cluster.writes} <= {"patch_status", "create_event"}
+
+
 async def test_a_paused_service_writes_nothing_more_once_its_status_says_so(
     cluster: InMemoryCluster,
 ) -> None:

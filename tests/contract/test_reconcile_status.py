@@ -4,7 +4,7 @@ import pytest
 
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object
-from modelyard.cluster import ConflictError
+from modelyard.cluster import ConflictError, ForbiddenError
 from modelyard.signals.fetch_state import FetchState
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster
@@ -194,6 +194,18 @@ async def test_a_deployment_that_goes_while_its_pods_are_tried_again_fails_nothi
     await operator.run()
     cluster.fail_next("annotate", ConflictError(409, "Conflict", "another uid"))
     refuse(cluster, since="2025-12-31T00:00:00Z")
+    await operator.run(for_s=1)
+    assert operator.failures == []
+    assert ready(cluster)["reason"] == "QuotaExceeded"
+
+
+async def test_a_cluster_that_refuses_the_deployment_too_is_told_of_all_the_same(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    refuse(cluster, since="2025-12-31T00:00:00Z")
+    cluster.fail_until_healed("annotate", ForbiddenError(403, "Forbidden", "admission webhook policy denied it"))
     await operator.run(for_s=1)
     assert operator.failures == []
     assert ready(cluster)["reason"] == "QuotaExceeded"

@@ -7,7 +7,6 @@ is a rollout of users' pods unless desired/inputs.py keeps it from them.
 """
 
 from pathlib import Path
-from typing import TypedDict
 
 import pytest
 import yaml
@@ -17,14 +16,12 @@ from pydantic import BaseModel
 from modelyard import kinds
 from modelyard.api.service import Object
 from modelyard.desired import desired
-from modelyard.desired.profile import Offer
 from modelyard.engines.flags import flag_names
-from modelyard.settings import Settings
+from tests.support.golden_cases import CASES, read
 from tests.support.pod_security import violations
-from tests.support.rendering import REPOSITORY, SETTINGS, deployment, engine_command, engine_flags, offer, resolved
+from tests.support.rendering import REPOSITORY, deployment, engine_command, engine_flags, resolved
 
 FOLDER = Path(__file__).parent
-CASES = sorted((FOLDER / "cases").glob("*.yaml"))
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
 MODELS: dict[str, type[BaseModel]] = {
     "Deployment": V1Deployment,
@@ -32,7 +29,6 @@ MODELS: dict[str, type[BaseModel]] = {
     "PodDisruptionBudget": V1PodDisruptionBudget,
     "NetworkPolicy": V1NetworkPolicy,
 }
-ADDED_BY_THE_SERVER = {"namespace": "team-a", "uid": "8f2c1a52-0000-4000-8000-000000000001", "generation": 1}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -42,26 +38,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-class Case(TypedDict):
-    """The service as the API server would store it, the operator's settings, and the service's profile."""
-
-    body: Object
-    settings: Settings
-    profile: Offer | None
-
-
-def _read(path: Path) -> Case:
-    body, *rest = yaml.safe_load_all(path.read_text())
-    around = rest[0] if rest else {}
-    return {
-        "body": body | {"metadata": ADDED_BY_THE_SERVER | body["metadata"]},
-        "settings": Settings.model_validate(SETTINGS.model_dump() | around.get("settings", {})),
-        "profile": offer(around["profile"]) if "profile" in around else None,
-    }
-
-
 def _children(path: Path) -> list[Object]:
-    return desired(resolved(**_read(path)))
+    return desired(resolved(**read(path)))
 
 
 def _name(path: Path) -> str:
@@ -98,13 +76,13 @@ def test_children_are_valid_for_kubernetes(case: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
 def test_pods_pass_pod_security_restricted(case: Path) -> None:
-    assert violations(deployment(**_read(case))["spec"]["template"]["spec"]) == []
+    assert violations(deployment(**read(case))["spec"]["template"]["spec"]) == []
 
 
 @pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
 def test_every_flag_is_one_that_the_engine_has(case: Path) -> None:
-    service = resolved(**_read(case))
-    container = deployment(**_read(case))["spec"]["template"]["spec"]["containers"][0]
+    service = resolved(**read(case))
+    container = deployment(**read(case))["spec"]["template"]["spec"]["containers"][0]
     flags = flag_names(engine_command(container))
     assert {"vllm": {"--served-model-name", "--port"}, "triton": {"--model-repository"}}[service.engine.name] <= flags
     assert flags - engine_flags(service.engine.name) == set()
@@ -112,5 +90,5 @@ def test_every_flag_is_one_that_the_engine_has(case: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=_name)
 def test_rendering_again_changes_nothing(case: Path) -> None:
-    present = deployment(**_read(case))
-    assert deployment(**_read(case), present=present) == present
+    present = deployment(**read(case))
+    assert deployment(**read(case), present=present) == present

@@ -12,10 +12,10 @@ from modelyard import kinds, names
 from modelyard.api.service import Object
 from modelyard.desired.inputs import recorded
 from modelyard.settings import EngineImage, Settings
+from tests.support.golden_cases import ADDED_BY_THE_SERVER
 from tests.support.releases import RELEASES, Kept, kept
 from tests.support.rendering import available, deployment
 
-ADDED_BY_THE_SERVER = {"namespace": "team-a", "uid": "8f2c1a52-0000-4000-8000-000000000001", "generation": 1}
 NEW_FETCH_IMAGE = "new.example.com/modelyard-fetch:99.0.0"
 ACCELERATORS = ("nvidia", "amd", "cpu")
 

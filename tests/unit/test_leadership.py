@@ -207,6 +207,17 @@ async def test_a_frozen_leader_may_write_nothing_when_it_wakes(world: World) -> 
     assert second.writes
 
 
+async def test_a_leader_that_was_frozen_for_longer_than_it_may_write_looks_at_everything_again(world: World) -> None:
+    alone = world.start("alone")
+    await world.pass_time(1)
+    alone.is_frozen = True
+    await world.pass_time(RENEW_DEADLINE_S + 1)
+    assert not alone.writes
+    alone.is_frozen = False
+    await world.pass_time(STEP_S)
+    assert (alone.writes, alone.gained) == (True, 2)
+
+
 async def test_a_leader_that_cannot_renew_stops_by_itself_before_anybody_can_follow(world: World) -> None:
     alone = world.start("alone")
     await world.pass_time(3)

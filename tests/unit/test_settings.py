@@ -12,6 +12,7 @@ from modelyard.settings import (
     AcceleratorType,
     ContainerResources,
     EngineImage,
+    FetchProxy,
     PodSecurity,
     Settings,
     TemplateSettings,
@@ -58,6 +59,14 @@ def test_a_file_with_only_the_fetch_image_takes_the_defaults(tmp_path: Path) -> 
             "fetch_image: a\nfetch_resources: {limits: {cpu: 1GB}}\n",
             "limits.cpu must be a quantity such as 500m or 1Gi",
         ),
+        (
+            "fetch_image: a\nfetch_proxy: {url: 'http://me:hunter2@proxy:3128'}\n",
+            "fetch_proxy.url must be a proxy such as http://proxy.example.com:3128, without user, password and path$",
+        ),
+        (
+            "fetch_image: a\nfetch_proxy: {url: 'http://proxy:3128', no_prox: []}\n",
+            r"fetch_proxy.no_prox is unknown: did you mean no_proxy\? The known keys are no_proxy, url",
+        ),
         ("- a\n", r"the whole must be a mapping of keys to values, not \['a'\]"),
         ("drain: 3\nimage: a\n", "fetch_image is missing.*; drain is unknown.*; image is unknown"),
         ("{", "cannot read"),
@@ -86,7 +95,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_key_inside_a_setting_is_documented() -> None:
-    for model in (EngineImage, AcceleratorType, PodSecurity, ContainerResources):
+    for model in (EngineImage, AcceleratorType, PodSecurity, ContainerResources, FetchProxy):
         for key in model.model_fields:
             assert re.search(rf"\b{key}\b", DOCUMENT), f"{model.__name__}.{key}"
 

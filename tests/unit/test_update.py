@@ -10,11 +10,19 @@ from modelyard.api.service import Object, parse
 from modelyard.desired.update import FORM, Update, differences, update
 from modelyard.engines.base import Program, Serving
 from modelyard.engines.vllm import Vllm
-from modelyard.settings import AcceleratorType, EngineImage, PodSecurity, Settings
+from modelyard.settings import (
+    AcceleratorType,
+    ContainerResources,
+    EngineImage,
+    FetchProxy,
+    PodSecurity,
+    Settings,
+)
 from tests.support.factories import profile, service
 from tests.support.rendering import SETTINGS, available, deployment, missing, offer, resolved
 
 NEWER = EngineImage(engine="vllm", version="0.33.0", accelerator="nvidia", image="vllm/vllm-openai:v0.33.0")
+PROXY = FetchProxy(url="http://proxy.example.com:3128")
 MIRROR = EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", image="mirror/vllm:v0.32.0")
 
 
@@ -54,6 +62,17 @@ def profile_changes(before: Object | None, after: Object | None) -> tuple[str, .
             ["setting accelerators.nvidia.taints nvidia.com/gpu -> a, b"],
         ),
         (
+            {"fetch_proxy": PROXY},
+            [
+                "setting fetch_proxy.url none -> http://proxy.example.com:3128",
+                "setting fetch_proxy.no_proxy none -> .svc, .cluster.local",
+            ],
+        ),
+        (
+            {"fetch_resources": ContainerResources(requests={"cpu": "1", "memory": "256Mi"}, limits={"memory": "1Gi"})},
+            ["setting fetch_resources.requests.cpu 250m -> 1", "setting fetch_resources.limits.cpu 4 -> none"],
+        ),
+        (
             {"default_accelerator": "cpu"},
             [
                 "engine image vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai-cpu:v0.32.0",
@@ -75,6 +94,9 @@ def test_a_changed_setting_is_told_by_what_it_would_change(settings: dict[str, A
     [
         ({}, {}),
         ({"resync_s": 60, "workers": 2}, {}),
+        ({"operator_namespace": "elsewhere"}, {"networkPolicy": {"from": []}}),
+        ({"fetch_proxy": PROXY}, {"model": {"uri": "pvc://models/tiny"}}),
+        ({"fetch_proxy": PROXY}, {"model": {"uri": "s3://models/tiny", "proxy": {"url": "http://mine:1"}}}),
         ({"default_versions": {"vllm": "0.33.0", "triton": "2.51.0"}}, {"engine": {"version": "0.32.0"}}),
         ({"images": (NEWER, *Settings.model_fields["images"].default)}, {}),
         ({"drain_s": 90}, {"drain": {"timeoutSeconds": 60}}),
@@ -85,6 +107,14 @@ def test_a_changed_setting_is_told_by_what_it_would_change(settings: dict[str, A
 )
 def test_what_would_not_change_the_pods_is_not_told(settings: dict[str, Any], spec: Object) -> None:
     assert changes(settings, **spec) == ()
+
+
+def test_another_label_of_products_is_told_where_products_are_asked_for() -> None:
+    row = SETTINGS.accelerators["nvidia"].model_copy(update={"product_label": "example.com/product"})
+    settings = {"accelerators": {**SETTINGS.accelerators, "nvidia": row}}
+    told = changes(settings, accelerator={"product": ["NVIDIA-L4"]})
+    assert told == ("setting accelerators.nvidia.product_label nvidia.com/gpu.product -> example.com/product",)
+    assert changes(settings) == ()
 
 
 def test_a_newer_form_of_template_is_told_as_such() -> None:
@@ -152,6 +182,11 @@ def test_a_variables_value_is_never_told() -> None:
         for value in ("secret-1", "secret-2")
     )
     assert profile_changes(before, after) == ("engine variable LEVEL (profile gpu-small)",)
+
+
+def test_the_value_of_an_argument_that_holds_a_secret_is_never_told() -> None:
+    before, after = (profile(engine={"type": "vllm", "args": args}) for args in (["--api-key=a"], ["--api-key", "b"]))
+    assert profile_changes(before, after) == ("engine argument --api-key (profile gpu-small)",)
 
 
 def test_a_refresh_clears_it() -> None:

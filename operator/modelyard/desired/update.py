@@ -1,5 +1,6 @@
 """What a refresh would change of a service's pods, in the words of whoever would order it."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ FORM = "the form of the pod template"
 """What a refresh changes where only the rendering differs: a newer operator writes pods in another way."""
 
 NONE = "none"
+
+UNTOLD = re.compile(r"engine variable .|engine argument .*(key|token|password|secret)$")
+"""Answers whose values are never told: a status has more readers than a spec."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,8 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[st
         former, present = before.get(name, NONE), after.get(name, NONE)
         if former == present:
             continue
-        if name.startswith("engine variable "):
-            yield name  # never its value: a status has more readers than a spec
+        if UNTOLD.match(name):
+            yield name
         else:
             yield f"{name} {former} -> {_shortened(present, former)}"
 
@@ -159,19 +163,28 @@ def _shortened(present: str, former: str) -> str:
 
 def _differing_settings(before: TemplateInputs, after: TemplateInputs) -> Iterator[str]:
     for name in TemplateInputs.model_fields:
-        if name not in ANSWERED:
-            yield from _differing(getattr(before, name), getattr(after, name), name)
+        former, present = getattr(before, name), getattr(after, name)
+        if name in ANSWERED or (name == "accelerators" and former.keys() != present.keys()):
+            continue  # a record has the row of its own accelerator alone: that it is another one is told already
+        yield from _differing(former, present, name)
 
 
 def _differing(before: object, after: object, path: str) -> Iterator[str]:
-    """The innermost differing values below ``path``. Rows that only one of the two has are told by who uses them."""
-    if isinstance(before, BaseModel) and isinstance(after, BaseModel):
-        before, after = dict(before), dict(after)
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for name in [name for name in before if name in after]:
-            yield from _differing(before[name], after[name], f"{path}.{name}")
-    elif before != after:
-        yield f"{path} {_shown(before)} -> {_shown(after)}"
+    """The innermost differing values below ``path``."""
+    former, present = _parts(before), _parts(after)
+    if former is present is None:
+        if before != after:
+            yield f"{path} {_shown(before)} -> {_shown(after)}"
+        return
+    former, present = former or {}, present or {}
+    for name in {**former, **present}:
+        yield from _differing(former.get(name), present.get(name), f"{path}.{name}")
+
+
+def _parts(value: object) -> Mapping[str, object] | None:
+    if isinstance(value, BaseModel):
+        return dict(value)
+    return value if isinstance(value, Mapping) else None
 
 
 def _shown(value: object) -> str:

@@ -32,10 +32,6 @@ class EngineVersion:
     def unknown(cls) -> Self:
         return cls("unknown, taken as the newest known", None)
 
-    @property
-    def is_known(self) -> bool:
-        return self.release is not None
-
     def has(self, since: tuple[int, int]) -> bool:
         """Whether it has what came with ``since``. An unknown version is taken as the newest known one."""
         return self.release is None or self.release >= since

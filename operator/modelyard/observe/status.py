@@ -13,9 +13,6 @@ How the conditions answer the questions of the person who reads them (api/reason
 A paused service has Accepted unknown and Progressing false, both with Paused: nothing is brought about, so neither
 Reconciling nor Stalled is there. What answers is told as ever.
 
-A paused service has Accepted unknown and Progressing false, both with Paused: nothing is brought about, so neither
-Reconciling nor Stalled is there. What answers is told as ever.
-
 At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
 """
 

@@ -1,0 +1,28 @@
+"""What is remembered of children that were set back."""
+
+from datetime import UTC, datetime, timedelta
+
+from modelyard import kinds
+from modelyard.api.service import Key
+from modelyard.repairs import UNHINDERED, WINDOW, Repairs
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PLACE = Key("team-a", "smollm")
+
+
+def test_children_that_are_left_in_peace_are_forgotten_also_where_nobody_asks_for_them_again() -> None:
+    repairs = Repairs()
+    for number in range(100):
+        repairs.made(kinds.SERVICE, Key("team-a", f"deleted-{number}"), "spec.type", NOW)
+    repairs.made(kinds.SERVICE, PLACE, "spec.type", NOW + WINDOW)
+    assert len(repairs) == 1
+
+
+def test_a_child_that_is_contested_again_after_a_pause_starts_anew() -> None:
+    repairs = Repairs()
+    for _ in range(UNHINDERED):
+        repairs.made(kinds.SERVICE, PLACE, "spec.type", NOW)
+    assert repairs.contested_field(kinds.SERVICE, PLACE, NOW) == "spec.type"
+    assert repairs.contested_field(kinds.SERVICE, PLACE, NOW + WINDOW) == ""
+    repairs.made(kinds.SERVICE, PLACE, "spec.type", NOW + WINDOW)
+    assert repairs.wait(kinds.SERVICE, PLACE, NOW + WINDOW) == timedelta(0)
