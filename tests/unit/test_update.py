@@ -117,6 +117,10 @@ def test_another_label_of_products_is_told_where_products_are_asked_for() -> Non
     assert changes(settings) == ()
 
 
+def test_a_proxy_that_the_model_does_not_come_through_is_not_told_beside_what_changes() -> None:
+    assert changes({"fetch_proxy": PROXY, "drain_s": 90}, model={"uri": "pvc://models/tiny"}) == ("drain 60 s -> 90 s",)
+
+
 def test_a_newer_form_of_template_is_told_as_such() -> None:
     former = resolved(service())
     newer = replace(former, inputs=former.inputs.model_copy(update={"rendering": former.inputs.rendering + 1}))

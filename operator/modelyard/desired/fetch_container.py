@@ -21,12 +21,17 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, SourceParts]:
     model = resolved.service.spec.model
     source = resolved.source.parts(model)
     cache = [] if source.mount else [{"name": names.VOLUME_CACHE, "mountPath": names.PATH_CACHE}]
-    proxy = [] if source.mount else _proxy(resolved)
     revision = [{"name": names.ENV_MODEL_REVISION, "value": model.revision}] if model.revision else []
     container = {
         "name": names.CONTAINER_FETCH,
         "image": resolved.inputs.fetch_image,
-        "env": [POD_UID, {"name": names.ENV_MODEL_URI, "value": model.uri}, *revision, *source.fetch.env, *proxy],
+        "env": [
+            POD_UID,
+            {"name": names.ENV_MODEL_URI, "value": model.uri},
+            *revision,
+            *source.fetch.env,
+            *proxy(resolved),
+        ],
         "ports": [{"name": names.PORT_FETCH_STATE, "containerPort": names.FETCH_STATE_PORT, "protocol": "TCP"}],
         "volumeMounts": [
             *cache,
@@ -43,8 +48,13 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, SourceParts]:
     return container, source
 
 
-def _proxy(resolved: Resolved) -> list[Object]:
-    """The service's proxy, else the platform team's, whose exceptions hold only for their own."""
+def proxy(resolved: Resolved) -> list[Object]:
+    """The variables of the service's proxy, else of the platform team's, whose exceptions hold only for their own.
+
+    None for a model that is not fetched.
+    """
+    if resolved.source.parts(resolved.service.spec.model).mount:
+        return []
     said, default = resolved.service.spec.model.proxy, resolved.inputs.fetch_proxy
     exceptions = said.no_proxy if said else []
     if said and said.url:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from modelyard.api.fields import ApiModel
 from modelyard.api.service import Service
-from modelyard.desired import pod
+from modelyard.desired import fetch_container, pod
 from modelyard.desired.inputs import AppliedProfile, TemplateInputs
 from modelyard.desired.profile import Offer
 from modelyard.desired.resolve import checked_template, resolved_anew
@@ -62,7 +62,7 @@ def differences(before: Resolved, after: Resolved) -> list[str]:
         )
         said += [f"{change}{source}" for change in _changes(answers(before), answers(after))]
     said += _changes({"fetch image": before.inputs.fetch_image}, {"fetch image": after.inputs.fetch_image})
-    said += [f"setting {change}" for change in _differing_settings(before.inputs, after.inputs)]
+    said += [f"setting {change}" for change in _differing_settings(before, after)]
     return said or [FORM]
 
 
@@ -161,12 +161,17 @@ def _shortened(present: str, former: str) -> str:
     return tag if colon and former.startswith(f"{repository}:") and "/" not in tag else present
 
 
-def _differing_settings(before: TemplateInputs, after: TemplateInputs) -> Iterator[str]:
+def _differing_settings(before: Resolved, after: Resolved) -> Iterator[str]:
+    told_already = {
+        *ANSWERED,
+        # A record has the row of its own accelerator alone: that it is another one is an answer.
+        *(["accelerators"] if before.accelerator.type != after.accelerator.type else []),
+        # Not every model is fetched through the proxy of the settings.
+        *(["fetch_proxy"] if fetch_container.proxy(before) == fetch_container.proxy(after) else []),
+    }
     for name in TemplateInputs.model_fields:
-        former, present = getattr(before, name), getattr(after, name)
-        if name in ANSWERED or (name == "accelerators" and former.keys() != present.keys()):
-            continue  # a record has the row of its own accelerator alone: that it is another one is told already
-        yield from _differing(former, present, name)
+        if name not in told_already:
+            yield from _differing(getattr(before.inputs, name), getattr(after.inputs, name), name)
 
 
 def _differing(before: object, after: object, path: str) -> Iterator[str]:
