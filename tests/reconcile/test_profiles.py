@@ -1,28 +1,16 @@
 """Profiles come, change and go: what services make of it, and that none is forgotten."""
 
-import pytest
-
 from modelyard import kinds, names
-from modelyard.api.service import Key, Object
+from modelyard.api.service import Key
 from modelyard.settings import Settings
 from tests.support import factories
+from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import SETTINGS, RunningOperator
 
-KEY = Key("team-a", "smollm")
 DRAINS_90_S = factories.profile(drain={"timeoutSeconds": 90})
 OVERHEAD_S = SETTINGS.propagation_pause_s + 15
 """What a pod's grace period has beside the drain."""
-
-
-@pytest.fixture
-def cluster() -> InMemoryCluster:
-    return InMemoryCluster()
-
-
-@pytest.fixture
-def operator(cluster: InMemoryCluster) -> RunningOperator:
-    return RunningOperator(cluster)
 
 
 def drain_s(cluster: InMemoryCluster, key: Key = KEY) -> int | None:
@@ -31,13 +19,6 @@ def drain_s(cluster: InMemoryCluster, key: Key = KEY) -> int | None:
     if deployment is None:
         return None
     return int(deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]) - OVERHEAD_S
-
-
-def condition(cluster: InMemoryCluster, type_: str, key: Key = KEY) -> Object:
-    """The condition of that type."""
-    service = cluster.see(kinds.INFERENCE_SERVICE, key)
-    assert service is not None
-    return next(found for found in service["status"]["conditions"] if found["type"] == type_)
 
 
 def set_drain(cluster: InMemoryCluster, seconds: int) -> None:

@@ -1,26 +1,13 @@
 """What the operator says: a status once per change, events on transitions, and when it looks again."""
 
-import pytest
-
 from modelyard import kinds, names
-from modelyard.api.service import Key, Object
+from modelyard.api.service import Object
 from modelyard.cluster import ConflictError, ForbiddenError
 from modelyard.signals.fetch_state import FetchState
 from tests.support import factories
+from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator
-
-KEY = Key("team-a", "smollm")
-
-
-@pytest.fixture
-def cluster() -> InMemoryCluster:
-    return InMemoryCluster()
-
-
-@pytest.fixture
-def operator(cluster: InMemoryCluster) -> RunningOperator:
-    return RunningOperator(cluster)
 
 
 def status(cluster: InMemoryCluster) -> Object:
@@ -31,7 +18,7 @@ def status(cluster: InMemoryCluster) -> Object:
 
 
 def ready(cluster: InMemoryCluster) -> Object:
-    return next(condition for condition in status(cluster)["conditions"] if condition["type"] == "Ready")
+    return condition(cluster, "Ready")
 
 
 def fetching_pod(cluster: InMemoryCluster) -> Object:

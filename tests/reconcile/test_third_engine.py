@@ -3,16 +3,16 @@
 import pytest
 
 from modelyard import kinds, names
-from modelyard.api.service import Key, Object
+from modelyard.api.service import Object
 from modelyard.engines import ENGINES
 from modelyard.settings import EngineImage
 from tests.support import factories
+from tests.support.conditions import KEY, condition
 from tests.support.files_engine import Files
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.rendering import engine_command
 from tests.support.running_operator import SETTINGS, RunningOperator
 
-KEY = Key("team-a", "smollm")
 IMAGE = EngineImage(engine="files", version="3.11", accelerator="cpu", image="registry.example/python:3.11")
 
 
@@ -33,8 +33,7 @@ def seen(cluster: InMemoryCluster, kind: kinds.Kind) -> Object:
 
 
 def ready(cluster: InMemoryCluster) -> Object:
-    conditions = seen(cluster, kinds.INFERENCE_SERVICE)["status"]["conditions"]
-    return next(condition for condition in conditions if condition["type"] == "Ready")
+    return condition(cluster, "Ready")
 
 
 async def test_a_registered_engine_gets_its_children(cluster: InMemoryCluster) -> None:

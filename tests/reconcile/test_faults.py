@@ -10,17 +10,12 @@ from modelyard import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cluster import ApiError, ConflictError, NotFoundError, UnreachableError
 from tests.support import factories
+from tests.support.conditions import KEY
 from tests.support.in_memory_cluster import CrashError, InMemoryCluster, unavailable
 from tests.support.running_operator import RunningOperator
 
-KEY = Key("team-a", "smollm")
 NAMES = [f"model-{number}" for number in range(10)]
 TIMEOUT = UnreachableError(0, "Timeout", "no answer within 10 s")
-
-
-@pytest.fixture
-def cluster() -> InMemoryCluster:
-    return InMemoryCluster()
 
 
 def outcome(cluster: InMemoryCluster) -> list[Object]:

@@ -1,21 +1,19 @@
 """A repository of models is asked for what its readiness leaves open, and asked again until it is cured."""
 
 from modelyard import kinds, names
-from modelyard.api.service import Key, Object
+from modelyard.api.service import Object
 from modelyard.signals.repository_index import IndexedModel
 from tests.support import factories
+from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator
 
-KEY = Key("team-a", "smollm")
 ADDRESS = "10.0.0.1:8000"
 
 
 def ready(cluster: InMemoryCluster) -> tuple[str, str]:
-    service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
-    assert service is not None
-    condition = next(c for c in service["status"]["conditions"] if c["type"] == "Ready")
-    return condition["status"], condition["reason"]
+    found = condition(cluster, "Ready")
+    return found["status"], found["reason"]
 
 
 def answering_pod(cluster: InMemoryCluster) -> Object:
@@ -43,9 +41,9 @@ def answering_pod(cluster: InMemoryCluster) -> Object:
     return pod
 
 
-async def test_an_empty_repository_is_not_ready_until_it_has_a_model() -> None:
-    cluster = InMemoryCluster()
-    operator = RunningOperator(cluster)
+async def test_an_empty_repository_is_not_ready_until_it_has_a_model(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
     cluster.put(factories.service(engine={"type": "triton"}))
     await operator.run()
     operator.indexes[ADDRESS] = ()
@@ -58,9 +56,9 @@ async def test_an_empty_repository_is_not_ready_until_it_has_a_model() -> None:
     assert ready(cluster)[0] == "True"
 
 
-async def test_a_model_that_somebody_unloads_is_noticed_within_a_minute() -> None:
-    cluster = InMemoryCluster()
-    operator = RunningOperator(cluster)
+async def test_a_model_that_somebody_unloads_is_noticed_within_a_minute(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
     cluster.put(factories.service(engine={"type": "triton", "triton": {"models": ["detect", "classify"]}}))
     await operator.run()
     operator.indexes[ADDRESS] = (IndexedModel("classify", "READY"), IndexedModel("detect", "READY"))

@@ -3,29 +3,12 @@
 import pytest
 
 from modelyard import kinds
-from modelyard.api.service import Key, Object
+from modelyard.api.service import Object
 from modelyard.cluster import ApiError, RejectedError
 from tests.support import factories
+from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator
-
-KEY = Key("team-a", "smollm")
-
-
-@pytest.fixture
-def cluster() -> InMemoryCluster:
-    return InMemoryCluster()
-
-
-@pytest.fixture
-def operator(cluster: InMemoryCluster) -> RunningOperator:
-    return RunningOperator(cluster)
-
-
-def accepted(cluster: InMemoryCluster) -> Object:
-    service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
-    assert service is not None
-    return next(condition for condition in service["status"]["conditions"] if condition["type"] == "Accepted")
 
 
 async def test_a_pod_template_costs_no_call_once_it_is_applied(
@@ -68,7 +51,7 @@ async def test_a_refused_deployment_is_the_pod_templates_fault_only_where_the_se
     cluster.fail_until_healed("apply", error, kinds.DEPLOYMENT)
     cluster.put(factories.service(podTemplate=template))
     await operator.run()
-    told = accepted(cluster)
+    told = condition(cluster, "Accepted")
     assert (told["status"], told["reason"]) == ("False", reason)
     assert error.message in told["message"]
 
@@ -85,4 +68,4 @@ async def test_a_wrong_pod_template_is_not_tried_again_until_it_changes(
     cluster.heal()
     cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].pop("podTemplate"))
     await operator.run(for_s=1)
-    assert accepted(cluster)["status"] == "True"
+    assert condition(cluster, "Accepted")["status"] == "True"

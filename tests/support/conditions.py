@@ -1,0 +1,16 @@
+"""What the cluster in memory holds of a service's status."""
+
+from modelyard.api.service import Key, Object
+from modelyard.kinds import INFERENCE_SERVICE
+from tests.support.in_memory_cluster import InMemoryCluster
+
+KEY = Key("team-a", "smollm")
+"""The service that tests speak of when they name none."""
+
+
+def condition(cluster: InMemoryCluster, type_: str, key: Key = KEY) -> Object:
+    """The service's condition of that type, which must be there."""
+    service = cluster.see(INFERENCE_SERVICE, key)
+    assert service is not None
+    found: Object = next(found for found in service["status"]["conditions"] if found["type"] == type_)
+    return found
