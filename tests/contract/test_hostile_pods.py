@@ -11,12 +11,12 @@ import pytest
 from modelyard import kinds, names
 from modelyard.api.conditions import MESSAGE_LENGTH
 from tests.support.api_client import Client, Object
-from tests.support.apiserver import OPERATOR, ApiServer
+from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually
 from tests.support.hostile_pods import LIES, Lie, all_lying, answering, saying, telling
 from tests.support.inference_services import minimal
 from tests.support.ports import free_port
-from tests.support.program import Program, allow, started
+from tests.support.program import Program, ready
 
 MEMORY_GROWTH_BYTES = 32 * 2**20
 TERMINATION_MESSAGE_BYTES = 4096
@@ -32,11 +32,7 @@ TERMINATION_MESSAGES = {
 
 @pytest.fixture
 def operator(apiserver: ApiServer, tmp_path: Path) -> Iterator[Program]:
-    """An operator that is ready."""
-    allow(apiserver)
-    program = started(apiserver, OPERATOR, tmp_path)
-    with program.process:
-        eventually(program.is_ready, within_s=60)
+    with ready(apiserver, tmp_path) as program:
         yield program
 
 

@@ -14,12 +14,12 @@ from modelyard.drift import differing_field
 from modelyard.kinds import INFERENCE_SERVICE
 from tests.support import rendering
 from tests.support.api_client import Client, Object, RefusedError, resource_path
-from tests.support.apiserver import OPERATOR, ApiServer
+from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually
 from tests.support.factories import service
 from tests.support.golden_cases import CASES, read
 from tests.support.inference_services import minimal
-from tests.support.program import Program, allow, started
+from tests.support.program import Program, ready
 
 STORED_OTHERWISE: Object = {
     "hostIPC": False,
@@ -62,11 +62,7 @@ STORED_OTHERWISE: Object = {
 
 @pytest.fixture(scope="module")
 def operator(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """An operator that is ready."""
-    allow(apiserver)
-    program = started(apiserver, OPERATOR, tmp_path_factory.mktemp("operator"))
-    with program.process:
-        eventually(program.is_ready, within_s=60)
+    with ready(apiserver, tmp_path_factory.mktemp("operator")) as program:
         yield program
 
 

@@ -1,6 +1,5 @@
 """The operator as it is installed: the program, its own role, a real API server. No controllers: pods never come."""
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -8,25 +7,19 @@ import pytest
 from modelyard import kinds, names
 from modelyard.kinds import Kind
 from tests.support.api_client import Client, Object, RefusedError
-from tests.support.apiserver import OPERATOR, ApiServer
+from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually
 from tests.support.inference_services import FULL_SPEC, minimal, with_every_child
-from tests.support.program import Program, allow, started
+from tests.support.program import Program, ready
 
 NAME = "smollm"
 
 
 @pytest.fixture(scope="module")
 def operator(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """An operator that is ready; at the end, its log must show no trouble."""
-    allow(apiserver)
-    program = started(apiserver, OPERATOR, tmp_path_factory.mktemp("operator"))
-    with program.process:
-        eventually(program.is_ready, within_s=60)
+    with ready(apiserver, tmp_path_factory.mktemp("operator")) as program:
         yield program
-        program.process.signal(signal.SIGTERM)
-        assert program.process.ends() == 0
-        assert [line for line in program.log() if line["level"] in ("WARNING", "ERROR", "CRITICAL")] == []
+        program.ends_without_trouble()
 
 
 def found(admin: Client, kind: Kind, namespace: str, name: str = NAME) -> Object | None:
@@ -118,7 +111,7 @@ def test_an_edited_child_is_repaired(
     def repaired() -> Object:
         return rendered_part(admin.get(kind, NAME, namespace))
 
-    assert eventually(repaired, lambda now: now == rendered_part(intact), within_s=10) == rendered_part(intact)
+    assert eventually(repaired, lambda now: now == rendered_part(intact)) == rendered_part(intact)
 
 
 @pytest.mark.parametrize("kind", kinds.CHILDREN)
@@ -126,7 +119,7 @@ def test_an_edited_child_is_repaired(
 def test_a_deleted_child_comes_back(admin: Client, namespace: str, kind: Kind) -> None:
     served(admin, namespace)
     admin.delete(kind, NAME, namespace)
-    eventually(lambda: found(admin, kind, namespace), within_s=10)
+    eventually(lambda: found(admin, kind, namespace))
 
 
 @pytest.mark.usefixtures("operator")

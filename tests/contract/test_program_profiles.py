@@ -1,7 +1,6 @@
 """The program's own watches of profiles and of namespaces' labels, on a real API server: what services hear of them."""
 
 import json
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +8,10 @@ import pytest
 from modelyard import names
 from modelyard.kinds import DEPLOYMENT, INFERENCE_SERVICE, SERVING_PROFILE
 from tests.support.api_client import Client, Object
-from tests.support.apiserver import OPERATOR, ApiServer
+from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually
 from tests.support.inference_services import minimal, profile
-from tests.support.program import Program, allow, started
+from tests.support.program import Program, ready
 
 NAME = "smollm"
 MERGE = "application/merge-patch+json"
@@ -20,15 +19,9 @@ MERGE = "application/merge-patch+json"
 
 @pytest.fixture(scope="module")
 def operator(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """An operator that is ready; at the end, its log must show no trouble."""
-    allow(apiserver)
-    program = started(apiserver, OPERATOR, tmp_path_factory.mktemp("operator"))
-    with program.process:
-        eventually(program.is_ready, within_s=60)
+    with ready(apiserver, tmp_path_factory.mktemp("operator")) as program:
         yield program
-        program.process.signal(signal.SIGTERM)
-        assert program.process.ends() == 0
-        assert [line for line in program.log() if line["level"] in ("WARNING", "ERROR", "CRITICAL")] == []
+        program.ends_without_trouble()
 
 
 def label(admin: Client, namespace: str, value: str | None) -> None:

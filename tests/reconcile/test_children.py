@@ -2,7 +2,6 @@
 
 from modelyard import kinds
 from modelyard.api.service import Object
-from modelyard.cluster import ForbiddenError
 from modelyard.settings import Settings
 from tests.support import factories
 from tests.support.conditions import KEY, condition
@@ -95,22 +94,6 @@ async def test_a_child_that_is_no_longer_wanted_is_pruned(cluster: InMemoryClust
     await serving.run(for_s=1)
     assert [body["metadata"]["name"] for body in cluster.see_all(kinds.SERVICE)] == ["smollm"]
     assert [call.verb for call in cluster.writes] == ["delete"]
-
-
-async def test_a_child_that_the_cluster_does_not_let_go_is_told_of(
-    cluster: InMemoryCluster, serving: RunningOperator
-) -> None:
-    cluster.fail_until_healed("delete", ForbiddenError(403, "Forbidden", "admission webhook keep denied the request"))
-    cluster.put(factories.child(kinds.SERVICE, name="smollm-former", uid="former"))
-    await serving.run(for_s=1)
-    assert serving.failures == []
-    accepted = condition(cluster, "Accepted")
-    assert (accepted["status"], accepted["reason"]) == ("False", "ChildRefused")
-    assert "the deletion of Service smollm-former: admission webhook keep denied the request" in accepted["message"]
-
-    cluster.heal()
-    await serving.run(for_s=60)
-    assert [body["metadata"]["name"] for body in cluster.see_all(kinds.SERVICE)] == ["smollm"]
 
 
 async def test_a_child_that_goes_already_is_not_deleted_again(

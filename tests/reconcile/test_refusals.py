@@ -58,3 +58,19 @@ async def test_a_namespace_that_is_being_deleted_is_no_refusal_and_no_reason_to_
     assert condition(cluster, "Accepted")["reason"] != "ChildRefused"
     assert operator.failures == []
     assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
+
+
+async def test_a_child_that_the_cluster_does_not_let_go_is_told_of(
+    cluster: InMemoryCluster, serving: RunningOperator
+) -> None:
+    cluster.fail_until_healed("delete", ForbiddenError(403, "Forbidden", "admission webhook keep denied the request"))
+    cluster.put(factories.child(kinds.SERVICE, name="smollm-former", uid="former"))
+    await serving.run(for_s=1)
+    assert serving.failures == []
+    accepted = condition(cluster, "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "ChildRefused")
+    assert "the deletion of Service smollm-former: admission webhook keep denied the request" in accepted["message"]
+
+    cluster.heal()
+    await serving.run(for_s=60)
+    assert [body["metadata"]["name"] for body in cluster.see_all(kinds.SERVICE)] == ["smollm"]

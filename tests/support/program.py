@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -48,6 +51,12 @@ class Program:
         """Its log lines."""
         return [json.loads(line) for line in self.process.output.splitlines()]
 
+    def ends_without_trouble(self) -> None:
+        """Tell it to stop; it must end well, having logged nothing above info."""
+        self.process.signal(signal.SIGTERM)
+        assert self.process.ends() == 0
+        assert [line for line in self.log() if line["level"] in ("WARNING", "ERROR", "CRITICAL")] == []
+
 
 def started(
     apiserver: ApiServer,
@@ -76,6 +85,16 @@ def started(
     }
     options = [f"--settings={settings}", f"--port={port}", f"--namespace={home}"]
     return Program(BackgroundProcess([sys.executable, "-m", "modelyard", *options], environment), port)
+
+
+@contextmanager
+def ready(apiserver: ApiServer, folder: Path) -> Iterator[Program]:
+    """An operator with the rights that deploy/ gives it, which is ready."""
+    allow(apiserver)
+    program = started(apiserver, OPERATOR, folder)
+    with program.process:
+        eventually(program.is_ready, within_s=60)
+        yield program
 
 
 def allow(apiserver: ApiServer) -> None:

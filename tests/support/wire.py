@@ -19,6 +19,9 @@ from tests.support.apiserver import ApiServer
 
 T = TypeVar("T")
 
+HANDSHAKE_TIMEOUT_S = 20
+"""How long a client that connected may hold up the end by saying nothing."""
+
 Matches = Callable[[str], bool]
 """Whether a fault is for a request, given its first line without the protocol: ``GET /api/v1/pods?watch=true``."""
 
@@ -79,6 +82,8 @@ class Wire:
         self.seen: list[Seen] = []
         self._to_port = urlsplit(apiserver.url).port
         self._faults: list[Fault] = []
+        self._open: set[asyncio.StreamWriter] = set()
+        self._is_closing = False
         self._latest: dict[asyncio.StreamWriter, str] = {}
         self._muted: set[asyncio.StreamWriter] = set()
         self._inside = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -89,7 +94,7 @@ class Wire:
         self._speaks.set()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._server = self._do(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._inside))
+        self._server = self._do(self._listen())
         self.url = f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def answer(self, matches: Matches, answer: Answer, times: float = 1) -> None:
@@ -154,12 +159,25 @@ class Wire:
         return sum(1 for seen in self.seen if matches(seen.request))
 
     def close(self) -> None:
+        """Cut all connections, and return when the last is gone.
+
+        Nothing is cancelled, and the server is closed last: asyncio leaves a socket open without an owner when its
+        handshake is cancelled, or when it was accepted just before its server was closed.
+        """
+
         async def end() -> None:
+            self._is_closing = True
+            for listening in self._server.sockets:
+                self._loop.remove_reader(listening)
+            self._speaks.set()
+            for fault in self._faults:
+                if fault.lifted:
+                    fault.lifted.set()
+            for writer in self._open:
+                writer.transport.abort()
+            if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(tasks)
             self._server.close()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
         self._do(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -169,19 +187,45 @@ class Wire:
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
+    async def _listen(self) -> asyncio.Server:
+        serving: set[asyncio.Task[None]] = set()
+
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self._opened(writer):
+                task = self._loop.create_task(self._serve(reader, writer))
+                serving.add(task)
+                task.add_done_callback(serving.discard)
+
+        return await asyncio.start_server(
+            accepted, "127.0.0.1", 0, ssl=self._inside, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+        )
+
+    def _opened(self, writer: asyncio.StreamWriter) -> bool:
+        """Take note of a connection. False when it comes too late: then it is cut."""
+        if self._is_closing:
+            writer.transport.abort()
+        else:
+            self._open.add(writer)
+        return not self._is_closing
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back = None
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        answers = None
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to_port, ssl=self._outside)
-            back = asyncio.create_task(self._pass_answers(up_reader, writer))
-            try:
-                await self._pass_requests(reader, writer, up_writer)
-            finally:
-                up_writer.transport.abort()
+            if self._opened(up_writer):
+                answers = self._loop.create_task(self._pass_answers(up_reader, writer))
+                try:
+                    await self._pass_requests(reader, writer, up_writer)
+                finally:
+                    self._cut(up_writer)
+        self._cut(writer)
         self._latest.pop(writer, None)
+        if answers:
+            await answers
+
+    def _cut(self, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
-        if back:
-            back.cancel()
+        self._open.discard(writer)
 
     async def _pass_requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: asyncio.StreamWriter
@@ -213,7 +257,7 @@ class Wire:
         return fault.answer
 
     async def _pass_answers(self, up: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        with contextlib.suppress(OSError):
             while data := await up.read(65536):
                 await self._speaks.wait()
                 if writer not in self._muted:
