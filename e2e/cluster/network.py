@@ -76,7 +76,9 @@ def connect(making: Making, *, local_node_image: bool) -> None:
 
 def _watch_over_services(making: Making) -> None:
     """Have kube-proxy started anew where its map of Services is lost."""
-    probe = {"exec": {"command": SERVICES_ARE_THERE}, "initialDelaySeconds": 30, "periodSeconds": 5}
+    # At the first miss, since each second is one in which no Service answers; a slow answer is none.
+    times = {"initialDelaySeconds": 15, "periodSeconds": 3, "timeoutSeconds": 10, "failureThreshold": 1}
+    probe = {"exec": {"command": SERVICES_ARE_THERE}, **times}
     containers = [{"name": "kube-proxy", "livenessProbe": probe}]
     patch = json.dumps({"spec": {"template": {"spec": {"containers": containers}}}})
     making.commands.run(*kind_cluster.kubectl(making), "patch", *KUBE_PROXY, f"--patch={patch}")
@@ -84,8 +86,8 @@ def _watch_over_services(making: Making) -> None:
 
 
 def _services_are_watched_over(making: Making) -> bool:
-    probe = "--output=jsonpath={.spec.template.spec.containers[0].livenessProbe.exec.command[0]}"
-    return _quiet(making, "get", *KUBE_PROXY, probe) == SERVICES_ARE_THERE[0]
+    probed = "--output=jsonpath={.spec.template.spec.containers[0].livenessProbe.periodSeconds}"
+    return bool(_quiet(making, "get", *KUBE_PROXY, probed))
 
 
 def is_hermetic() -> bool:
