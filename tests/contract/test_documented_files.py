@@ -42,7 +42,9 @@ OBJECTS = {place: body for place, text in TEXTS.items() if (body := whole(yaml.s
 def create(client: Client, namespace: str, body: Object) -> Any:
     """What the server would store, of which it keeps nothing."""
     kind: Kind = KINDS[body["kind"]]
-    metadata = body["metadata"] | ({"namespace": namespace} if kind is INFERENCE_SERVICE else {})
+    # A profile belongs to no namespace, and other tests have some of the same name.
+    own = {"namespace": namespace} if kind.is_namespaced else {"name": f"{body['metadata']['name']}-documented"}
+    metadata = body["metadata"] | own
     assert body["apiVersion"] == kind.api_version
     return client.create(kind, body | {"metadata": metadata}, dryRun="All")
 
