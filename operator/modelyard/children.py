@@ -102,12 +102,15 @@ class Children:
             (child, deployment if kinds.of(child) == kinds.DEPLOYMENT else await self.existing(*_place(child)))
             for child in wanted
         ]
+        for _, found in pairs:
+            if found is not None:
+                _claim(found, service)
+        differing = [(child, found) for child, found in pairs if found is None or not is_as_rendered(child, found)]
         done_by_others = tuple(
-            found_so for child, found in pairs if found is not None and (found_so := _done_to(child, found, service))
+            done for child, found in differing if found is not None and (done := _done_to(child, found, service))
         )
-        for child, found in pairs:
-            if found is None or not is_as_rendered(child, found):
-                await self._apply_unless_contested(service, child, found, now)
+        for child, found in differing:
+            await self._apply_unless_contested(service, child, found, now)
         await self._prune(service, {_place(child) for child in wanted})
         contested = tuple(filter(None, (self._contested(child, now) for child in wanted)))
         told = {(each.kind, each.name) for each in contested}
@@ -207,8 +210,8 @@ def _as_version_of(child: Object, found: Object) -> Object:
     return {**child, "metadata": {**child["metadata"], "uid": found["metadata"]["uid"]}}
 
 
-def _claim(found: Object, service: Service) -> Ownership:
-    """Whose ``found`` is, if the service may write it. Raises ObstacleError or NotReadyError if it may not."""
+def _claim(found: Object, service: Service) -> None:
+    """Raises ObstacleError or NotReadyError if the service may not write ``found``."""
     whose = ownership(found, *_identity(service))
     what = _named(found)
     if whose is Ownership.FOREIGN:
@@ -225,12 +228,11 @@ def _claim(found: Object, service: Service) -> Ownership:
             f"{found['kind'].lower()} {found['metadata']['name']} -o yaml.",
             PREDECESSOR_WAIT_S,
         )
-    return whose
 
 
 def _done_to(child: Object, found: Object, service: Service) -> Adopted | Repaired | None:
-    """What somebody else did to ``found``, which is to become ``child``. Raises as _claim."""
-    if _claim(found, service) is Ownership.ORPHAN:
+    """What somebody else did to ``found``, which is to become ``child``."""
+    if ownership(found, *_identity(service)) is Ownership.ORPHAN:
         return Adopted(found["kind"], found["metadata"]["name"])
     field = edited_field(child, found)
     return Repaired(found["kind"], found["metadata"]["name"], field) if field else None
