@@ -104,7 +104,7 @@ class Children:
         ]
         for _, found in pairs:
             if found is not None:
-                _claim(found, service)
+                _check_ownership(found, service)
         differing = [(child, found) for child, found in pairs if found is None or not is_as_rendered(child, found)]
         done_by_others = tuple(
             done for child, found in differing if found is not None and (done := _done_to(child, found, service))
@@ -210,7 +210,7 @@ def _as_version_of(child: Object, found: Object) -> Object:
     return {**child, "metadata": {**child["metadata"], "uid": found["metadata"]["uid"]}}
 
 
-def _claim(found: Object, service: Service) -> None:
+def _check_ownership(found: Object, service: Service) -> None:
     """Raises ObstacleError or NotReadyError if the service may not write ``found``."""
     whose = ownership(found, *_identity(service))
     what = _named(found)
