@@ -31,6 +31,14 @@ def invalid_uri(uri: str, problem: str) -> InvalidError:
     return InvalidError("InvalidSpec", f"spec.model.uri {uri!r}: {problem}")
 
 
+def path_in(uri: str, path: str) -> str:
+    """The ``path`` of ``uri`` without a slash at its end. Raises InvalidError for one that may lead elsewhere."""
+    path = path.removesuffix("/")
+    if path and any(part in {"", ".", ".."} for part in path.split("/")):
+        raise invalid_uri(uri, "the path may hold neither '.', '..' nor two slashes in a row")
+    return path
+
+
 def variables(said: dict[str, str | None]) -> PodParts:
     """Variables of the fetcher, without those that are not said."""
     return PodParts(env=tuple({"name": name, "value": value} for name, value in said.items() if value is not None))

@@ -33,9 +33,7 @@ class ClaimFolder:
                 f"{claim!r} cannot be a PersistentVolumeClaim's name: use lower-case letters, digits, '-' and '.', "
                 "beginning and ending with a letter or digit",
             )
-        folder = path.removesuffix("/")
-        if folder and any(part in {"", ".", ".."} for part in folder.split("/")):
-            raise base.invalid_uri(uri, "the path may hold neither '.', '..' nor two slashes in a row")
+        folder = base.path_in(uri, path)
         if not folder.isprintable():
             raise base.invalid_uri(uri, "the path holds a control character")
         return cls(claim, folder)

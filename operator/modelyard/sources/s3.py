@@ -36,9 +36,7 @@ class S3Location:
                 f"{bucket!r} cannot be a bucket: use 3 to 63 lower-case letters, digits, '-' and '.', "
                 "beginning and ending with a letter or digit",
             )
-        prefix = path.removesuffix("/")
-        if any(segment in {"", ".", ".."} for segment in prefix.split("/")) and prefix:
-            raise base.invalid_uri(uri, "the path may hold neither '.', '..' nor two slashes in a row")
+        prefix = base.path_in(uri, path)
         if any(ord(character) < 0x20 or ord(character) == 0x7F for character in prefix):
             raise base.invalid_uri(uri, "the path holds a control character")
         if len(prefix.encode()) > LONGEST_KEY_BYTES:
