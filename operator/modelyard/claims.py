@@ -6,21 +6,11 @@ removes it. An installation for the whole cluster leaves claimed namespaces alon
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
 
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
-from modelyard.cluster import ConflictError, NotFoundError
-from modelyard.kinds import Kind
-
-
-class Leases(Protocol):
-    """What is asked of the API server; part of cluster.Cluster."""
-
-    async def get(self, kind: Kind, place: Key) -> Object | None: ...
-
-    async def create_lease(self, lease: Object) -> Object: ...
+from modelyard.cluster import ConflictError, Leases, NotFoundError
 
 
 class ClaimError(Exception):

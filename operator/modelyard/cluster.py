@@ -86,7 +86,20 @@ class Listed(NamedTuple):
     resource_version: str
 
 
-class Cluster(Protocol):
+class Leases(Protocol):
+    """What it takes to hold a Lease. Every method raises ApiError."""
+
+    async def get(self, kind: Kind, place: Key) -> Object | None:
+        """The object as it is now, or None."""
+
+    async def create_lease(self, lease: Object) -> Object:
+        """Create a Lease. ConflictError if there is one of that name. A leader's right to write does not hold here."""
+
+    async def replace_lease(self, lease: Object) -> Object:
+        """Replace exactly this version of a Lease; ConflictError if it is another by now. As create_lease."""
+
+
+class Cluster(Leases, Protocol):
     """What the operator asks of the API server. Every method raises ApiError."""
 
     async def apply(self, body: Object) -> Object:
@@ -104,9 +117,6 @@ class Cluster(Protocol):
 
     async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
         """Set annotations of exactly this object, and nothing else; ConflictError if it is another by now."""
-
-    async def get(self, kind: Kind, place: Key) -> Object | None:
-        """The object as it is now, or None."""
 
     async def delete(self, kind: Kind, place: Key, uid: str, resource_version: str) -> None:
         """Delete exactly this version of exactly this object; ConflictError if it is another by now."""
@@ -130,12 +140,6 @@ class Cluster(Protocol):
 
     async def list_events(self, namespace: str, field_selector: str) -> tuple[Object, ...]:
         """The namespace's events that match the field selector."""
-
-    async def create_lease(self, lease: Object) -> Object:
-        """Create a Lease. ConflictError if there is one of that name. A leader's right to write does not hold here."""
-
-    async def replace_lease(self, lease: Object) -> Object:
-        """Replace exactly this version of a Lease; ConflictError if it is another by now. As create_lease."""
 
     async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
         """Whether we are allowed to, with that object; without one, in every namespace of this installation."""

@@ -13,13 +13,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import Protocol
 
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object
-from modelyard.cluster import ApiError, ConflictError
+from modelyard.cluster import ApiError, ConflictError, Leases
 from modelyard.fence import Fence
-from modelyard.kinds import Kind
 
 DURATION_S = 10.0
 """How long after the last change of the Lease that it saw another process takes it."""
@@ -34,16 +32,6 @@ RETRY_S = 2.0
 """Time from one look or renewal to the next, and the longest time of each call."""
 
 logger = logging.getLogger(__name__)
-
-
-class Leases(Protocol):
-    """What is asked of the API server; part of cluster.Cluster."""
-
-    async def get(self, kind: Kind, place: Key) -> Object | None: ...
-
-    async def create_lease(self, lease: Object) -> Object: ...
-
-    async def replace_lease(self, lease: Object) -> Object: ...
 
 
 class Step(Enum):
