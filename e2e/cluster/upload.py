@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     program, kubeconfig, namespace, bucket, *folders = arguments
     kubectl = (program, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}")
     with _forwarded(kubectl) as endpoint:
-        client = _client(endpoint, _keys(kubectl))
+        client = client_of(endpoint, _keys(kubectl))
         with suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket=bucket)
         for prefix, folder in (argument.split("=", 1) for argument in folders):
@@ -60,7 +60,8 @@ def _keys(kubectl: tuple[str, ...]) -> dict[str, str]:
     return {name: base64.b64decode(value).decode() for name, value in json.loads(ended.stdout)["data"].items()}
 
 
-def _client(endpoint: str, keys: dict[str, str]) -> Any:
+def client_of(endpoint: str, keys: Mapping[str, str]) -> Any:
+    """An S3 client of a store at ``endpoint``; ``keys`` are as in the Secret of a service."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint,

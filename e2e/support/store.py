@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from e2e.cluster.images import reference
+from e2e.cluster.upload import client_of
 from e2e.support.kubectl import Kubectl, Object
 from e2e.support.objects import config_map, in_front_of, pod, run, secret
 from e2e.support.port_forward import port_forward
@@ -43,14 +41,7 @@ class Store:
     @contextmanager
     def _client(self) -> Iterator[Any]:
         with port_forward(self._kubectl, NAME, HTTP) as url:
-            yield boto3.client(
-                "s3",
-                endpoint_url=url,
-                region_name="us-east-1",
-                aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-                config=Config(s3={"addressing_style": "path"}),
-            )
+            yield client_of(url, KEYS)
 
     def fill(self, bucket: str, prefix: str, files: Mapping[str, bytes]) -> None:
         """Make the bucket where it is missing, and put the files below the prefix."""
