@@ -1,7 +1,5 @@
 """The engine: how it starts, how it ends, how it falls silent."""
 
-import pytest
-
 from tests.support.observed import (
     World,
     crashed,
@@ -13,7 +11,6 @@ from tests.support.observed import (
     serving_repository,
     wanted,
 )
-from tests.support.told import check_problem, check_under_way
 
 UID = "uid-of-smollm-1"
 
@@ -193,13 +190,3 @@ PROBLEMS = {
         "",
     ),
 }
-
-
-@pytest.mark.parametrize(("world", "reason", "says"), UNDER_WAY.values(), ids=UNDER_WAY)
-def test_what_is_under_way_is_named(world: World, reason: str, says: str) -> None:
-    check_under_way(world, reason, says)
-
-
-@pytest.mark.parametrize(("world", "reason", "says", "remedy"), PROBLEMS.values(), ids=PROBLEMS)
-def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, says: str, remedy: str) -> None:
-    check_problem(world, reason, says, remedy)

@@ -1,7 +1,5 @@
 """The model on its way to the node."""
 
-import pytest
-
 from modelyard.signals.fetch_state import FetchError, FetchState
 from tests.support.observed import (
     World,
@@ -12,7 +10,6 @@ from tests.support.observed import (
     running,
     waiting,
 )
-from tests.support.told import check_problem, check_under_way
 
 UID = "uid-of-smollm-1"
 FETCHING = running(30)
@@ -106,16 +103,6 @@ PROBLEMS = {
         "",
     ),
 }
-
-
-@pytest.mark.parametrize(("world", "reason", "says"), UNDER_WAY.values(), ids=UNDER_WAY)
-def test_what_is_under_way_is_named(world: World, reason: str, says: str) -> None:
-    check_under_way(world, reason, says)
-
-
-@pytest.mark.parametrize(("world", "reason", "says", "remedy"), PROBLEMS.values(), ids=PROBLEMS)
-def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, says: str, remedy: str) -> None:
-    check_problem(world, reason, says, remedy)
 
 
 def test_a_fetchers_error_stays_while_its_port_does_not_answer() -> None:

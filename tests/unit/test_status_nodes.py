@@ -1,7 +1,5 @@
 """Pods that find no node, or whose node fails them."""
 
-import pytest
-
 from modelyard.api.service import Object
 from tests.support.observed import (
     GPU,
@@ -16,7 +14,6 @@ from tests.support.observed import (
     serving,
     wanted,
 )
-from tests.support.told import check_problem, check_under_way
 
 NO_GPU = (
     "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient nvidia.com/gpu. "
@@ -192,16 +189,6 @@ PROBLEMS = {
     ),
     "a node that shut down": (World(over("NodeShutdown", "Pod was terminated")), "NodeUnavailable", "terminated", ""),
 }
-
-
-@pytest.mark.parametrize(("world", "reason", "says"), UNDER_WAY.values(), ids=UNDER_WAY)
-def test_what_is_under_way_is_named(world: World, reason: str, says: str) -> None:
-    check_under_way(world, reason, says)
-
-
-@pytest.mark.parametrize(("world", "reason", "says", "remedy"), PROBLEMS.values(), ids=PROBLEMS)
-def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, says: str, remedy: str) -> None:
-    check_problem(world, reason, says, remedy)
 
 
 def test_a_surge_pod_without_an_accelerator_says_that_the_old_pods_keep_serving() -> None:

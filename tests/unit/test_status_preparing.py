@@ -1,14 +1,11 @@
 """What the kubelet meets before a container runs: images, volumes, sandboxes, configuration."""
 
-import pytest
-
 from tests.support.observed import (
     World,
     event,
     pod,
     waiting,
 )
-from tests.support.told import check_problem, check_under_way
 
 UID = "uid-of-smollm-1"
 
@@ -164,16 +161,6 @@ PROBLEMS = {
         "",
     ),
 }
-
-
-@pytest.mark.parametrize(("world", "reason", "says"), UNDER_WAY.values(), ids=UNDER_WAY)
-def test_what_is_under_way_is_named(world: World, reason: str, says: str) -> None:
-    check_under_way(world, reason, says)
-
-
-@pytest.mark.parametrize(("world", "reason", "says", "remedy"), PROBLEMS.values(), ids=PROBLEMS)
-def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, says: str, remedy: str) -> None:
-    check_problem(world, reason, says, remedy)
 
 
 def test_an_image_that_was_not_pulled_keeps_its_cause_through_a_back_off_without_one() -> None:

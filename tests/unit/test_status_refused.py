@@ -17,7 +17,6 @@ from tests.support.observed import (
     pod,
     serving,
 )
-from tests.support.told import check_problem, check_under_way
 
 
 def refused(message: str) -> World:
@@ -65,16 +64,6 @@ PROBLEMS = {
         "webhook",
     ),
 }
-
-
-@pytest.mark.parametrize(("world", "reason", "says"), UNDER_WAY.values(), ids=UNDER_WAY)
-def test_what_is_under_way_is_named(world: World, reason: str, says: str) -> None:
-    check_under_way(world, reason, says)
-
-
-@pytest.mark.parametrize(("world", "reason", "says", "remedy"), PROBLEMS.values(), ids=PROBLEMS)
-def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, says: str, remedy: str) -> None:
-    check_problem(world, reason, says, remedy)
 
 
 @pytest.mark.parametrize("reason", REFUSALS)
