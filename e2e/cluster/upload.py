@@ -15,12 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import HTTPClientError
 
 KEYS = "s3-write"
 PORT = 8333
 FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
+PODS = ("pods", "--selector=app.kubernetes.io/name=s3")
+LOST = (BotoConnectionError, HTTPClientError, S3UploadFailedError)
+"""A forwarding ends for good with the first connection that the server does not take."""
+ATTEMPTS = 3
 # Few streams: the server keeps in memory what is under way.
 TRANSFER = TransferConfig(max_concurrency=2)
 
@@ -29,15 +36,29 @@ def main(arguments: Sequence[str]) -> None:
     """Make the bucket where it is missing, and upload every file of every folder."""
     program, kubeconfig, namespace, bucket, *folders = arguments
     kubectl = (program, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}")
-    with _forwarded(kubectl) as endpoint:
-        client = client_of(endpoint, _keys(kubectl))
-        with suppress(client.exceptions.BucketAlreadyOwnedByYou):
-            client.create_bucket(Bucket=bucket)
-        for prefix, folder in (argument.split("=", 1) for argument in folders):
-            for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
-                key = f"{prefix}/{file.relative_to(folder)}"
-                print(f"{file} -> s3://{bucket}/{key}", flush=True)
-                client.upload_file(str(file), bucket, key, Config=TRANSFER)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with _forwarded(kubectl) as endpoint:
+                _upload(client_of(endpoint, _keys(kubectl)), bucket, folders)
+        except LOST as error:
+            if attempt == ATTEMPTS:
+                raise
+            print(f"The server was lost ({error}): waiting for it, then once more", flush=True)
+            subprocess.run((*kubectl, "get", *PODS, "--output=wide"), check=True)
+            subprocess.run((*kubectl, "logs", "--previous", "--tail=20", *PODS[1:]), check=False)
+            subprocess.run((*kubectl, "rollout", "status", "deployment/s3", "--timeout=120s"), check=True)
+        else:
+            return
+
+
+def _upload(client: Any, bucket: str, folders: Sequence[str]) -> None:
+    with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket=bucket)
+    for prefix, folder in (argument.split("=", 1) for argument in folders):
+        for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+            key = f"{prefix}/{file.relative_to(folder)}"
+            print(f"{file} -> s3://{bucket}/{key}", flush=True)
+            client.upload_file(str(file), bucket, key, Config=TRANSFER)
 
 
 @contextmanager
