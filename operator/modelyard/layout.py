@@ -1,11 +1,16 @@
-"""The model cache's layout on disk, as the fetcher writes it and the engine's mount reads it.
+"""The model cache's layout on disk, as the fetcher writes it, the engine's mount reads it and the node agent keeps it.
 
     <cache>/entries/<digest>/      a whole, verified model; the folder is named by its content and never written again
+    <cache>/records/<digest>.json  what was verified of the entry's files, so that their bytes can be checked again
     <cache>/staging/<digest>/      a model that is arriving; only the fetcher looks inside
+    <cache>/locks/<digest>         whoever has this file locked (flock) writes the entry; the lock dies with its holder
     <cache>/by-pod/<pod uid>       a link to ../entries/<digest>: the engine's mount (subPathExpr), and the entry's pin
+    <cache>/compile/<key>/         compile cache of an engine
+    <cache>/agent.sock             where the node agent grants space; absent in a volume of the pod's own
 
-An entry appears by one rename, so it is there whole or not at all. The links are relative, since the kubelet and each
-container see the cache at paths of their own.
+<cache> is one namespace's part of the node's cache, or a volume of the pod's own. An entry appears by one rename, so it
+is there whole or not at all. The links are relative, since the kubelet and each container see the cache at paths of
+their own.
 """
 
 import re
@@ -16,6 +21,7 @@ FOLDER_MODE = 0o755
 """The engine may run as another user than the fetcher: it reads, and only the fetcher writes."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_COMPILE_KEY = re.compile(r"[0-9a-f]{16,64}")
 _POD_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 
 
@@ -44,11 +50,44 @@ class CacheLayout:
         return self.root / "staging"
 
     @property
+    def records(self) -> Path:
+        return self.root / "records"
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "locks"
+
+    @property
     def by_pod(self) -> Path:
         return self.root / "by-pod"
 
+    @property
+    def compile_caches(self) -> Path:
+        return self.root / "compile"
+
+    @property
+    def agent_socket(self) -> Path:
+        return self.root / "agent.sock"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders below the root that whoever makes a cache makes."""
+        return (self.entries, self.records, self.staging, self.locks, self.by_pod, self.compile_caches)
+
     def entry(self, digest: str) -> Path:
         return self.entries / folder_name(digest)
+
+    def record(self, digest: str) -> Path:
+        return self.records / f"{folder_name(digest)}.json"
+
+    def lock(self, digest: str) -> Path:
+        return self.locks / folder_name(digest)
+
+    def compile_cache(self, key: str) -> Path:
+        """The folder of a compile cache. Raises ValueError for a text that is no key, since it becomes a path."""
+        if not _COMPILE_KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is not a compile cache's key")
+        return self.compile_caches / key
 
     def link(self, pod_uid: str) -> Path:
         """The pod's link. Raises ValueError for a text that is no pod UID, since it becomes a path."""

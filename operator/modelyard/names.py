@@ -64,6 +64,8 @@ CLAIM_SELECTOR = f"{LABEL_CLAIM}={CLAIM}"
 
 COMPONENT_ENGINE = "engine"
 COMPONENT_OPERATOR = "operator"
+COMPONENT_NODE = "node"
+COMPONENT_PREFETCH = "prefetch"
 DEFAULT_POOL = "default"
 
 ANNOTATION_RENDERED = f"{GROUP}/rendered"
@@ -92,6 +94,21 @@ ANNOTATION_PAUSED = f"{GROUP}/paused"
 ANNOTATION_RETRIED = f"{GROUP}/retried"
 """On a Deployment whose pods are refused: when its controllers were last made to try again."""
 
+CSI_DRIVER = f"cache.{GROUP}"
+"""The node cache's driver: the volumes of pods whose cache medium is NodeLocal, served by modelyard-node."""
+
+LABEL_MODEL_DOMAIN = f"model.{GROUP}"
+"""On nodes: `<this>/<uid of an InferenceService>` for each service whose model the node's cache holds; the value is the
+beginning of the digest. Keyed by the service, so that its pods can prefer such nodes in words that never change."""
+
+TAINT_CACHE_STARTING = f"cache.{GROUP}/starting"
+"""A startup taint that a platform team may put on fresh nodes (Karpenter's `startupTaints`); modelyard-node removes it
+from its own node once the kubelet knows the driver."""
+
+MEDIUM_NODE_LOCAL = "NodeLocal"
+MEDIUM_EPHEMERAL = "Ephemeral"
+"""Where a pod's model cache lies: on the node, shared by the namespace's pods, or in a volume of the pod's own."""
+
 CONTAINER_FETCH = "modelyard-fetch"
 CONTAINER_ENGINE = "engine"
 
@@ -102,6 +119,8 @@ PORT_FETCH_STATE = "fetch-state"
 SERVICE_PORT = 80
 FETCH_STATE_PORT = 9470
 """Where the fetcher tells its state as JSON while it runs (GET /)."""
+NODE_PORT = 9471
+"""Where modelyard-node serves /metrics, /healthz and /cache (what its node's cache holds, as JSON)."""
 
 PATH_MODEL = "/model"
 PATH_CACHE = "/cache"
@@ -110,12 +129,22 @@ PATH_LAUNCHER_FOLDER = "/modelyard"
 PATH_LAUNCHER = f"{PATH_LAUNCHER_FOLDER}/launcher.py"
 PATH_CREDENTIALS = "/etc/modelyard/credentials"
 PATH_CA_BUNDLE = "/etc/modelyard/ca"
+PATH_REVISION = "/etc/modelyard/revision"
+"""Where the ConfigMap of a service's verified contents is mounted: one file per revision, which holds a digest."""
+PATH_COMPILE_CACHE = "/compile"
 PATH_TERMINATION_LOG = "/dev/termination-log"
 
 ENV_POD_UID = "POD_UID"
 ENV_MODEL_URI = "MODELYARD_MODEL_URI"
 ENV_MODEL_REVISION = "MODELYARD_MODEL_REVISION"
 ENV_MODEL_DIGEST = "MODELYARD_MODEL_DIGEST"
+"""spec.model.digest: other content is refused."""
+ENV_REVISION_KEY = "MODELYARD_REVISION_KEY"
+"""Name of this revision's file below PATH_REVISION. Where the file is, other content than it names is refused."""
+ENV_CACHE_MEDIUM = "MODELYARD_CACHE_MEDIUM"
+"""MEDIUM_NODE_LOCAL for a cache that modelyard-node serves; unset: the pod's own volume."""
+ENV_COMPILE_KEY = "MODELYARD_COMPILE_KEY"
+"""Name of the compile cache's folder that the fetcher makes for the engine; unset: none."""
 ENV_S3_ENDPOINT = "MODELYARD_S3_ENDPOINT"
 ENV_S3_REGION = "MODELYARD_S3_REGION"
 ENV_S3_ADDRESSING_STYLE = "MODELYARD_S3_ADDRESSING_STYLE"
@@ -133,11 +162,12 @@ ENV_NO_PROXY = "NO_PROXY"
 """The names that Python's urllib and boto3 read."""
 ENV_CACHE = "MODELYARD_CACHE"
 ENV_CLAIM = "MODELYARD_CLAIM"
+ENV_REVISION_FOLDER = "MODELYARD_REVISION_FOLDER"
 ENV_LAUNCHER_FOLDER = "MODELYARD_LAUNCHER_FOLDER"
 ENV_CREDENTIALS_FOLDER = "MODELYARD_CREDENTIALS_FOLDER"
 ENV_STATE_PORT = "MODELYARD_STATE_PORT"
 ENV_TERMINATION_LOG = "MODELYARD_TERMINATION_LOG"
-"""The last six have the PATH_ and PORT values above as defaults: a pod need not set them."""
+"""The last seven have the PATH_ and PORT values above as defaults: a pod need not set them."""
 
 PATH_HOME = "/home/modelyard"
 PATH_TMP = "/tmp"  # noqa: S108 - a volume of the pod's own
@@ -145,6 +175,7 @@ PATH_SHM = "/dev/shm"  # noqa: S108 - a volume of the pod's own
 
 VOLUME_CACHE = "cache"
 VOLUME_CLAIM = "claim"
+VOLUME_REVISION = "revision"
 VOLUME_LAUNCHER = "launcher"
 VOLUME_CREDENTIALS = "credentials"
 VOLUME_CA_BUNDLE = "ca-bundle"
