@@ -64,6 +64,7 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url
 lock: ## pin the dependencies of each extra anew (needs uv)
 	$(LOCK) --extra operator pyproject.toml -o locks/operator.txt
 	$(LOCK) --extra fetch pyproject.toml -o locks/fetch.txt
+	$(LOCK) --extra node pyproject.toml -o locks/node.txt
 	printf 'setuptools==83.0.0\n' | $(LOCK) - -o locks/build.txt
 	$(LOCK) --extra dev pyproject.toml -o locks/dev.txt
 
