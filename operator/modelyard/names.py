@@ -4,6 +4,8 @@ Whoever needs a label key, a port name or a path inside a pod takes it from here
 search for a name finds its only definition. Keys of our own all derive from GROUP.
 """
 
+from typing import Final, Literal
+
 GROUP = "serving.modelyard.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -105,9 +107,11 @@ TAINT_CACHE_STARTING = f"cache.{GROUP}/starting"
 """A startup taint that a platform team may put on fresh nodes (Karpenter's `startupTaints`); modelyard-node removes it
 from its own node once the kubelet knows the driver."""
 
-MEDIUM_NODE_LOCAL = "NodeLocal"
-MEDIUM_EPHEMERAL = "Ephemeral"
+MEDIUM_NODE_LOCAL: Final = "NodeLocal"
+MEDIUM_EPHEMERAL: Final = "Ephemeral"
 """Where a pod's model cache lies: on the node, shared by the namespace's pods, or in a volume of the pod's own."""
+
+Medium = Literal["Ephemeral", "NodeLocal"]
 
 CONTAINER_FETCH = "modelyard-fetch"
 CONTAINER_ENGINE = "engine"

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from modelyard import names
 from modelyard.errors import InvalidError
 from modelyard.validation import Amount, ProxyUrl, problems
 
@@ -131,6 +132,10 @@ class TemplateSettings(SettingsModel):
     drain_s: int = Field(default=60, ge=1, description="Default of drain.timeoutSeconds.")
     propagation_pause_s: int = Field(
         default=10, ge=0, description="How long a stopping pod serves on until every proxy has withdrawn it."
+    )
+    cache_medium: names.Medium = Field(
+        default=names.MEDIUM_EPHEMERAL,  # where the node agent is installed, its overlay sets the other one
+        description="Default of cache.medium. In every record, so that another default moves nobody's model.",
     )
 
 

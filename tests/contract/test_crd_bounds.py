@@ -29,6 +29,7 @@ BOUNDS = [
 REQUIRED = [(kind, place) for kind, schema in SCHEMAS.items() for place in crd_schema.required(schema)]
 
 SIZED: dict[str, Callable[[int], Any]] = {
+    "spec.model.digest": lambda size: "sha256:".ljust(size, "0"),
     "spec.model.uri": lambda size: "s3://".ljust(size, "x"),
     "spec.model.proxy.url": lambda size: "https://".ljust(size, "x"),
     "spec.model.proxy.noProxy": lambda size: ["a"] * size,
@@ -66,7 +67,12 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.networkPolicy.from[].ipBlock.cidr": lambda size: f"2001:0db8:{'0001:' * 5}0001/128".ljust(size, "x"),
     "spec.networkPolicy.from[].ipBlock.except": lambda size: [f"2001:db8:{number}::/48" for number in range(size)],
     "spec.networkPolicy.from[].ipBlock.except[]": lambda size: f"2001:0db8:{'0001:' * 5}0001/128".ljust(size, "x"),
+    "spec.cache.prefetchNodeSelector": lambda size: {f"label-{number}": "x" for number in range(size)},
     "spec.engine.triton.models": lambda size: [f"model-{number}" for number in range(size)],
+    "status.model.nodes": lambda size: [
+        {"name": f"node-{number}", "result": "Hit", "seconds": 0, "fetchedBytes": 0} for number in range(size)
+    ],
+    "status.prefetch.nodes": lambda size: [{"name": f"node-{number}", "state": "Ready"} for number in range(size)],
     "status.conditions": lambda size: [
         {
             "type": f"Type{number}",

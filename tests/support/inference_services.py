@@ -13,6 +13,7 @@ FULL_SPEC: Object = {
         "name": "llama-3-8b",
         "aliases": ["llama", "meta-llama/Meta-Llama-3-8B"],
         "revision": "2026-11",
+        "digest": "sha256:" + "0" * 64,
         "credentials": {"secretName": "s3-read"},
         "s3": {
             "endpoint": "https://s3.example.com",
@@ -66,6 +67,7 @@ FULL_SPEC: Object = {
     },
     "accelerator": {"type": "nvidia", "count": 2, "resource": "nvidia.com/gpu", "product": ["NVIDIA-A10G"]},
     "resources": {"requests": {"cpu": 4, "memory": "32Gi"}, "limits": {"cpu": "8", "memory": "32Gi"}},
+    "cache": {"medium": "NodeLocal", "prefetch": 4, "prefetchNodeSelector": {"node-pool": "gpu"}},
     "replicas": 2,
     "startup": {"timeoutSeconds": 3600},
     "drain": {"timeoutSeconds": 120},
@@ -98,7 +100,18 @@ FULL_STATUS: Object = {
     "selector": "serving.modelyard.dev/service=llama",
     "url": "http://llama.models.svc",
     "reason": "ReplicasStarting",
-    "model": {"digest": "sha256:" + "0" * 64, "sizeBytes": 16_000_000_000},
+    "model": {
+        "source": "s3://models/llama-3-8b",
+        "digest": "sha256:" + "0" * 64,
+        "sizeBytes": 16_000_000_000,
+        "nodes": [{"name": "gpu-1", "result": "Fetched", "seconds": 90, "fetchedBytes": 16_000_000_000}],
+    },
+    "prefetch": {
+        "desired": 4,
+        "ready": 3,
+        "nodes": [{"name": "gpu-2", "state": "Failed", "message": "The node's cache is full."}],
+        "message": "3 of 4 nodes have the model.",
+    },
     "startup": {"readyAt": "2026-11-01T12:00:00Z", "prepareSeconds": 20, "fetchSeconds": 90, "loadSeconds": 45},
     "effective": {
         "profile": "gpu-small",
@@ -110,6 +123,7 @@ FULL_STATUS: Object = {
         "acceleratorResource": "nvidia.com/gpu",
         "acceleratorProductLabel": "nvidia.com/gpu.product",
         "fetchImage": "registry.example.com/modelyard-fetch:0.1.0",
+        "cacheMedium": "NodeLocal",
         "startupTimeoutSeconds": 3600,
         "drainTimeoutSeconds": 120,
     },
@@ -129,6 +143,7 @@ FULL_STATUS: Object = {
 FULL_PROFILE: Object = {
     "engine": {field: FULL_SPEC["engine"][field] for field in ("type", "version", "image", "args", "env")},
     **{section: FULL_SPEC[section] for section in ("accelerator", "resources", "startup", "drain")},
+    "cache": {"medium": "NodeLocal"},
     "forbid": ["spec.hostNetwork", "spec.volumes.hostPath"],
 }
 

@@ -9,7 +9,8 @@ from typing import Any
 from modelyard import names
 from modelyard.api.conditions import timestamp
 from modelyard.api.service import Key, Object, Service
-from modelyard.api.types import Effective, InferenceServiceSpec, Model
+from modelyard.api.status import Effective
+from modelyard.api.types import InferenceServiceSpec, Model
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import Children, facts, questions
 from modelyard.observe.reading import text

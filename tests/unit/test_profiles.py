@@ -26,6 +26,7 @@ PROFILE: Object = {
     "resources": {"requests": {"cpu": 4, "memory": "32Gi"}, "limits": {"memory": "32Gi"}},
     "startup": {"timeoutSeconds": 600},
     "drain": {"timeoutSeconds": 90},
+    "cache": {"medium": "NodeLocal"},
 }
 ENGINE = PROFILE["engine"]
 
@@ -55,6 +56,7 @@ def test_what_a_service_says_of_everything_is_above_the_profile(section: str) ->
         "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"cpu": 2}},
         "startup": {"timeoutSeconds": 60},
         "drain": {"timeoutSeconds": 5},
+        "cache": {"medium": "Ephemeral"},
     }
     assert completed(**{section: said[section]}) == PROFILE | {section: said[section]}
 

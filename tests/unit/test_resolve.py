@@ -46,6 +46,7 @@ def test_what_nobody_says_comes_from_the_settings() -> None:
         "accelerator_product_label": None,
         "fetch_image": "fetch:1",
         "startup_timeout_seconds": 77,
+        "cache_medium": "Ephemeral",
         "drain_timeout_seconds": 7,
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.api.types import StartupStatus
+from modelyard.api.status import StartupStatus
 from modelyard.observe.pods import pod_facts
 from modelyard.observe.startup import measured, pace, stored, words
 from tests.support.observed import NOW, OLD, World, ago, conditions, ended, loading, pod, running, serving

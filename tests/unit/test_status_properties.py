@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.api.conditions import MESSAGE_LENGTH
-from modelyard.api.types import InferenceServiceStatus
+from modelyard.api.status import InferenceServiceStatus
 from modelyard.observe.children import FAILED_CREATIONS, wants_retry
 from modelyard.observe.pods import pod_facts
 from tests.support.observed import (

@@ -42,6 +42,20 @@ ModelUri = Annotated[
 ]
 
 
+ContentDigest = Annotated[
+    str,
+    StringConstraints(max_length=71),
+    Field(
+        json_schema_extra=with_rules(
+            rule(
+                "self.matches('^sha256:[0-9a-f]{64}$')",
+                "model.digest must be sha256: and 64 hexadecimal digits in lower case, as status.model.digest has it",
+            )
+        )
+    ),
+]
+
+
 def _url_rules(field: str, example: str) -> dict[str, Any]:
     """An address of a server, without a user in it."""
     return with_rules(
@@ -178,6 +192,11 @@ MODEL_RULES = (
         "model.credentials, model.caBundle and model.proxy mean nothing for a pvc:// model, which is mounted and not "
         "fetched: remove them",
         field_path=".uri",
+    ),
+    rule(
+        "!has(self.digest) || !self.uri.startsWith('pvc://')",
+        "model.digest is compared with what is fetched, and a pvc:// model is mounted where it lies: remove it",
+        field_path=".digest",
     ),
     rule(
         "!has(self.caBundle) || !has(self.s3) || !has(self.s3.caBundle)"

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from modelyard import names
 from modelyard.api.fields import ApiModel, ImageName, Word, rule, with_rules
+from modelyard.api.model_cache import CacheDefaults
 from modelyard.api.pod_types import EnvironmentVariable
 from modelyard.api.types import Accelerator, Drain, Resources, Startup
 
@@ -94,6 +95,7 @@ class ProfileDefaults(ApiModel):
     )
     startup: Startup = Field(default=Startup(), description="How long a replica may take to start.")
     drain: Drain = Field(default=Drain(), description="How a replica ends.")
+    cache: CacheDefaults = Field(default=CacheDefaults(), description="Where models are kept on their way to engines.")
 
 
 class ServingProfileSpec(ProfileDefaults):

@@ -5,7 +5,7 @@ no profile or setting may ever override are schema defaults; whatever a setting 
 unknown fields are ignored, since the CRD may be newer than the operator: strictness is the API server's.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -23,9 +23,21 @@ from modelyard.api.fields import (
     rule,
     with_rules,
 )
-from modelyard.api.model_source import MODEL_RULES, S3, CaBundle, Credentials, Https, HuggingFace, ModelUri, Proxy
+from modelyard.api.model_cache import CACHE_RULE, Cache
+from modelyard.api.model_source import (
+    MODEL_RULES,
+    S3,
+    CaBundle,
+    ContentDigest,
+    Credentials,
+    Https,
+    HuggingFace,
+    ModelUri,
+    Proxy,
+)
 from modelyard.api.network import NetworkPolicy
 from modelyard.api.pod_types import EnvironmentVariable, PodTemplate, PullSecret, ServiceMetadata
+from modelyard.api.status import InferenceServiceStatus
 
 Alias = Annotated[
     ShortText,
@@ -58,7 +70,14 @@ class Model(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     revision: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = Field(
-        default=None, description="Any text: a new one fetches the model anew and rolls it out."
+        default=None,
+        description="Any text: a new one fetches the model anew and rolls it out. The first content that was fetched "
+        "for a revision is the only one that is ever served for it.",
+    )
+    digest: ContentDigest | None = Field(
+        default=None,
+        description="The content to serve, as status.model.digest names it: a model that is anything else is refused. "
+        "Unset: the first content that was fetched for model.uri and model.revision.",
     )
     credentials: Credentials | None = Field(
         default=None,
@@ -235,7 +254,8 @@ class InferenceServiceSpec(ApiModel):
                 "!has(self.model.s3) || self.model.uri.startsWith('s3://')",
                 "model.s3 belongs to a model.uri that begins with s3://: remove it or change the uri",
                 field_path=".model.s3",
-            )
+            ),
+            CACHE_RULE,
         )
     )
 
@@ -257,6 +277,7 @@ class InferenceServiceSpec(ApiModel):
     engine: Engine = Field(default=Engine(), description="The program that serves the model.")
     accelerator: Accelerator = Field(default=Accelerator(), description="What each replica computes on.")
     resources: Resources = Field(default=Resources(), description="Requests and limits of the engine's container.")
+    cache: Cache = Field(default=Cache(), description="Where the model is kept on its way to the engine.")
     replicas: int = Field(default=1, ge=0, le=1000, description="How many pods serve the model.")
     startup: Startup = Field(default=Startup(), description="How long a replica may take to start.")
     drain: Drain = Field(default=Drain(), description="How a replica ends.")
@@ -271,96 +292,6 @@ class InferenceServiceSpec(ApiModel):
         default=None,
         description="What the fields above don't say of the pods, in a pod's own words: priority class, runtime class, "
         "volumes, sidecars, affinity, ... Merged last.",
-    )
-
-
-class Condition(ApiModel):
-    """A Kubernetes condition (metav1.Condition, with its bounds)."""
-
-    type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(
-        description="What the condition is about: Ready, Accepted, ..."
-    )
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    observed_generation: int | None = Field(
-        default=None, ge=0, description="The metadata.generation that the condition was judged for."
-    )
-    last_transition_time: str = Field(
-        description="When status changed last.", json_schema_extra={"format": "date-time"}
-    )
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
-        description="Why, as one CamelCase word."
-    )
-    message: Annotated[str, StringConstraints(max_length=32768)] = Field(description="Why, and what to do, for people.")
-
-
-class ModelStatus(ApiModel):
-    """What is known of the model that runs."""
-
-    digest: Annotated[str, StringConstraints(max_length=253)] | None = Field(
-        default=None, description="Digest of the model's content in the cache."
-    )
-    size_bytes: int | None = Field(default=None, ge=0, description="Size of all its files, in bytes.")
-
-
-class StartupStatus(ApiModel):
-    """How long the last start took of a replica that became ready."""
-
-    ready_at: str = Field(description="When it became ready.", json_schema_extra={"format": "date-time"})
-    prepare_seconds: int = Field(
-        ge=0, description="What its node took to pull images and mount volumes, without the fetch."
-    )
-    fetch_seconds: int = Field(ge=0, description="What bringing the model to the node took.")
-    load_seconds: int = Field(ge=0, description="From the engine's start until it could be asked.")
-
-
-class Effective(ApiModel):
-    """What defaults and settings came to for the pods that run now."""
-
-    profile: ShortText | None = Field(default=None, description="The ServingProfile that they were taken from.")
-    engine_type: Word = Field(description="The engine's name.")
-    engine_version: Word = Field(description="Its version.")
-    engine_image: ImageName = Field(description="Its image.")
-    accelerator_type: Word = Field(description="What each replica computes on.")
-    accelerator_count: int = Field(ge=0, description="Accelerators per replica.")
-    accelerator_resource: ShortText | None = Field(default=None, description="Extended resource that is asked for.")
-    accelerator_product_label: ShortText | None = Field(
-        default=None, description="Label of nodes that accelerator.product is looked for in; only where that is set."
-    )
-    fetch_image: ImageName = Field(description="Image of the init container that fetches the model.")
-    startup_timeout_seconds: int = Field(ge=0, description="Longest time from the engine's start to its readiness.")
-    drain_timeout_seconds: int = Field(ge=0, description="How long a stopping replica may finish its requests.")
-
-
-class InferenceServiceStatus(ApiModel):
-    """What the operator saw."""
-
-    observed_generation: int | None = Field(
-        default=None, ge=0, description="The metadata.generation that this status speaks of."
-    )
-    replicas: int | None = Field(default=None, ge=0, description="Pods that exist.")
-    ready_replicas: int | None = Field(default=None, ge=0, description="Pods that can be asked.")
-    desired_replicas: int | None = Field(default=None, ge=0, description="Pods that shall exist.")
-    selector: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="Label selector of the pods, for the scale subresource."
-    )
-    url: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
-        default=None, description="Where to ask, inside the cluster."
-    )
-    reason: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="Reason of the condition Ready."
-    )
-    model: ModelStatus | None = Field(default=None, description="What is known of the model that runs.")
-    startup: StartupStatus | None = Field(
-        default=None, description="How long the last start took of a replica that became ready."
-    )
-    effective: Effective | None = Field(
-        default=None, description="What defaults and settings came to for the pods that run now."
-    )
-    conditions: list[Condition] = Field(
-        default=[],
-        max_length=32,
-        description="What is so at present, each with its reason and what to do about it.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
 
 

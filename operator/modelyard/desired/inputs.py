@@ -6,9 +6,17 @@ rendered with, and resolve.py goes on using the record as long as it gives the r
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_serializer,
+    model_serializer,
+)
 
 from modelyard import names
 from modelyard.api.profile import ProfileDefaults
@@ -18,6 +26,7 @@ from modelyard.settings import Settings, TemplateSettings
 RENDERING = 1
 """The newest form of pod template that this operator writes. See TemplateInputs.rendering."""
 
+LAST_OF_A_RECORD = ("rendering", "cache_medium", "profile")
 NO_PRODUCT_LABEL = {"product_label": None}
 
 
@@ -41,13 +50,17 @@ class TemplateInputs(TemplateSettings):
     the former way for inputs with the former number (``if inputs.rendering >= 2``), so that services of the former
     release keep their pods until their user changes or refreshes them; each release's golden files hold that to be
     true. A form may be dropped once no supported release wrote it: services that still had it then roll once.
-
-    ``cache_medium`` is recorded from the first day, so that a later default moves nobody's model.
     """
 
     rendering: int
-    cache_medium: Literal["Ephemeral"] = "Ephemeral"
     profile: AppliedProfile | None = Field(default=None, exclude_if=lambda profile: profile is None)
+
+    @model_serializer(mode="wrap")
+    def _in_the_order_of_the_first_release(self, serialize: SerializerFunctionWrapHandler) -> Object:
+        """Another order would be another text, and have every Deployment written anew as the operator arrives."""
+        fields: Object = serialize(self)
+        last = {name: fields.pop(name) for name in LAST_OF_A_RECORD if name in fields}
+        return fields | last
 
     @classmethod
     def of(cls, settings: Settings, profile: AppliedProfile | None = None) -> Self:

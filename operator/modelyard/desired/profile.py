@@ -97,6 +97,7 @@ def with_defaults(spec: InferenceServiceSpec, profile: ProfileDefaults) -> Infer
             "resources": _resources(spec.resources, profile.resources),
             "startup": _filled(spec.startup, profile.startup),
             "drain": _filled(spec.drain, profile.drain),
+            "cache": spec.cache.model_copy(update={"medium": spec.cache.medium or profile.cache.medium}),
         }
     )
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from modelyard import names
 from modelyard.api.service import Service
-from modelyard.api.types import Effective
+from modelyard.api.status import Effective
 from modelyard.desired.inputs import TemplateInputs
 from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
@@ -56,6 +57,14 @@ class Resolved:
         """Names by which requests may ask for the model, its own first."""
         return tuple(dict.fromkeys((self.service.model_name, *self.service.spec.model.aliases)))
 
+    @property
+    def cache_medium(self) -> names.Medium | None:
+        """Where the model is kept; None for one that is not fetched but mounted where it lies."""
+        spec = self.service.spec
+        if self.source.parts(spec.model).mount:
+            return None
+        return spec.cache.medium or self.inputs.cache_medium
+
     def effective(self) -> Effective:
         """The answers as ``status.effective`` tells them."""
         return Effective(
@@ -68,6 +77,7 @@ class Resolved:
             accelerator_resource=self.accelerator.resource,
             accelerator_product_label=self.accelerator.product_label,
             fetch_image=self.inputs.fetch_image,
+            cache_medium=self.cache_medium,
             startup_timeout_seconds=self.startup_timeout_s,
             drain_timeout_seconds=self.drain_s,
         )

@@ -125,6 +125,7 @@ ANSWERS: Mapping[str, Callable[[Resolved], dict[str, str]]] = {
     "resources": _resources,
     "startup": lambda resolved: {"startup": f"{resolved.startup_timeout_s} s"},
     "drain": lambda resolved: {"drain": f"{resolved.drain_s} s"},
+    "cache": lambda resolved: {"cache medium": resolved.cache_medium or NONE},
 }
 """What spec, profile and settings came to, by the section of a profile that has a say in it."""
 
@@ -139,6 +140,7 @@ ANSWERED = frozenset(
         "images",
         "startup_timeout_s",
         "drain_s",
+        "cache_medium",
     }
 )
 """Inputs whose effect is told otherwise; that of all others is told by their name."""

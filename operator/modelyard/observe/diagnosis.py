@@ -13,7 +13,7 @@ from modelyard import names
 from modelyard.api.conditions import Explanation, sentence, timestamp, told
 from modelyard.api.reasons import FETCH_FAILURES, Reasons
 from modelyard.api.service import Key
-from modelyard.api.types import StartupStatus
+from modelyard.api.status import StartupStatus
 from modelyard.observe.causes import classify
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.kubelet import from_events, next_try, not_created, preparing_step

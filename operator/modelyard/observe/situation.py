@@ -9,7 +9,7 @@ from modelyard import names
 from modelyard.api.conditions import Explanation, Kind, told
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object
-from modelyard.api.types import StartupStatus
+from modelyard.api.status import StartupStatus
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe import startup
 from modelyard.observe.children import Facts

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from modelyard.api.conditions import timestamp
-from modelyard.api.types import StartupStatus
+from modelyard.api.status import StartupStatus
 from modelyard.observe.pods import PodFacts
 from modelyard.observe.reading import moment
 

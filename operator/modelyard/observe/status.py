@@ -28,7 +28,7 @@ from modelyard.api.conditions import ConditionType, Explanation, condition
 from modelyard.api.fields import ApiModel
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object, Service, key_of
-from modelyard.api.types import Effective, ModelStatus
+from modelyard.api.status import Effective, ModelStatus
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.diagnosis import settling_s, start_deadline

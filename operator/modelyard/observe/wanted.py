@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modelyard.api.types import Effective
+from modelyard.api.status import Effective
 from modelyard.errors import InvalidError
 
 

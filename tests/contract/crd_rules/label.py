@@ -26,6 +26,19 @@ BAD_PEERS: list[Object] = [{}, {"podSelector": {}, "ipBlock": {"cidr": "::/0"}}]
 
 def label_cases() -> Iterator[Case]:
     """The rules of label selectors."""
+    selector = "spec.cache.prefetchNodeSelector"
+    yield Case(
+        Rule(selector, f"each key must {LABEL_KEY}"),
+        selector,
+        [{selector: {key: "x"}} for key in GOOD_LABEL_KEYS],
+        [{selector: {key: "x"}} for key in BAD_LABEL_KEYS],
+    )
+    yield Case(
+        Rule(f"{selector}{{}}", LABEL_VALUE),
+        f"{selector}[x]",
+        [{selector: {"x": value}} for value in ("", "A_b.c-1")],
+        [{selector: {"x": value}} for value in ("-", "a b", "a/b")],
+    )
     for selector in ("namespaceSelector", "podSelector"):
         place, blames = f"{PEER}.{selector}", f"{PEER.replace('[]', '[0]')}.{selector}"
         yield Case(

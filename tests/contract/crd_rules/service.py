@@ -57,6 +57,38 @@ SINGLE_CASES = [
         ],
     ),
     Case(
+        Rule(
+            "spec",
+            "cache.prefetch and cache.prefetchNodeSelector mean nothing for a pvc:// model, which is mounted where it "
+            "lies: remove them",
+        ),
+        "spec.cache",
+        [
+            {"spec.model": {"uri": "s3://models/x"}},
+            {"spec.model": {"uri": "pvc://models/x"}, "spec.cache": {"medium": "NodeLocal"}},
+        ],
+        [
+            {"spec.model": {"uri": "pvc://models/x"}, "spec.cache": asked}
+            for asked in ({"prefetch": 1}, {"prefetchNodeSelector": {"pool": "gpu"}})
+        ],
+    ),
+    Case(
+        Rule(
+            "spec.cache",
+            "cache.prefetch and cache.prefetchNodeSelector bring the model to the cache of nodes: "
+            "set cache.medium to NodeLocal, or remove them",
+        ),
+        "spec.cache",
+        [
+            {"spec.cache": cache}
+            for cache in ({"medium": "Ephemeral"}, {"medium": "NodeLocal", "prefetch": 1}, {"prefetch": 1})
+        ],
+        [
+            {"spec.cache": {"medium": "Ephemeral", **asked}}
+            for asked in ({"prefetch": 1}, {"prefetchNodeSelector": {"pool": "gpu"}})
+        ],
+    ),
+    Case(
         Rule("spec.engine.env[]", "an engine.env entry takes value or valueFrom, not both"),
         "spec.engine.env[0]",
         [{"spec.engine.env": [{"name": "A"}]}, {"spec.engine.env": [{"name": "A", "value": ""}]}],

@@ -4,12 +4,14 @@ from tests.contract.crd_rules.case import Case, Changes
 from tests.support.crd_schema import Rule
 
 SHA256 = "0" * 64
+NO_PREFETCH: Changes = {"spec.cache": {}}
+"""What a mounted model cannot have."""
 
 
 def of_uris(*uris: str) -> list[Changes]:
     """Models with nothing but these addresses, and a SHA-256 where one is needed."""
     return [
-        {"spec.model": {"uri": uri} | ({"https": {"sha256": SHA256}} if uri.startswith("https:") else {})}
+        {"spec.model": {"uri": uri} | ({"https": {"sha256": SHA256}} if uri.startswith("https:") else {})} | NO_PREFETCH
         for uri in uris
     ]
 
@@ -82,9 +84,12 @@ SOURCE_CASES = [
         "spec.model.uri",
         of_uris("pvc://claim/a"),
         [
-            {"spec.model": {"uri": "pvc://claim/a", "credentials": {"secretName": "a"}}},
-            {"spec.model": {"uri": "pvc://claim/a", "caBundle": {"configMapName": "a"}}},
-            {"spec.model": {"uri": "pvc://claim/a", "proxy": {"noProxy": ["*"]}}},
+            {"spec.model": {"uri": "pvc://claim/a", field: value}} | NO_PREFETCH
+            for field, value in (
+                ("credentials", {"secretName": "a"}),
+                ("caBundle", {"configMapName": "a"}),
+                ("proxy", {"noProxy": ["*"]}),
+            )
         ],
     ),
     Case(
@@ -110,6 +115,24 @@ SOURCE_CASES = [
             }
             for name, key in (("b", "ca.crt"), ("a", "other"))
         ],
+    ),
+    Case(
+        Rule(
+            "spec.model",
+            "model.digest is compared with what is fetched, and a pvc:// model is mounted where it lies: remove it",
+        ),
+        "spec.model.digest",
+        [{"spec.model": {"uri": "s3://models/x", "digest": f"sha256:{SHA256}"}}],
+        [{"spec.model": {"uri": "pvc://models/x", "digest": f"sha256:{SHA256}"}} | NO_PREFETCH],
+    ),
+    Case(
+        Rule(
+            "spec.model.digest",
+            "model.digest must be sha256: and 64 hexadecimal digits in lower case, as status.model.digest has it",
+        ),
+        "spec.model.digest",
+        [{"spec.model.digest": "sha256:" + "0123456789abcdef" * 4}],
+        [{"spec.model.digest": value} for value in ("", SHA256, f"sha256:{SHA256[1:]}", "sha256:" + "A" * 64)],
     ),
     Case(
         Rule("spec.model.https.sha256", "model.https.sha256 must be 64 hexadecimal digits, in lower case"),
