@@ -114,7 +114,7 @@ def test_a_fetch_killed_in_the_middle_goes_on_after_the_last_whole_file(
     store.put("model/config.json", b"{}")
     running = pod.start()
     verified = CacheLayout(pod.cache).staging
-    eventually(lambda: list(verified.glob("*/verified/config.json")))
+    eventually(lambda: list(verified.glob("*/model/config.json")))
     pod.bytes_come()
     running.signal(signal.SIGKILL)
     running.ends()

@@ -24,13 +24,13 @@ def stage(store: Store, content: bytes = b"abc") -> Path:
     arriving = staging.arriving(FILE)
     arriving.write_bytes(content)
     staging.accept(FILE, arriving)
-    return staging.verified
+    return staging.model
 
 
 def test_an_entry_appears_by_one_rename(layout: CacheLayout) -> None:
     store = Store(layout)
-    verified = stage(store)
-    inode = verified.stat().st_ino
+    model = stage(store)
+    inode = model.stat().st_ino
     assert not layout.entry(DIGEST).exists()
     store.publish(DIGEST, store.stage(DIGEST))
     assert layout.entry(DIGEST).stat().st_ino == inode

@@ -13,7 +13,7 @@ from modelyard.fetcher.checksums import Verifier
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.source import Source
-from modelyard.fetcher.store import Staging
+from modelyard.fetcher.staging import Staging
 
 THREADS = 4
 

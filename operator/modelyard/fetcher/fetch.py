@@ -45,7 +45,7 @@ def _bring(source: Source, configuration: Configuration, state: State) -> None:
         state.found(digest, total_bytes, cache_hit=cache_hit, unverified_files=unverified)
         if not cache_hit:
             staging = store.stage(digest)
-            staged_bytes = sum(file.size_bytes for file in files if staging.holds(file))
+            staged_bytes = staging.held_bytes(files)
             state.add_bytes(staged_bytes)
             _check_space(total_bytes - staged_bytes, store.free_bytes(), configuration)
             state.enter(Phase.DOWNLOADING)
