@@ -2,7 +2,10 @@
 
     <cache>/entries/<digest>/      a whole, verified model; the folder is named by its content and never written again
     <cache>/records/<digest>.json  what was verified of the entry's files, so that their bytes can be checked again
+    <cache>/records/<digest>.rotten    the node agent's word that the entry's bytes are no longer those of the record
     <cache>/staging/<digest>/      a model that is arriving; only the fetcher looks inside
+    <cache>/staging/<digest>.<n>/  the same by user n, where the former is another user's
+    <cache>/staging/broken-*/      an entry that was replaced, perhaps still mounted
     <cache>/locks/<digest>         whoever has this file locked (flock) writes the entry; the lock dies with its holder
     <cache>/by-pod/<pod uid>       a link to ../entries/<digest>: the engine's mount (subPathExpr), and the entry's pin
     <cache>/compile/<key>/         compile cache of an engine
@@ -79,6 +82,18 @@ class CacheLayout:
 
     def record(self, digest: str) -> Path:
         return self.records / f"{folder_name(digest)}.json"
+
+    def rotten(self, digest: str) -> Path:
+        """The marker that makes an entry no hit: it is fetched anew."""
+        return self.records / f"{folder_name(digest)}.rotten"
+
+    def staged(self, digest: str) -> Path:
+        """Where the digest arrives by the user who came first."""
+        return self.staging / folder_name(digest)
+
+    def staged_by(self, digest: str, user: int) -> Path:
+        """Where it arrives by ``user``, a number, when another one came first."""
+        return self.staging / f"{folder_name(digest)}.{user}"
 
     def lock(self, digest: str) -> Path:
         return self.locks / folder_name(digest)

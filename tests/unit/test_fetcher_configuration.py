@@ -40,6 +40,9 @@ def test_what_only_some_sources_need_is_read_too() -> None:
         (names.ENV_POD_UID, "../entries"),
         (names.ENV_MODEL_DIGEST, "sha256:abc"),
         (names.ENV_S3_ADDRESSING_STYLE, "dns"),
+        (names.ENV_CACHE_MEDIUM, "Memory"),
+        (names.ENV_REVISION_KEY, "../../etc/passwd"),
+        (names.ENV_COMPILE_KEY, "../entries"),
         (names.ENV_STATE_PORT, "0"),
         (names.ENV_STATE_PORT, "http"),
     ],
@@ -49,3 +52,14 @@ def test_a_wrong_variable_is_refused_by_its_name(name: str, value: str) -> None:
         Configuration.from_environment(LEAST | {name: value})
     assert refusal.value.reason == "InvalidConfiguration"
     assert name in refusal.value.message
+
+
+def test_what_the_node_cache_needs_is_read() -> None:
+    key = "0123456789abcdef"
+    told = Configuration.from_environment(
+        LEAST
+        | {names.ENV_CACHE_MEDIUM: "NodeLocal", names.ENV_REVISION_KEY: key, names.ENV_COMPILE_KEY: key}
+        | {names.ENV_REVISION_FOLDER: "/elsewhere"}
+    )
+    assert (told.cache_medium, told.revision_key, told.compile_key) == ("NodeLocal", key, key)
+    assert told.revision_folder == Path("/elsewhere")

@@ -17,17 +17,35 @@ DIGEST = f"sha256:{'ab' * 32}"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
+OTHER_POD = "0a-1b"
+
+
+class Stopwatch:
+    """A clock that stands until a test moves it."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @pytest.fixture
-def state() -> State:
-    return State("s3://models/a", "2026-11", lambda: NOW)
+def stopwatch() -> Stopwatch:
+    return Stopwatch()
 
 
-def test_a_fetch_under_way_tells_its_progress_and_rate(state: State) -> None:
+@pytest.fixture
+def state(stopwatch: Stopwatch) -> State:
+    return State("s3://models/a", "2026-11", lambda: NOW, stopwatch, "NodeLocal")
+
+
+def test_a_fetch_under_way_tells_its_progress_and_rate(state: State, stopwatch: Stopwatch) -> None:
     state.enter(Phase.LISTING)
-    state.found(DIGEST, 1000, cache_hit=False, unverified_files=0)
-    state.enter(Phase.DOWNLOADING)
+    state.found(DIGEST, 1000, unverified_files=0)
+    state.begin(100)
     for second in range(3):
-        state.sample_rate(100.0 + second)
+        stopwatch.now_s = 100.0 + second
+        state.sample_rate(stopwatch.now_s)
         state.add_bytes(200)
     assert json.loads(state.snapshot().as_json()) == {
         "phase": "Downloading",
@@ -36,10 +54,14 @@ def test_a_fetch_under_way_tells_its_progress_and_rate(state: State) -> None:
         "revision": "2026-11",
         "digest": DIGEST,
         "mounted": False,
-        "bytesDone": 600,
+        "bytesDone": 700,
         "bytesTotal": 1000,
         "bytesPerSecond": 200,
+        "medium": "NodeLocal",
         "cacheHit": False,
+        "fetchedBytes": 600,
+        "seconds": 2.0,
+        "waitingForPod": None,
         "unverifiedFiles": 0,
         "error": None,
     }
@@ -56,21 +78,63 @@ def test_an_error_stays_told_until_the_next_attempt_gets_further(state: State) -
     state.fail(Phase.RETRYING, "AccessDenied", "no")
     state.enter(Phase.LISTING)
     assert state.snapshot().error == ("AccessDenied", "no")
-    state.enter(Phase.DOWNLOADING)
+    state.begin(0)
     assert state.snapshot().error is None
 
 
 def test_bytes_that_must_come_again_are_not_done(state: State) -> None:
-    state.found(DIGEST, 1000, cache_hit=False, unverified_files=0)
+    state.found(DIGEST, 1000, unverified_files=0)
     state.add_bytes(700)
     state.add_bytes(-700)
-    assert state.snapshot().bytes_done == 0
+    assert (state.snapshot().bytes_done, state.snapshot().fetched_bytes) == (0, 700)
+
+
+def test_a_pod_that_waits_tells_the_progress_of_the_one_that_fetches(state: State) -> None:
+    state.found(DIGEST, 1000, unverified_files=0)
+    state.wait(None, 0, 0)
+    assert state.snapshot().as_line() == "Waiting: 0 of 1000 bytes, 0 bytes/s"
+    state.wait(OTHER_POD, 400, 60)
+    now = state.snapshot()
+    assert (now.phase, now.waiting_for_pod, now.bytes_done, now.bytes_per_second) == ("Waiting", OTHER_POD, 400, 60)
+    assert now.as_line() == "Waiting: 400 of 1000 bytes, 60 bytes/s, 10 s left; pod 0a-1b of this node fetches"
+
+
+def test_what_another_pod_brought_is_a_hit_without_bytes_that_names_that_pod(state: State) -> None:
+    state.found(DIGEST, 1000, unverified_files=0)
+    state.wait(OTHER_POD, 400, 60)
+    state.hit()
+    state.enter(Phase.DONE)
+    now = state.snapshot()
+    assert (now.cache_hit, now.fetched_bytes, now.waiting_for_pod, now.bytes_done) == (True, 0, OTHER_POD, 1000)
+
+
+def test_a_pod_that_goes_on_with_what_another_left_waits_for_nobody(state: State) -> None:
+    state.found(DIGEST, 1000, unverified_files=0)
+    state.wait(OTHER_POD, 400, 60)
+    state.begin(300)
+    state.add_bytes(700)
+    now = state.snapshot()
+    assert (now.cache_hit, now.fetched_bytes, now.waiting_for_pod, now.bytes_done) == (False, 700, None, 1000)
+
+
+def test_the_seconds_are_those_of_one_attempt_and_stand_still_between_two(state: State, stopwatch: Stopwatch) -> None:
+    state.enter(Phase.LISTING)
+    stopwatch.now_s += 3
+    state.fail(Phase.RETRYING, "Throttled", "no")
+    stopwatch.now_s += 30
+    assert state.snapshot().seconds == 3
+    state.enter(Phase.LISTING)
+    stopwatch.now_s += 2
+    assert state.snapshot().seconds == 2
+    state.enter(Phase.DONE)
+    stopwatch.now_s += 30
+    assert state.snapshot().seconds == 2
 
 
 @pytest.mark.parametrize("letter", ["x", "ü", "\N{GRINNING FACE}", '"', "\\"])
 def test_the_json_fits_a_termination_message_whatever_the_texts(letter: str) -> None:
     state = State(f"s3://{letter * 9000}", letter * 9000, lambda: NOW)
-    state.found(DIGEST, 10**15, cache_hit=False, unverified_files=10_000)
+    state.found(DIGEST, 10**15, unverified_files=10_000)
     state.fail(Phase.RETRYING, "InvalidConfiguration", letter * 9000)
     text = state.snapshot().as_json()
     assert len(text.encode()) <= SIZE_LIMIT_BYTES

@@ -49,7 +49,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
     logging.getLogger("botocore").setLevel(logging.WARNING)
     state = State(
-        os.environ.get(names.ENV_MODEL_URI, ""), os.environ.get(names.ENV_MODEL_REVISION), lambda: datetime.now(UTC)
+        os.environ.get(names.ENV_MODEL_URI, ""),
+        os.environ.get(names.ENV_MODEL_REVISION),
+        lambda: datetime.now(UTC),
+        medium=os.environ.get(names.ENV_CACHE_MEDIUM) or names.MEDIUM_EPHEMERAL,
     )
     worker = threading.Thread(target=_work, args=(state, ending), name="fetch", daemon=True)
     worker.start()
@@ -116,8 +119,8 @@ def _report_until(ending: _Ending, state: State) -> None:
     while not ending.comes_within(1.0):
         state.sample_rate(time.monotonic())
         now = state.snapshot()
-        line = f"{now.phase}: {now.bytes_done} of {now.bytes_total} bytes, {now.bytes_per_second} bytes/s"
-        if now.phase is Phase.DOWNLOADING and line != told:
+        line = now.as_line()
+        if now.phase in {Phase.WAITING, Phase.DOWNLOADING} and line != told:
             _log.info("%s", line)
             told = line
 

@@ -88,11 +88,18 @@ class _Crc:
         return self._value.to_bytes(self._size_bytes, "big")
 
 
+class Crc64Nvme(_Crc):
+    """The CRC that is computed of every file, whatever its source stores."""
+
+    def __init__(self) -> None:
+        super().__init__(crt.crc64nvme, 8)
+
+
 _HASHES: dict[Algorithm, Callable[[], _Hash]] = {
     Algorithm.SHA512: hashlib.sha512,
     Algorithm.SHA256: hashlib.sha256,
     Algorithm.SHA1: partial(hashlib.sha1, usedforsecurity=False),
-    Algorithm.CRC64NVME: lambda: _Crc(crt.crc64nvme, 8),
+    Algorithm.CRC64NVME: Crc64Nvme,
     Algorithm.MD5: partial(hashlib.md5, usedforsecurity=False),
     Algorithm.CRC32C: lambda: _Crc(crt.crc32c, 4),
     Algorithm.CRC32: lambda: _Crc(crt.crc32, 4),

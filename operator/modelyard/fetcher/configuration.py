@@ -1,5 +1,6 @@
 """What the fetcher is told, by environment variables that carry no secret (their names are in modelyard.names)."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from modelyard.layout import CacheLayout
 Text = TypeVar("Text", str, str | None)
 
 ADDRESSING_STYLES = ("auto", "path", "virtual")
+CACHE_MEDIUMS = (names.MEDIUM_EPHEMERAL, names.MEDIUM_NODE_LOCAL)
+
+_REVISION_KEY = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,16 @@ class Configuration:
     s3_addressing_style: str = "auto"
     hf_endpoint: str | None = None
     https_sha256: str | None = None
+    cache_medium: str = names.MEDIUM_EPHEMERAL
+    revision_key: str | None = None
+    compile_key: str | None = None
     credentials_secret: str | None = None
     ca_bundle: Path | None = None
     ca_bundle_config_map: str | None = None
     credentials_folder: Path = Path(names.PATH_CREDENTIALS)
     cache: Path = Path(names.PATH_CACHE)
     claim: Path = Path(names.PATH_CLAIM)
+    revision_folder: Path = Path(names.PATH_REVISION)
     launcher_folder: Path = Path(names.PATH_LAUNCHER_FOLDER)
     state_port: int = names.FETCH_STATE_PORT
 
@@ -51,12 +59,16 @@ class Configuration:
             s3_addressing_style=_addressing_style(said),
             hf_endpoint=said.get(names.ENV_HF_ENDPOINT),
             https_sha256=said.get(names.ENV_HTTPS_SHA256),
+            cache_medium=_cache_medium(said),
+            revision_key=_path_safe(names.ENV_REVISION_KEY, said.get(names.ENV_REVISION_KEY), _revision_file),
+            compile_key=_path_safe(names.ENV_COMPILE_KEY, said.get(names.ENV_COMPILE_KEY), layout.compile_cache),
             credentials_secret=said.get(names.ENV_CREDENTIALS_SECRET),
             ca_bundle=Path(ca_bundle) if ca_bundle else None,
             ca_bundle_config_map=said.get(names.ENV_CA_BUNDLE_CONFIG_MAP),
             credentials_folder=Path(said.get(names.ENV_CREDENTIALS_FOLDER, names.PATH_CREDENTIALS)),
             cache=layout.root,
             claim=Path(said.get(names.ENV_CLAIM, names.PATH_CLAIM)),
+            revision_folder=Path(said.get(names.ENV_REVISION_FOLDER, names.PATH_REVISION)),
             launcher_folder=Path(said.get(names.ENV_LAUNCHER_FOLDER, names.PATH_LAUNCHER_FOLDER)),
             state_port=_port(said),
         )
@@ -73,13 +85,26 @@ def _required(said: Mapping[str, str], name: str) -> str:
 
 
 def _path_safe(name: str, value: Text, path_of: Callable[[str], Path]) -> Text:
-    """The value, if the cache's layout takes it as the name of a path."""
+    """The value, if it may become part of a path: ``path_of`` raises ValueError where not."""
     if value is not None:
         try:
             path_of(value)
         except ValueError as error:
             raise _invalid(name, f"is wrong: {error}") from error
     return value
+
+
+def _revision_file(key: str) -> Path:
+    if not _REVISION_KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is not 16 hexadecimal digits")
+    return Path(key)
+
+
+def _cache_medium(said: Mapping[str, str]) -> str:
+    medium = said.get(names.ENV_CACHE_MEDIUM, names.MEDIUM_EPHEMERAL)
+    if medium not in CACHE_MEDIUMS:
+        raise _invalid(names.ENV_CACHE_MEDIUM, f"is {medium!r}; it may be {', '.join(CACHE_MEDIUMS)}")
+    return medium
 
 
 def _addressing_style(said: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from modelyard.fetcher.checksums import Verifier
+from modelyard.fetcher.checksums import Crc64Nvme, Verifier
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.source import Source
@@ -57,9 +57,9 @@ def _download_file(
     arriving = staging.arriving(file)
     mismatch = ""
     for _ in range(2):
-        mismatch = _arrive(source, file, arriving, on_bytes, abandoned)
+        mismatch, crc64nvme = _arrive(source, file, arriving, on_bytes, abandoned)
         if not mismatch:
-            staging.accept(file, arriving)
+            staging.accept(file, arriving, crc64nvme)
             return
         on_bytes(-file.size_bytes)
     raise FetchError(Reason.CHECKSUM_MISMATCH, mismatch)
@@ -71,24 +71,27 @@ def _arrive(
     arriving: Path,
     on_bytes: Callable[[int], None],
     abandoned: threading.Event,
-) -> str:
-    """Writes the file's bytes to the disk. Returns what is wrong with them, or an empty text."""
+) -> tuple[str, str]:
+    """Writes the file's bytes to the disk. Returns what is wrong with them, or an empty text; and their CRC64NVME."""
+    crc = Crc64Nvme()
     verifier = Verifier(file.checksum) if file.checksum else None
     with arriving.open("wb", buffering=0) as target:
         for block in _blocks(source, file):
             if abandoned.is_set():
                 raise _OtherFileFailedError
             _write_all(target.fileno(), block)
+            crc.update(block)
             if verifier:
                 verifier.update(block)
             on_bytes(len(block))
         os.fsync(target.fileno())
     if file.checksum is None or verifier is None or verifier.matches():
-        return ""
-    return (
+        return "", crc.digest().hex()
+    mismatch = (
         f"the bytes of {file.key} do not match their checksum ({file.checksum.algorithm} {file.checksum.value}, "
         f"computed {verifier.computed()}), twice: upload the file again, or correct the checksum where you stated it"
     )
+    return mismatch, ""
 
 
 def _write_all(descriptor: int, block: bytes) -> None:

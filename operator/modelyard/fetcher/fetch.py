@@ -1,68 +1,146 @@
 """One attempt to bring the configured model into the cache, from the listing to the pod's link."""
 
+import contextlib
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from modelyard import names
+from modelyard.fetcher import lock, progress
+from modelyard.fetcher.agent_client import Agent
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.download import download
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import content_digest
+from modelyard.fetcher.record import Record, record_of
 from modelyard.fetcher.registry import open_source
+from modelyard.fetcher.revision import check_content
 from modelyard.fetcher.source import MountedModel, Source
+from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.state import Phase, State
 from modelyard.fetcher.store import Store
 from modelyard.layout import CacheLayout
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
+Check = Callable[[], None]
+
 
 def fetch(configuration: Configuration, state: State) -> None:
     """Leaves the cache with the whole model and the pod's link to it, or finds it mounted and readable, or raises.
 
     FetchError for what a person can cure while the pod lives, InvalidError for what only another pod template cures.
-    A model that is here already costs the listing and no bytes.
+    A model that is here already, or that another pod of the node brings meanwhile, costs the listing and one byte of
+    each file.
     """
     state.enter(Phase.LISTING)
     source = open_source(configuration)
     if isinstance(source, MountedModel):
         state.found_mounted(source.size_bytes)
     else:
-        _bring(source, configuration, state)
+        attempt = _Fetch(configuration, state, source)
+        with _file_system_errors_named(configuration):
+            attempt.bring()
     state.enter(Phase.DONE)
 
 
-def _bring(source: Source, configuration: Configuration, state: State) -> None:
-    files = source.files()
-    digest = content_digest(files)
-    _check_expected(digest, configuration)
-    total_bytes = sum(file.size_bytes for file in files)
-    with _file_system_errors_named(configuration):
-        store = Store(CacheLayout(configuration.cache))
-        cache_hit = store.holds(digest, files)
-        unverified = sum(file.checksum is None for file in files)
-        state.found(digest, total_bytes, cache_hit=cache_hit, unverified_files=unverified)
-        if not cache_hit:
-            staging = store.stage(digest)
-            staged_bytes = staging.held_bytes(files)
-            state.add_bytes(staged_bytes)
-            _check_space(total_bytes - staged_bytes, store.free_bytes(), configuration)
-            state.enter(Phase.DOWNLOADING)
-            download(source, files, staging, state.add_bytes)
-            state.enter(Phase.PUBLISHING)
-            source.check_unchanged()
-            store.publish(digest, staging)
-        store.link(configuration.pod_uid, digest)
+class _Fetch:
+    """One attempt, once its source is known."""
 
+    def __init__(self, configuration: Configuration, state: State, source: Source) -> None:
+        self._configuration = configuration
+        self._state = state
+        self._source = source
+        self._files = source.files()
+        self._size_bytes = sum(file.size_bytes for file in self._files)
+        self._digest = content_digest(self._files)
+        layout = CacheLayout(configuration.cache)
+        self._is_kept_by_agent = configuration.cache_medium == names.MEDIUM_NODE_LOCAL
+        self._agent = Agent(layout.agent_socket)
+        self._store = Store(layout, self._agent.discard if self._is_kept_by_agent else _nobody_discards)
 
-def _check_expected(digest: str, configuration: Configuration) -> None:
-    expected = configuration.expected_digest
-    if expected not in {None, digest}:
-        raise FetchError(
-            Reason.DIGEST_MISMATCH,
-            f"{configuration.uri} holds {digest}, and {names.ENV_MODEL_DIGEST} wants {expected}: put that content back",
+    def bring(self) -> None:
+        """Raises OSError as the cache's file system does, and FetchError."""
+        unverified = sum(file.checksum is None for file in self._files)
+        self._state.found(self._digest, self._size_bytes, unverified_files=unverified)
+        check_content(self._digest, self._configuration)
+        self._store.make_folders()
+        while not self._use():
+            with lock.locked(self._store.lock(self._digest), self._wait):
+                if not self._is_here():
+                    self._fetch()
+                    self._link()
+                    return
+
+    def _is_here(self) -> bool:
+        return self._store.holds(self._digest, self._files)
+
+    def _use(self) -> bool:
+        """Takes what is in the cache, if it is there and this pod may read it at the source."""
+        if not self._is_here():
+            return False
+        self._source.authorise(self._files)
+        with lock.shared(self._store.lock(self._digest), self._wait):
+            if not self._is_here():
+                return False  # evicted meanwhile
+            self._state.hit()
+            self._link()
+        self._store.tidy_up(self._digest)
+        return True
+
+    def _wait(self) -> None:
+        told = progress.latest(self._store.staging_folders(self._digest))
+        self._state.wait(
+            told.pod if told else None, told.bytes_done if told else 0, told.bytes_per_second if told else 0
         )
+
+    def _fetch(self) -> None:
+        folder = self._store.staging_folder(self._digest)
+        if not self._is_kept_by_agent:
+            self._store.collect_leftovers(self._digest)
+        staging = Staging(folder)
+        staged_bytes = staging.held_bytes(self._files)
+        self._state.begin(staged_bytes)
+        with self._space(staged_bytes) as check, progress.told(folder, self._configuration.pod_uid, self._state):
+            self._download(staging, check)
+            self._state.enter(Phase.PUBLISHING)
+            self._source.check_unchanged()
+            self._store.publish(self._digest, staging, self._record(staging))
+        if not self._is_kept_by_agent:
+            self._store.collect_leftovers(self._digest)
+
+    def _download(self, staging: Staging, check: Check) -> None:
+        def on_bytes(count: int) -> None:
+            check()
+            self._state.add_bytes(count)
+
+        download(self._source, self._files, staging, on_bytes)
+
+    def _record(self, staging: Staging) -> Record:
+        return record_of(self._configuration.uri, self._digest, self._files, staging.model, staging.crc64nvme)
+
+    def _link(self) -> None:
+        check_content(self._digest, self._configuration)  # the first digest may have become known meanwhile
+        if self._configuration.compile_key:
+            self._store.make_compile_cache(self._configuration.compile_key)
+        self._store.link(self._configuration.pod_uid, self._digest)
+
+    @contextlib.contextmanager
+    def _space(self, staged_bytes: int) -> Iterator[Check]:
+        """Room for the model; what it yields raises FetchError once the room is another's."""
+        if self._is_kept_by_agent:
+            with self._agent.space(self._configuration.pod_uid, self._digest, self._size_bytes) as grant:
+                yield grant.check
+        else:
+            _check_space(self._size_bytes - staged_bytes, self._store.free_bytes(), self._configuration)
+            yield lambda: None
+
+
+def _nobody_discards(digest: str) -> NoReturn:
+    raise FetchError(
+        Reason.CACHE_NOT_WRITABLE,
+        f"the cache holds {digest}, broken, from another user: delete the pod, so that it gets a new volume",
+    )
 
 
 def _check_space(needed_bytes: int, free_bytes: int, configuration: Configuration) -> None:
@@ -74,19 +152,17 @@ def _check_space(needed_bytes: int, free_bytes: int, configuration: Configuratio
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _file_system_errors_named(configuration: Configuration) -> Iterator[None]:
     """Names what the cache's file system refuses. The network's errors have been named before they come here."""
     try:
         yield
     except OSError as error:
         if error.errno in _OUT_OF_SPACE:
-            free_bytes = Store(CacheLayout(configuration.cache)).free_bytes()
             raise FetchError(
                 Reason.DISK_FULL,
-                f"the volume at {configuration.cache} became full while the model arrived ({error.strerror}; "
-                f"{free_bytes} bytes are free now): free space on the node's disk, or give the service nodes with a "
-                "larger one",
+                f"the volume at {configuration.cache} became full while the model arrived ({error.strerror}): free "
+                "space on the node's disk, or give the service nodes with a larger one. What has arrived is kept",
             ) from error
         raise FetchError(
             Reason.CACHE_NOT_WRITABLE,

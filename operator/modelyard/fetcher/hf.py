@@ -8,7 +8,7 @@ says what it means in `X-Error-Code` and `X-Error-Message`; 401 without a token 
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from modelyard.fetcher.http_client import HttpClient, Refusal
 from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.secret import Secret, secret_of
+from modelyard.fetcher.source import read_a_byte_of_each
 from modelyard.fetcher.trust import ca_bundle
 
 HUB = "https://huggingface.co"
@@ -158,6 +159,9 @@ class HubSource:
         asked = self._asked
         url = f"{asked.endpoint}/{asked.repository}/resolve/{file.version}/{quote(file.key)}"
         return self._client.blocks(url, file, offset)
+
+    def authorise(self, files: Iterable[RemoteFile]) -> None:
+        read_a_byte_of_each(self.read, files)
 
     def check_unchanged(self) -> None:
         """A commit never changes."""

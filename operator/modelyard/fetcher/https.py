@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
@@ -22,6 +22,7 @@ from modelyard.fetcher.http_client import HttpClient, Refusal
 from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.secret import Secret, secret_of
+from modelyard.fetcher.source import read_a_byte_of_each
 from modelyard.fetcher.trust import ca_bundle
 
 BEARER_TOKEN = "HTTPS_BEARER_TOKEN"  # noqa: S105 - the name of a Secret's key
@@ -109,6 +110,9 @@ class WebSource:
 
     def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
         return self._client.blocks(file.key, file, offset)
+
+    def authorise(self, files: Iterable[RemoteFile]) -> None:
+        read_a_byte_of_each(self.read, files)
 
     def check_unchanged(self) -> None:
         """The service's SHA-256 allows no other content than what was verified."""

@@ -1,7 +1,7 @@
 """Models in S3, or in anything that speaks S3: boto3 for identity, signing, listing and retries."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -24,7 +24,7 @@ from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.manifest import FILES_LIMIT, RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.s3_errors import Asked, explain
-from modelyard.fetcher.source import BLOCK_BYTES
+from modelyard.fetcher.source import BLOCK_BYTES, read_a_byte_of_each
 from modelyard.fetcher.trust import ca_bundle
 
 _METADATA_THREADS = 8
@@ -124,6 +124,9 @@ class S3Source:
                     yield block
             except (BotoCoreError, HTTPError, OSError) as error:
                 raise StreamBrokenError(str(error)) from error
+
+    def authorise(self, files: Iterable[RemoteFile]) -> None:
+        read_a_byte_of_each(self.read, files)
 
     def check_unchanged(self) -> None:
         if tuple(self._list()) != self._listed:

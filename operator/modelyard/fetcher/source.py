@@ -3,10 +3,12 @@
 There are two kinds: a Source is fetched from, a MountedModel lies in the pod already.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.manifest import RemoteFile
 
 BLOCK_BYTES = 512 * 1024
@@ -29,6 +31,12 @@ class Source(Protocol):
         holds the version that was listed.
         """
 
+    def authorise(self, files: Iterable[RemoteFile]) -> None:
+        """Reads one byte of each of the files that ``files`` returned, with these credentials, now.
+
+        Raises FetchError when one is refused: what another pod brought is then not for this one.
+        """
+
     def check_unchanged(self) -> None:
         """Raises FetchError(SOURCE_CHANGED) when the source lists other content than ``files`` returned."""
 
@@ -38,3 +46,25 @@ class MountedModel:
     """A model that the engine's container mounts where it lies: it was looked at, and nothing is fetched."""
 
     size_bytes: int
+
+
+_AUTHORISE_THREADS = 8
+
+
+def read_a_byte_of_each(read: Callable[[RemoteFile, int], Iterator[bytes]], files: Iterable[RemoteFile]) -> None:
+    """Source.authorise by way of Source.read: the last byte of each file."""
+
+    def read_one(file: RemoteFile) -> None:
+        try:
+            for _ in read(file, max(0, file.size_bytes - 1)):
+                pass
+        except StreamBrokenError as error:
+            raise FetchError(
+                Reason.ENDPOINT_UNREACHABLE,
+                f"whether {file.key} may be read cannot be told ({error}): look at the network between this node and "
+                "the source, and at the source's own log",
+            ) from error
+
+    with ThreadPoolExecutor(_AUTHORISE_THREADS, thread_name_prefix="authorise") as threads:
+        for _ in threads.map(read_one, files):
+            pass

@@ -1,16 +1,29 @@
-"""The fetcher's hand on the cache: what is arriving, what is whole, and the one rename between the two.
+"""The fetcher's hand on the cache: what is whole, where the next model arrives, and the one rename between the two.
 
 Whatever happens at any moment (kill -9, a full disk, a power cut), an entry is there with all its bytes, or not there.
 """
 
 import os
+import secrets
 import shutil
-from collections.abc import Iterable
+import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from modelyard.fetcher import lock, record
+from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import RemoteFile
-from modelyard.fetcher.staging import Staging, has_size, make_folder
+from modelyard.fetcher.record import Record
+from modelyard.fetcher.staging import Staging, make_folder
 from modelyard.layout import CacheLayout
+
+_COMPILE_CACHE_MODE = 0o777
+"""The engine may run as another user than the fetcher, and writes there."""
+
+_BROKEN = "broken-"
+
+Discard = Callable[[str], None]
+"""Has an entry put out of the way that another user's pod wrote. Raises FetchError where nobody does."""
 
 
 def _sync_folder(folder: Path) -> None:
@@ -22,42 +35,107 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class Store:
-    """The cache volume as one pod's fetcher uses it. Methods raise OSError as the file system does."""
+def _is_own_folder(path: Path) -> bool:
+    """Whether it is a folder of this process's user. A missing one is."""
+    try:
+        about = path.lstat()
+    except FileNotFoundError:
+        return True
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
 
-    def __init__(self, layout: CacheLayout) -> None:
+
+class Store:
+    """The cache as one pod's fetcher uses it. Methods raise OSError as the file system does."""
+
+    def __init__(self, layout: CacheLayout, discard: Discard) -> None:
         self._layout = layout
-        for folder in (layout.entries, layout.staging, layout.by_pod):
+        self._discard = discard
+
+    def make_folders(self) -> None:
+        """Where no node agent has made them."""
+        for folder in self._layout.folders:
             make_folder(folder)
 
     def holds(self, digest: str, files: Iterable[RemoteFile]) -> bool:
-        """Whether the model is here. An entry that lost a file or changed in size is none."""
+        """Whether the whole model is here as it was verified, judged without reading a byte of it."""
         entry = self._layout.entry(digest)
-        return entry.is_dir() and all(has_size(entry / file.path, file.size_bytes) for file in files)
+        if entry.is_symlink() or not entry.is_dir() or os.path.lexists(self._layout.rotten(digest)):
+            return False
+        told = record.read(self._layout.record(digest))
+        return told is not None and told.digest == digest and told.agrees_with(entry, files)
 
-    def stage(self, digest: str) -> Staging:
-        """The digest's staging folder; leftovers of other content are removed, so that they hold no space."""
-        folder = self._layout.staging / self._layout.entry(digest).name
-        for leftover in self._layout.staging.iterdir():
-            if leftover != folder:
-                shutil.rmtree(leftover)
-        return Staging(folder)
+    def lock(self, digest: str) -> Path:
+        """The file that whoever writes the entry has locked."""
+        return self._layout.lock(digest)
+
+    def staging_folder(self, digest: str) -> Path:
+        """Where the digest arrives. What another user's pod left there cannot be gone on with."""
+        first = self._layout.staged(digest)
+        return first if _is_own_folder(first) else self._layout.staged_by(digest, os.geteuid())
+
+    def staging_folders(self, digest: str) -> list[Path]:
+        """Where the digest may arrive, by any user."""
+        first = self._layout.staged(digest)
+        return [first, *first.parent.glob(f"{first.name}.*")]
 
     def free_bytes(self) -> int:
         """What this user may still write to the volume."""
         return shutil.disk_usage(self._layout.root).free
 
-    def publish(self, digest: str, staging: Staging) -> None:
-        """Makes the staged files the entry, at once and durably."""
-        entry = self._layout.entry(digest)
+    def publish(self, digest: str, staging: Staging, written: Record) -> None:
+        """Makes the staged files the entry, at once and durably. The caller holds the digest's lock.
+
+        Raises FetchError when what stands in the way is another user's and stays.
+        """
         for folder, _, _ in os.walk(staging.model):
             _sync_folder(Path(folder))
-        if entry.exists():  # Store.holds found it broken
-            entry.rename(self._layout.staging / f"broken-{entry.name}")
+        self._clear_the_way(digest)
+        self._write_record(digest, written)
+        entry = self._layout.entry(digest)
+        os.utime(staging.model)  # an entry's time says when it was last used
         staging.model.rename(entry)
         _sync_folder(self._layout.entries)
-        for leftover in self._layout.staging.iterdir():
-            shutil.rmtree(leftover)
+        _sync_folder(entry)
+        self._remove_staged(digest)
+
+    def tidy_up(self, digest: str) -> None:
+        """Removes what a fetch of this entry left that was killed right after it had published it."""
+        if any(map(os.path.lexists, self.staging_folders(digest))):
+            with lock.locked_if_free(self.lock(digest)) as is_nobodys:
+                if is_nobodys:
+                    self._remove_staged(digest)
+
+    def _remove_staged(self, digest: str) -> None:
+        for folder in self.staging_folders(digest):
+            if _is_own_folder(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _clear_the_way(self, digest: str) -> None:
+        """Puts aside an entry that ``holds`` found broken; engines that have it mounted keep it."""
+        entry, marker, old = self._layout.entry(digest), self._layout.rotten(digest), self._layout.record(digest)
+        try:
+            if os.path.lexists(entry):
+                entry.rename(self._layout.staging / f"{_BROKEN}{entry.name}-{secrets.token_hex(4)}")
+            old.unlink(missing_ok=True)
+            marker.unlink(missing_ok=True)
+        except PermissionError:
+            self._discard(digest)
+        if any(os.path.lexists(path) for path in (entry, old, marker)):
+            raise FetchError(
+                Reason.CACHE_NOT_WRITABLE,
+                f"the broken entry {entry.name} of another user's pod is in the way: end the pods that use it, or "
+                "remove it from the node's cache",
+            )
+
+    def _write_record(self, digest: str, written: Record) -> None:
+        path = self._layout.record(digest)
+        new = path.with_name(f".{path.name}.{os.geteuid()}")
+        with new.open("w") as file:
+            file.write(written.as_json())
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(path)
+        _sync_folder(path.parent)
 
     def link(self, pod_uid: str, digest: str) -> None:
         """Points the pod's link at the entry; an older link of the same pod is replaced at once."""
@@ -67,3 +145,21 @@ class Store:
         new.symlink_to(self._layout.link_target(digest))
         new.replace(link)
         _sync_folder(self._layout.by_pod)
+
+    def make_compile_cache(self, key: str) -> None:
+        """The folder that the engine's container mounts; else the kubelet makes it, for root alone."""
+        folder = self._layout.compile_cache(key)
+        make_folder(folder)
+        if _is_own_folder(folder):
+            folder.chmod(_COMPILE_CACHE_MODE)
+
+    def collect_leftovers(self, digest: str) -> None:
+        """Removes what fetches of other content than ``digest`` left, in a cache that no node agent keeps tidy."""
+        own = self.staging_folders(digest)
+        for leftover in self._layout.staging.iterdir():
+            if leftover.name.startswith(_BROKEN):
+                shutil.rmtree(leftover)
+            elif leftover not in own:
+                with lock.locked_if_free(self._layout.locks / leftover.name.partition(".")[0]) as is_nobodys:
+                    if is_nobodys:
+                        shutil.rmtree(leftover)

@@ -1,0 +1,84 @@
+"""How far the pod that fetches has come, told to those of the node that wait: a small file beside what arrives.
+
+One JSON object: `{"pod": <uid>, "bytes_done", "bytes_total", "bytes_per_second"}`, replaced about once a second.
+"""
+
+import contextlib
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modelyard.fetcher.state import State
+
+FILE_NAME = "progress.json"
+INTERVAL_S = 1.0
+
+_SIZE_LIMIT_BYTES = 4096
+_POD_UID_LIMIT = 63
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Of the pod that fetches."""
+
+    pod: str
+    bytes_done: int
+    bytes_total: int
+    bytes_per_second: int
+
+
+@contextlib.contextmanager
+def told(folder: Path, pod_uid: str, state: State) -> Iterator[None]:
+    """Tells the state to whoever waits, from now until the end of the context."""
+    ended = threading.Event()
+
+    def tell_until_the_end() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):  # a full disk keeps nobody from fetching
+                _write(folder, pod_uid, state)
+            ended.wait(INTERVAL_S)
+
+    thread = threading.Thread(target=tell_until_the_end, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _write(folder: Path, pod_uid: str, state: State) -> None:
+    now = state.snapshot()
+    progress = Progress(pod_uid, now.bytes_done, now.bytes_total or 0, now.bytes_per_second)
+    new = folder / f".{FILE_NAME}"
+    new.write_text(json.dumps(asdict(progress)))
+    new.replace(folder / FILE_NAME)
+
+
+def latest(folders: list[Path]) -> Progress | None:
+    """What is told in the folder that was told in last; None where nothing that can be believed is told."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        files = [file for folder in folders if (file := folder / FILE_NAME).exists()]
+        if files:
+            return _read(max(files, key=lambda file: file.lstat().st_mtime_ns))
+    return None
+
+
+def _read(path: Path) -> Progress:
+    """Another user of the namespace wrote it: bounded, and nothing but what it should be."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("no file")
+        told = json.loads(file.read(_SIZE_LIMIT_BYTES))
+    pod = told["pod"]
+    sizes = [told[key] for key in ("bytes_done", "bytes_total", "bytes_per_second")]
+    if not isinstance(pod, str) or len(pod) > _POD_UID_LIMIT or not pod.isprintable():
+        raise ValueError("no pod")
+    if any(type(size) is not int or not 0 <= size < 2**63 for size in sizes):
+        raise ValueError("no sizes")
+    return Progress(pod, *sizes)

@@ -1,0 +1,47 @@
+"""One service serves one content: what this pod may bring, and what it must refuse.
+
+The operator keeps the first verified digest of a service's revision in a ConfigMap that pods read when they start. It
+is no part of the pod template, so a digest that becomes known restarts nobody.
+"""
+
+from modelyard import names
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.failure import FetchError, Reason
+
+_TEXT_LIMIT = 100
+
+
+def check_content(digest: str, configuration: Configuration) -> None:
+    """Raises FetchError when the source holds other content than the service wants, or than its revision had first."""
+    pinned = configuration.expected_digest
+    if pinned not in {None, digest}:
+        raise FetchError(
+            Reason.DIGEST_MISMATCH,
+            f"{configuration.uri} holds {digest}, and spec.model.digest wants {pinned}: put that content back, or "
+            "correct spec.model.digest",
+        )
+    first = _first_digest(configuration)
+    if first not in {None, digest}:
+        raise FetchError(
+            Reason.SOURCE_CHANGED,
+            f"{configuration.uri} holds {digest}, and this revision of the service began with {first}: put that "
+            "content back, or set a new spec.model.revision to accept the other as a rollout. Pods that are ready "
+            "keep serving",
+        )
+
+
+def _first_digest(configuration: Configuration) -> str | None:
+    """What this revision's first pod verified; None while no pod has told it, or the service keeps none."""
+    if configuration.revision_key is None:
+        return None
+    try:
+        text = (configuration.revision_folder / configuration.revision_key).read_text(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FetchError(
+            Reason.INTERNAL_ERROR,
+            f"the digest of this revision at {names.PATH_REVISION} cannot be read ({error}): look at the pod's volume "
+            f"{names.VOLUME_REVISION!r}",
+        ) from error
+    return text.strip()[:_TEXT_LIMIT]
