@@ -23,7 +23,7 @@ from tests.support.background_process import REPOSITORY, BackgroundProcess
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.object_store import MODELS, READER, ObjectStore, object_store
-from tests.support.ports import free_port
+from tests.support.ports import lasting_port
 
 POD_UID = "6b0c1d3e-8f7a-4c55-9d0e-2f1a3b4c5d6e"
 
@@ -33,20 +33,21 @@ class Pod:
 
     command = (sys.executable, "-m", "modelyard.fetcher")
 
-    def __init__(self, folder: Path, runs: ExitStack) -> None:
+    def __init__(self, folder: Path, runs: ExitStack, uid: str = POD_UID, shared_cache: Path | None = None) -> None:
         self._runs = runs
-        self._port = free_port()
-        self.cache = folder / "cache"
+        self._port = lasting_port()
+        self.uid = uid
+        self.cache = shared_cache or folder / "cache"
         self.secret = folder / "secret"
         self.launcher_folder = folder / "launcher"
         self.termination_log = folder / "termination-log"
         for made in (self.cache, self.secret, self.launcher_folder):
-            made.mkdir()
+            made.mkdir(exist_ok=True, parents=True)
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(REPOSITORY / "operator"),
             "AWS_EC2_METADATA_DISABLED": "true",
-            names.ENV_POD_UID: POD_UID,
+            names.ENV_POD_UID: uid,
             names.ENV_CREDENTIALS_FOLDER: str(self.secret),
             names.ENV_CACHE: str(self.cache),
             names.ENV_LAUNCHER_FOLDER: str(self.launcher_folder),
@@ -123,7 +124,7 @@ class Pod:
 
     def model(self) -> Path:
         """What the engine's mount would show."""
-        return CacheLayout(self.cache).link(POD_UID)
+        return CacheLayout(self.cache).link(self.uid)
 
     def files(self) -> dict[str, bytes]:
         """The model as the engine would see it; empty when there is none."""
@@ -169,6 +170,42 @@ def bare_pod(tmp_path: Path) -> Iterator[Pod]:
 def pod(bare_pod: Pod, store: ObjectStore) -> Pod:
     bare_pod.reads_s3(store.endpoint)
     return bare_pod
+
+
+class Node:
+    """One namespace's part of a node's cache, as the node agent makes it, and pods that share it."""
+
+    def __init__(self, folder: Path, runs: ExitStack, endpoint: str) -> None:
+        self._folder = folder
+        self._runs = runs
+        self._endpoint = endpoint
+        self._pods = 0
+        self.layout = CacheLayout(folder / "cache")
+        for made in (self.layout.root, *self.layout.folders):
+            made.mkdir()
+            made.chmod(0o1777)  # whatever the umask
+
+    def pod(self) -> Pod:
+        """One more pod, which is not started yet."""
+        self._pods += 1
+        uid = f"00000000-0000-4000-8000-{self._pods:012}"
+        pod = Pod(self._folder / uid, self._runs, uid, self.layout.root)
+        pod.reads_s3(self._endpoint)
+        return pod
+
+
+@pytest.fixture
+def node(tmp_path: Path, link: FaultyProxy) -> Iterator[Node]:
+    """Its pods reach the server through the link."""
+    with ExitStack() as runs:
+        yield Node(tmp_path, runs, link.endpoint)
+
+
+@pytest.fixture
+def link(store: ObjectStore) -> Iterator[FaultyProxy]:
+    """Stands between the pods of a node and the server."""
+    with faulty_proxy(store.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 
 class LoopbackServer:
-    """``serve`` is called with each connection. What it opens besides it hands to ``keep``, and starts by ``run``."""
+    """``serve`` is called with each connection. What it opens besides it hands to ``keep``, and starts by ``run``.
 
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+    Listens on a port of its own, or on the ``server`` that it is given.
+    """
+
+    def __init__(self, serve: Callable[[socket.socket], None], server: socket.socket | None = None) -> None:
         self._serve = serve
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = server or socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = [self._server]
         self._threads: list[threading.Thread] = []
         self.run(self._accept)

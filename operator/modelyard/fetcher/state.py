@@ -241,7 +241,7 @@ class State:
                 medium=self._medium,
                 cache_hit=self._cache_hit,
                 fetched_bytes=self._fetched_bytes,
-                seconds=(self._ended_s or self._monotonic_clock_s()) - self._begun_s,
+                seconds=(self._monotonic_clock_s() if self._ended_s is None else self._ended_s) - self._begun_s,
                 waiting_for_pod=self._waiting_for_pod,
                 unverified_files=self._unverified_files,
                 error=self._error,

@@ -1,0 +1,94 @@
+"""A disk that is full: told by name, nothing half done, and what has arrived is kept."""
+
+import os
+import random
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelyard.layout import CacheLayout
+from tests.fetcher.conftest import Pod
+from tests.support.eventually import eventually
+from tests.support.faulty_proxy import Answer, FaultyProxy
+from tests.support.object_store import ObjectStore
+
+MIB = 1024 * 1024
+DISK_BYTES = 48 * MIB
+FIRST = random.Random(8).randbytes(6 * MIB)
+SECOND = random.Random(9).randbytes(12 * MIB)
+MODEL = {"first": FIRST, "second": SECOND}
+
+
+@pytest.fixture(autouse=True)
+def model(store: ObjectStore) -> None:
+    for name, content in MODEL.items():
+        store.put(f"model/{name}", content)
+
+
+@pytest.fixture
+def disk(pod: Pod, tmp_path: Path) -> Iterator[Path]:
+    """The pod's cache is an ext4 of its own, as a node's NVMe is."""
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    for command in (
+        ["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image)],
+        ["mount", "-o", "loop", str(image), str(pod.cache)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"this test mounts a small file system, which needs root: {done.stderr}"
+    yield pod.cache
+    subprocess.run(["umount", "--lazy", str(pod.cache)], check=True)
+
+
+def fill(disk: Path, but_bytes: int) -> Path:
+    """Takes all of the disk but so much."""
+    about = os.statvfs(disk)
+    filler = disk / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, about.f_bavail * about.f_frsize - but_bytes)
+    return filler
+
+
+def test_a_disk_that_becomes_full_in_the_middle_is_named_and_whole_files_do_not_come_again(
+    disk: Path, pod: Pod, proxy: FaultyProxy
+) -> None:
+    go_on = threading.Event()
+
+    def hold(answer: Answer, data: bytes) -> bytes:
+        if answer.request.startswith("GET ") and "second" in answer.request and answer.passed_bytes > MIB:
+            go_on.wait()
+        return data
+
+    proxy.fault = hold
+    running = pod.start()
+    eventually(lambda: list(CacheLayout(disk).staging.glob("*/model/first")))
+    filler = fill(disk, but_bytes=4 * MIB)
+    go_on.set()
+    error = pod.error()
+    assert error["reason"] == "DiskFull"
+    assert "What has arrived is kept" in error["message"]
+    assert pod.files() == {}
+    assert list(CacheLayout(disk).entries.iterdir()) == []
+    asked: list[str] = []
+
+    def note(answer: Answer, data: bytes) -> bytes:
+        asked.append(answer.request)
+        return data
+
+    proxy.fault = note
+    filler.unlink()
+    assert running.ends() == 0
+    assert pod.files() == MODEL
+    assert [request for request in asked if request.startswith("GET /models/model/first")] == []
+
+
+def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(disk: Path, pod: Pod) -> None:
+    fill(disk, but_bytes=10 * MIB)
+    error = pod.failed_attempt()
+    assert error.reason == "DiskFull"
+    assert f"the model needs {len(FIRST) + len(SECOND)} bytes more" in error.message
+    assert [path for path in CacheLayout(disk).staging.rglob("*") if path.is_file() and path.stat().st_size] == []
