@@ -117,9 +117,11 @@ def children_that_are_no_longer_wanted(admin: Client, service: Object) -> None:
         name = child_name(kind, service["metadata"]["name"])
         child = admin.get(kind, name, service["metadata"]["namespace"])
         metadata = {field: child["metadata"][field] for field in ("namespace", "labels")}
-        spec = {field: value for field, value in child.get("spec", {}).items() if not field.startswith("clusterIP")}
+        content = {field: child[field] for field in ("spec", "data") if field in child}
+        if kind == kinds.SERVICE:
+            content["spec"] = {f: value for f, value in content["spec"].items() if not f.startswith("clusterIP")}
         former = {"name": "former", "ownerReferences": [owner_reference(service)]}
-        admin.create(kind, {"metadata": metadata | former, "spec": spec})
+        admin.create(kind, {"metadata": metadata | former, **content})
 
 
 def test_every_right_of_the_operator_is_used(

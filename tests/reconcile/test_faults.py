@@ -51,7 +51,8 @@ def undisturbed() -> list[Object]:
 
 EXPECTED = undisturbed()
 CALLS_OF_TEN_CREATIONS = 10 * (5 + 1 + 4 + 1 + 1)
-"""Five looks at children, of which two at the ConfigMap that is read, one at the namespace, four applies, a status and an event for each."""
+"""Five looks at children (two at the ConfigMap, which is read too) and one at the namespace, four applies, a status and
+an event for each."""
 
 
 @pytest.mark.parametrize(
