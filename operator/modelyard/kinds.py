@@ -27,6 +27,7 @@ DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
 SERVICE = Kind("", "v1", "services", "Service")
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 POD = Kind("", "v1", "pods", "Pod")
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace", is_namespaced=False)
 NODE = Kind("", "v1", "nodes", "Node", is_namespaced=False)
@@ -38,7 +39,7 @@ ACCESS_REVIEW = Kind(
 )
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
-CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, NETWORK_POLICY, DEPLOYMENT)
+CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, NETWORK_POLICY, CONFIG_MAP, DEPLOYMENT)
 """Every kind that we may own, in the order in which they are applied."""
 
 WATCHED: Mapping[Kind, str] = {

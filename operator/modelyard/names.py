@@ -68,6 +68,7 @@ COMPONENT_ENGINE = "engine"
 COMPONENT_OPERATOR = "operator"
 COMPONENT_NODE = "node"
 COMPONENT_PREFETCH = "prefetch"
+COMPONENT_MODEL = "model"
 DEFAULT_POOL = "default"
 
 ANNOTATION_RENDERED = f"{GROUP}/rendered"
@@ -92,6 +93,10 @@ ANNOTATION_REFRESH = f"{GROUP}/refresh"
 
 ANNOTATION_PAUSED = f"{GROUP}/paused"
 """On the InferenceService, written by a person: while its value is "true", nothing is written but the status."""
+
+ANNOTATION_REVISIONS = f"{GROUP}/revisions"
+"""On the ConfigMap of a service's verified contents: its keys, separated by commas, the one of the present revision
+last. The API server sorts the keys themselves."""
 
 ANNOTATION_RETRIED = f"{GROUP}/retried"
 """On a Deployment whose pods are refused: when its controllers were last made to try again."""

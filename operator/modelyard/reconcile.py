@@ -7,7 +7,7 @@ time and as often as anyone likes, and be cut off anywhere.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelyard import kinds, names
@@ -17,7 +17,7 @@ from modelyard.api.service import Key, Object, Service, parse
 from modelyard.cache import Cache
 from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
 from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
-from modelyard.desired import desired
+from modelyard.desired import desired, revision
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Offer, named
 from modelyard.desired.resolve import resolve
@@ -120,7 +120,7 @@ class Reconciler:
         resolved = resolve(service, self._settings, recorded(deployment), profile)
         if service.paused:
             return
-        children = desired(resolved)
+        children = desired(replace(resolved, contents=await self._contents(service)))
         reached.wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
         if service.deleting:
             return
@@ -146,6 +146,11 @@ class Reconciler:
             return None
         known = tuple(body["metadata"]["name"] for body in self._cache.all_of(kinds.SERVING_PROFILE))
         return Offer(chosen, await look(kinds.SERVING_PROFILE, Key("", chosen.name)), known)
+
+    async def _contents(self, service: Service) -> dict[str, str]:
+        """What the service's revisions were served with, as its ConfigMap has it."""
+        place = Key(service.key.namespace, revision.config_map_name(service.key.name))
+        return _own_contents(await self._children.existing(kinds.CONFIG_MAP, place), service)
 
     async def _cached(self, kind: Kind, place: Key) -> Object | None:
         return self._cache.get(kind, place)
@@ -207,6 +212,12 @@ class Reconciler:
                 if error.is_of_terminating_namespace:
                     return  # the events there go with it
                 logger.warning("event lost", extra={"reason": told.reason, "error": str(error)})
+
+
+def _own_contents(config_map: Object | None, service: Service) -> dict[str, str]:
+    """What ``config_map`` holds, where it is the service's own, or to become so."""
+    whose = ownership(config_map, service.key.name, service.uid) if config_map else Ownership.FOREIGN
+    return revision.contents(config_map) if whose in {Ownership.OURS, Ownership.ORPHAN} else {}
 
 
 def _wanted(resolved: Resolved, children: list[Object], available: Update) -> Wanted:

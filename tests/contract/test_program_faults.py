@@ -10,13 +10,13 @@ from tests.support.api_client import Client
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.audit import children_made, writes
 from tests.support.eventually import eventually
-from tests.support.inference_services import with_every_child
+from tests.support.inference_services import child_name, with_every_child
 from tests.support.program import Program, allow, started
 from tests.support.wire import GONE, Answer, Wire, is_apply, is_watch, wire
 
 PATIENCE_S = 60.0
 NAMES = [f"model-{number}" for number in range(5)]
-MADE_ONCE = sorted((kind.plural, name) for kind in kinds.CHILDREN for name in NAMES)
+MADE_ONCE = sorted((kind.plural, child_name(kind, name)) for kind in kinds.CHILDREN for name in NAMES)
 THROTTLED = Answer(429, {"kind": "Status", "message": "too many requests"}, {"Retry-After": "2"})
 FAILED = Answer(500, {"kind": "Status", "message": "etcdserver: leader changed"})
 

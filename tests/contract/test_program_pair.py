@@ -14,13 +14,13 @@ from tests.support.api_client import Client
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.audit import children_made, writes
 from tests.support.eventually import eventually
-from tests.support.inference_services import with_every_child
+from tests.support.inference_services import child_name, with_every_child
 from tests.support.program import HOME, SETTINGS, Program, allow, started
 from tests.support.wire import Wire, is_apply, is_watch, wire
 
 TAKE_OVER_S = 15.0
 NAMES = [f"model-{number}" for number in range(10)]
-MADE_ONCE = sorted((kind.plural, name) for kind in kinds.CHILDREN for name in NAMES)
+MADE_ONCE = sorted((kind.plural, child_name(kind, name)) for kind in kinds.CHILDREN for name in NAMES)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ALICE, BOB, LIMITED, OPERATOR, REPOSITORY, ApiServer
 from tests.support.eventually import eventually
-from tests.support.inference_services import minimal, profile, with_every_child
+from tests.support.inference_services import child_name, minimal, profile, with_every_child
 from tests.support.program import HOME, allow, allow_in, started
 
 Right = tuple[str, str, str]
@@ -74,7 +74,6 @@ def test_one_that_is_limited_to_namespaces_may_do_so_there_and_nowhere_else(
     [
         "/api/v1/secrets",
         "/api/v1/namespaces/default/secrets/any",
-        "/api/v1/configmaps",
         "/api/v1/namespaces/default/pods/any/log",
         "/api/v1/namespaces/default/pods/any/exec",
     ],
@@ -115,11 +114,14 @@ def owner_reference(service: Object) -> Object:
 def children_that_are_no_longer_wanted(admin: Client, service: Object) -> None:
     """One of each kind: a copy of what was rendered, under a name that is not."""
     for kind in kinds.CHILDREN:
-        child = admin.get(kind, service["metadata"]["name"], service["metadata"]["namespace"])
+        name = child_name(kind, service["metadata"]["name"])
+        child = admin.get(kind, name, service["metadata"]["namespace"])
         metadata = {field: child["metadata"][field] for field in ("namespace", "labels")}
-        spec = {field: value for field, value in child["spec"].items() if not field.startswith("clusterIP")}
+        content = {field: child[field] for field in ("spec", "data") if field in child}
+        if kind == kinds.SERVICE:
+            content["spec"] = {f: value for f, value in content["spec"].items() if not f.startswith("clusterIP")}
         former = {"name": "former", "ownerReferences": [owner_reference(service)]}
-        admin.create(kind, {"metadata": metadata | former, "spec": spec})
+        admin.create(kind, {"metadata": metadata | former, **content})
 
 
 def test_every_right_of_the_operator_is_used(

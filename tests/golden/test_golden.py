@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes.client import V1Deployment, V1NetworkPolicy, V1PodDisruptionBudget, V1Service
+from kubernetes.client import V1ConfigMap, V1Deployment, V1NetworkPolicy, V1PodDisruptionBudget, V1Service
 from pydantic import BaseModel
 
 from modelyard import kinds
@@ -24,6 +24,7 @@ from tests.support.rendering import REPOSITORY, deployment, engine_command, engi
 FOLDER = Path(__file__).parent
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
 MODELS: dict[str, type[BaseModel]] = {
+    "ConfigMap": V1ConfigMap,
     "Deployment": V1Deployment,
     "Service": V1Service,
     "PodDisruptionBudget": V1PodDisruptionBudget,

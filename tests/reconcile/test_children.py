@@ -4,7 +4,7 @@ from modelyard import kinds
 from modelyard.api.service import Object
 from modelyard.settings import Settings
 from tests.support import factories
-from tests.support.conditions import KEY, condition
+from tests.support.conditions import KEY, condition, place_of_child
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.inference_services import EVERY_CHILD
 from tests.support.running_operator import RunningOperator
@@ -15,7 +15,7 @@ async def test_a_new_service_gets_its_children_in_order(cluster: InMemoryCluster
     await operator.run()
     assert [call.kind for call in cluster.calls if call.verb == "apply"] == list(kinds.CHILDREN)
     for kind in kinds.CHILDREN:
-        child = cluster.see(kind, KEY)
+        child = cluster.see(kind, place_of_child(kind))
         assert child is not None
         assert child["metadata"]["ownerReferences"][0]["uid"] == service["metadata"]["uid"]
 

@@ -50,8 +50,9 @@ def undisturbed() -> list[Object]:
 
 
 EXPECTED = undisturbed()
-CALLS_OF_TEN_CREATIONS = 10 * (3 + 1 + 3 + 1 + 1)
-"""Three looks at children and one at the namespace, three applies, a status and an event for each."""
+CALLS_OF_TEN_CREATIONS = 10 * (5 + 1 + 4 + 1 + 1)
+"""Five looks at children (two at the ConfigMap, which is read too) and one at the namespace, four applies, a status and
+an event for each."""
 
 
 @pytest.mark.parametrize(

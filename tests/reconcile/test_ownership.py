@@ -6,9 +6,9 @@ from modelyard import kinds
 from modelyard.api.service import Key, Object
 from modelyard.kinds import Kind
 from tests.support import factories
-from tests.support.conditions import KEY, condition
+from tests.support.conditions import KEY, condition, place_of_child
 from tests.support.in_memory_cluster import InMemoryCluster
-from tests.support.inference_services import EVERY_CHILD
+from tests.support.inference_services import EVERY_CHILD, child_name
 from tests.support.running_operator import RunningOperator
 
 
@@ -16,14 +16,18 @@ from tests.support.running_operator import RunningOperator
 async def test_an_object_of_somebody_else_is_left_alone_and_said(
     cluster: InMemoryCluster, operator: RunningOperator, kind: Kind
 ) -> None:
-    foreign = cluster.put(factories.child(kind, owner_uid=None, service_label=None, spec={"theirs": True}))
+    foreign = cluster.put(
+        factories.child(
+            kind, name=child_name(kind, "smollm"), owner_uid=None, service_label=None, spec={"theirs": True}
+        )
+    )
     cluster.put(factories.service(**EVERY_CHILD))
     await operator.run()
-    assert cluster.see(kind, KEY) == foreign
+    assert cluster.see(kind, place_of_child(kind)) == foreign
     assert [call.verb for call in cluster.writes if call.verb == "apply"] == []
     accepted = condition(cluster, "Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "NameTaken")
-    assert f"{kind.kind} smollm" in accepted["message"]
+    assert f"{kind.kind} {child_name(kind, 'smollm')} exists" in accepted["message"]
 
 
 async def test_a_name_that_becomes_free_is_taken_within_a_minute(
@@ -44,14 +48,14 @@ async def test_an_orphan_is_adopted_and_said(cluster: InMemoryCluster, serving: 
         del body["metadata"]["ownerReferences"]
 
     for kind in kinds.CHILDREN:
-        cluster.edit(kind, KEY, orphan)
+        cluster.edit(kind, place_of_child(kind), orphan)
     cluster.remove(kinds.INFERENCE_SERVICE, KEY)
     await serving.run()
     again = factories.service(uid="uid-of-the-second", **EVERY_CHILD)
     cluster.put(again)
     await serving.run()
     for kind in kinds.CHILDREN:
-        child = cluster.see(kind, KEY)
+        child = cluster.see(kind, place_of_child(kind))
         assert child is not None
         assert [owner["uid"] for owner in child["metadata"]["ownerReferences"]] == ["uid-of-the-second"]
     adopted = [event["note"] for event in cluster.events if event["reason"] == "Adopted"]

@@ -8,7 +8,7 @@ from modelyard import kinds, names
 from modelyard.api.service import Object
 from modelyard.cluster import RejectedError
 from modelyard.kinds import Kind
-from tests.support.conditions import KEY
+from tests.support.conditions import KEY, place_of_child
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator
 
@@ -102,6 +102,6 @@ async def test_a_child_that_an_apply_cannot_repair_is_overwritten(
 
 @pytest.mark.parametrize("kind", kinds.CHILDREN)
 async def test_a_deleted_child_comes_back(cluster: InMemoryCluster, serving: RunningOperator, kind: Kind) -> None:
-    cluster.remove(kind, KEY)
+    cluster.remove(kind, place_of_child(kind))
     await serving.run(for_s=1)
-    assert cluster.see(kind, KEY) is not None
+    assert cluster.see(kind, place_of_child(kind)) is not None

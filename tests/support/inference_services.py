@@ -3,6 +3,8 @@
 from copy import deepcopy
 from typing import Any
 
+from modelyard import kinds
+from modelyard.kinds import Kind
 from tests.support import crd_schema
 
 Object = dict[str, Any]
@@ -146,6 +148,11 @@ FULL_PROFILE: Object = {
     "cache": {"medium": "NodeLocal"},
     "forbid": ["spec.hostNetwork", "spec.volumes.hostPath"],
 }
+
+
+def child_name(kind: Kind, service: str) -> str:
+    """The name of the service's child of that kind."""
+    return f"{service}-model" if kind == kinds.CONFIG_MAP else service
 
 
 def minimal(namespace: str, name: str = "smollm") -> Object:

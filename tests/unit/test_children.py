@@ -8,7 +8,7 @@ from modelyard import kinds, names
 from modelyard.api.service import Object
 from modelyard.desired import desired
 from tests.support.factories import UID, service
-from tests.support.inference_services import EVERY_CHILD
+from tests.support.inference_services import EVERY_CHILD, child_name
 from tests.support.rendering import deployment, engine_container, environment, pod_spec, resolved
 
 
@@ -21,14 +21,23 @@ def test_children_come_in_apply_order() -> None:
 
 
 def test_a_network_policy_is_a_child_only_where_it_is_asked_for() -> None:
-    assert [child["kind"] for child in desired(resolved(service()))] == ["Service", "PodDisruptionBudget", "Deployment"]
+    assert [child["kind"] for child in desired(resolved(service()))] == [
+        "Service",
+        "PodDisruptionBudget",
+        "ConfigMap",
+        "Deployment",
+    ]
 
 
 @pytest.mark.parametrize("kind", kinds.CHILDREN)
 def test_each_child_is_the_services_by_name_label_and_owner(kind: kinds.Kind) -> None:
     child = _children()[kind.kind]
     metadata = child["metadata"]
-    assert (child["apiVersion"], metadata["name"], metadata["namespace"]) == (kind.api_version, "smollm", "team-a")
+    assert (child["apiVersion"], metadata["name"], metadata["namespace"]) == (
+        kind.api_version,
+        child_name(kind, "smollm"),
+        "team-a",
+    )
     assert metadata["labels"][names.LABEL_SERVICE] == "smollm"
     assert metadata["labels"][names.LABEL_APP_MANAGED_BY] == names.APPLICATION
     assert [(owner["uid"], owner["controller"]) for owner in metadata["ownerReferences"]] == [(UID, True)]

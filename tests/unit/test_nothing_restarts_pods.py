@@ -4,12 +4,14 @@ Each test renders a Deployment, changes something, and renders it again as the n
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from modelyard import names
+from modelyard import kinds, names
 from modelyard.api.service import Object
+from modelyard.desired import desired
 from modelyard.desired.inputs import RENDERING, recorded
 from modelyard.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from tests.support.factories import service
@@ -171,10 +173,9 @@ def test_a_record_of_a_newer_operator_is_read_as_far_as_it_is_known() -> None:
 
 
 def test_services_of_a_former_form_of_template_keep_it_until_they_change() -> None:
-    present = deployment(service(), OLD)
-    record = json.loads(present["metadata"]["annotations"][names.ANNOTATION_INPUTS])
-    record["inputs"]["rendering"] = RENDERING - 1
-    present["metadata"]["annotations"][names.ANNOTATION_INPUTS] = json.dumps(record)
+    former = resolved(service(), OLD)
+    former = replace(former, inputs=former.inputs.model_copy(update={"rendering": RENDERING - 1}))
+    present = next(child for child in desired(former) if kinds.of(child) == kinds.DEPLOYMENT)
     kept = resolved(service(replicas=2), NEW, present)
     changed = resolved(service(engine={"args": ["--max-model-len=1"]}), NEW, present)
     assert (kept.inputs.rendering, changed.inputs.rendering) == (RENDERING - 1, RENDERING)

@@ -7,13 +7,14 @@ with build(resolved) -> Object, or None where the service asks for no such child
 from collections.abc import Callable
 
 from modelyard.api.service import Object
-from modelyard.desired import deployment, disruption_budget, network_policy, service
+from modelyard.desired import deployment, disruption_budget, network_policy, revision, service
 from modelyard.desired.resolved import Resolved
 
 CHILDREN: tuple[Callable[[Resolved], Object | None], ...] = (
     service.build,
     disruption_budget.build,
     network_policy.build,
+    revision.build,
     deployment.build,
 )
 """In the order in which they are applied, that of kinds.CHILDREN: when pods come up, all in front of them is there."""

@@ -1,11 +1,13 @@
 """The init container that brings the model: how it is told what to fetch, and where it tells how far it is."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 from modelyard import names
 from modelyard.api.service import Object
+from modelyard.desired import revision
 from modelyard.desired.resolved import Resolved
-from modelyard.pod_parts import SourceParts
+from modelyard.pod_parts import PodParts, SourceParts
 
 POD_UID: Object = {"name": names.ENV_POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 """Names the pod's link in the cache. Only a variable of the same container can be part of a subPathExpr."""
@@ -21,14 +23,15 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, SourceParts]:
     model = resolved.service.spec.model
     source = resolved.source.parts(model)
     cache = [] if source.mount else [{"name": names.VOLUME_CACHE, "mountPath": names.PATH_CACHE}]
-    revision = [{"name": names.ENV_MODEL_REVISION, "value": model.revision}] if model.revision else []
+    kept = _kept_content(resolved)
     container = {
         "name": names.CONTAINER_FETCH,
         "image": resolved.inputs.fetch_image,
         "env": [
             POD_UID,
             {"name": names.ENV_MODEL_URI, "value": model.uri},
-            *revision,
+            *_variables(resolved),
+            *kept.env,
             *source.fetch.env,
             *proxy(resolved),
         ],
@@ -37,6 +40,7 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, SourceParts]:
             *cache,
             {"name": names.VOLUME_LAUNCHER, "mountPath": names.PATH_LAUNCHER_FOLDER},
             {"name": names.VOLUME_TMP, "mountPath": names.PATH_TMP},
+            *kept.mounts,
             *source.fetch.mounts,
         ],
         "resources": {
@@ -45,7 +49,32 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, SourceParts]:
         "securityContext": security,
         "terminationMessagePolicy": "File",
     }
-    return container, source
+    return container, replace(source, fetch=kept + source.fetch)
+
+
+def _variables(resolved: Resolved) -> list[Object]:
+    """What the fetcher is told beside the model's URI, as far as there is something to tell."""
+    model = resolved.service.spec.model
+    told = {
+        names.ENV_MODEL_REVISION: model.revision,
+        names.ENV_MODEL_DIGEST: model.digest,
+        names.ENV_CACHE_MEDIUM: resolved.cache_medium if resolved.is_node_local else None,
+    }
+    return [{"name": name, "value": value} for name, value in told.items() if value]
+
+
+def _kept_content(resolved: Resolved) -> PodParts:
+    """How the fetcher learns which content its revision was first served with; not where the user says which it is."""
+    model = resolved.service.spec.model
+    if not revision.is_kept(resolved) or model.digest:
+        return PodParts()
+    # Optional: the first pods come before anything is known.
+    config_map = {"name": revision.config_map_name(resolved.service.key.name), "optional": True}
+    return PodParts(
+        env=({"name": names.ENV_REVISION_KEY, "value": revision.key(model)},),
+        volumes=({"name": names.VOLUME_REVISION, "configMap": config_map},),
+        mounts=({"name": names.VOLUME_REVISION, "mountPath": names.PATH_REVISION, "readOnly": True},),
+    )
 
 
 def proxy(resolved: Resolved) -> list[Object]:

@@ -23,8 +23,11 @@ from modelyard.api.profile import ProfileDefaults
 from modelyard.api.service import Object
 from modelyard.settings import Settings, TemplateSettings
 
-RENDERING = 1
-"""The newest form of pod template that this operator writes. See TemplateInputs.rendering."""
+RENDERING = 2
+"""The newest form of pod template that this operator writes. See TemplateInputs.rendering.
+
+2: pods are held to the content that their revision was first served with.
+"""
 
 LAST_OF_A_RECORD = ("rendering", "cache_medium", "profile")
 NO_PRODUCT_LABEL = {"product_label": None}

@@ -44,6 +44,11 @@ def pool_selector(resolved: Resolved) -> dict[str, str]:
     return {**service_selector(resolved), names.LABEL_POOL: names.DEFAULT_POOL}
 
 
+def name(service: str, component: str) -> str:
+    """The name of a child of ``service``: the same, with the ``component`` behind it unless that is the engine."""
+    return service if component == names.COMPONENT_ENGINE else f"{service}-{component}"
+
+
 def child(
     kind: Kind,
     resolved: Resolved,
@@ -51,8 +56,9 @@ def child(
     content: Object,
     labels: Mapping[str, str] = NOTHING,
     annotations: Mapping[str, str] = NOTHING,
+    component: str = names.COMPONENT_ENGINE,
 ) -> Object:
-    """A whole child with the service's name: ``content`` is all of it but identity and metadata.
+    """A whole child: ``content`` is all of it but identity and metadata. Its name follows from its ``component``.
 
     ``labels`` and ``annotations`` come beside ours, which no other of the same key replaces.
 
@@ -71,9 +77,9 @@ def child(
         "apiVersion": kind.api_version,
         "kind": kind.kind,
         "metadata": {
-            "name": resolved.service.key.name,
+            "name": name(resolved.service.key.name, component),
             "namespace": resolved.service.key.namespace,
-            "labels": {**labels, **own_labels(resolved)},
+            "labels": {**labels, **own_labels(resolved), names.LABEL_APP_COMPONENT: component},
             "annotations": dict(annotations),
             "ownerReferences": [owner],
         },

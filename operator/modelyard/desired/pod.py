@@ -5,7 +5,7 @@ It passes Pod Security `restricted`, carries no secret, and holds nothing that i
 
 from modelyard import names
 from modelyard.api.service import Object
-from modelyard.desired import engine_container, fetch_container, metadata, pod_template, product_affinity
+from modelyard.desired import engine_container, fetch_container, metadata, node_affinity, pod_template, product_affinity
 from modelyard.desired.resolved import Resolved
 
 CONTAINER_SECURITY: Object = {
@@ -19,6 +19,9 @@ def template(resolved: Resolved) -> Object:
     """The pod template. Raises InvalidError for what only an engine or a source can know to be wrong."""
     rendered = pod_template.merge(_template(resolved), resolved.service.spec.pod_template)
     product_affinity.require(rendered["spec"], resolved.accelerator)
+    if resolved.is_node_local:
+        # Words that never change, whichever nodes have the label: the scheduler reads it afresh for each pod.
+        node_affinity.prefer(rendered["spec"], {"key": _model_label(resolved), "operator": "Exists"})
     fingerprint = {names.ANNOTATION_TEMPLATE: metadata.fingerprint(rendered)}
     rendered["metadata"]["annotations"] = rendered["metadata"].get("annotations", {}) | fingerprint
     return rendered
@@ -37,7 +40,7 @@ def _template(resolved: Resolved) -> Object:
         "initContainers": [fetch],
         "containers": [engine],
         "volumes": [
-            *([] if source.mount else [{"name": names.VOLUME_CACHE, "emptyDir": {}}]),
+            *([] if source.mount else [{"name": names.VOLUME_CACHE, **_cache_volume(resolved)}]),
             {"name": names.VOLUME_LAUNCHER, "emptyDir": {}},
             {"name": names.VOLUME_HOME, "emptyDir": {}},
             {"name": names.VOLUME_TMP, "emptyDir": {}},
@@ -62,6 +65,14 @@ def _template(resolved: Resolved) -> Object:
     if engine_parts.annotations:
         about["annotations"] = dict(engine_parts.annotations)
     return {"metadata": about, "spec": spec}
+
+
+def _cache_volume(resolved: Resolved) -> Object:
+    return {"csi": {"driver": names.CSI_DRIVER}} if resolved.is_node_local else {"emptyDir": {}}
+
+
+def _model_label(resolved: Resolved) -> str:
+    return f"{names.LABEL_MODEL_DOMAIN}/{resolved.service.uid}"
 
 
 def _pod_security(resolved: Resolved) -> Object:

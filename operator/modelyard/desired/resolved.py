@@ -1,6 +1,7 @@
 """A service with every open question answered: what the builders of children work from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from modelyard import names
 from modelyard.api.service import Service
@@ -32,7 +33,8 @@ class Resolved:
 
     ``service`` has the profile's defaults in its spec already, where the user left something unset.
     ``refresh`` is the refresh annotation's value that ``inputs`` answer to, None before there ever was one.
-    ``operator_namespace`` is where the operator's own pods are, None outside a cluster.
+    ``operator_namespace`` is where the operator's own pods are, None outside a cluster. ``contents`` are the digests of
+    what its revisions were served with so far, by revision.key; they never enter the pod template.
     """
 
     service: Service
@@ -46,6 +48,7 @@ class Resolved:
     startup_timeout_s: int
     drain_s: int
     operator_namespace: str | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def replicas(self) -> int:
@@ -64,6 +67,11 @@ class Resolved:
         if self.source.parts(spec.model).mount:
             return None
         return spec.cache.medium or self.inputs.cache_medium
+
+    @property
+    def is_node_local(self) -> bool:
+        """The model is kept in the nodes' caches, which modelyard-node serves."""
+        return self.cache_medium == names.MEDIUM_NODE_LOCAL
 
     def effective(self) -> Effective:
         """The answers as ``status.effective`` tells them."""

@@ -1,0 +1,69 @@
+"""What a service has been served with: the ConfigMap that holds every pod of a revision to one content.
+
+Pods read it at their start. It stands outside of the pod template: what it holds is learned at run time, and no pod is
+replaced because of it (docs/adr/0007-one-content-per-revision.md).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from modelyard import kinds, names
+from modelyard.api.service import Object
+from modelyard.api.types import Model
+from modelyard.desired import metadata
+from modelyard.desired.resolved import Resolved
+
+KEPT = 10
+"""Revisions whose content is remembered. A rollback within these serves what it served before, or tells that the source
+holds something else by now."""
+
+SINCE_RENDERING = 2
+"""Fetchers of earlier pods name the same content by other digests."""
+
+_KEY = re.compile(r"[0-9a-f]{16}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def key(model: Model) -> str:
+    """The name under which the content of the model's uri and revision is kept: the value of names.ENV_REVISION_KEY."""
+    return hashlib.sha256(f"{model.uri}\n{model.revision or ''}".encode()).hexdigest()[:16]
+
+
+def is_kept(resolved: Resolved) -> bool:
+    """Whether the first content of the service's revision is kept: not of a model that is mounted where it lies."""
+    return resolved.inputs.rendering >= SINCE_RENDERING and resolved.cache_medium is not None
+
+
+def config_map_name(service: str) -> str:
+    """The name of the service's ConfigMap."""
+    return metadata.name(service, names.COMPONENT_MODEL)
+
+
+def contents(config_map: Object | None) -> dict[str, str]:
+    """What ``config_map`` holds: digests by key, the present revision's last. What nobody of us wrote is left out."""
+    body = config_map or {}
+    data = body.get("data") or {}
+    known = {key: digest for key, digest in data.items() if _KEY.fullmatch(key) and _DIGEST.fullmatch(digest)}
+    order = ((body.get("metadata") or {}).get("annotations") or {}).get(names.ANNOTATION_REVISIONS, "").split(",")
+    return {key: known[key] for key in (*sorted(known.keys() - set(order)), *order) if key in known}
+
+
+def with_verified(known: Mapping[str, str], verified: Mapping[str, str]) -> dict[str, str]:
+    """``known`` and what pods have verified since, both digests by key. What is known never changes."""
+    return {**{key: digest for key, digest in verified.items() if key not in known}, **known}
+
+
+def build(resolved: Resolved) -> Object | None:
+    """The ConfigMap. It stays for as long as it holds something, also while the service needs none."""
+    if not is_kept(resolved) and not resolved.contents:
+        return None
+    present = key(resolved.service.spec.model)
+    ordered = sorted(resolved.contents, key=lambda known: known == present)[-KEPT:]
+    return metadata.child(
+        kinds.CONFIG_MAP,
+        resolved,
+        component=names.COMPONENT_MODEL,
+        annotations={names.ANNOTATION_REVISIONS: ",".join(ordered)},
+        content={"data": {known: resolved.contents[known] for known in ordered}},
+    )

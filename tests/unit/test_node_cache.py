@@ -1,0 +1,117 @@
+"""Where a pod keeps its model: on the node, or in a volume of its own."""
+
+from typing import Any
+
+import pytest
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.errors import InvalidError
+from modelyard.settings import Settings
+from tests.support.factories import UID, profile, service
+from tests.support.rendering import SETTINGS, available, deployment, environment, offer, pod_spec, resolved
+
+ON_NODES = SETTINGS.model_copy(update={"cache_medium": "NodeLocal"})
+NODE_LOCAL: dict[str, Any] = {"cache": {"medium": "NodeLocal"}}
+WISH = {
+    "weight": 50,
+    "preference": {"matchExpressions": [{"key": f"model.serving.modelyard.dev/{UID}", "operator": "Exists"}]},
+}
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+
+def cache_volume(spec: Object) -> Object:
+    found: Object = next(volume for volume in spec["volumes"] if volume["name"] == "cache")
+    return found
+
+
+def medium(settings: Settings = SETTINGS, defaults: Object | None = None, **spec: Any) -> str | None:
+    """What status.effective tells."""
+    chosen = offer(profile(**defaults)) if defaults else None
+    return resolved(service(**spec), settings, None, chosen).effective().cache_medium
+
+
+def test_a_cache_of_the_nodes_is_an_inline_volume_of_the_driver() -> None:
+    spec = pod_spec(service(**NODE_LOCAL))
+    assert cache_volume(spec) == {"name": "cache", "csi": {"driver": "cache.serving.modelyard.dev"}}
+    assert environment(spec["initContainers"][0])[names.ENV_CACHE_MEDIUM] == "NodeLocal"
+
+
+def test_a_cache_of_the_pods_own_is_an_empty_volume_and_the_fetcher_is_told_nothing() -> None:
+    spec = pod_spec(service())
+    assert cache_volume(spec) == {"name": "cache", "emptyDir": {}}
+    assert names.ENV_CACHE_MEDIUM not in environment(spec["initContainers"][0])
+
+
+def test_the_engine_sees_its_own_model_and_nothing_else_of_the_cache() -> None:
+    mounts = pod_spec(service(**NODE_LOCAL, engine={"type": "triton"}))["containers"][0]["volumeMounts"]
+    assert [mount for mount in mounts if mount["name"] == "cache"] == [
+        {"name": "cache", "mountPath": "/model", "readOnly": True, "subPathExpr": "by-pod/$(POD_UID)"}
+    ]
+
+
+def test_the_service_is_above_its_profile_and_the_profile_above_the_settings() -> None:
+    assert medium() == "Ephemeral"
+    assert medium(ON_NODES) == "NodeLocal"
+    assert medium(ON_NODES, {"cache": {"medium": "Ephemeral"}}) == "Ephemeral"
+    assert medium(SETTINGS, {"cache": {"medium": "Ephemeral"}}, **NODE_LOCAL) == "NodeLocal"
+
+
+def test_a_mounted_model_has_no_medium_whatever_the_default() -> None:
+    spec = pod_spec(service(model={"uri": "pvc://claim/folder"}), ON_NODES)
+    assert medium(ON_NODES, model={"uri": "pvc://claim/folder"}) is None
+    assert "cache" not in [volume["name"] for volume in spec["volumes"]]
+    assert "affinity" not in spec
+
+
+def test_pods_would_rather_go_where_the_model_is() -> None:
+    assert pod_spec(service(**NODE_LOCAL))["affinity"] == {"nodeAffinity": {PREFERRED: [WISH]}}
+    assert "affinity" not in pod_spec(service())
+
+
+def test_a_users_own_wishes_stay_beside_that() -> None:
+    theirs = {"weight": 1, "preference": {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}}
+    affinity = {"nodeAffinity": {PREFERRED: [theirs]}, "podAntiAffinity": {}}
+    spec = pod_spec(service(**NODE_LOCAL, podTemplate={"spec": {"affinity": affinity}}))
+    assert spec["affinity"] == {"nodeAffinity": {PREFERRED: [theirs, WISH]}, "podAntiAffinity": {}}
+
+
+def test_it_is_no_condition_so_a_product_that_is_asked_for_stays_the_only_one() -> None:
+    spec = pod_spec(service(**NODE_LOCAL, accelerator={"product": ["NVIDIA-A10G"]}))
+    required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    expressions = [term["matchExpressions"] for term in required["nodeSelectorTerms"]]
+    assert expressions == [[{"key": "nvidia.com/gpu.product", "operator": "In", "values": ["NVIDIA-A10G"]}]]
+    assert spec["affinity"]["nodeAffinity"][PREFERRED] == [WISH]
+
+
+def test_wishes_that_are_no_list_are_refused_by_name() -> None:
+    affinity = {"nodeAffinity": {PREFERRED: "zone"}}
+    with pytest.raises(InvalidError, match=r"spec.podTemplate.spec.affinity.nodeAffinity does not have a pod's form"):
+        resolved(service(**NODE_LOCAL, podTemplate={"spec": {"affinity": affinity}}))
+
+
+def test_another_default_moves_nobodys_model_until_a_refresh_and_is_announced() -> None:
+    present = deployment(service(), SETTINGS)
+    assert deployment(service(), ON_NODES, present) == present
+    assert available(service(), ON_NODES, present).changes == ("cache medium Ephemeral -> NodeLocal",)
+    refreshed = deployment(service(annotations={names.ANNOTATION_REFRESH: "1"}), ON_NODES, present)
+    assert cache_volume(refreshed["spec"]["template"]["spec"])["csi"]
+
+
+def test_a_medium_that_a_profile_changes_is_announced_with_the_profile() -> None:
+    former, present = (offer(profile(cache={"medium": word})) for word in ("Ephemeral", "NodeLocal"))
+    made = deployment(service(), SETTINGS, None, former)
+    assert available(service(), SETTINGS, made, present).changes == (
+        "cache medium Ephemeral -> NodeLocal (profile gpu-small)",
+    )
+
+
+def test_writing_down_the_medium_that_pods_have_restarts_nothing() -> None:
+    present = deployment(service(), SETTINGS)
+    assert deployment(service(cache={"medium": "Ephemeral"}), ON_NODES, present) == present
+
+
+def test_what_is_prefetched_is_in_no_template() -> None:
+    present = deployment(service(**NODE_LOCAL), SETTINGS)
+    asked = service(cache={"medium": "NodeLocal", "prefetch": 4, "prefetchNodeSelector": {"pool": "gpu"}})
+    assert deployment(asked, SETTINGS, present) == present
