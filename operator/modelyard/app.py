@@ -47,6 +47,7 @@ NEEDED: tuple[Right, ...] = (
     ("update", kinds.INFERENCE_SERVICE, "finalizers"),
     ("get", kinds.NAMESPACE, ""),
     ("get", kinds.SERVING_PROFILE, ""),
+    ("get", kinds.CSI_NODE, ""),
     ("list", kinds.CORE_EVENT, ""),
     ("create", kinds.EVENT, ""),
 )

@@ -290,7 +290,7 @@ def place_of(body: Object) -> Key:
 
 
 def _kind_of(body: Object) -> Kind:
-    known = (*kinds.WATCHED, kinds.EVENT)
+    known = (*kinds.WATCHED, kinds.CSI_NODE, kinds.EVENT)
     return next(kind for kind in known if (kind.api_version, kind.kind) == (body["apiVersion"], body["kind"]))
 
 
