@@ -99,11 +99,20 @@ def called(answers: list[Object]) -> set[Right]:
     return found
 
 
-def pod_that_is_prepared_for_long(admin: Client, service: str, namespace: str) -> None:
+def pod_that_waits_for_the_node_cache(admin: Client, service: str, namespace: str) -> None:
     labels = {names.LABEL_APP_MANAGED_BY: names.APPLICATION, names.LABEL_SERVICE: service}
-    spec = {"nodeName": "some-node", "containers": [{"name": names.CONTAINER_ENGINE, "image": "any"}]}
+    volumes = [{"name": names.VOLUME_CACHE, "csi": {"driver": names.CSI_DRIVER}}]
+    spec = {
+        "nodeName": "some-node",
+        "containers": [{"name": names.CONTAINER_ENGINE, "image": "any"}],
+        "volumes": volumes,
+    }
     metadata = {"name": "prepared", "namespace": namespace, "labels": labels}
     pod = admin.create(kinds.POD, {"metadata": metadata, "spec": spec})
+    about = {"kind": "Pod", "name": "prepared", "namespace": namespace, "uid": pod["metadata"]["uid"]}
+    message = f"driver name {names.CSI_DRIVER} not found in the list of registered CSI drivers"
+    event = {"involvedObject": about, "reason": "FailedMount", "message": message, "lastTimestamp": LONG_AGO}
+    admin.create(kinds.CORE_EVENT, {"metadata": {"name": "prepared", "namespace": namespace}, **event})
     admin.replace(kinds.POD, pod | {"status": {"phase": "Pending", "startTime": LONG_AGO}}, "status")
 
 
@@ -133,7 +142,7 @@ def test_every_right_of_the_operator_is_used(
         service = admin.create(INFERENCE_SERVICE, body)
         name = service["metadata"]["name"]
         eventually(lambda: "status" in admin.get(INFERENCE_SERVICE, name, namespace))
-        pod_that_is_prepared_for_long(admin, name, namespace)
+        pod_that_waits_for_the_node_cache(admin, name, namespace)
         children_that_are_no_longer_wanted(admin, service)
         eventually(
             lambda: called(apiserver.answers_to_the_operator()[before:]),
