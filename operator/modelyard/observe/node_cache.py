@@ -23,7 +23,7 @@ first. The kubelet then tries again within 122 s (its pkg/util/goroutinemap/expo
 
 _NOT_REGISTERED = re.compile(rf"driver name {re.escape(names.CSI_DRIVER)} not found in the list of registered CSI")
 _REFUSED = re.compile(
-    rf'for volume "{names.VOLUME_CACHE}" ?: rpc error: code = FailedPrecondition desc = (.*)', re.DOTALL
+    rf'for volume "{names.VOLUME_CACHE}" ?:.*rpc error: code = FailedPrecondition desc = (.*)', re.DOTALL
 )
 """The agent's answer where its node has no cache to give: the text is its own (node/)."""
 

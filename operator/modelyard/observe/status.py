@@ -217,8 +217,7 @@ def _verdict(s: Situation) -> Verdict:
         ],
     }
     present = {name: value for name, value in fields.items() if value is not None}
-    events = (*_transitions(decided, stored), *_fetches(s))
-    return Verdict(present, events, _requeue_after_s(s))
+    return Verdict(present, (*_events(decided, stored), *_fetches(s)), _requeue_after_s(s))
 
 
 def _model(s: Situation) -> Object | None:
@@ -233,9 +232,13 @@ def _startup(s: Situation) -> Object | None:
 
 def _effective(s: Situation) -> Object | None:
     if s.wanted is None:
-        stored = readable(Effective, s.subject.stored.get("effective"))
-        return _as_stored(stored) if stored else None
+        return _kept(Effective, s.subject.stored.get("effective"))
     return _as_stored(s.wanted.effective)
+
+
+def _kept(model: type[ApiModel], stored: object) -> Object | None:
+    found = readable(model, stored)
+    return _as_stored(found) if found else None
 
 
 def _as_stored(part: ApiModel) -> Object:
@@ -248,7 +251,7 @@ def _fetches(s: Situation) -> tuple[ServiceEvent, ...]:
     return tuple(ServiceEvent("Normal", ConditionType.MODEL_CACHED, told) for told in news)
 
 
-def _transitions(
+def _events(
     decided: Mapping[ConditionType, tuple[ConditionStatus, Explanation]], stored: list[Object]
 ) -> tuple[ServiceEvent, ...]:
     """One event per transition: each new reason of Ready, and each new problem of the two others beside it."""
