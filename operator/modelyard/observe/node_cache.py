@@ -15,7 +15,7 @@ from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.observe.kubelet import newest
 from modelyard.observe.pods import LONG_AGO, PodFacts, Stage, pod_facts
-from modelyard.observe.reading import at, entries, text
+from modelyard.observe.reading import entries, text, texts
 
 FRESH_S = 150.0
 """How long a pod's node may lack the driver before that is a problem: a node that just joined pulls the agent's image
@@ -48,7 +48,7 @@ def agents(pods: Iterable[Object], namespace: str) -> list[Object]:
         pod
         for pod in pods
         if text(pod, "metadata", "namespace") == namespace
-        and wanted.items() <= (at(pod, "metadata", "labels") or {}).items()
+        and wanted.items() <= texts(pod, "metadata", "labels").items()
     ]
 
 
