@@ -23,10 +23,11 @@ from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.leadership import Leadership
 from modelyard.login import credentials, login
 from modelyard.metrics import Metrics
+from modelyard.placement import Placement
 from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync
 from modelyard.settings import Settings
-from modelyard.signals import bounded_http, fetch_state, repository_index
+from modelyard.signals import bounded_http, fetch_state, node_cache, repository_index
 from modelyard.workers import Workers
 from modelyard.workqueue import WorkQueue
 
@@ -47,6 +48,7 @@ NEEDED: tuple[Right, ...] = (
     ("update", kinds.INFERENCE_SERVICE, "finalizers"),
     ("get", kinds.NAMESPACE, ""),
     ("get", kinds.SERVING_PROFILE, ""),
+    ("get", kinds.CSI_NODE, ""),
     ("list", kinds.CORE_EVENT, ""),
     ("create", kinds.EVENT, ""),
 )
@@ -54,6 +56,9 @@ NEEDED: tuple[Right, ...] = (
 
 Finalizers are never written: the right to is what an owner reference that blocks its owner's deletion takes.
 """
+
+NEEDED_TO_PLACE: tuple[Right, ...] = (("patch", kinds.NODE, ""),)
+"""What the same file allows beside to an installation that is not limited to namespaces: nodes belong to all."""
 
 NEEDED_AT_HOME: tuple[Right, ...] = tuple((verb, kinds.LEASE, "") for verb in ("get", "create", "update"))
 """What deploy/base/leader_role.yaml allows in the operator's own namespace."""
@@ -140,6 +145,16 @@ class Operator:
             settle_s=settings.claim_settle_s,
             now=_now,
         )
+        self._placement = Placement(
+            cluster,
+            self._cache,
+            metrics,
+            namespace=namespace,
+            services=self._services,
+            is_leading=lambda: self._leadership.is_held,
+            read=node_cache.read,
+            now_s=clock.time,
+        )
         self._workers = Workers(self._queue, self._admit, reconciler.reconcile, metrics)
         self._leadership = Leadership(
             cluster,
@@ -166,9 +181,11 @@ class Operator:
         """Work until the process is told to stop. Raises StartError, or RuntimeError when a part ended by itself."""
         await self._sync()
         stop, stop_watches = asyncio.Event(), asyncio.Event()
-        leading = asyncio.create_task(self._leadership.forever(), name="leadership")
-        parts = [
-            leading,
+        writing = [asyncio.create_task(self._leadership.forever(), name="leadership")]
+        if not self._settings.namespaces:
+            writing.append(asyncio.create_task(self._placement.forever(), name="placement"))
+        parts: list[asyncio.Task[Any]] = [
+            *writing,
             asyncio.create_task(self._workers.run(self._settings.workers), name="workers"),
             asyncio.create_task(self._resync.forever(self._settings.resync_s), name="resync"),
             asyncio.create_task(stop.wait(), name="wait for a signal"),
@@ -181,8 +198,9 @@ class Operator:
         logger.info("started", extra={"services": len(self._services())})
         ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         await self._workers.stop(GRACE_S)
-        leading.cancel()
-        await asyncio.wait({leading})
+        for part in writing:
+            part.cancel()
+        await asyncio.wait(writing)
         await self._leadership.release()
         stop_watches.set()
         for part in parts[:-1]:
@@ -248,6 +266,7 @@ class Operator:
         claims = [Key(namespace, names.CLAIM_LEASE) for namespace in self._settings.namespaces]
         wanted: list[tuple[Right, Key | None]] = [
             *((right, None) for right in NEEDED),
+            *((right, None) for right in NEEDED_TO_PLACE if not self._settings.namespaces),
             *((right, leader_lease) for right in NEEDED_AT_HOME),
             *((right, claim) for claim in claims for right in NEEDED_TO_CLAIM),
         ]

@@ -118,6 +118,11 @@ class Cluster(Leases, Protocol):
     async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
         """Set annotations of exactly this object, and nothing else; ConflictError if it is another by now."""
 
+    async def label(self, kind: Kind, place: Key, uid: str, labels: Mapping[str, str | None]) -> Object:
+        """Set labels of exactly this object, or remove them (None), and nothing else; ConflictError if it is another by
+        now.
+        """
+
     async def delete(self, kind: Kind, place: Key, uid: str, resource_version: str) -> None:
         """Delete exactly this version of exactly this object; ConflictError if it is another by now."""
 

@@ -16,6 +16,9 @@ WINDOW = timedelta(minutes=10)
 MOST_IN_WINDOW = 25
 """Different events about one service within WINDOW; client-go's figure for one object."""
 
+MOST_OF_A_REASON = 10
+"""Of these with one reason: a hundred nodes that came by a model leave room for what matters more."""
+
 REMEMBERED_SERVICES = 10_000
 NOTE_LENGTH = 1024
 """Longest note that the API server takes, in bytes."""
@@ -36,7 +39,8 @@ class EventFilter:
             self._told.popitem(last=False)
         while told and now - next(iter(told.values())) >= WINDOW:
             told.popitem(last=False)
-        if (reason, note) in told or len(told) >= MOST_IN_WINDOW:
+        of_reason = sum(known == reason for known, _ in told)
+        if (reason, note) in told or len(told) >= MOST_IN_WINDOW or of_reason >= MOST_OF_A_REASON:
             return False
         told[reason, note] = now
         return True

@@ -31,6 +31,7 @@ CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 POD = Kind("", "v1", "pods", "Pod")
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace", is_namespaced=False)
 NODE = Kind("", "v1", "nodes", "Node", is_namespaced=False)
+CSI_NODE = Kind("storage.k8s.io", "v1", "csinodes", "CSINode", is_namespaced=False)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 CORE_EVENT = Kind("", "v1", "events", "Event")
 """Events again, under the name by which those about one object can be asked for."""

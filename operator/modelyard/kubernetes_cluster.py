@@ -136,6 +136,11 @@ class KubernetesCluster:
         body = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
         return await self._write("annotate", Request("PATCH", _path(kind, place), body, MERGE))
 
+    async def label(self, kind: Kind, place: Key, uid: str, labels: Mapping[str, str | None]) -> Object:
+        """As Cluster.label: a merge patch, which removes what is null."""
+        body = {"metadata": {"uid": uid, "labels": dict(labels)}}
+        return await self._write("label", Request("PATCH", _path(kind, place), body, MERGE))
+
     async def get(self, kind: Kind, place: Key) -> Object | None:
         """As Cluster.get."""
         try:

@@ -37,7 +37,22 @@ class Metrics:
         self._last_resync = Gauge(
             "modelyard_last_resync_timestamp_seconds", "When the last full LIST succeeded.", registry=self._registry
         )
-
+        self._node_caches = Gauge(
+            "modelyard_node_caches",
+            "Node agents by what they answered when they were last asked.",
+            ["state"],
+            registry=self._registry,
+        )
+        self._nodes_to_label = Gauge(
+            "modelyard_nodes_to_label",
+            "Nodes whose labels differ from what their caches hold, after the last round.",
+            registry=self._registry,
+        )
+        self._last_placement = Gauge(
+            "modelyard_last_placement_timestamp_seconds",
+            "When the node agents were last asked.",
+            registry=self._registry,
+        )
         self._last_event = Gauge(
             "modelyard_watch_last_event_timestamp_seconds",
             "When a watch last told of an object of the kind.",
@@ -62,6 +77,14 @@ class Metrics:
     def resynced(self) -> None:
         """A full LIST succeeded."""
         self._last_resync.set_to_current_time()
+
+    def placed(self, *, answering: int, silent: int, without_folder: int, waiting: int) -> None:
+        """A round of placement ended; ``waiting`` nodes are still to be labelled."""
+        counts = {"answering": answering, "silent": silent, "without-folder": without_folder}
+        for state, count in counts.items():
+            self._node_caches.labels(state).set(count)
+        self._nodes_to_label.set(waiting)
+        self._last_placement.set_to_current_time()
 
     def watch_queue(self, depth: Callable[[], float], oldest_age_s: Callable[[], float]) -> None:
         """Show the queue, asked for at each scrape."""

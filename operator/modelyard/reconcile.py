@@ -26,8 +26,10 @@ from modelyard.desired.update import Update, update
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.events import EventFilter, event
 from modelyard.kinds import Kind
+from modelyard.node_drivers import NodeDrivers
 from modelyard.node_usage import NodeUsage
 from modelyard.observe import children as observed
+from modelyard.observe.node_cache import nodes_in_doubt
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
 from modelyard.observe.wanted import Wanted
 from modelyard.ownership import Ownership, ownership
@@ -80,6 +82,9 @@ class Reconciler:
         self._cache = cache
         self._children = Children(cluster, cache)
         self._node_usage = NodeUsage(cluster, now, sees_all=not settings.namespaces)
+        self._node_drivers = NodeDrivers(
+            cluster, cache, agents_namespace=None if settings.namespaces else settings.operator_namespace
+        )
         self._read_fetch_state = read_fetch_state
         self._read_index = read_index
         self._now = now
@@ -163,16 +168,17 @@ class Reconciler:
         states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
         indexes = await asyncio.gather(*(self._read_index(address) for address in asked.indexes.values()))
         lists = (self._cluster.list_events(key.namespace, about) for about in asked.events.values())
-        events = await asyncio.gather(*lists)
+        events = dict(zip(asked.events, await asyncio.gather(*lists), strict=True))
         return observed.facts(
             children,
             fetch_states=dict(zip(asked.fetchers, states, strict=True)),
             indexes=dict(zip(asked.indexes, indexes, strict=True)),
-            events=dict(zip(asked.events, events, strict=True)),
+            events=events,
             hosts=self._hosts(asked.hosts),
             nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,
             accelerator_resource=resource,
             taken=await self._node_usage.taken(asked.refused_since) if asked.nodes and resource else None,
+            registered=await self._node_drivers.registered(nodes_in_doubt(children.pods, events)),
         )
 
     def _hosts(self, names_: Iterable[str]) -> dict[str, Object | None]:

@@ -25,6 +25,7 @@ NEEDED: set[Right] = {
     (verb, kind.group, f"{kind.plural}/{subresource}" if subresource else kind.plural)
     for verb, kind, subresource in app.NEEDED
 }
+TO_PLACE: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_TO_PLACE}
 AT_HOME: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_AT_HOME}
 NEVER_CALLED = {("update", names.GROUP, "inferenceservices/finalizers")}
 """Admission asks for it: test_without_the_right_to_finalizers_no_child_is_written."""
@@ -46,7 +47,7 @@ def rights(apiserver: ApiServer, user: str, namespace: str) -> set[Right]:
     }
 
 
-@pytest.mark.parametrize(("home", "needed"), [(False, NEEDED), (True, NEEDED | AT_HOME)])
+@pytest.mark.parametrize(("home", "needed"), [(False, NEEDED | TO_PLACE), (True, NEEDED | TO_PLACE | AT_HOME)])
 def test_the_operator_may_do_what_it_needs_and_nothing_else(
     apiserver: ApiServer, shared_namespace: str, needed: set[Right], *, home: bool
 ) -> None:
@@ -98,12 +99,26 @@ def called(answers: list[Object]) -> set[Right]:
     return found
 
 
-def pod_that_is_prepared_for_long(admin: Client, service: str, namespace: str) -> None:
+def pod_that_waits_for_the_node_cache(admin: Client, service: str, namespace: str) -> None:
     labels = {names.LABEL_APP_MANAGED_BY: names.APPLICATION, names.LABEL_SERVICE: service}
-    spec = {"nodeName": "some-node", "containers": [{"name": names.CONTAINER_ENGINE, "image": "any"}]}
+    volumes = [{"name": names.VOLUME_CACHE, "csi": {"driver": names.CSI_DRIVER}}]
+    spec = {
+        "nodeName": "some-node",
+        "containers": [{"name": names.CONTAINER_ENGINE, "image": "any"}],
+        "volumes": volumes,
+    }
     metadata = {"name": "prepared", "namespace": namespace, "labels": labels}
     pod = admin.create(kinds.POD, {"metadata": metadata, "spec": spec})
+    about = {"kind": "Pod", "name": "prepared", "namespace": namespace, "uid": pod["metadata"]["uid"]}
+    message = f"driver name {names.CSI_DRIVER} not found in the list of registered CSI drivers"
+    event = {"involvedObject": about, "reason": "FailedMount", "message": message, "lastTimestamp": LONG_AGO}
+    admin.create(kinds.CORE_EVENT, {"metadata": {"name": "prepared", "namespace": namespace}, **event})
     admin.replace(kinds.POD, pod | {"status": {"phase": "Pending", "startTime": LONG_AGO}}, "status")
+
+
+def node_with_a_label_of_a_service_that_is_gone(admin: Client) -> None:
+    labels = {f"{names.LABEL_MODEL_DOMAIN}/gone": "0123456789abcdef"}
+    admin.create(kinds.NODE, {"metadata": {"name": "labelled", "labels": labels}})
 
 
 def owner_reference(service: Object) -> Object:
@@ -135,11 +150,12 @@ def test_every_right_of_the_operator_is_used(
         service = admin.create(INFERENCE_SERVICE, body)
         name = service["metadata"]["name"]
         eventually(lambda: "status" in admin.get(INFERENCE_SERVICE, name, namespace))
-        pod_that_is_prepared_for_long(admin, name, namespace)
+        pod_that_waits_for_the_node_cache(admin, name, namespace)
+        node_with_a_label_of_a_service_that_is_gone(admin)
         children_that_are_no_longer_wanted(admin, service)
         eventually(
             lambda: called(apiserver.answers_to_the_operator()[before:]),
-            lambda so_far: so_far == (NEEDED | AT_HOME) - NEVER_CALLED,
+            lambda so_far: so_far == (NEEDED | TO_PLACE | AT_HOME) - NEVER_CALLED,
         )
 
 

@@ -96,6 +96,33 @@ def node(*, name: str = "worker", resource_version: str = "1", **fields: Any) ->
     }
 
 
+def csi_node(*drivers: str, name: str = "worker") -> Object:
+    """What the kubelet of that node says of the drivers that have registered with it."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "CSINode",
+        "metadata": {"name": name},
+        "spec": {"drivers": [{"name": driver, "nodeID": name} for driver in drivers]},
+    }
+
+
+def agent(*, node: str = "worker", ip: str = "10.0.0.9", namespace: str = "modelyard-system", **fields: Any) -> Object:
+    """The pod of modelyard-node on that node."""
+    labels = {names.LABEL_APP_MANAGED_BY: names.APPLICATION, names.LABEL_APP_COMPONENT: names.COMPONENT_NODE}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"agent-of-{node}",
+            "namespace": namespace,
+            "uid": f"uid-of-{node}s-agent",
+            "labels": labels,
+        },
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running", "podIP": ip, **fields},
+    }
+
+
 def profile(name: str = "gpu-small", *, resource_version: str = "1", **spec: Any) -> Object:
     """A ServingProfile. Keywords beside the named ones are fields of its spec."""
     return {

@@ -19,7 +19,7 @@ from modelyard.kinds import Kind
 
 T = TypeVar("T")
 
-WRITES = frozenset({"apply", "overwrite", "delete", "annotate", "patch_status", "scale", "create_event"})
+WRITES = frozenset({"apply", "overwrite", "delete", "annotate", "label", "patch_status", "scale", "create_event"})
 
 
 class Call(NamedTuple):
@@ -137,6 +137,9 @@ class InMemoryCluster:
     async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
         return await self._call("annotate", kind, place, lambda: self._annotate(kind, place, uid, annotations))
 
+    async def label(self, kind: Kind, place: Key, uid: str, labels: Mapping[str, str | None]) -> Object:
+        return await self._call("label", kind, place, lambda: self._annotate(kind, place, uid, labels, "labels"))
+
     async def get(self, kind: Kind, place: Key) -> Object | None:
         return await self._call("get", kind, place, lambda: self.see(kind, place))
 
@@ -231,13 +234,16 @@ class InMemoryCluster:
         self._applied[kind, place] = copy.deepcopy(body)
         return self._store(kind, place, merged)
 
-    def _annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
+    def _annotate(
+        self, kind: Kind, place: Key, uid: str, changed: Mapping[str, str | None], field: str = "annotations"
+    ) -> Object:
         body = copy.deepcopy(self._objects.get((kind, place)))
         if body is None:
             raise NotFoundError(404, "NotFound", "gone")
         if body["metadata"]["uid"] != uid:
             raise ConflictError(409, "Conflict", "another uid")
-        body["metadata"]["annotations"] = (body["metadata"].get("annotations") or {}) | dict(annotations)
+        merged = (body["metadata"].get(field) or {}) | dict(changed)
+        body["metadata"][field] = {key: value for key, value in merged.items() if value is not None}
         return self._store(kind, place, body)
 
     def _create(self, kind: Kind, place: Key, body: Object) -> Object:
@@ -290,7 +296,7 @@ def place_of(body: Object) -> Key:
 
 
 def _kind_of(body: Object) -> Kind:
-    known = (*kinds.WATCHED, kinds.EVENT)
+    known = (*kinds.WATCHED, kinds.CSI_NODE, kinds.EVENT)
     return next(kind for kind in known if (kind.api_version, kind.kind) == (body["apiVersion"], body["kind"]))
 
 

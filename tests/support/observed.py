@@ -1,6 +1,7 @@
 """Pods, Deployments and nodes as a cluster shows them, and the facts and wishes around them, for tables of worlds."""
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from modelyard.api.status import Effective
 from modelyard.api.types import InferenceServiceSpec, Model
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import Children, facts, questions
+from modelyard.observe.node_cache import UNKNOWN, Registered
 from modelyard.observe.reading import text
 from modelyard.observe.status import Verdict, status
 from modelyard.observe.wanted import Wanted
@@ -181,9 +183,35 @@ def pod(
 FETCHED = ended(0, f'{{"phase": "Done", "digest": "{DIGEST}", "bytesTotal": 270000000}}')
 
 
+def fetched(
+    digest: str = DIGEST,
+    *,
+    seconds: float = 31.4,
+    fetched_bytes: int = 26_000_000_000,
+    cache_hit: bool = False,
+    waited: str | None = None,
+    since_s: float = 10,
+) -> Object:
+    """A fetcher that ended well ``since_s`` seconds ago."""
+    told = {
+        "phase": "Done",
+        "uri": "s3://models/smollm",
+        "digest": digest,
+        "mounted": False,
+        "bytesTotal": 26_000_000_000,
+        "cacheHit": cache_hit,
+        "fetchedBytes": fetched_bytes,
+        "seconds": seconds,
+        "waitingForPod": waited,
+    }
+    return ended(0, json.dumps(told), since_s=since_s)
+
+
 def serving(name: str = "smollm-1", **fields: Any) -> Object:
     """A pod that answers."""
-    return pod(name, fetch=FETCHED, engine=running(600), started=True, ready=True, begun_s=700, **fields)
+    return pod(
+        name, **{"fetch": FETCHED, "engine": running(600), "started": True, "ready": True, "begun_s": 700, **fields}
+    )
 
 
 def serving_repository(models: str = names.MODELS_ALL, *, ready_s: float = 60) -> Object:
@@ -263,6 +291,7 @@ class World:
         nodes: tuple[Object, ...] | None = None,
         taken: Mapping[str, int] | None = None,  # by node name
         service: Service | None = None,
+        registered: Registered = UNKNOWN,
     ) -> None:
         self.pods = pods
         self.deployment = a_deployment(replicas) if deployment is None else deployment
@@ -275,6 +304,7 @@ class World:
         self.events = events or {}
         self.nodes = nodes
         self.taken = taken
+        self.registered = registered
 
     def verdict(self, stored: Object | None = None, now: datetime = NOW) -> Verdict:
         """What the operator makes of it, with ``stored`` as the status of the last time."""
@@ -287,6 +317,7 @@ class World:
             nodes=self.nodes,
             accelerator_resource=self.wanted.accelerator_resource if self.wanted else None,
             taken=None if self.taken is None else Counter({(name, GPU): count for name, count in self.taken.items()}),
+            registered=self.registered,
         )
         service = dataclasses.replace(self.service, status=stored) if stored is not None else self.service
         return status(service, self.wanted, self.problem, seen, now)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from modelyard.events import MOST_IN_WINDOW, REMEMBERED_SERVICES, WINDOW, EventFilter, event
+from modelyard.events import MOST_IN_WINDOW, MOST_OF_A_REASON, REMEMBERED_SERVICES, WINDOW, EventFilter, event
 from tests.support import factories
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -24,9 +24,16 @@ def test_other_texts_and_other_services_are_told() -> None:
 
 def test_a_service_that_flaps_fills_nobodys_list() -> None:
     events = EventFilter()
-    passed = [events.lets_pass("uid", "Failed", f"attempt {number}", NOW) for number in range(100)]
+    passed = [events.lets_pass("uid", f"Failed{number}", "again", NOW) for number in range(100)]
     assert sum(passed) == MOST_IN_WINDOW
-    assert events.lets_pass("uid", "Failed", "attempt 100", NOW + WINDOW)
+    assert events.lets_pass("uid", "Failed100", "again", NOW + WINDOW)
+
+
+def test_what_is_told_of_every_node_leaves_room_for_what_else_is_to_be_told() -> None:
+    events = EventFilter()
+    passed = [events.lets_pass("uid", "ModelCached", f"on node {number}", NOW) for number in range(100)]
+    assert sum(passed) == MOST_OF_A_REASON
+    assert events.lets_pass("uid", "Failed", "exit code 1", NOW)
 
 
 def test_services_that_are_long_gone_take_no_memory() -> None:

@@ -23,16 +23,25 @@ TOLD = {
     "bytesPerSecond": 5,
     "cacheHit": False,
     "unverifiedFiles": 0,
+    "medium": "NodeLocal",
+    "fetchedBytes": 10,
+    "seconds": 1.5,
+    "waitingForPod": "0b7e-4a",
     "error": None,
 }
 UNDERSTOOD = FetchState(
     phase="Downloading",
+    uri="s3://models/smollm",
+    medium="NodeLocal",
     digest="sha256:" + "0" * 64,
     mounted=False,
     bytes_done=10,
     bytes_total=100,
     bytes_per_second=5,
     cache_hit=False,
+    fetched_bytes=10,
+    seconds=1.5,
+    waiting_for_pod="0b7e-4a",
 )
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -62,7 +71,13 @@ def test_what_is_no_bounded_json_object_is_unknown(text: str | bytes | None) -> 
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "10", 2**60, None, [], {}])
 def test_an_odd_size_is_unknown_and_never_zero(value: object) -> None:
-    assert parse(json.dumps({"bytesDone": value, "bytesTotal": value, "bytesPerSecond": value})) == FetchState()
+    told = dict.fromkeys(("bytesDone", "bytesTotal", "bytesPerSecond", "fetchedBytes"), value)
+    assert parse(json.dumps(told)) == FetchState()
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 10**9, True, "10", None, []])
+def test_an_odd_time_is_unknown_and_never_zero(value: object) -> None:
+    assert parse(json.dumps({"seconds": value})) == FetchState()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +90,8 @@ def test_an_odd_size_is_unknown_and_never_zero(value: object) -> None:
         {"error": "text"},
         {"error": []},
         {"phase": "\x00\x07"},
+        {"medium": ["NodeLocal"]},
+        {"waitingForPod": "../../etc"},
     ],
 )
 def test_a_field_of_another_type_or_form_is_unknown(told: object) -> None:

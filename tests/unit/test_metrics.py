@@ -65,6 +65,7 @@ def test_who_leads_and_which_watch_told_something_is_shown() -> None:
     leading = [True]
     metrics.watch_leadership(lambda: leading[0])
     metrics.heard(kinds.POD)
+    metrics.placed(answering=1, silent=0, without_folder=0, waiting=0)
     assert "modelyard_leader 1.0" in shown(metrics)
     leading[0] = False
     assert "modelyard_leader 0.0" in shown(metrics)
@@ -79,6 +80,7 @@ def test_the_page_lists_exactly_the_metrics_that_there_are_with_their_labels() -
     metrics.called("get", "200")
     metrics.reconciled(1, "Timeout")
     metrics.heard(kinds.POD)
+    metrics.placed(answering=1, silent=0, without_folder=0, waiting=0)
     present = {}
     for family in metrics.families():
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}

@@ -8,7 +8,8 @@ import pytest
 
 from modelyard.api.status import StartupStatus
 from modelyard.observe.pods import pod_facts
-from modelyard.observe.startup import measured, pace, stored, words
+from modelyard.observe.reading import readable
+from modelyard.observe.startup import measured, pace, words
 from tests.support.observed import NOW, OLD, World, ago, conditions, ended, loading, pod, running, serving
 
 LAST = StartupStatus(ready_at=ago(3600), prepare_seconds=5, fetch_seconds=20, load_seconds=45)
@@ -92,7 +93,7 @@ def test_a_pod_that_falls_silent_and_comes_back_changes_no_measurement() -> None
 
 @pytest.mark.parametrize("junk", [None, {}, [], "fast", {"readyAt": "now"}, {"readyAt": "now", "loadSeconds": -1}])
 def test_what_cannot_be_read_was_never_measured(junk: Any) -> None:
-    assert stored(junk) is None
+    assert readable(StartupStatus, junk) is None
 
 
 def test_a_slow_start_is_told_with_what_is_usual() -> None:

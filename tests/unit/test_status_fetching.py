@@ -26,6 +26,11 @@ UNDER_WAY = {
         "Fetching",
         "30 % of 0.27 GB",
     ),
+    "another pod of the node fetches": (
+        fetching(FetchState(phase="Waiting", bytes_done=104, bytes_total=260, waiting_for_pod="uid-of-another")),
+        "Fetching",
+        "another pod of node worker-1 brings it, 40 % of 0.00 GB",
+    ),
     "the model is published": (fetching(FetchState(phase="Publishing")), "Fetching", "checked and published"),
     "sizes that nobody told": (fetching(FetchState(phase="Downloading")), "Fetching", "progress is not known"),
     "a fetcher that does not answer": (fetching(None), "Fetching", "progress is not known"),
@@ -59,6 +64,18 @@ PROBLEMS = {
         ),
         "DigestMismatch",
         "Other.",
+        "",
+    ),
+    "a source that holds another content than the revision began with": (
+        fetching(FetchState(phase="Failed", error=FetchError("SourceChanged", "Set a new spec.model.revision."))),
+        "SourceChanged",
+        "Set a new spec.model.revision.",
+        "",
+    ),
+    "a model larger than the node's cache": (
+        fetching(FetchState(error=FetchError("BudgetTooSmall", "The model has 900 GB, the cache holds 500 GB."))),
+        "BudgetTooSmall",
+        "900 GB",
         "",
     ),
     "an error that the fetcher made up": (

@@ -1,5 +1,6 @@
 """What the kubelet meets before a container runs: images, volumes, sandboxes, configuration."""
 
+from modelyard.observe.node_cache import Registered
 from tests.support.observed import (
     World,
     event,
@@ -14,7 +15,36 @@ def silent(*events: tuple[str, str, float]) -> World:
     return World(pod(), events={UID: tuple(event(*e) for e in events)})
 
 
+NOT_REGISTERED = (
+    'MountVolume.SetUp failed for volume "cache" : kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: '
+    "driver name cache.serving.modelyard.dev not found in the list of registered CSI drivers"
+)
+NO_PATH = (
+    'MountVolume.SetUp failed for volume "cache" : rpc error: code = FailedPrecondition desc = node worker-1 has no '
+    "folder /mnt/models: mount the disk there."
+)
+SUMMARY = "Unable to attach or mount volumes: unmounted volumes=[cache]: context deadline exceeded"
+NODE_CACHE = {"volumes": [{"name": "cache", "csi": {"driver": "cache.serving.modelyard.dev"}}]}
+
+
+def without_mount(*messages: str, begun_s: float = 60, here: bool = False, anywhere: bool | None = True) -> World:
+    """A pod that waits for the node cache; the kubelet said ``messages``, the newest last."""
+    told = tuple(event("FailedMount", message, 9 - n) for n, message in enumerate(messages))
+    registered = Registered({"worker-1": here}, anywhere)
+    return World(pod(begun_s=begun_s, spec=NODE_CACHE), events={UID: told}, registered=registered)
+
+
 UNDER_WAY = {
+    "a node that just joined, without the node cache yet": (
+        without_mount(NOT_REGISTERED, begun_s=149),
+        "Preparing",
+        "waits for the node's cache, which has not started yet; the kubelet tries again at least every 2 minutes.",
+    ),
+    "a node cache that started after the kubelet's last try": (
+        without_mount(NOT_REGISTERED, SUMMARY, begun_s=900, here=True),
+        "Preparing",
+        "waits for the node's cache, which has started",
+    ),
     "a node prepares the pod": (World(pod()), "Preparing", "Node worker-1 prepares"),
     "a node prepares the pod for long": (
         silent(("Pulling", 'Pulling image "registry.example.com/vllm:1"', 5)),
@@ -100,6 +130,42 @@ PROBLEMS = {
         "VolumeClaimMissing",
         "models",
         "Create the PersistentVolumeClaim",
+    ),
+    "a node without the node cache": (
+        without_mount(NOT_REGISTERED, SUMMARY, begun_s=150),
+        "NoNodeCache",
+        "Node worker-1 has no cache for models: the driver cache.serving.modelyard.dev does not run there.",
+        "spec.cache.medium to Ephemeral",
+    ),
+    "a cluster without the node cache": (
+        without_mount(NOT_REGISTERED, begun_s=30, anywhere=False),
+        "NoNodeCache",
+        "the driver cache.serving.modelyard.dev runs on no node of the cluster",
+        "Have modelyard-node run there",
+    ),
+    "a cluster whose node agents are not shown to the operator": (
+        without_mount(NOT_REGISTERED, begun_s=150, anywhere=None),
+        "NoNodeCache",
+        "does not run there",
+        "kubectl get pods -A -o wide -l app.kubernetes.io/component=node",
+    ),
+    "a node whose cache has no folder": (
+        without_mount(NO_PATH, SUMMARY),
+        "NoNodeCache",
+        "has no cache for models: node worker-1 has no folder /mnt/models: mount the disk there.",
+        "",
+    ),
+    "a volume that the kubelet only sums up": (
+        without_mount(SUMMARY),
+        "VolumeMountFailed",
+        "unmounted volumes=[cache]",
+        "",
+    ),
+    "another driver that is not there": (
+        without_mount(NOT_REGISTERED.replace("cache.serving.modelyard.dev", "ebs.csi.aws.com")),
+        "VolumeMountFailed",
+        "driver name ebs.csi.aws.com not found",
+        "",
     ),
     "a sandbox": (
         silent(("FailedCreatePodSandBox", "Failed to create pod sandbox: no runtime for nvidia is configured", 4)),

@@ -8,9 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard import names
 from modelyard.api.conditions import MESSAGE_LENGTH
 from modelyard.api.status import InferenceServiceStatus
 from modelyard.observe.children import FAILED_CREATIONS, wants_retry
+from modelyard.observe.model import verified_digests
+from modelyard.observe.node_cache import Registered, agents, has_driver, nodes_in_doubt
 from modelyard.observe.pods import pod_facts
 from tests.support.observed import (
     NOW,
@@ -20,6 +23,7 @@ from tests.support.observed import (
     conditions,
     crashed,
     event,
+    fetched,
     loading,
     node,
     pod,
@@ -60,6 +64,9 @@ PODS = st.sampled_from(
         pod("refused", refused="0/1 nodes are available: 1 Insufficient nvidia.com/gpu."),
         pod("refused-claim", refused='persistentvolumeclaim "models" not found', spec=PICKY),
         crashed("boom", restarts=9),
+        serving("fetched", fetch=fetched()),
+        serving("other-content", fetch=fetched("sha256:" + "b" * 64, cache_hit=True, fetched_bytes=0)),
+        pod(spec={"volumes": [{"name": "cache", "csi": {"driver": names.CSI_DRIVER}}]}),
     ]
 )
 NODES = st.sampled_from(
@@ -73,6 +80,7 @@ EVENTS = st.sampled_from(
     [
         event("Pulling", "Pulling image"),
         event("FailedMount", 'secret "x" not found'),
+        event("FailedMount", f"driver name {names.CSI_DRIVER} not found in the list of registered CSI drivers"),
         event("FailedCreate", "Error creating: exceeded quota: x", about="smollm-5d9f"),
     ]
 )
@@ -111,6 +119,7 @@ def worlds(draw: st.DrawFn) -> World:
         deployment=draw(broken(st.sampled_from([a_deployment(), a_deployment(2, refusal="exceeded quota: x")]))),
         nodes=None if nodes is None else tuple(nodes),
         taken=draw(st.none() | st.just({"worker-1": 1})),
+        registered=Registered({"worker-1": draw(st.booleans())}, anywhere=draw(st.none() | st.booleans())),
         events={"uid-of-smollm-1": tuple(events), FAILED_CREATIONS: tuple(events)},
     )
 
@@ -134,6 +143,10 @@ def test_no_object_raises_and_ready_needs_a_ready_pod(world: World, stored: Any)
     assert all(len(condition["message"]) <= MESSAGE_LENGTH for condition in found.values())
     assert all(event.reason for event in verdict.events)
     wants_retry(world.deployment, NOW)
+    verified_digests(world.pods)
+    nodes_in_doubt(world.pods, world.events)
+    agents(world.pods, "modelyard-system")
+    assert not any(has_driver(body) for body in world.pods)
 
 
 @settings(deadline=None)

@@ -52,7 +52,7 @@ def test_every_reason_that_has_a_text_of_its_own_is_seen_in_some_world() -> None
     whole_service = {
         "Accepted", "Ready", "Complete", "RollingOut", "ServingPrevious", "Degraded", "ScaledToZero", "Deleting",
         "Paused", "Cached", "Mounted", "RolloutLacksAccelerators", "AcceptedAsRecorded", "RefreshChangesPods",
-        "UpToDate", "Contested",
+        "UpToDate", "Contested", "ContentsDiffer",
     }  # fmt: skip
     passed_on = {*REFUSALS, *WAITS, *FETCH_FAILURES}
     assert set(every_reason()) == seen | whole_service | passed_on

@@ -165,6 +165,13 @@ class Reasons:
         "A volume cannot be mounted: {cause}.",
         "Create what it names (claim, ConfigMap, Secret, driver), or correct the spec.",
     )
+    NO_NODE_CACHE = _problem(
+        "NoNodeCache",
+        "Node {node} has no cache for models: {cause}.",
+        "Have modelyard-node run there (kubectl get pods -A -o wide -l "
+        f"{names.LABEL_APP_COMPONENT}={names.COMPONENT_NODE},{names.MANAGED_SELECTOR}), keep the pods off such nodes, "
+        "or set spec.cache.medium to Ephemeral.",
+    )
     SANDBOX_FAILED = _problem(
         "SandboxFailed",
         "Node {node} cannot set up the pod's sandbox: {cause}.",
@@ -185,6 +192,11 @@ class Reasons:
     FETCHING = _under_way("Fetching", "The model is being fetched{pace}: {progress}.")
     CACHED = _good("Cached", "The model lies complete and checked on the pod's node.")
     MOUNTED = _good("Mounted", "The model is mounted from its volume, where the pod can read all of it.")
+    CONTENTS_DIFFER = _problem(
+        "ContentsDiffer",
+        "Pods of one revision serve different contents, as the source changed while they started: {contents}.",
+        "Set a new spec.model.revision: all pods are then replaced by ones that serve what the source holds now.",
+    )
     FETCH_FAILED = _problem(
         "FetchFailed",
         "Fetching the model failed: {cause}.",
@@ -279,8 +291,11 @@ WAITS = ("PredecessorGoing", "NamespaceTerminating")
 FETCH_FAILURES = (
     "AccessDenied",
     "BucketNotFound",
+    "BudgetTooSmall",
     "CABundleInvalid",
     "CABundleMissing",
+    "CacheAgentSilent",
+    "CacheFull",
     "CacheNotWritable",
     "CertificateNotTrusted",
     "ChecksumMismatch",
@@ -293,6 +308,7 @@ FETCH_FAILURES = (
     "InternalError",
     "InvalidConfiguration",
     "ModelNotFound",
+    "OverBudget",
     "ProxyFailed",
     "SourceChanged",
     "SourceError",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from modelyard import names
 from modelyard.api.service import Object
+from modelyard.observe.node_cache import UNKNOWN, Registered
 from modelyard.observe.nodes import NodeFacts, Requested, node_facts
 from modelyard.observe.pods import LONG_AGO, PodFacts, pod_event, pod_facts, silent_since
 from modelyard.observe.reading import entry, moment, number, text
@@ -53,13 +54,14 @@ class Facts:
     """All that is known of a service's children.
 
     ``hosts`` are the nodes of pods that do not answer, None for one that is gone; ``nodes`` are all nodes, and None
-    while no pod waits for one.
+    while no pod waits for one; ``registered`` tells where the node cache's driver runs, as far as a pod waits for it.
     """
 
     deployment: DeploymentFacts | None
     pods: tuple[PodFacts, ...]
     hosts: Mapping[str, NodeFacts | None]
     nodes: tuple[NodeFacts, ...] | None
+    registered: Registered = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def facts(
     nodes: tuple[Object, ...] | None = None,
     accelerator_resource: str | None = None,
     taken: Requested | None = None,
+    registered: Registered = UNKNOWN,
 ) -> Facts:
     """The facts of a service's ``children``. Never raises, whatever the objects look like.
 
@@ -133,6 +136,7 @@ def facts(
         pods=tuple(sorted(pods, key=lambda pod: (pod.name, pod.uid))),
         hosts={name: None if node is None else about(node) for name, node in (hosts or {}).items()},
         nodes=None if not nodes else tuple(map(about, nodes)),
+        registered=registered,
     )
 
 

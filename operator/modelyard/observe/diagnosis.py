@@ -14,6 +14,7 @@ from modelyard.api.conditions import Explanation, sentence, timestamp, told
 from modelyard.api.reasons import FETCH_FAILURES, Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import StartupStatus
+from modelyard.observe import node_cache
 from modelyard.observe.causes import classify
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.kubelet import from_events, next_try, not_created, preparing_step
@@ -22,7 +23,7 @@ from modelyard.observe.refusals import scheduling_refusal
 from modelyard.observe.repository import is_awaited, unready_models
 from modelyard.observe.startup import pace
 from modelyard.observe.wanted import Wanted
-from modelyard.signals.fetch_state import FetchState, parse
+from modelyard.signals.fetch_state import WAITING, FetchState, parse
 
 CRASH_LOOP_RESTARTS = 3
 """From so many ends on, an unexplained failure is a loop."""
@@ -193,10 +194,14 @@ def _prepared(pod: PodFacts, around: Surroundings) -> Explanation | None:
             return found
     if pod.stage is not Stage.PREPARING:
         return None
-    if found := from_events(pod, around.key.namespace):
+    registered = around.facts.registered
+    if found := node_cache.missing(pod, registered, around.now):
+        return found
+    step = node_cache.awaited(pod, registered)
+    if not step and (found := from_events(pod, around.key.namespace)):
         return found
     so_far = pace(pod.begun, around.now, around.usual.prepare_seconds if around.usual else None)
-    return Reasons.PREPARING.explain(node=pod.node or "?", pace=so_far, step=preparing_step(pod))
+    return Reasons.PREPARING.explain(node=pod.node or "?", pace=so_far, step=step or preparing_step(pod))
 
 
 def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
@@ -206,7 +211,7 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if state and state.error:
         return _fetch_failure(pod, around, state)
     over = pod.fetch.ended or pod.fetch.last
-    gets_further = state is not None and state.phase in {"Downloading", "Publishing"}
+    gets_further = state is not None and state.phase in {"Downloading", "Publishing", WAITING}
     if over and over.exit_code != 0 and over.reason not in _NO_FAILURE and not gets_further:
         return _told_of_next_try(_fetch_ended(pod, around, over), pod.fetch)
     so_far = pace(pod.fetch.running_since, around.now, around.usual.fetch_seconds if around.usual else None)
@@ -215,7 +220,7 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
             around.held.get(reason) for reason in (*FETCH_FAILURES, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
         )
         return next((e for e in held if e), Reasons.FETCHING.explain(pace=so_far, progress="its progress is not known"))
-    return Reasons.FETCHING.explain(pace=so_far, progress=_progress(state))
+    return Reasons.FETCHING.explain(pace=so_far, progress=_progress(state, pod.node))
 
 
 def _fetch_ended(pod: PodFacts, around: Surroundings, over: Ended) -> Explanation:
@@ -238,16 +243,17 @@ def _fetch_failure(pod: PodFacts, around: Surroundings, state: FetchState) -> Ex
     return Reasons.FETCH_FAILED.explain(cause=cause, namespace=around.key.namespace, pod=pod.name)
 
 
-def _progress(state: FetchState | None) -> str:
+def _progress(state: FetchState | None, node: str) -> str:
     """Whole steps of 10 %: the status would be written anew with every byte otherwise."""
     if state is None or state.phase in {None, "Starting", "Listing"}:
         return "the source is being listed"
     if state.phase == "Publishing":
         return "it is being checked and published"
+    who = f"another pod of node {node} brings it, " if state.phase == WAITING else ""
     if state.bytes_done is None or not state.bytes_total:
-        return "its progress is not known"
+        return f"{who}its progress is not known"
     tenths = min(10, state.bytes_done * 10 // state.bytes_total)
-    return f"{tenths * 10} % of {state.bytes_total / 1e9:.2f} GB"
+    return f"{who}{tenths * 10} % of {state.bytes_total / 1e9:.2f} GB"
 
 
 def _was_ready(pod: PodFacts) -> bool:

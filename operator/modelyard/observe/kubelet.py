@@ -57,6 +57,7 @@ _EVENTS: Mapping[str, Reason | None] = {
 }
 """What the newest of these Events means: a failure, or (None) that the pod got past it."""
 
+_SUMMARY = "Unable to attach or mount volumes"
 
 _MISSING: tuple[tuple[Reason, str], ...] = (
     (Reasons.SECRET_MISSING, r'secret "[^"]*" not found'),
@@ -129,22 +130,28 @@ def _not_pulled(
 
 def from_events(pod: PodFacts, namespace: str) -> Explanation | None:
     """Why ``pod`` is still being prepared, from the newest of its Events that tells."""
-    newest = _newest(pod)
-    if newest is None or not (reason := _EVENTS[newest.reason]):
+    last = newest(pod)
+    if last is None or not (reason := _EVENTS[last.reason]):
         return None
-    reason = _missing(newest.message) or reason
-    return reason.explain(cause=sentence(newest.message), node=pod.node or "?", container="", namespace=namespace)
+    reason = _missing(last.message) or reason
+    return reason.explain(cause=sentence(last.message), node=pod.node or "?", container="", namespace=namespace)
 
 
 def preparing_step(pod: PodFacts) -> str:
     """What the node does for ``pod`` now, as far as its Events tell."""
-    newest = _newest(pod)
-    if newest is None:
+    last = newest(pod)
+    if last is None:
         return "pulls images and mounts volumes"
-    if newest.reason == "Pulling":
-        return f"is {bounded(newest.message[:1].lower() + newest.message[1:], 300)}"
-    return "attached its volumes" if newest.reason == "SuccessfulAttachVolume" else "creates its containers"
+    if last.reason == "Pulling":
+        return f"is {bounded(last.message[:1].lower() + last.message[1:], 300)}"
+    return "attached its volumes" if last.reason == "SuccessfulAttachVolume" else "creates its containers"
 
 
-def _newest(pod: PodFacts) -> PodEvent | None:
-    return next((e for e in reversed(pod.events) if e.reason in _EVENTS), None)
+def newest(pod: PodFacts) -> PodEvent | None:
+    """The newest Event of ``pod`` that tells how far its node is with it.
+
+    What sums up a failure ("Unable to attach or mount volumes ... deadline exceeded") counts only where nothing else is
+    there: the kubelet adds it every two minutes, and it has no cause.
+    """
+    telling = [event for event in reversed(pod.events) if event.reason in _EVENTS]
+    return next((event for event in telling if not event.message.startswith(_SUMMARY)), telling[0] if telling else None)

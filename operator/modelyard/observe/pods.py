@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from modelyard import names
@@ -80,7 +81,8 @@ class PodFacts:
     node takes it, ``placement`` then tells which ones it accepts; ``claims`` are the volume claims that it mounts;
     ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up. ``models`` is what
     names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository tells of itself,
-    at ``http_port``.
+    at ``http_port``. ``revision_key`` names the model's URI and revision (names.ENV_REVISION_KEY; empty: not told);
+    ``uses_node_cache`` tells whether it mounts the node cache.
     """
 
     name: str
@@ -101,6 +103,8 @@ class PodFacts:
     claims: tuple[str, ...]
     failure: str
     failure_message: str
+    revision_key: str
+    uses_node_cache: bool
     fetch: ContainerFacts
     engine: ContainerFacts
     fetch_state: FetchState | None = None
@@ -125,6 +129,13 @@ class PodFacts:
         if self.fetch_state:
             return self.fetch_state
         return parse(self.fetch.ended.message) if self.fetch.ended else None
+
+    @cached_property
+    def verified(self) -> FetchState | None:
+        """What the fetcher told at its good end of a content that it verified; a mounted model is none."""
+        ended = self.fetch.ended
+        state = parse(ended.message) if ended and ended.exit_code == 0 else None
+        return state if state and state.digest and not state.mounted else None
 
     @property
     def stage(self) -> Stage:
@@ -151,7 +162,9 @@ def pod_facts(
     container = entry(pod, "spec", "containers", name=names.CONTAINER_ENGINE)
     engine = _container(entry(pod, "status", "containerStatuses", name=names.CONTAINER_ENGINE))
     refused = text(scheduled, "message") if scheduled.get("status") == "False" else ""
-    claims = (text(volume, "persistentVolumeClaim", "claimName") for volume in entries(pod, "spec", "volumes"))
+    volumes = entries(pod, "spec", "volumes")
+    claims = (text(volume, "persistentVolumeClaim", "claimName") for volume in volumes)
+    fetcher = entry(pod, "spec", "initContainers", name=names.CONTAINER_FETCH)
     return PodFacts(
         name=text(pod, "metadata", "name"),
         uid=text(pod, "metadata", "uid"),
@@ -171,6 +184,8 @@ def pod_facts(
         claims=tuple(claim for claim in claims if claim),
         failure=text(pod, "status", "reason"),
         failure_message=text(pod, "status", "message"),
+        revision_key=text(entry(fetcher, "env", name=names.ENV_REVISION_KEY), "value"),
+        uses_node_cache=any(text(volume, "csi", "driver") == names.CSI_DRIVER for volume in volumes),
         fetch=_container(entry(pod, "status", "initContainerStatuses", name=names.CONTAINER_FETCH)),
         engine=engine,
         fetch_state=fetch_state,

@@ -5,9 +5,14 @@ a status that cannot be computed would be worse than one that says less.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from modelyard.api.fields import ApiModel
 from modelyard.api.service import Object
+
+Part = TypeVar("Part", bound=ApiModel)
 
 _YEARS = range(2000, 9000)
 """Beyond them adding seconds or changing the time zone can overflow."""
@@ -61,3 +66,11 @@ def entries(value: Any, *path: str) -> list[Object]:
 def entry(value: Any, *path: str, **keys: str) -> Object:
     """The first object in the list at ``path`` that has ``keys``, such as type="Ready"; empty when there is none."""
     return next((e for e in entries(value, *path) if all(e.get(k) == v for k, v in keys.items())), {})
+
+
+def readable(part: type[Part], stored: object) -> Part | None:
+    """What another version of the operator may have ``stored`` in a status, if this one can read it."""
+    try:
+        return part.model_validate(stored)
+    except ValidationError:
+        return None

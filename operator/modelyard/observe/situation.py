@@ -11,11 +11,10 @@ from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object
 from modelyard.api.status import StartupStatus
 from modelyard.errors import InvalidError, NotReadyError
-from modelyard.observe import startup
 from modelyard.observe.children import Facts
 from modelyard.observe.diagnosis import Surroundings, age_s, answers, explain
 from modelyard.observe.pods import LONG_AGO, PodFacts, Stage
-from modelyard.observe.reading import entries, text
+from modelyard.observe.reading import entries, readable, text
 from modelyard.observe.refusals import admission_refusal
 from modelyard.observe.wanted import Wanted
 
@@ -139,7 +138,7 @@ class Situation:
     @cached_property
     def usual(self) -> StartupStatus | None:
         """What the last start took, as the stored status has it."""
-        return startup.stored(self.subject.stored.get("startup"))
+        return readable(StartupStatus, self.subject.stored.get("startup"))
 
     @property
     def _held(self) -> Mapping[str, Explanation]:

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from modelyard.api.conditions import timestamp
 from modelyard.api.status import StartupStatus
 from modelyard.observe.pods import PodFacts
@@ -38,14 +36,6 @@ def words(seconds: int) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
-
-
-def stored(startup: object) -> StartupStatus | None:
-    """What a status holds of the last start; None when it is none that we can read."""
-    try:
-        return StartupStatus.model_validate(startup)
-    except ValidationError:
-        return None
 
 
 def measured(pods: Iterable[PodFacts], last: StartupStatus | None) -> StartupStatus | None:

@@ -21,19 +21,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pydantic import ValidationError
-
 from modelyard import names
 from modelyard.api.conditions import ConditionType, Explanation, condition
 from modelyard.api.fields import ApiModel
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object, Service, key_of
-from modelyard.api.status import Effective, ModelStatus
+from modelyard.api.status import Effective
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.diagnosis import settling_s, start_deadline
+from modelyard.observe.model import differing_contents, fetch_news, model_status
 from modelyard.observe.pods import PodFacts, Stage, silent_since
-from modelyard.observe.reading import at, entries, number, text
+from modelyard.observe.reading import at, entries, number, readable, text
 from modelyard.observe.repository import is_awaited, unready_models
 from modelyard.observe.situation import Situation, Subject, waited_for
 from modelyard.observe.startup import measured
@@ -137,6 +136,8 @@ def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
 
 
 def _model_cached(s: Situation) -> tuple[ConditionStatus, Explanation]:
+    if differing := differing_contents(s.newest):
+        return "False", differing
     fetching = [why for pod, why in s.found if pod.stage is Stage.FETCHING]
     problems = [why for why in fetching if why.is_problem]
     if problems:
@@ -216,21 +217,12 @@ def _verdict(s: Situation) -> Verdict:
         ],
     }
     present = {name: value for name, value in fields.items() if value is not None}
-    return Verdict(present, _events(decided, stored), _requeue_after_s(s))
+    return Verdict(present, (*_events(decided, stored), *_fetches(s)), _requeue_after_s(s))
 
 
 def _model(s: Situation) -> Object | None:
-    """Digest and size as a fetcher of a newest pod told them; what was known stays while none tells.
-
-    A mounted model has no digest.
-    """
-    told_states = [
-        state for pod in s.newest if (state := pod.told_by_fetcher) and (state.digest or state.bytes_total is not None)
-    ]
-    if not told_states:
-        return _kept(ModelStatus, s.subject.stored.get("model"))
-    known = {"digest": told_states[0].digest, "sizeBytes": told_states[0].bytes_total}
-    return {name: value for name, value in known.items() if value is not None}
+    known = model_status(s.newest, s.subject.stored.get("model"))
+    return _as_stored(known) if known else None
 
 
 def _startup(s: Situation) -> Object | None:
@@ -245,24 +237,27 @@ def _effective(s: Situation) -> Object | None:
 
 
 def _kept(model: type[ApiModel], stored: object) -> Object | None:
-    """What another version of the operator may have ``stored``, if this one can read it."""
-    try:
-        return _as_stored(model.model_validate(stored))
-    except ValidationError:
-        return None
+    found = readable(model, stored)
+    return _as_stored(found) if found else None
 
 
 def _as_stored(part: ApiModel) -> Object:
     return part.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def _fetches(s: Situation) -> tuple[ServiceEvent, ...]:
+    """One event per node that came by the model."""
+    news = fetch_news(s.newest, s.subject.stored.get("model"), s.now)
+    return tuple(ServiceEvent("Normal", ConditionType.MODEL_CACHED, told) for told in news)
+
+
 def _events(
     decided: Mapping[ConditionType, tuple[ConditionStatus, Explanation]], stored: list[Object]
 ) -> tuple[ServiceEvent, ...]:
-    """One event per transition: each new reason of Ready, and each new problem of Progressing beside it."""
+    """One event per transition: each new reason of Ready, and each new problem of the two others beside it."""
     before = {text(c, "type"): (text(c, "status"), text(c, "reason")) for c in stored}
     events: list[ServiceEvent] = []
-    for type_ in (ConditionType.READY, ConditionType.PROGRESSING):
+    for type_ in (ConditionType.READY, ConditionType.PROGRESSING, ConditionType.MODEL_CACHED):
         status_, why = decided[type_]
         news = before.get(type_) != (status_, why.reason)
         if news and (type_ is ConditionType.READY or why.is_problem) and why.reason not in {e.reason for e in events}:

@@ -29,9 +29,17 @@ T = TypeVar("T")
 
 
 async def ask(
-    pod_ip: str, port: int, path: str = "/", *, method: str = "GET", size_limit_bytes: int, host: str = "pod"
+    pod_ip: str,
+    port: int,
+    path: str = "/",
+    *,
+    method: str = "GET",
+    size_limit_bytes: int,
+    time_limit_s: float | None = None,
+    host: str = "pod",
 ) -> bytes | None:
-    """The body of a pod's answer; None when none comes within TIME_LIMIT_S that is a plain, whole 200.
+    """The body of a pod's answer; None when none comes within ``time_limit_s`` (else TIME_LIMIT_S) that is a plain,
+    whole 200.
 
     One request, without a body: no redirect is followed, no name resolved, no encoding undone, and no byte read beyond
     ``size_limit_bytes`` (headers included).
@@ -39,7 +47,7 @@ async def ask(
     request = f"{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
     try:
         ipaddress.ip_address(pod_ip)
-        async with asyncio.timeout(TIME_LIMIT_S):
+        async with asyncio.timeout(TIME_LIMIT_S if time_limit_s is None else time_limit_s):
             return _body(await _answer(pod_ip, port, request, size_limit_bytes), size_limit_bytes)
     except (OSError, TimeoutError, ValueError):
         return None

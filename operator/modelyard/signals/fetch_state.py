@@ -15,12 +15,18 @@ from modelyard import names
 from modelyard.api.conditions import bounded
 from modelyard.signals import bounded_http
 
+WAITING = "Waiting"
+"""The phase in which another pod of the node brings the model."""
+
 SIZE_LIMIT_BYTES = 8192
 """Longest answer that is read, headers included: twice what the fetcher ever sends (4096 and a few headers)."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_POD_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _LARGEST_SIZE_BYTES = 2**53
 """Beyond it JSON numbers are not exact; no model comes near."""
+_LONGEST_S = 366 * 86_400
+_URI_LENGTH = 1024
 
 
 @dataclass(frozen=True)
@@ -33,15 +39,25 @@ class FetchError:
 
 @dataclass(frozen=True)
 class FetchState:
-    """A fetcher's state. None: it did not say, or not in a form that can be believed."""
+    """A fetcher's state. None: it did not say, or not in a form that can be believed.
+
+    ``seconds`` is how long this pod's attempt has taken, ``fetched_bytes`` what it brought itself. While the phase is
+    WAITING, another pod of the node brings the model, ``waiting_for_pod`` by its uid, and the other bytes are that
+    pod's.
+    """
 
     phase: str | None = None
+    uri: str | None = None
+    medium: str | None = None
     digest: str | None = None
     mounted: bool | None = None
     bytes_done: int | None = None
     bytes_total: int | None = None
     bytes_per_second: int | None = None
     cache_hit: bool | None = None
+    fetched_bytes: int | None = None
+    seconds: float | None = None
+    waiting_for_pod: str | None = None
     error: FetchError | None = None
 
 
@@ -57,12 +73,17 @@ def parse(text: str | bytes | None) -> FetchState | None:
         return None
     return FetchState(
         phase=_text(fields.get("phase"), 64),
-        digest=_digest(fields.get("digest")),
+        uri=_text(fields.get("uri"), _URI_LENGTH),
+        medium=_text(fields.get("medium"), 64),
+        digest=_matching(_DIGEST, fields.get("digest")),
         mounted=_fact(fields.get("mounted")),
         bytes_done=_count(fields.get("bytesDone")),
         bytes_total=_count(fields.get("bytesTotal")),
         bytes_per_second=_count(fields.get("bytesPerSecond")),
         cache_hit=_fact(fields.get("cacheHit")),
+        fetched_bytes=_count(fields.get("fetchedBytes")),
+        seconds=_duration_s(fields.get("seconds")),
+        waiting_for_pod=_matching(_POD_UID, fields.get("waitingForPod")),
         error=_error(fields.get("error")),
     )
 
@@ -84,8 +105,13 @@ def _fact(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _digest(value: Any) -> str | None:
-    return value if isinstance(value, str) and _DIGEST.fullmatch(value) else None
+def _duration_s(value: Any) -> float | None:
+    is_number = type(value) in {int, float}
+    return float(value) if is_number and 0 <= value <= _LONGEST_S else None  # NaN is in no range
+
+
+def _matching(form: re.Pattern[str], value: Any) -> str | None:
+    return value if isinstance(value, str) and form.fullmatch(value) else None
 
 
 def _error(value: Any) -> FetchError | None:

@@ -1,0 +1,100 @@
+"""Pods that a node cannot give its cache: the driver is not there, or refuses.
+
+The kubelet's Event says that a mount failed. Whether the driver runs on that node now is what its CSINode object says:
+the kubelet lists there what has registered with it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelyard import names
+from modelyard.api.conditions import Explanation, sentence
+from modelyard.api.reasons import Reasons
+from modelyard.api.service import Object
+from modelyard.observe.kubelet import newest
+from modelyard.observe.pods import LONG_AGO, PodFacts, Stage, pod_facts
+from modelyard.observe.reading import entries, text, texts
+
+FRESH_S = 150.0
+"""How long a pod's node may lack the driver before that is a problem: a node that just joined pulls the agent's image
+first. The kubelet then tries again within 122 s (its pkg/util/goroutinemap/exponentialbackoff)."""
+
+_NOT_REGISTERED = re.compile(rf"driver name {re.escape(names.CSI_DRIVER)} not found in the list of registered CSI")
+_REFUSED = re.compile(
+    rf'for volume "{names.VOLUME_CACHE}" ?:.*rpc error: code = FailedPrecondition desc = (.*)', re.DOTALL
+)
+"""The agent's answer where its node has no cache to give: the text is its own (node/)."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Where the driver runs. ``nodes``: whether on these; ``anywhere``: on any node at all, None where pods of the
+    operator's own namespace are not shown to us.
+    """
+
+    nodes: Mapping[str, bool]
+    anywhere: bool | None
+
+
+UNKNOWN = Registered({}, None)
+
+
+def agents(pods: Iterable[Object], namespace: str) -> list[Object]:
+    """The node agents among ``pods``: whoever may make pods in the operator's own ``namespace`` made them."""
+    wanted = {names.LABEL_APP_MANAGED_BY: names.APPLICATION, names.LABEL_APP_COMPONENT: names.COMPONENT_NODE}
+    return [
+        pod
+        for pod in pods
+        if text(pod, "metadata", "namespace") == namespace
+        and wanted.items() <= texts(pod, "metadata", "labels").items()
+    ]
+
+
+def nodes_in_doubt(pods: Iterable[Object], events: Mapping[str, tuple[Object, ...]]) -> frozenset[str]:
+    """The nodes whose CSINode is worth asking for: their kubelet said of one of ``pods`` that it has no driver.
+
+    ``events`` are those of the pods, by uid.
+    """
+    facts = (pod_facts(pod, events=events.get(text(pod, "metadata", "uid"), ())) for pod in pods)
+    return frozenset(pod.node for pod in facts if pod.node and _lacks_driver(pod))
+
+
+def has_driver(csi_node: Object | None) -> bool:
+    """Whether the driver is registered on the node of a CSINode object."""
+    drivers = entries(csi_node, "spec", "drivers")
+    return any(text(driver, "name") == names.CSI_DRIVER for driver in drivers)
+
+
+def missing(pod: PodFacts, registered: Registered, now: datetime) -> Explanation | None:
+    """Why the node of ``pod`` has no cache to give; None when it has, or may have soon, or nothing is known of it."""
+    if refused := _REFUSED.search(_failure(pod)):
+        return Reasons.NO_NODE_CACHE.explain(node=pod.node, cause=sentence(refused[1]))
+    if not _lacks_driver(pod) or registered.nodes.get(pod.node):
+        return None
+    if registered.anywhere is False:
+        cause = f"the driver {names.CSI_DRIVER} runs on no node of the cluster"
+    elif (now - (pod.begun or LONG_AGO)).total_seconds() >= FRESH_S:
+        cause = f"the driver {names.CSI_DRIVER} does not run there"
+    else:
+        return None
+    return Reasons.NO_NODE_CACHE.explain(node=pod.node, cause=cause)
+
+
+def awaited(pod: PodFacts, registered: Registered) -> str:
+    """What ``pod`` waits for while its node's cache comes up; empty when that is not what it waits for."""
+    if not _lacks_driver(pod):
+        return ""
+    state = "has started" if registered.nodes.get(pod.node) else "has not started yet"
+    return f"waits for the node's cache, which {state}; the kubelet tries again at least every 2 minutes"
+
+
+def _lacks_driver(pod: PodFacts) -> bool:
+    return bool(_NOT_REGISTERED.search(_failure(pod)))
+
+
+def _failure(pod: PodFacts) -> str:
+    """What the kubelet said last of a volume that it cannot mount, while it still prepares the pod."""
+    last = newest(pod) if pod.stage is Stage.PREPARING and pod.uses_node_cache else None
+    return last.message if last and last.reason == "FailedMount" else ""

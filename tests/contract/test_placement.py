@@ -1,0 +1,80 @@
+"""Placement against a real API server: what a round changes of a node, and what it leaves alone."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from modelyard import kinds, names
+from modelyard.api.service import Key, Object
+from modelyard.cache import Cache
+from modelyard.cluster import ConflictError, NotFoundError
+from modelyard.fence import always_open
+from modelyard.kubernetes_cluster import KubernetesCluster
+from modelyard.login import login
+from modelyard.metrics import Metrics
+from modelyard.placement import Placement
+from modelyard.signals.node_cache import NodeCache
+from tests.support import factories
+from tests.support.api_client import Client
+from tests.support.apiserver import ApiServer
+
+DIGEST = "sha256:" + "a" * 64
+OURS = f"{names.LABEL_MODEL_DOMAIN}/{factories.UID}"
+STALE = f"{names.LABEL_MODEL_DOMAIN}/gone"
+THEIRS = {"example.com/rack": "7", f"{names.GROUP}/pool": "gpu"}
+
+
+@pytest.fixture
+async def cluster(apiserver: ApiServer) -> AsyncIterator[KubernetesCluster]:
+    made = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def node(admin: Client) -> Object:
+    spec = {"taints": [{"key": "team", "value": "search", "effect": "NoSchedule"}]}
+    labels = THEIRS | {STALE: "b" * 16}
+    return admin.create(kinds.NODE, {"metadata": {"generateName": "worker-", "labels": labels}, "spec": spec})
+
+
+async def test_a_round_sets_and_removes_its_own_labels_and_changes_nothing_else_of_a_node(
+    cluster: KubernetesCluster, admin: Client, node: Object
+) -> None:
+    async def holds_the_model(_: str) -> NodeCache:
+        return NodeCache(node["metadata"]["name"], path_missing=False, held={"team-a": frozenset({DIGEST})})
+
+    cache = Cache()
+    cache.upsert(kinds.NODE, {"apiVersion": "v1", "kind": "Node", **node})
+    cache.upsert(kinds.POD, factories.agent(node=node["metadata"]["name"]) | {"metadata": _agents_metadata()})
+    service = factories.service(status={"model": {"digest": DIGEST}})
+    placement = Placement(
+        cluster,
+        cache,
+        Metrics(),
+        namespace="modelyard-system",
+        services=lambda: [service],
+        is_leading=lambda: True,
+        read=holds_the_model,
+        now_s=lambda: 0.0,
+    )
+    await placement.round()
+    found = admin.get(kinds.NODE, node["metadata"]["name"])
+    assert found["metadata"]["labels"] == THEIRS | {OURS: "a" * 16}
+    assert found["spec"] == node["spec"]
+    await placement.round()
+    again = admin.get(kinds.NODE, node["metadata"]["name"])
+    assert again["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
+
+
+def _agents_metadata() -> Object:
+    return factories.agent()["metadata"] | {"resourceVersion": "1"}
+
+
+async def test_a_node_that_was_made_anew_under_its_name_is_another_one(
+    cluster: KubernetesCluster, node: Object
+) -> None:
+    with pytest.raises(ConflictError):
+        await cluster.label(kinds.NODE, Key("", node["metadata"]["name"]), "another-uid", {OURS: "a" * 16})
+    with pytest.raises(NotFoundError):
+        await cluster.label(kinds.NODE, Key("", "no-such-node"), "any", {OURS: "a" * 16})

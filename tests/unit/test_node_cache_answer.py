@@ -1,0 +1,84 @@
+"""What a node agent says of its cache is believed in one form only."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelyard.signals.node_cache import SIZE_LIMIT_BYTES, NodeCache, parse, read
+from tests.support.pod_port import answering
+
+DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+def namespace(name: str, *digests: str) -> dict[str, Any]:
+    entries = [{"digest": digest, "size_bytes": 9, "pins": 1} for digest in digests]
+    return {"name": name, "uid": f"uid-of-{name}", "used_bytes": 9, "over_budget": False, "entries": entries}
+
+
+TOLD = {
+    "node": "worker",
+    "path_missing": False,
+    "budget_bytes": 100,
+    "used_bytes": 18,
+    "free_bytes": 82,
+    "namespaces": [namespace("team-a", DIGEST, OTHER), namespace("team-b"), namespace("team-a", DIGEST)],
+}
+UNDERSTOOD = NodeCache("worker", False, {"team-a": frozenset({DIGEST, OTHER}), "team-b": frozenset()})
+
+
+def test_what_an_agent_tells_is_understood() -> None:
+    assert parse(json.dumps(TOLD).encode()) == UNDERSTOOD
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"node": None},
+        {"path_missing": 0},
+        {"namespaces": None},
+        {"namespaces": {}},
+        {"namespaces": [None]},
+        {"namespaces": [{"name": "team-a"}]},
+        {"namespaces": [{"name": 7, "entries": []}]},
+        {"namespaces": [namespace("team-a", DIGEST, "sha256:..")]},
+        {"namespaces": [{"name": "team-a", "entries": [[]]}]},
+    ],
+    ids=str,
+)
+def test_an_answer_of_which_a_part_is_odd_tells_nothing(odd: dict[str, Any]) -> None:
+    assert parse(json.dumps(TOLD | odd).encode()) is None
+
+
+@pytest.mark.parametrize("text", [None, b"", b"nonsense", b"[]", b"null", b"\xff", b"[" * 9000, b"9" * 5000])
+def test_what_is_no_such_object_tells_nothing(text: bytes | None) -> None:
+    assert parse(text) is None
+
+
+def test_a_field_that_is_missing_makes_the_answer_none() -> None:
+    for field in ("node", "path_missing", "namespaces"):
+        told = copy.deepcopy(TOLD)
+        del told[field]
+        assert parse(json.dumps(told).encode()) is None
+
+
+@settings(deadline=None)
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
+def test_no_answer_raises(value: object) -> None:
+    parse(json.dumps(value).encode())
+    parse(json.dumps(TOLD | {"namespaces": value}).encode())
+
+
+async def test_an_agent_is_asked_on_its_port() -> None:
+    async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(TOLD).encode()) as agent:
+        assert await read("127.0.0.1", agent.port) == UNDERSTOOD
+        assert agent.requests[0].startswith(b"GET /cache HTTP/1.0\r\n")
+
+
+async def test_an_answer_beyond_all_bounds_tells_nothing() -> None:
+    padded = json.dumps(TOLD).encode() + b" " * SIZE_LIMIT_BYTES
+    async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + padded) as agent:
+        assert await read("127.0.0.1", agent.port) is None
