@@ -1,5 +1,6 @@
 """What an agent has around it on a node, made small: a kubelet and its folders, and pods that ask for room."""
 
+import contextlib
 import json
 import os
 import socket
@@ -19,6 +20,8 @@ from modelyard.node.amounts import Amount
 from modelyard.node.api_server import Api, Object, UnreachableError
 from modelyard.node.configuration import Configuration
 from modelyard.node.proto import csi_pb2, csi_pb2_grpc
+from modelyard.node.trees import opened_folder
+from tests.support.eventually import eventually
 from tests.support.ports import free_port
 
 NODE = "worker"
@@ -122,7 +125,8 @@ class Line:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(TIMEOUT_S)
-        self._socket.connect(str(path))
+        with opened_folder(str(path.parent)) as folder:  # a socket's path has 107 characters at most
+            self._socket.connect(f"/proc/self/fd/{folder}/{path.name}")
         self._file = self._socket.makefile("rb")
 
     def ask(self, **asked: Any) -> Any:
@@ -187,7 +191,7 @@ class Surroundings:
             channel.close()
         for agent in self._agents:
             agent.stop()
-        self._agents.clear()
+        self._lines, self.channels, self._agents = [], [], []
 
     @property
     def driver(self) -> csi_pb2_grpc.NodeStub:
@@ -214,8 +218,14 @@ class Surroundings:
         self.driver.NodeUnpublishVolume(request, timeout=TIMEOUT_S)
 
     def line(self, pod: Pod) -> Line:
-        """A connection of the pod to the agent."""
-        line = Line(pod.layout.agent_socket)
+        """A connection of the pod to the agent, as soon as it listens."""
+
+        def connected() -> Line | None:
+            with contextlib.suppress(ConnectionRefusedError):
+                return Line(pod.layout.agent_socket)
+            return None
+
+        line = eventually(connected)
         self._lines.append(line)
         return line
 

@@ -81,7 +81,8 @@ class Agent:
         pages = {"/healthz": self._health, "/metrics": self._metrics.page, "/cache": self._cache_page}
         self._http = http_server.serve(self._configuration.port, pages)
         self._every(TAINT_EVERY_S, self._remove_taint_once_registered)
-        self._every(TIDY_EVERY_S, self._tidy)
+        self._every(TRIM_EVERY_S, self._serve_known)
+        self._every(TIDY_EVERY_S, self._housekeeping.tidy)
         self._every(TRIM_EVERY_S, self._cache.trim)
 
     def stop(self) -> None:
@@ -109,10 +110,10 @@ class Agent:
     def _unpublished(self, published: Published) -> None:
         self._cache.unpublished(published)
 
-    def _tidy(self) -> None:
+    def _serve_known(self) -> None:
+        """Pods that a former process served ask this one."""
         for uid in self._parts.names():
-            self._space.serve(uid)  # those that a former process served
-        self._housekeeping.tidy()
+            self._space.serve(uid)
 
     def _remove_taint_once_registered(self) -> None:
         if self._registration.is_registered.is_set() and not self._is_untainted.is_set():
