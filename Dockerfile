@@ -1,4 +1,4 @@
-# One target per program: `docker build --target operator .` and `docker build --target fetch .`
+# One target per program: `docker build --target operator .`, `--target fetch` and `--target node`
 # BASE is any Debian-like image with Python 3.11 or newer as python3, pip, and ca-certificates: what those vouch for is
 # trusted by the fetcher.
 ARG BASE=python:3.11-slim
@@ -37,6 +37,13 @@ RUN find /opt/modelyard -path '*/botocore/data/*' -mindepth 1 -maxdepth 7 -type 
 RUN --mount=from=wheel,source=/wheel,target=/wheel \
     python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --no-deps /wheel/*.whl
 
+FROM build AS node-environment
+COPY locks/node.txt locks/
+RUN python3 -m venv --without-pip /opt/modelyard && \
+    python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --require-hashes -r locks/node.txt
+RUN --mount=from=wheel,source=/wheel,target=/wheel \
+    python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --no-deps /wheel/*.whl
+
 FROM ${BASE} AS program
 ENV PATH=/opt/modelyard/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /
@@ -49,3 +56,9 @@ ENTRYPOINT ["modelyard-fetch"]
 FROM program AS operator
 COPY --from=operator-environment /opt/modelyard /opt/modelyard
 ENTRYPOINT ["modelyard"]
+
+# Mounts volumes into pods, which only root may; its DaemonSet is the only privileged pod (docs/node-cache.md).
+FROM program AS node
+USER 0:0
+COPY --from=node-environment /opt/modelyard /opt/modelyard
+ENTRYPOINT ["modelyard-node"]

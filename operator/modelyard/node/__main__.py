@@ -1,0 +1,41 @@
+"""modelyard-node: keeps one node's model cache until it is told to stop."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from modelyard.errors import InvalidError
+from modelyard.node.agent import Agent
+from modelyard.node.api_server import ApiServer
+from modelyard.node.configuration import Configuration
+
+_log = logging.getLogger("modelyard.node")
+
+
+def main() -> None:
+    """The program. Ends with 0 when told to stop, with 1 where its configuration is wrong."""
+    stop = threading.Event()
+
+    def told(number: int, _: FrameType | None) -> None:
+        del number
+        stop.set()
+
+    signal.signal(signal.SIGTERM, told)  # first of all: PID 1 without a handler ignores it
+    signal.signal(signal.SIGINT, told)
+    os.umask(0o022)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        configuration = Configuration.from_environment(os.environ)
+    except InvalidError as error:
+        sys.exit(str(error))
+    agent = Agent(configuration, ApiServer(configuration.api_server, configuration.service_account_folder))
+    agent.start()
+    stop.wait()
+    agent.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The agent put together: what runs, in which order it starts, and how often each duty comes."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from http.server import HTTPServer
+from pathlib import PurePosixPath
+
+import grpc
+
+import modelyard
+from modelyard import names
+from modelyard.node import http_server, state
+from modelyard.node.api_server import Api, UnreachableError
+from modelyard.node.cache import NodeCache
+from modelyard.node.configuration import Configuration
+from modelyard.node.csi import Identity, Node
+from modelyard.node.housekeeping import Housekeeping
+from modelyard.node.metrics import Metrics
+from modelyard.node.mounts import Published
+from modelyard.node.namespaces import Namespaces
+from modelyard.node.overview import Overview
+from modelyard.node.own_node import OwnNode
+from modelyard.node.parts import Parts, PathMissingError
+from modelyard.node.proto import csi_pb2_grpc, registration_pb2_grpc
+from modelyard.node.registration import Registration, served
+from modelyard.node.space import SpaceServer
+from modelyard.node.volumes import Volumes
+
+TRIM_EVERY_S = 30.0
+TIDY_EVERY_S = 180.0
+TAINT_EVERY_S = 2.0
+
+_log = logging.getLogger("modelyard.node")
+
+
+class Agent:
+    """One node's agent. ``start`` first registers the driver: pods of a fresh node wait for that."""
+
+    def __init__(self, configuration: Configuration, api: Api) -> None:
+        self._configuration = configuration
+        self._stopping = threading.Event()
+        self._is_untainted = threading.Event()
+        namespaces = Namespaces(api)
+        self._parts = Parts(configuration.cache)
+        self._node = OwnNode(api, configuration.node)
+        self._volumes = Volumes(self._parts, configuration.pods_folder, namespaces, self._prepare, self._unpublished)
+        self._metrics = Metrics()
+        self._cache = NodeCache(self._parts, self._volumes.seen, configuration.limits, time.time, self._metrics)
+        self._space = SpaceServer(self._cache, self._parts)
+        plugins = configuration.kubelet_folder
+        self._driver_socket = plugins / "plugins" / names.CSI_DRIVER / "csi.sock"
+        self._registry_socket = plugins / "plugins_registry" / f"{names.CSI_DRIVER}-reg.sock"
+        self._registration = Registration(self._driver_socket)
+        self._housekeeping = Housekeeping(
+            cache=self._cache,
+            parts=self._parts,
+            volumes=self._volumes,
+            namespaces=namespaces,
+            node=self._node,
+            metrics=self._metrics,
+            forget=self._space.forget,
+            leftover_age_s=configuration.leftover_age_s,
+        )
+        self._metrics.watch_cache(self._overview)
+        self._metrics.watch_registration(self._registration.is_registered.is_set)
+        self._servers: list[grpc.Server] = []
+        self._duties: list[threading.Thread] = []
+        self._http: HTTPServer | None = None
+
+    def start(self) -> None:
+        """Registers, then takes up every duty. Raises OSError when a socket or the port cannot be had."""
+        self._servers = [
+            served(self._driver_socket, self._add_driver),
+            served(
+                self._registry_socket,
+                lambda server: registration_pb2_grpc.add_RegistrationServicer_to_server(self._registration, server),
+            ),
+        ]
+        pages = {"/healthz": self._health, "/metrics": self._metrics.page, "/cache": self._cache_page}
+        self._http = http_server.serve(self._configuration.port, pages)
+        self._every(TAINT_EVERY_S, self._remove_taint_once_registered)
+        self._every(TRIM_EVERY_S, self._serve_known)
+        self._every(TIDY_EVERY_S, self._housekeeping.tidy)
+        self._every(TRIM_EVERY_S, self._cache.trim)
+
+    def stop(self) -> None:
+        """Ends every duty. The volumes stay as they are."""
+        self._stopping.set()
+        for duty in self._duties:
+            duty.join()
+        for server in self._servers:
+            server.stop(grace=1).wait()
+        if self._http:
+            self._http.shutdown()
+            self._http.server_close()
+        self._space.stop()
+
+    def _add_driver(self, server: grpc.Server) -> None:
+        pods_folder = PurePosixPath(self._configuration.pods_folder)
+        node = Node(self._configuration.node, self._volumes, pods_folder, self._metrics)
+        csi_pb2_grpc.add_IdentityServicer_to_server(Identity(modelyard.__version__), server)
+        csi_pb2_grpc.add_NodeServicer_to_server(node, server)
+
+    def _prepare(self, name: str, uid: str) -> None:
+        self._cache.prepare(name, uid)
+        self._space.serve(uid)
+
+    def _unpublished(self, published: Published) -> None:
+        self._cache.unpublished(published)
+
+    def _serve_known(self) -> None:
+        """Pods that a former process served ask this one."""
+        for uid in self._parts.names():
+            self._space.serve(uid)
+
+    def _remove_taint_once_registered(self) -> None:
+        if self._registration.is_registered.is_set() and not self._is_untainted.is_set():
+            self._node.remove_starting_taint()
+            self._is_untainted.set()
+
+    def _every(self, seconds: float, duty: Callable[[], object]) -> None:
+        """Does the duty now and again and again on a thread of its own; one that fails is tried again as usual."""
+
+        def work() -> None:
+            while True:
+                try:
+                    duty()
+                except (PathMissingError, UnreachableError) as error:
+                    _log.warning("%s", error)
+                except Exception:  # noqa: BLE001 - whatever it is, the next round comes
+                    _log.exception("a duty failed")
+                if self._stopping.wait(seconds):
+                    return
+
+        thread = threading.Thread(target=work, name=getattr(duty, "__name__", "duty"), daemon=True)
+        thread.start()
+        self._duties.append(thread)
+
+    def _overview(self) -> Overview | None:
+        try:
+            return self._cache.overview()
+        except PathMissingError:
+            return None
+
+    def _cache_page(self) -> http_server.Page:
+        return http_server.as_json(state.as_object(self._configuration.node, self._overview()))
+
+    def _health(self) -> http_server.Page:
+        """Well, as long as the kubelet finds the sockets: it removes what it finds stale in its folder of plugins."""
+        gone = [socket for socket in (self._driver_socket, self._registry_socket) if not socket.is_socket()]
+        return http_server.text(503, f"{gone[0]} is gone") if gone else http_server.text(200, "ok")

@@ -1,0 +1,236 @@
+"""The node's cache as a whole: who has what, room for whoever asks, and what has to go for it."""
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from modelyard.node import contents, leftovers, trees
+from modelyard.node.budget import Holding, Item, Kind, Limits, Refusal, evictions_for, evictions_to_fit
+from modelyard.node.contents import Contents, Measurements
+from modelyard.node.ledger import Grant, Ledger
+from modelyard.node.metrics import Metrics
+from modelyard.node.mounts import Published, Seen
+from modelyard.node.overview import Overview
+from modelyard.node.parts import Parts
+
+LEDGER = "granted.json"
+
+_log = logging.getLogger("modelyard.node")
+
+
+class NodeCache:
+    """Everything that changes the cache goes through here, one change at a time.
+
+    ``seen`` tells what pods have now, ``limits`` the limits on a file system of a given size, ``now_s`` the wall clock.
+    Methods raise PathMissingError where the node has no cache.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        seen: Callable[[], Seen],
+        limits: Callable[[int], Limits],
+        now_s: Callable[[], float],
+        metrics: Metrics,
+    ) -> None:
+        self._parts = parts
+        self._seen = seen
+        self._limits = limits
+        self._measurements = Measurements(now_s)
+        self._lock = threading.RLock()
+        self._ledger: Ledger | None = None
+        self._metrics = metrics
+
+    def prepare(self, name: str, uid: str) -> None:
+        """Makes the namespace's part, or what it lacks."""
+        with self._lock:
+            self._parts.make(uid, name)
+
+    def overview(self) -> Overview:
+        """What every namespace has."""
+        with self._lock:
+            disk = self._parts.disk()
+            limits = self._limits(disk.capacity_bytes)
+            found = self._look()
+            holdings = tuple(self._holding(uid, each, limits) for uid, each in found.items())
+            return Overview(limits, disk, self._parts.names(), holdings)
+
+    def ask(self, namespace: str, folder: str, size_bytes: int) -> Grant | Refusal:
+        """Room for a model of ``size_bytes`` (``folder`` is its digest's folder name); makes it first."""
+        with self._lock:
+            ledger = self._known_ledger()
+            overview = self.overview()
+            staged = [
+                item
+                for holding in overview.holdings
+                for item in holding.items
+                if holding.namespace == namespace and _is_staging_of(folder, item)
+            ]
+            wanted_bytes = max(0, size_bytes - sum(item.size_bytes for item in staged))
+            holdings = [_without(holding, staged) for holding in overview.holdings]
+            plan = evictions_for(namespace, wanted_bytes, holdings, overview.limits, overview.disk.free_bytes)
+            if isinstance(plan, Refusal):
+                self._metrics.refused(plan.reason)
+                _log.warning("no room for %s of namespace %s: %s", folder, namespace, plan.message)
+                return plan
+            self._evict(plan)
+            grant = Grant(namespace, folder, size_bytes)
+            ledger.grant(grant)
+            ledger.save(self._parts.own_file(LEDGER))
+            return grant
+
+    def release(self, grant: Grant) -> None:
+        """Whoever was granted room is through or gone."""
+        with self._lock:
+            self._known_ledger().release(grant)
+
+    def discard(self, namespace: str, folder: str) -> bool:
+        """Takes a broken entry out of the way; False where there is none. One in use only loses its name."""
+        with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
+            used = self._seen()
+            is_used = used.is_used(PurePosixPath(namespace, Kind.ENTRY, folder))
+            is_pinned = is_used or folder in contents.links(part, used.pods_of(namespace))
+            try:
+                with trees.opened_folder(Kind.ENTRY, part) as entries, trees.opened_folder("staging", part) as staging:
+                    if is_pinned:
+                        aside = f"broken-{folder}.{os.urandom(4).hex()}"
+                        os.rename(folder, aside, src_dir_fd=entries, dst_dir_fd=staging)
+                    else:
+                        trees.discard(folder, entries, trash)
+            except FileNotFoundError:
+                return False
+            _forget_record(folder, part)
+            trees.empty(trash)
+            return True
+
+    def trim(self) -> None:
+        """Evicts what has to go for the cache to be within its limits again, and empties the trash."""
+        with self._lock:
+            overview = self.overview()
+            self._evict(evictions_to_fit(overview.holdings, overview.limits, overview.disk.free_bytes))
+            ledger = self._known_ledger()
+            ledger.keep_only({each.namespace: _sizes(each.items) for each in overview.holdings})
+            ledger.save(self._parts.own_file(LEDGER))
+
+    def unpublished(self, published: Published) -> None:
+        """A pod's volume went: what it used was used until now, and its link pins nothing any more."""
+        pod = published.target.pod_uid
+        with self._lock, contextlib.suppress(FileNotFoundError), self._parts.opened(published.namespace_uid) as part:
+            if pod not in self._seen().pods_of(published.namespace_uid):
+                self._forget_pod(pod, part)
+
+    def remove_leftovers(self, namespace: str, living_pods: frozenset[str], now_s: float, age_s: float) -> list[str]:
+        """Removes what nobody will use again (modelyard.node.leftovers); the paths that went."""
+        with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
+            seen = self._seen()
+            around = leftovers.Surroundings(namespace, seen, living_pods, self._is_live, now_s, age_s)
+            gone = list(leftovers.found(part, around))
+            for path in gone:
+                with contextlib.suppress(FileNotFoundError):
+                    leftovers.remove(path, part, trash)
+            leftovers.forget_pods(part, living_pods | seen.pods_of(namespace), trash)
+            trees.empty(trash)
+            return gone
+
+    def remove_namespace(self, namespace: str) -> None:
+        """Removes all that a namespace had."""
+        with self._lock, self._parts.trash() as trash:
+            self._parts.remove(namespace)
+            trees.empty(trash)
+
+    def _forget_pod(self, pod: str, part: int) -> None:
+        for folder in contents.links(part, frozenset({pod})):
+            _touch(Kind.ENTRY, folder, part)
+        with contextlib.suppress(OSError), trees.opened_folder("by-pod", part) as by_pod:
+            os.unlink(pod, dir_fd=by_pod)
+        for key in trees.listed(Kind.COMPILE_CACHE, part):
+            with contextlib.suppress(OSError), self._parts.trash() as trash:
+                with leftovers.opened_users(key, part) as users:
+                    trees.discard(pod, users, trash)
+                _touch(Kind.COMPILE_CACHE, key, part)
+
+    def _look(self) -> dict[str, Contents]:
+        seen = self._seen()
+        found = {}
+        for uid in self._parts.names():
+            with contextlib.suppress(FileNotFoundError), self._parts.opened(uid) as part:
+                found[uid] = contents.look(uid, part, seen, self._measurements, self._is_live)
+        return found
+
+    def _is_live(self, namespace: str, folder: str) -> bool:
+        return self._ledger is not None and self._ledger.is_live(namespace, folder)
+
+    def _holding(self, uid: str, found: Contents, limits: Limits) -> Holding:
+        ledger = self._known_ledger()
+        unasked_bytes = found.used_bytes - ledger.asked_bytes(uid, _sizes(found.items))
+        is_over = unasked_bytes > limits.guaranteed_bytes or not found.is_whole
+        promised_bytes = ledger.promised_bytes(uid, found.staged)
+        return Holding(uid, found.used_bytes, found.items, promised_bytes, is_over_budget=is_over)
+
+    def _known_ledger(self) -> Ledger:
+        """The ledger; where none was kept, whatever entries there are count as asked for."""
+        if self._ledger is None:
+            self._ledger = Ledger.load(self._parts.own_file(LEDGER)) or Ledger(
+                granted={uid: _sizes(found.items) for uid, found in self._look().items()}
+            )
+        return self._ledger
+
+    def _evict(self, items: list[Item]) -> None:
+        """Removes what nobody uses, looked at once more after it has no name: a pod may have linked it meanwhile."""
+        for item in items:
+            with contextlib.suppress(FileNotFoundError), self._parts.opened(item.namespace) as part:
+                self._evict_from(part, item)
+        with self._parts.trash() as trash:
+            if not trees.empty(trash):
+                _log.warning("the trash could not be emptied at once")
+
+    def _evict_from(self, part: int, item: Item) -> None:
+        with self._parts.trash() as trash, trees.opened_folder(item.kind, part) as folder:
+            name = trees.discard(item.name, folder, trash)
+            pods = self._seen().pods_of(item.namespace)
+            if item.kind is Kind.ENTRY and item.name in contents.links(part, pods):
+                os.rename(name, item.name, src_dir_fd=trash, dst_dir_fd=folder)
+                return
+            if item.kind is Kind.ENTRY:
+                _forget_record(item.name, part)
+        self._metrics.evicted(item.kind, item.size_bytes)
+        _log.info("evicted %s/%s of namespace %s: %d bytes", item.kind, item.name, item.namespace, item.size_bytes)
+
+
+def _sizes(items: tuple[Item, ...]) -> dict[str, int]:
+    """How large each model is, staged and whole, by its digest's folder name."""
+    sizes: dict[str, int] = {}
+    for item in items:
+        if item.kind is not Kind.COMPILE_CACHE:
+            folder = contents.digest_of_staging(item.name)
+            sizes[folder] = sizes.get(folder, 0) + item.size_bytes
+    return sizes
+
+
+def _is_staging_of(folder: str, item: Item) -> bool:
+    return item.kind is Kind.STAGING and contents.digest_of_staging(item.name) == folder
+
+
+def _without(holding: Holding, kept: list[Item]) -> Holding:
+    """The holding, with ``kept`` as something that has to stay."""
+    return replace(holding, items=tuple(item for item in holding.items if item not in kept))
+
+
+def _touch(kind: Kind, name: str, part: int) -> None:
+    with (
+        contextlib.suppress(OSError),
+        trees.opened_folder(kind, part) as folder,
+        trees.opened_folder(name, folder) as item,
+    ):
+        os.utime(item)
+
+
+def _forget_record(folder: str, part: int) -> None:
+    with contextlib.suppress(OSError), trees.opened_folder("records", part) as records:
+        for suffix in (contents.RECORD_SUFFIX, contents.ROTTEN_SUFFIX):
+            with contextlib.suppress(OSError):
+                os.unlink(f"{folder}{suffix}", dir_fd=records)

@@ -1,0 +1,207 @@
+"""What a namespace's part of the cache holds. Tenants wrote it: every name and size is read as theirs (see trees)."""
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelyard.node import trees
+from modelyard.node.budget import Item, Kind
+from modelyard.node.mounts import Seen
+from modelyard.node.parts import FOLDERS
+
+RECORD_SUFFIX = ".json"
+ROTTEN_SUFFIX = ".rotten"
+
+_FOLDER_OF_DIGEST = re.compile(r"sha256-[0-9a-f]{64}")
+_STAGING_OF_DIGEST = re.compile(r"(sha256-[0-9a-f]{64})(?:\.[0-9]{1,10})?")
+_COMPILE_KEY = re.compile(r"[0-9a-f]{16,64}")
+_LINK = re.compile(r"\.\./entries/(sha256-[0-9a-f]{64})")
+_FORMS = {Kind.ENTRY: _FOLDER_OF_DIGEST, Kind.COMPILE_CACHE: _COMPILE_KEY, Kind.STAGING: _STAGING_OF_DIGEST}
+
+AGE_OF_SIZE_S = {Kind.ENTRY: 600.0, Kind.COMPILE_CACHE: 60.0, Kind.STAGING: 0.0}
+"""How long a size is believed of a folder that looks unchanged from above."""
+
+
+COMPILE_CACHE_GRACE_S = 900.0
+"""A compile cache was just made, or opened to all again, by a pod whose engine will want it when its image is there."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One look at a part. ``used_bytes`` is all of it; ``staged`` is what has arrived, by the digest's folder name.
+
+    ``is_whole``: the look came to its end; a part that nobody can measure is none that a fetcher made.
+    """
+
+    items: tuple[Item, ...]
+    used_bytes: int
+    staged: Mapping[str, int]
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class _Measured:
+    inode: int
+    changed_ns: int
+    at_s: float
+    size: trees.Size
+
+
+class Measurements:
+    """Sizes that need not be measured again yet. ``now_s`` is the wall clock."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self.now_s = now_s
+        self._known: dict[tuple[str, Kind, str], _Measured] = {}
+
+    def of(self, namespace: str, kind: Kind, name: str, parent: int, found: os.stat_result) -> trees.Size:
+        """The size of a folder in the part."""
+        key = (namespace, kind, name)
+        known = self._known.get(key)
+        if (
+            known
+            and (known.inode, known.changed_ns) == (found.st_ino, found.st_ctime_ns)
+            and 0 <= self.now_s() - known.at_s < AGE_OF_SIZE_S[kind]
+        ):
+            return known.size
+        size = trees.measure(name, parent)
+        self._known[key] = _Measured(found.st_ino, found.st_ctime_ns, self.now_s(), size)
+        return size
+
+    def keep_only(self, namespace: str, items: tuple[Item, ...]) -> None:
+        """Forgets what the namespace no longer has."""
+        present = {(namespace, item.kind, item.name) for item in items}
+        self._known = {key: known for key, known in self._known.items() if key[0] != namespace or key in present}
+
+
+def links(part: int, pods: frozenset[str]) -> dict[str, list[str]]:
+    """The pods that link an entry, by the entry's folder name. Links of pods without a volume pin nothing."""
+    found: dict[str, list[str]] = {}
+    with contextlib.suppress(OSError), trees.opened_folder("by-pod", part) as by_pod:
+        for pod in pods:
+            target = _LINK.fullmatch(trees.read_link(pod, by_pod) or "")
+            if target:
+                found.setdefault(target[1], []).append(pod)
+    return found
+
+
+def is_locked(name: str, part: int) -> bool:
+    """Whether a fetcher holds the lock of this digest (its folder's name)."""
+    try:
+        with trees.opened_folder("locks", part) as locks:
+            descriptor = trees.open_file(name, locks)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def digest_of_staging(name: str) -> str:
+    """The folder name of the digest that a staging folder is for: another user's has the user's number behind it."""
+    match = _STAGING_OF_DIGEST.fullmatch(name)
+    return match[1] if match else name
+
+
+def is_digest(name: str) -> bool:
+    """Whether a name is a digest's folder name."""
+    return _FOLDER_OF_DIGEST.fullmatch(name) is not None
+
+
+def is_compile_key(name: str) -> bool:
+    """Whether a name is a compile cache's."""
+    return _COMPILE_KEY.fullmatch(name) is not None
+
+
+def is_of_layout(name: str) -> bool:
+    """Whether a name is one that the top of a part has."""
+    return name in {*FOLDERS, "agent.sock"}
+
+
+class _Look:
+    """A look at one part."""
+
+    def __init__(
+        self, namespace: str, part: int, seen: Seen, measurements: Measurements, is_live: Callable[[str, str], bool]
+    ) -> None:
+        self._namespace = namespace
+        self._part = part
+        self._seen = seen
+        self._pods = seen.pods_of(namespace)
+        self._links = links(part, self._pods)
+        self._measurements = measurements
+        self._is_live = is_live
+        self.other = trees.Size()
+        self.is_whole = True
+        self.items: list[Item] = []
+
+    def folder(self, kind: Kind) -> None:
+        try:
+            with trees.opened_folder(kind, self._part) as folder:
+                for name, found in trees.listed("", folder).items():
+                    if _FORMS[kind].fullmatch(name) and stat.S_ISDIR(found.st_mode):
+                        self._item(kind, name, folder, found)
+                    else:
+                        trees.measure(name, folder, self.other)
+        except OSError:  # not a folder, or no longer: what it is instead is measured with the rest
+            trees.measure(kind, self._part, self.other)
+
+    def _item(self, kind: Kind, name: str, parent: int, found: os.stat_result) -> None:
+        size = self._measurements.of(self._namespace, kind, name, parent, found)
+        self.is_whole &= size.is_whole
+        last_used_s = min(found.st_mtime, self._measurements.now_s())  # owners may set any time
+        pins = self._pins(kind, name, parent)
+        if kind is Kind.COMPILE_CACHE:
+            last_used_s = max(last_used_s, found.st_ctime)
+            pins = pins or int(self._measurements.now_s() - found.st_ctime < COMPILE_CACHE_GRACE_S)
+        self.items.append(Item(self._namespace, kind, name, size.size_bytes, last_used_s, pins))
+
+    def _pins(self, kind: Kind, name: str, parent: int) -> int:
+        is_used = self._seen.is_used(PurePosixPath(self._namespace, kind, name))
+        digest = digest_of_staging(name)
+        if kind is Kind.ENTRY:
+            pods = len(self._links.get(name, ()))
+        elif kind is Kind.STAGING:
+            pods = int(is_locked(digest, self._part))
+        else:
+            pods = _pods_of_compile_cache(name, parent, self._pods)
+        return max(pods, int(is_used), int(self._is_live(self._namespace, digest)))
+
+
+def _pods_of_compile_cache(key: str, parent: int, pods: frozenset[str]) -> int:
+    try:
+        with trees.opened_folder(key, parent) as cache, trees.opened_folder("pods", cache) as users:
+            return sum(trees.status(pod, users) is not None for pod in pods)
+    except OSError:
+        return 0
+
+
+def look(
+    namespace: str, part: int, seen: Seen, measurements: Measurements, is_live: Callable[[str, str], bool]
+) -> Contents:
+    """What the part holds now. ``is_live`` says of a namespace and a digest's folder whether somebody fetches it."""
+    a_look = _Look(namespace, part, seen, measurements, is_live)
+    for kind in Kind:
+        a_look.folder(kind)
+    with_items = {str(kind) for kind in Kind}
+    for name in trees.folder_names(part):
+        if name not in with_items:
+            trees.measure(name, part, a_look.other)
+    items = tuple(a_look.items)
+    measurements.keep_only(namespace, items)
+    staged: dict[str, int] = {}
+    for item in items:
+        if item.kind is Kind.STAGING:
+            digest = digest_of_staging(item.name)
+            staged[digest] = staged.get(digest, 0) + item.size_bytes
+    used_bytes = a_look.other.size_bytes + sum(item.size_bytes for item in items)
+    return Contents(items, used_bytes, staged, a_look.is_whole and a_look.other.is_whole)

@@ -1,0 +1,73 @@
+"""What comes round every few minutes: links and mounts of pods that are gone, namespaces that are gone, leftovers."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+from modelyard.node.api_server import UnreachableError
+from modelyard.node.cache import NodeCache
+from modelyard.node.metrics import Metrics
+from modelyard.node.mounts import Published
+from modelyard.node.namespaces import Namespaces
+from modelyard.node.own_node import OwnNode
+from modelyard.node.parts import Parts
+from modelyard.node.volumes import Volumes
+
+_log = logging.getLogger("modelyard.node")
+
+
+class Housekeeping:
+    """Looks after what no call of the kubelet or of a pod looks after.
+
+    ``forget`` hears of each namespace (UID) whose part was removed.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: NodeCache,
+        parts: Parts,
+        volumes: Volumes,
+        namespaces: Namespaces,
+        node: OwnNode,
+        metrics: Metrics,
+        forget: Callable[[str], None],
+        leftover_age_s: float,
+    ) -> None:
+        self._cache = cache
+        self._parts = parts
+        self._volumes = volumes
+        self._namespaces = namespaces
+        self._node = node
+        self._metrics = metrics
+        self._forget = forget
+        self._leftover_age_s = leftover_age_s
+        self._unknown: frozenset[Published] = frozenset()
+
+    def tidy(self) -> None:
+        """One round. Raises UnreachableError, PathMissingError: nothing was removed on a mere suspicion."""
+        living = self._node.pods()
+        self._unpublish_stale(living)
+        for uid, name in self._parts.names().items():
+            if self._is_gone(uid, name):
+                self._forget(uid)
+                self._cache.remove_namespace(uid)
+                _log.info("removed what the namespace %s (%s) had: it is gone", name, uid)
+            else:
+                for path in self._cache.remove_leftovers(uid, living, time.time(), self._leftover_age_s):
+                    _log.info("removed the leftover %s of namespace %s", path, name or uid)
+                    self._metrics.tidied()
+
+    def _is_gone(self, uid: str, name: str) -> bool:
+        """A part whose name is not known stays: nobody can be asked about it."""
+        return bool(name) and not self._volumes.seen().pods_of(uid) and self._namespaces.is_gone(name, uid)
+
+    def _unpublish_stale(self, living: frozenset[str]) -> None:
+        """Ends volumes of pods that the API server has not known for two rounds: nobody else will."""
+        unknown = frozenset(each for each in self._volumes.seen().published if each.target.pod_uid not in living)
+        for published in unknown & self._unknown:
+            with contextlib.suppress(UnreachableError):
+                self._volumes.unpublish(published.target)
+                _log.warning("ended the volume of pod %s, which is gone", published.target.pod_uid)
+        self._unknown = unknown

@@ -1,0 +1,85 @@
+"""What nobody will ever use again: half fetches, records without their entry, folders that were put aside.
+
+Age is the time since anything about a name changed, which its owner cannot set back or ahead (ctime).
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelyard.node import contents, trees
+from modelyard.node.budget import Kind
+from modelyard.node.mounts import Seen
+
+BROKEN_PREFIX = "broken-"
+"""What the fetcher, and the agent for it, puts in front of the name of an entry that it found broken."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What tells a leftover from what somebody still needs. ``is_live``: somebody fetches this digest's folder."""
+
+    namespace: str
+    seen: Seen
+    living_pods: frozenset[str]
+    is_live: Callable[[str, str], bool]
+    now_s: float
+    age_s: float
+
+
+def found(part: int, around: Surroundings) -> Iterator[str]:
+    """The leftovers in a part, as paths of two names at most."""
+    pods = around.seen.pods_of(around.namespace)
+    entries, records, staging = (trees.listed(name, part) for name in ("entries", "records", "staging"))
+    linked = contents.links(part, pods)
+
+    def is_busy(name: str) -> bool:
+        digest = contents.digest_of_staging(name)
+        return contents.is_locked(digest, part) or around.is_live(around.namespace, digest)
+
+    needed: dict[str, Callable[[str], bool]] = {
+        "entries": lambda name: f"{name}{contents.RECORD_SUFFIX}" in records or name in linked or is_busy(name),
+        "records": lambda name: name.partition(".")[0] in {*entries, *staging},
+        "staging": is_busy,
+        "locks": contents.is_digest,
+        "by-pod": lambda name: name in pods or name in around.living_pods,
+        "compile": contents.is_compile_key,
+        "": contents.is_of_layout,
+    }
+    for folder, is_needed in needed.items():
+        for name, status in trees.listed(folder, part).items():
+            is_old = around.now_s - status.st_ctime > around.age_s or name.startswith(BROKEN_PREFIX)
+            is_used = around.seen.is_used(PurePosixPath(around.namespace, folder, name))
+            if is_old and not is_used and not is_needed(name):
+                yield f"{folder}/{name}".lstrip("/")
+
+
+def remove(path: str, part: int, trash: int) -> None:
+    """Takes a leftover away. Raises OSError."""
+    folder, _, name = path.rpartition("/")
+    if not folder:
+        trees.discard(name, part, trash)
+        return
+    with trees.opened_folder(folder, part) as parent:
+        trees.discard(name, parent, trash)
+
+
+def forget_pods(part: int, living: frozenset[str], trash: int) -> None:
+    """Takes away what pods that are gone had of compile caches for themselves."""
+    for key in trees.listed(Kind.COMPILE_CACHE, part):
+        with contextlib.suppress(OSError), opened_users(key, part) as users:
+            for pod in trees.folder_names(users):
+                if pod not in living:
+                    trees.discard(pod, users, trash)
+
+
+@contextlib.contextmanager
+def opened_users(key: str, part: int) -> Iterator[int]:
+    """The folder ``pods`` of a compile cache. Raises OSError where there is none."""
+    with (
+        trees.opened_folder(Kind.COMPILE_CACHE, part) as caches,
+        trees.opened_folder(key, caches) as cache,
+        trees.opened_folder("pods", cache) as users,
+    ):
+        yield users

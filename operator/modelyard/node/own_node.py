@@ -1,0 +1,54 @@
+"""What the agent asks of the API server about its own node: which pods it has, and that its start-up taint goes."""
+
+import logging
+
+from modelyard import names
+from modelyard.node.api_server import Api, Object, UnreachableError
+
+MIRROR_ANNOTATION = "kubernetes.io/config.hash"
+"""On the mirror of a static pod: the UID by which the kubelet knows it, which is not the mirror's."""
+
+_log = logging.getLogger("modelyard.node")
+
+
+class OwnNode:
+    """One node, by its name."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self._api = api
+        self._name = name
+
+    def pods(self) -> frozenset[str]:
+        """The UIDs of the pods that are bound to the node, as the kubelet knows them. Raises UnreachableError."""
+        listed = self._api.get("/api/v1/pods", fieldSelector=f"spec.nodeName={self._name}")
+        if listed is None:
+            raise UnreachableError("the API server knows no pods")
+        return frozenset(uid for pod in listed["items"] for uid in _uids(pod))
+
+    def remove_starting_taint(self) -> None:
+        """Removes TAINT_CACHE_STARTING, so that pods may come. Raises UnreachableError: try again."""
+        path = f"/api/v1/nodes/{self._name}"
+        node = self._api.get(path)
+        operations = taint_removal(node or {})
+        if operations and not self._api.patch(path, operations):
+            raise UnreachableError("the node's taints changed meanwhile")
+        if operations:
+            _log.info("removed the taint %s", names.TAINT_CACHE_STARTING)
+
+
+def taint_removal(node: Object) -> list[Object]:
+    """The JSON patch that removes the taint and nothing else: it fails if the taints are no longer as in ``node``."""
+    taints = (node.get("spec") or {}).get("taints") or []
+    kept = [taint for taint in taints if taint["key"] != names.TAINT_CACHE_STARTING]
+    if len(kept) == len(taints):
+        return []
+    return [
+        {"op": "test", "path": "/spec/taints", "value": taints},
+        {"op": "replace", "path": "/spec/taints", "value": kept},
+    ]
+
+
+def _uids(pod: Object) -> list[str]:
+    metadata = pod["metadata"]
+    static = (metadata.get("annotations") or {}).get(MIRROR_ANNOTATION)
+    return [metadata["uid"], *([static] if static else [])]

@@ -1,0 +1,164 @@
+"""The cache's folder on the node: one part for each namespace, named by its UID, and a folder of the agent's own.
+
+    <cache>/<namespace uid>/          what a volume of the namespace's pods shows (modelyard.layout)
+    <cache>/.modelyard/namespaces/    a file per part that holds the namespace's name
+    <cache>/.modelyard/trash/         what is being removed
+    <cache>/.modelyard/sockets/       where sockets are made before they appear in a part
+
+A tenant may run as root in its pods, so below a part everything may be replaced by anything, its folders included.
+"""
+
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelyard.layout import CacheLayout
+from modelyard.node import trees
+from modelyard.node.overview import Disk
+
+OWN_FOLDER = ".modelyard"
+OPEN_TO_ALL = 0o1777
+"""Every user of the namespace may write, and none may remove what is another's."""
+
+_UID = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]{0,62})")
+_NAME_LIMIT_BYTES = 256
+FOLDERS = tuple(folder.name for folder in CacheLayout(Path("/")).folders)
+
+_log = logging.getLogger("modelyard.node")
+
+
+class PathMissingError(Exception):
+    """The node does not have the folder that the cache is configured to be in."""
+
+
+class Parts:
+    """Opens, makes and removes parts. Methods raise PathMissingError where the cache's folder is not there, and OSError
+    as the file system does.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the node lacks the cache's folder. The agent never makes it: it would be on the wrong disk."""
+        return not self.cache.is_dir()
+
+    @contextmanager
+    def opened(self, uid: str) -> Iterator[int]:
+        """A descriptor of the namespace's part. Raises FileNotFoundError where it has none."""
+        with self._opened_cache() as cache, trees.opened_folder(uid, cache) as part:
+            yield part
+
+    def names(self) -> dict[str, str]:
+        """The namespaces that have a part: name by UID; "" where no name is known."""
+        with self._opened_cache() as cache, self._own("namespaces") as known:
+            found = [name for name in trees.folder_names(cache) if _UID.fullmatch(name)]
+            return {uid: _read_name(uid, known) for uid in sorted(found)}
+
+    def disk(self) -> Disk:
+        """How large the cache's file system is, and what is left of it."""
+        with self._opened_cache() as cache:
+            found = os.fstatvfs(cache)
+            return Disk(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+    def make(self, uid: str, name: str) -> None:
+        """Makes the namespace's part, or what it lacks."""
+        if not _UID.fullmatch(uid):
+            raise ValueError(f"{uid!r} is no UID")
+        with self._own("namespaces") as known:
+            _write_name(uid, name, known)
+        with self._opened_cache() as cache, self.trash() as trash:
+            _make_open_to_all(uid, cache, trash)
+            with trees.opened_folder(uid, cache) as part:
+                for folder in FOLDERS:
+                    _make_open_to_all(folder, part, trash)
+
+    def remove(self, uid: str) -> None:
+        """Moves the namespace's part to the trash, and forgets its name."""
+        with self._opened_cache() as cache, self.trash() as trash, self._own("namespaces") as known:
+            trees.discard(uid, cache, trash)
+            os.unlink(uid, dir_fd=known)
+
+    @contextmanager
+    def trash(self) -> Iterator[int]:
+        """A descriptor of the folder whose content nobody needs any more."""
+        with self._own("trash") as trash:
+            yield trash
+
+    @contextmanager
+    def sockets(self) -> Iterator[int]:
+        """A descriptor of the folder in which sockets are made, so that they appear by a rename."""
+        with self._own("sockets") as sockets:
+            yield sockets
+
+    def own_file(self, name: str) -> Path:
+        """Where the agent keeps something of its own. Raises PathMissingError."""
+        with self._own(""):
+            return self.cache / OWN_FOLDER / name
+
+    @contextmanager
+    def _own(self, name: str) -> Iterator[int]:
+        with self._opened_cache() as cache:
+            _make_private(OWN_FOLDER, cache)
+            with trees.opened_folder(OWN_FOLDER, cache) as own:
+                if not name:
+                    yield own
+                    return
+                _make_private(name, own)
+                with trees.opened_folder(name, own) as folder:
+                    yield folder
+
+    @contextmanager
+    def _opened_cache(self) -> Iterator[int]:
+        if self.is_missing:
+            raise PathMissingError(
+                f"this node has no folder {self.cache}, where the node cache is configured to be: mount the node's "
+                "disk there, or make the folder, or keep pods that need the cache from this node (docs/node-cache.md)"
+            )
+        with trees.opened_folder(str(self.cache)) as cache:
+            yield cache
+
+
+def _make_private(name: str, parent: int) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        return
+
+
+def _make_open_to_all(name: str, parent: int, trash: int) -> None:
+    """Makes sure that ``name`` is a folder of root's that all may write to; whatever else it is goes to the trash."""
+    found = trees.status(name, parent)
+    if found is not None and not stat.S_ISDIR(found.st_mode):
+        _log.warning("%s is no folder and was removed", name)
+        trees.discard(name, parent, trash)
+        found = None
+    if found is None:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    with trees.opened_folder(name, parent) as folder:
+        os.fchown(folder, 0, 0)
+        os.fchmod(folder, OPEN_TO_ALL)
+
+
+def _read_name(uid: str, known: int) -> str:
+    try:
+        return trees.read_file(uid, known, _NAME_LIMIT_BYTES).decode()
+    except FileNotFoundError:
+        return ""
+
+
+def _write_name(uid: str, name: str, known: int) -> None:
+    if trees.status(uid, known) is not None and _read_name(uid, known) == name:
+        return
+    new = f".{uid}"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=known)
+    with open(descriptor, "w") as file:  # noqa: PTH123 - a descriptor, not a path
+        file.write(name)
+        file.flush()
+        os.fsync(descriptor)
+    os.rename(new, uid, src_dir_fd=known, dst_dir_fd=known)

@@ -1,0 +1,180 @@
+"""The socket in each namespace's part: pods ask for room there, one JSON object a line each way.
+
+Which socket it is tells who asks: only pods of that namespace see it. A grant lives as long as its connection.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+from typing import Any
+
+from modelyard.layout import CacheLayout, folder_name
+from modelyard.node import trees
+from modelyard.node.budget import Refusal
+from modelyard.node.cache import NodeCache
+from modelyard.node.ledger import Grant
+from modelyard.node.parts import Parts
+
+LINE_LIMIT_BYTES = 4096
+FIRST_LINE_TIMEOUT_S = 10.0
+CONNECTIONS_PER_NAMESPACE = 64
+"""More than the pods of one namespace that fetch on one node at once."""
+
+GRANTS_PER_CONNECTION = 4
+
+_log = logging.getLogger("modelyard.node")
+
+
+class RequestError(Exception):
+    """The line is no question that is answered here."""
+
+
+class SpaceServer:
+    """Serves the sockets of all namespaces, on a thread of its own."""
+
+    def __init__(self, cache: NodeCache, parts: Parts) -> None:
+        self._cache = cache
+        self._parts = parts
+        self._loop = asyncio.new_event_loop()
+        self._served: dict[str, asyncio.Server] = {}
+        self._open: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._loop.run_forever, name="space", daemon=True)
+        self._thread.start()
+
+    def serve(self, namespace: str) -> None:
+        """Makes sure that the namespace's part has its socket. Raises OSError."""
+        asyncio.run_coroutine_threadsafe(self._serve(namespace), self._loop).result()
+
+    def forget(self, namespace: str) -> None:
+        """The namespace is gone."""
+        asyncio.run_coroutine_threadsafe(self._forget(namespace), self._loop).result()
+
+    def stop(self) -> None:
+        """Ends every connection; the sockets' names stay, so that no tenant can take them."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    async def _end(self) -> None:
+        for namespace in list(self._served):
+            await self._forget(namespace)
+        connections = asyncio.all_tasks() - {asyncio.current_task()}
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _serve(self, namespace: str) -> None:
+        if namespace in self._served:
+            return
+        listening = await asyncio.to_thread(_listening, namespace, self._parts)
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._connected(namespace, reader, writer)
+
+        self._served[namespace] = await asyncio.start_unix_server(connected, sock=listening, limit=LINE_LIMIT_BYTES)
+
+    async def _forget(self, namespace: str) -> None:
+        if server := self._served.pop(namespace, None):
+            server.close()
+
+    async def _connected(self, namespace: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from its first line to its end; its grants end with it."""
+        if self._open.get(namespace, 0) >= CONNECTIONS_PER_NAMESPACE:
+            writer.close()
+            return
+        self._open[namespace] = self._open.get(namespace, 0) + 1
+        grants: list[Grant] = []
+        try:
+            timeout_s: float | None = FIRST_LINE_TIMEOUT_S
+            while line := await asyncio.wait_for(reader.readline(), timeout_s):
+                timeout_s = None
+                answer = await asyncio.to_thread(self._answer, namespace, line, grants)
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except (ValueError, TimeoutError, ConnectionError):  # a line without end, a client that says nothing or is gone
+            pass
+        finally:
+            self._open[namespace] -= 1
+            for grant in grants:
+                await asyncio.to_thread(self._cache.release, grant)
+            writer.close()
+
+    def _answer(self, namespace: str, line: bytes, grants: list[Grant]) -> dict[str, Any]:
+        try:
+            return self._answered(namespace, _parsed(line), grants)
+        except RequestError as error:
+            return {"error": str(error)}
+        except Exception:  # noqa: BLE001 - the client must hear something, and the next one is served
+            _log.exception("a question of namespace %s could not be answered", namespace)
+            return {"error": "the node agent failed to answer; its log has the cause"}
+
+    def _answered(self, namespace: str, asked: dict[str, Any], grants: list[Grant]) -> dict[str, Any]:
+        folder = _folder(asked)
+        if asked.get("ask") == "discard":
+            is_done = self._cache.discard(namespace, folder)
+            return {"discarded": True} if is_done else {"discarded": False, "message": "there is no such entry"}
+        if asked.get("ask") != "space":
+            raise RequestError("ask is neither space nor discard")
+        if len(grants) >= GRANTS_PER_CONNECTION:
+            raise RequestError("one connection asks for one model")
+        outcome = self._cache.ask(namespace, folder, _size_bytes(asked))
+        if isinstance(outcome, Refusal):
+            return {"granted": False, "reason": outcome.reason, "message": outcome.message}
+        for former in [grant for grant in grants if grant.folder == folder]:
+            grants.remove(former)
+            self._cache.release(former)
+        grants.append(outcome)
+        return {"granted": True}
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        asked = json.loads(line)
+    except ValueError as error:
+        raise RequestError("the line is no JSON") from error
+    if not isinstance(asked, dict):
+        raise RequestError("the line is no JSON object")
+    return asked
+
+
+def _folder(asked: dict[str, Any]) -> str:
+    try:
+        return folder_name(str(asked.get("digest")))
+    except ValueError as error:
+        raise RequestError(f"digest: {error}") from error
+
+
+def _size_bytes(asked: dict[str, Any]) -> int:
+    size_bytes = asked.get("bytes")
+    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or not 0 <= size_bytes < 2**62:
+        raise RequestError("bytes is no size")
+    return size_bytes
+
+
+def _listening(namespace: str, parts: Parts) -> socket.socket:
+    """A listening socket that appears in the part by a rename: at no moment can a tenant take its name."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with parts.opened(namespace) as part, parts.sockets() as sockets:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(namespace, dir_fd=sockets)
+            listening.bind(f"/proc/self/fd/{sockets}/{namespace}")
+            os.chmod(namespace, 0o666, dir_fd=sockets)  # noqa: S103 - every user of the namespace may ask
+            listening.listen(CONNECTIONS_PER_NAMESPACE)
+            name = CacheLayout(parts.cache).agent_socket.name
+            try:
+                os.rename(namespace, name, src_dir_fd=sockets, dst_dir_fd=part)
+            except IsADirectoryError:
+                with parts.trash() as trash:
+                    trees.discard(name, part, trash)
+                os.rename(namespace, name, src_dir_fd=sockets, dst_dir_fd=part)
+    except BaseException:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,71 @@
+"""Calls of the kernel that Python does not have, by their numbers, which are the same on every architecture since 5.0.
+
+All work on file descriptors: a path that somebody else can change is looked at once, and what was looked at is what is
+used. Each raises OSError. mount_setattr is the newest, from Linux 5.12.
+"""
+
+import ctypes
+import os
+import struct
+
+_OPEN_TREE = 428
+_MOVE_MOUNT = 429
+_OPENAT2 = 437
+_MOUNT_SETATTR = 442
+
+_OPEN_TREE_CLONE = 1
+_AT_EMPTY_PATH = 0x1000
+_MOVE_MOUNT_F_EMPTY_PATH = 0x04
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
+
+_UMOUNT_NOFOLLOW = 0x08
+_MNT_DETACH = 0x02
+
+MOUNT_READ_ONLY = 0x01
+MOUNT_NO_SUID = 0x02
+MOUNT_NO_DEVICES = 0x04
+
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _checked(result: int, subject: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), subject)
+    return result
+
+
+def _syscall(number: int, subject: str, *arguments: int | bytes | None) -> int:
+    wide = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
+    return _checked(int(_libc.syscall(ctypes.c_long(number), *wide)), subject)
+
+
+def open_beneath(folder: int, path: str, flags: int) -> int:
+    """Opens ``path`` below the open ``folder``: no part of it may be a symlink or lead out of the folder."""
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+    return _syscall(_OPENAT2, path, folder, os.fsencode(path), how, len(how))
+
+
+def bind_mount(source: int, target: int, attributes: int) -> None:
+    """Mounts the folder ``source`` on the folder ``target``, both open.
+
+    The mount has its ``attributes`` (MOUNT_*) before anybody can see it. To set them on a finished one would change
+    only this process's view: changes of flags do not propagate to the host and its pods.
+    """
+    tree = _syscall(_OPEN_TREE, "open_tree", source, b"", _AT_EMPTY_PATH | _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    try:
+        changes = struct.pack("=QQQQ", attributes, 0, 0, 0)
+        _syscall(_MOUNT_SETATTR, "mount_setattr", tree, b"", _AT_EMPTY_PATH, changes, len(changes))
+        how = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+        _syscall(_MOVE_MOUNT, "move_mount", tree, b"", target, b"", how)
+    finally:
+        os.close(tree)
+
+
+def unmount(path: str) -> None:
+    """Takes the mount at ``path`` out of sight at once; it ends when nobody uses it any more. Follows no symlink."""
+    _checked(int(_libc.umount2(os.fsencode(path), _UMOUNT_NOFOLLOW | _MNT_DETACH)), path)

@@ -1,0 +1,186 @@
+"""Folders that somebody else may fill with anything: looked at and removed by descriptors only.
+
+Whoever may write to a folder can plant links that lead out of it, pipes that block their reader, names that change
+between two looks, trees deeper than any stack and larger than any patience. So nothing here follows a link, opens what
+is no regular file or folder, walks on without an end, or leaves the file system that it began on.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+MAX_DEPTH = 32
+"""Folders below folders that are measured. vLLM's compile cache, the deepest thing that is meant to be here, has 8."""
+MAX_FILES = 200_000
+"""Names that are looked at in one walk: half a second of stat. A compile cache has a few thousand."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@contextmanager
+def opened_folder(name: str, parent: int | None = None) -> Iterator[int]:
+    """A descriptor of the folder ``name``; below ``parent``, if given, of which it must be a plain name.
+
+    Raises OSError: ENOTDIR for a symlink or anything else that is no folder.
+    """
+    descriptor = os.open(name, _FOLDER, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def folder_names(folder: int) -> list[str]:
+    """The names in a folder, MAX_FILES at most. Names that are no text (undecodable) come as Python escapes them."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry, _ in zip(entries, range(MAX_FILES), strict=False)]
+
+
+def status(name: str, parent: int) -> os.stat_result | None:
+    """What ``name`` is, a symlink itself rather than its target; None where nothing has that name."""
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def listed(name: str, parent: int) -> dict[str, os.stat_result]:
+    """What is in the folder ``name`` ("" is ``parent`` itself), by its names; nothing where there is no such folder."""
+    try:
+        with opened_folder(name or ".", parent) as folder:
+            return {each: found for each in folder_names(folder) if (found := status(each, folder)) is not None}
+    except OSError:
+        return {}
+
+
+def open_file(name: str, parent: int) -> int:
+    """A descriptor for reading of a regular file. Raises OSError: a link, a pipe or a device is refused (EINVAL)."""
+    descriptor = os.open(name, _FILE, dir_fd=parent)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", name)
+    return descriptor
+
+
+def read_file(name: str, parent: int, limit_bytes: int) -> bytes:
+    """The content of a small regular file. Raises OSError: EFBIG when it is larger than ``limit_bytes``."""
+    with open(open_file(name, parent), "rb") as file:
+        content = file.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise OSError(errno.EFBIG, "larger than it can be", name)
+    return content
+
+
+def read_link(name: str, parent: int) -> str | None:
+    """Where the symlink points; None for anything else."""
+    try:
+        return os.readlink(name, dir_fd=parent)
+    except OSError:
+        return None
+
+
+@dataclass
+class Size:
+    """What a walk found. ``is_whole``: it came to the end, so that ``size_bytes`` is all that there is."""
+
+    size_bytes: int = 0
+    files: int = 0
+    is_whole: bool = True
+
+
+def measure(name: str, parent: int, size: Size | None = None) -> Size:
+    """The disk space (allocated blocks) of a file or of a folder and all below it, added to ``size``.
+
+    A file with several names counts under each. What is gone meanwhile counts as nothing.
+    """
+    size = size or Size()
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        _measure(name, parent, os.stat(name, dir_fd=parent, follow_symlinks=False), size, depth=0)
+    return size
+
+
+def _measure(name: str, parent: int, found: os.stat_result, size: Size, depth: int) -> None:
+    size.size_bytes += found.st_blocks * 512
+    size.files += 1
+    if not stat.S_ISDIR(found.st_mode):
+        return
+    if depth == MAX_DEPTH or size.files >= MAX_FILES:
+        size.is_whole = False
+        return
+    with opened_folder(name, parent) as folder:
+        if os.fstat(folder).st_dev != found.st_dev:
+            return
+        for inner in folder_names(folder):
+            if size.files >= MAX_FILES:
+                size.is_whole = False
+                return
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                status_ = os.stat(inner, dir_fd=folder, follow_symlinks=False)
+                _measure(inner, folder, status_, size, depth + 1)
+
+
+def empty(trash: int, limit: int = MAX_FILES) -> bool:
+    """Removes all that lies in the folder ``trash``, ``limit`` names at most; says whether it is empty now.
+
+    A folder inside is taken from its owner first, so that nobody who still has it open adds to it; its own folders are
+    moved up into the trash before it goes, so that depth costs nothing. Nobody else may write to ``trash`` itself.
+    """
+    left = limit
+    while left > 0:
+        names = folder_names(trash)
+        if not names:
+            return True
+        removed = 0
+        for name in names:
+            removed += _remove(name, trash, left - removed)
+        if not removed:
+            return False
+        left -= removed
+    return False
+
+
+def _remove(name: str, trash: int, limit: int) -> int:
+    """Removes one thing in the trash as far as ``limit`` names allow; the number of names that it removed or moved."""
+    try:
+        os.unlink(name, dir_fd=trash)
+    except IsADirectoryError:
+        return _remove_folder(name, trash, limit)
+    return 1
+
+
+def _remove_folder(name: str, trash: int, limit: int) -> int:
+    done = 0
+    with opened_folder(name, trash) as folder:
+        os.fchown(folder, 0, 0)
+        os.fchmod(folder, stat.S_IRWXU)
+        for inner in folder_names(folder):
+            if done >= limit:
+                return done
+            try:
+                os.unlink(inner, dir_fd=folder)
+            except IsADirectoryError:
+                discard(inner, folder, trash)
+            done += 1
+    with contextlib.suppress(OSError):  # filled again while it was still another's: the next round has it
+        os.rmdir(name, dir_fd=trash)
+        done += 1
+    return done
+
+
+def discard(name: str, parent: int, trash: int) -> str:
+    """Moves ``name`` into the trash at once; the name that it has there. Raises OSError, FileNotFoundError if gone."""
+    new = _free_name(trash)
+    os.rename(name, new, src_dir_fd=parent, dst_dir_fd=trash)
+    return new
+
+
+def _free_name(folder: int) -> str:
+    while True:
+        name = os.urandom(8).hex()
+        if status(name, folder) is None:
+            return name

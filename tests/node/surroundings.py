@@ -1,0 +1,234 @@
+"""What an agent has around it on a node, made small: a kubelet and its folders, and pods that ask for room."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from modelyard import names
+from modelyard.layout import CacheLayout
+from modelyard.node import publish
+from modelyard.node.agent import Agent
+from modelyard.node.amounts import Amount
+from modelyard.node.api_server import Api, Object, UnreachableError
+from modelyard.node.configuration import Configuration
+from modelyard.node.proto import csi_pb2, csi_pb2_grpc
+from modelyard.node.trees import opened_folder
+from tests.support.eventually import eventually
+from tests.support.ports import free_port
+
+NODE = "worker"
+DISK_BYTES = 64 << 20
+TIMEOUT_S = 30
+
+
+def small_disk(folder: Path) -> None:
+    """Mounts a file system of DISK_BYTES on the folder, with propagation as the kubelet's folder has it."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "--make-shared", folder], check=True)
+
+
+@dataclass
+class FakeApi(Api):
+    """The API server's answers: namespaces by name, the node, its pods; none at all while it is away."""
+
+    namespaces: dict[str, str] = field(default_factory=dict)
+    pods: list[Object] = field(default_factory=list)
+    taints: list[Object] = field(default_factory=list)
+    is_away: bool = False
+
+    def get(self, path: str, **query: str) -> Object | None:
+        if self.is_away:
+            raise UnreachableError("away")
+        if path == "/api/v1/pods":
+            assert query == {"fieldSelector": f"spec.nodeName={NODE}"}
+            return {"items": self.pods}
+        if path == f"/api/v1/nodes/{NODE}":
+            return {"spec": {"taints": self.taints}}
+        uid = self.namespaces.get(path.removeprefix("/api/v1/namespaces/"))
+        return None if uid is None else {"metadata": {"uid": uid}}
+
+    def patch(self, path: str, operations: list[Object]) -> bool:
+        assert path == f"/api/v1/nodes/{NODE}"
+        test, change = operations
+        if test != {"op": "test", "path": "/spec/taints", "value": self.taints}:
+            return False
+        assert (change["op"], change["path"]) == ("replace", "/spec/taints")
+        self.taints = change["value"]
+        return True
+
+
+class Pod:
+    """A pod of a namespace, as the kubelet and the pod's own containers see it."""
+
+    def __init__(self, pods_folder: Path, namespace: str) -> None:
+        self.uid = str(uuid.uuid4())
+        self.namespace = namespace
+        self.volume_folder = pods_folder / self.uid / "volumes/kubernetes.io~csi/cache"
+        self.volume_folder.mkdir(parents=True)
+
+    @property
+    def mount(self) -> Path:
+        """Where its volume is."""
+        return self.volume_folder / "mount"
+
+    @property
+    def layout(self) -> CacheLayout:
+        """The cache as its containers see it."""
+        return CacheLayout(self.mount)
+
+    def context(self) -> dict[str, str]:
+        """What the kubelet tells the driver of it."""
+        return {
+            publish.NAMESPACE: self.namespace,
+            publish.POD_UID: self.uid,
+            publish.POD_NAME: "any",
+            publish.SERVICE_ACCOUNT: "default",
+            publish.EPHEMERAL: "true",
+        }
+
+    def request(self, **changed: Any) -> csi_pb2.NodePublishVolumeRequest:
+        """The kubelet's call for its volume."""
+        asked = {
+            "volume_id": "csi-1",
+            "target_path": str(self.mount),
+            "volume_capability": csi_pb2.VolumeCapability(mount=csi_pb2.VolumeCapability.MountVolume()),
+            "volume_context": self.context(),
+        }
+        return csi_pb2.NodePublishVolumeRequest(**asked | changed)
+
+    def writes_entry(self, digest: str, size_bytes: int, *, used_s: float | None = None) -> Path:
+        """Puts a whole model there, as a fetcher does."""
+        entry = self.layout.entry(digest)
+        entry.mkdir()
+        (entry / "weights").write_bytes(os.urandom(size_bytes))
+        self.layout.record(digest).write_text("{}")
+        if used_s is not None:
+            os.utime(entry, (used_s, used_s))
+        return entry
+
+    def links(self, digest: str) -> None:
+        """Links the model, as a fetcher does at its end."""
+        self.layout.link(self.uid).symlink_to(self.layout.link_target(digest))
+
+
+class Line:
+    """A connection to the agent's socket in a pod's volume."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(TIMEOUT_S)
+        with opened_folder(str(path.parent)) as folder:  # a socket's path has 107 characters at most
+            self._socket.connect(f"/proc/self/fd/{folder}/{path.name}")
+        self._file = self._socket.makefile("rb")
+
+    def ask(self, **asked: Any) -> Any:
+        """One question, and its answer."""
+        return self.say(json.dumps(asked).encode() + b"\n")
+
+    def say(self, line: bytes) -> Any:
+        """Any bytes, and what comes back; None where the agent hangs up."""
+        self._socket.sendall(line)
+        answer = self._file.readline()
+        return json.loads(answer) if answer else None
+
+    def space(self, digest: str, size_bytes: int) -> Any:
+        """Asks for room."""
+        return self.ask(ask="space", pod="any", digest=digest, bytes=size_bytes)
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+class Surroundings:
+    """A node. ``host`` has the kubelet's folder and the cache."""
+
+    def __init__(self, host: Path) -> None:
+        self.kubelet = host / "kubelet"
+        self.cache = host / "cache"
+        (self.kubelet / "pods").mkdir(parents=True)
+        self.cache.mkdir()
+        self.api = FakeApi({"team-a": str(uuid.uuid4()), "team-b": str(uuid.uuid4())})
+        self._agents: list[Agent] = []
+        self._lines: list[Line] = []
+        self.channels: list[grpc.Channel] = []
+        self.port = free_port()
+
+    def configuration(self, **changed: Any) -> Configuration:
+        """An agent's, with a budget of 40 MiB of the disk's 64, a reserve of 8 and a guaranteed share of 10."""
+        values: dict[str, Any] = {
+            "node": NODE,
+            "cache": self.cache,
+            "api_server": "https://localhost",
+            "budget": Amount.parse("40Mi"),
+            "reserve": Amount.parse("8Mi"),
+            "guaranteed_share": Amount.parse("10Mi"),
+            "kubelet_folder": self.kubelet,
+            "port": self.port,
+        }
+        return Configuration(**values | changed)
+
+    def started(self, **changed: Any) -> Agent:
+        """An agent that runs."""
+        agent = Agent(self.configuration(**changed), self.api)
+        agent.start()
+        self._agents.append(agent)
+        return agent
+
+    def stop(self) -> None:
+        """Ends what was started."""
+        for line in self._lines:
+            line.close()
+        for channel in self.channels:
+            channel.close()
+        for agent in self._agents:
+            agent.stop()
+        self._lines, self.channels, self._agents = [], [], []
+
+    @property
+    def driver(self) -> csi_pb2_grpc.NodeStub:
+        """The driver as the kubelet calls it."""
+        channel = grpc.insecure_channel(f"unix://{self.kubelet}/plugins/{names.CSI_DRIVER}/csi.sock")
+        self.channels.append(channel)
+        return csi_pb2_grpc.NodeStub(channel)
+
+    def pod(self, namespace: str = "team-a") -> Pod:
+        """A pod that the API server knows, without its volume yet."""
+        pod = Pod(self.kubelet / "pods", namespace)
+        self.api.pods.append({"metadata": {"uid": pod.uid}})
+        return pod
+
+    def published(self, namespace: str = "team-a", **changed: Any) -> Pod:
+        """A pod that has its volume."""
+        pod = self.pod(namespace)
+        self.driver.NodePublishVolume(pod.request(**changed), timeout=TIMEOUT_S)
+        return pod
+
+    def unpublish(self, pod: Pod) -> None:
+        """The kubelet takes a pod's volume away."""
+        request = csi_pb2.NodeUnpublishVolumeRequest(volume_id="csi-1", target_path=str(pod.mount))
+        self.driver.NodeUnpublishVolume(request, timeout=TIMEOUT_S)
+
+    def line(self, pod: Pod) -> Line:
+        """A connection of the pod to the agent, as soon as it listens."""
+
+        def connected() -> Line | None:
+            with contextlib.suppress(ConnectionRefusedError):
+                return Line(pod.layout.agent_socket)
+            return None
+
+        line = eventually(connected)
+        self._lines.append(line)
+        return line
+
+    def part(self, namespace: str = "team-a") -> CacheLayout:
+        """The namespace's part, as the host sees it."""
+        return CacheLayout(self.cache / self.api.namespaces[namespace])
