@@ -54,14 +54,18 @@ class Nginx:
         before_bytes = log.stat().st_size
         requests: list[Served] = []
         yield requests
-        eventually(self._is_idle)  # a request is logged when its connection has no more to send, or is gone
+        eventually(self.is_idle)  # a request is logged when its connection has no more to send, or is gone
         with log.open() as file:
             file.seek(before_bytes)
             requests += access_log.parse(file.read())
 
-    def _is_idle(self) -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['status_port']}/", timeout=10) as answer:
-            text: str = answer.read().decode()
+    def is_idle(self) -> bool:
+        """Whether it runs, and no connection is open but the one that asks."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['status_port']}/", timeout=10) as answer:
+                text: str = answer.read().decode()
+        except OSError:
+            return False
         return "Active connections: 1 " in text
 
 
@@ -83,18 +87,11 @@ def nginx(program: Path, folder: Path, buckets: Mapping[str, Model], certificate
     with BackgroundProcess(command, os.environ | library_environment(program)) as process:
         server = Nginx(buckets, folder, certificates.ca, ports)
         try:
-            eventually(lambda: _listens(server), within_s=10)
+            eventually(server.is_idle, within_s=10)
         except AssertionError as error:
             error.add_note(f"nginx said:\n{process.output[-4000:]}")
             raise
         yield server
-
-
-def _listens(server: Nginx) -> bool:
-    try:
-        return server._is_idle()
-    except OSError:
-        return False
 
 
 def _configuration(

@@ -17,9 +17,7 @@ def clients_table(cases: Sequence[Case], results: Results) -> str:
         ("case", "client", "durable s", "/ s5cmd", "CPU s", "/ s5cmd", "server's CPU s", "peak RSS MB"),
         ("---",) * 8,
     ]
-    for case in cases:
-        for client in case.clients:
-            rows.append((case.name, client, *_cells(results, case.name, client)))
+    rows += [(case.name, client, *_cells(results, case.name, client)) for case in cases for client in case.clients]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

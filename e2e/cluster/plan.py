@@ -42,7 +42,7 @@ def before_images() -> tuple[Step, ...]:
 
 def for_benchmarks() -> tuple[Step, ...]:
     """What the benchmarks need and the cluster does not."""
-    return (Step("nginx", "nginx from Debian", 10, tools.fetch_nginx),)
+    return (Step("nginx", "nginx from Debian", 10, tools.fetch_nginx, inputs=tools.nginx_inputs()),)
 
 
 def all_steps(*, pull: bool) -> tuple[Step, ...]:

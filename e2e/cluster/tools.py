@@ -42,6 +42,11 @@ def go(making: Making) -> Path:
     return making.results["go"].folder / "go"
 
 
+def nginx_inputs() -> tuple[str, ...]:
+    """The host's release, whose nginx is taken."""
+    return (debian.host_release(),) if debian.is_debian() else ()
+
+
 def fetch_nginx(making: Making) -> None:
     """Unpack the host's release of Debian's nginx, with the module that waits before it answers."""
     debian.require("nginx for the benchmarks", "Run them on Debian, in a container if need be.")
