@@ -56,7 +56,7 @@ def disk_of(folder: Path) -> str:
     found = subprocess.run(
         ("findmnt", "--noheadings", "--output=FSTYPE", "--target", folder), capture_output=True, text=True, check=True
     )
-    kind = found.stdout.strip()
+    kind = found.stdout.split()[-1]  # of file systems that are mounted over each other, the last is what is seen
     if kind in _IN_MEMORY:
         raise InvalidOptionError(
             f"{folder} is on {kind}, which is memory: let BENCH_FOLDER name a folder on the disk that models go to"

@@ -29,9 +29,9 @@ class Case:
 class Results:
     """What the rounds that count measured, by case and client; what failed, in words; how many rounds were done."""
 
-    rounds: int = 0
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    rounds: int = 0
 
     def of(self, case: str, client: str) -> list[Sample]:
         """The samples in order of the rounds; none for a client that failed in one of them."""
