@@ -60,8 +60,8 @@ def _run(options: Options, disk: str) -> int:
     figures = [figure for suffix in _SUFFIXES for figure in goals.of_rounds(results, wanted, suffix)]
     figures += [figure for one in shared for figure in goals.of_sharing(one)]
     print(f"\n{results.rounds} rounds counted. Load average {os.getloadavg()[1]:.1f} on {os.cpu_count()} processors.\n")
-    print(report.clients_table(cases, results), report.hits(shared, starts), report.figures_table(figures), sep="\n\n")
-    print("", *(figure.line() for figure in figures), sep="\n")
+    told = (report.clients_table(cases, results), report.hits(shared, starts), report.figures_table(figures))
+    print(*told, "\n".join(figure.line() for figure in figures), sep="\n\n")
     return 1 if any(math.isnan(figure.value) for figure in figures) else 0
 
 
