@@ -11,7 +11,7 @@ export PYTHONPATH := operator
 # Asked for only by the targets that use it: making the environment takes a minute the first time.
 PYTHON = $(or $(shell $(SETUP) python),$(error The Python environment is missing: see above))
 
-.PHONY: help up demo down test check verify fuzz generate release-golden fmt lock clean-cache
+.PHONY: help up demo down test check bench bench-fetch verify fuzz generate release-golden fmt lock clean-cache
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,14 @@ check: ## style, types, layers, and the tests that need no cluster
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m mypy e2e tests
+	$(PYTHON) -m mypy e2e tests bench
 	$(dir $(PYTHON))lint-imports
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests
+
+bench: bench-fetch ## every benchmark
+
+bench-fetch: ## how fast models arrive, beside other clients: docs/benchmarks.md
+	MODELYARD_NGINX=$$($(SETUP) nginx) $(PYTHON) -m bench.fetch
 
 verify: ## fail when a generated file differs from what makes it, or a real API server or the last release refuses a CRD
 	$(PYTHON) -m modelyard.api.crd --check

@@ -5,6 +5,7 @@ demo          up, then a model served and asked
 down          remove the cluster and the engine that set-up started, and put the host back; results stay in the cache
 python        print the project's Python interpreter, made if missing
 binaries      print the folder with etcd, kube-apiserver and kubectl, made if missing
+nginx         print the folder that nginx was unpacked in, made if missing
 steps         print the steps: what each makes, from what
 clean-cache   down, and remove all kept results
 """
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 
 from e2e.cluster import demo, engine, images, kind_cluster, network, registry
 from e2e.cluster.host import Host, write_through
-from e2e.cluster.plan import all_steps, before_images
+from e2e.cluster.plan import all_steps, before_images, for_benchmarks
 from e2e.cluster.progress import Progress, Took, table
 from e2e.cluster.run import Durations, Run, StepFailedError, plan
 from e2e.cluster.steps import CannotMakeError, Making, Step, Store, cache_folder, programs_folder
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         "down": _down,
         "python": lambda: _show("python-environment", "bin/python", before_images()),
         "binaries": lambda: _show("binaries", "", None),
+        "nginx": lambda: _show("nginx", "root", for_benchmarks()),
         "steps": _steps,
         "clean-cache": _clean_cache,
     }

@@ -40,6 +40,11 @@ def before_images() -> tuple[Step, ...]:
     )
 
 
+def for_benchmarks() -> tuple[Step, ...]:
+    """What the benchmarks need and the cluster does not."""
+    return (Step("nginx", "nginx from Debian", 10, tools.fetch_nginx, inputs=tools.nginx_inputs()),)
+
+
 def all_steps(*, pull: bool) -> tuple[Step, ...]:
     """Everything, in the order in which steps start that wait for the same."""
     create = partial(kind_cluster.create, local_node_image=not pull)

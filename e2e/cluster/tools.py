@@ -1,4 +1,4 @@
-"""The programs that set-up calls: Go where something is built, and kind."""
+"""The programs that set-up calls: Go where something is built, and kind; and nginx for the benchmarks."""
 
 import hashlib
 import re
@@ -40,6 +40,17 @@ def fetch_go(making: Making) -> None:
 def go(making: Making) -> Path:
     """The `go` to call in a step that needs the step `go`."""
     return making.results["go"].folder / "go"
+
+
+def nginx_inputs() -> tuple[str, ...]:
+    """The host's release, whose nginx is taken."""
+    return (debian.host_release(),) if debian.is_debian() else ()
+
+
+def fetch_nginx(making: Making) -> None:
+    """Unpack the host's release of Debian's nginx, with the module that waits before it answers."""
+    debian.require("nginx for the benchmarks", "Run them on Debian, in a container if need be.")
+    debian.unpack(making, ("nginx-light", "libnginx-mod-http-echo"), debian.host_release(), dependencies=True)
 
 
 def install_kind(making: Making) -> None:

@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.support.background_process import BackgroundProcess
+from tests.support.certificates import Certificates
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
 
@@ -41,11 +42,13 @@ _IDENTITIES = {
 
 
 class ObjectStore:
-    """A running server: its port, and a boto3 client of its `admin`."""
+    """A running server: its endpoints (the one of TLS only with certificates), and a boto3 client of its `admin`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls_port: int) -> None:
         self.port = port
+        self.tls_port = tls_port
         self.endpoint = f"http://127.0.0.1:{port}"
+        self.tls_endpoint = f"https://127.0.0.1:{tls_port}"
         self.admin: Any = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
@@ -75,13 +78,16 @@ class ObjectStore:
 
 
 @contextmanager
-def object_store(folder: Path) -> Iterator[ObjectStore]:
-    """Starts the server with its data below ``folder``, makes its buckets, and stops it at the end."""
+def object_store(folder: Path, certificates: Certificates | None = None) -> Iterator[ObjectStore]:
+    """Starts the server with its data below ``folder``, makes its buckets, and stops it at the end.
+
+    With ``certificates`` it speaks TLS too, on a port beside the plain one.
+    """
     weed = Path(sys.executable).with_name("weed")
     assert weed.is_file(), f"{weed} is missing: install the development requirements (locks/dev.txt)"
     (folder / "identities.json").write_text(json.dumps(_IDENTITIES))
     (folder / "data").mkdir()
-    store = ObjectStore(free_port())
+    store = ObjectStore(free_port(), free_port())
     options = {
         "dir": folder / "data",
         "ip": "127.0.0.1",
@@ -99,6 +105,12 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
         **{f"{part}.port": free_port() for part in ("master", "volume", "filer")},
         **{f"{part}.port.grpc": free_port() for part in ("master", "volume", "filer", "s3")},
     }
+    if certificates:
+        options |= {
+            "s3.port.https": store.tls_port,
+            "s3.cert.file": certificates.certificate,
+            "s3.key.file": certificates.key,
+        }
     with BackgroundProcess([weed, "server", *(f"-{name}={value}" for name, value in options.items())]) as server:
         try:
             eventually(lambda: _make_buckets(store), within_s=60, every_s=0.2)
