@@ -237,7 +237,7 @@ def test_a_file_that_is_longer_than_it_was_listed_does_not_fill_the_disk(web: We
     web.server.files["/model/weights"] = WEIGHTS + b"more"
     error = web.pod.failed_attempt()
     assert error.reason == "SourceChanged"
-    assert f"is larger than the {len(WEIGHTS)} bytes that were listed" in error.message
+    assert f"has {len(WEIGHTS) + 4} bytes, and not the {len(WEIGHTS)} that were listed" in error.message
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -48,8 +49,8 @@ class FaultyProxy:
                 self._server.keep(client)
             server = self._server.keep(socket.create_connection(("127.0.0.1", self._to_port)))
             answer = Answer()
-            self._server.run(self._pass_requests, client, server, answer)
-            self._pass_answers(client, server, answer)
+            requests = self._server.run(self._pass_requests, client, server, answer)
+            self._pass_answers(client, server, answer, requests)
         close(client)
 
     def _pass_requests(self, client: socket.socket, server: socket.socket, answer: Answer) -> None:
@@ -59,12 +60,15 @@ class FaultyProxy:
                 server.sendall(data)
         close(server)
 
-    def _pass_answers(self, client: socket.socket, server: socket.socket, answer: Answer) -> None:
+    def _pass_answers(
+        self, client: socket.socket, server: socket.socket, answer: Answer, requests: threading.Thread
+    ) -> None:
         while data := server.recv(65536):
             changed = self.fault(answer, data)
             if changed is None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.shutdown(socket.SHUT_RD)  # wakes the other thread, which else keeps the socket from its end
+                requests.join()  # or it might read from the next connection, which may get the same descriptor
                 client.close()
                 close(server)
                 return

@@ -1,4 +1,4 @@
-"""An HTTP server on the loopback that gives files, whole and from an offset on."""
+"""An HTTP server on the loopback that gives files, whole and in ranges."""
 
 import http.server
 import re
@@ -28,7 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def send_file(self, content: bytes) -> None:
         """All of it, or what the request's range asks for."""
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if not asked or not self.server.knows_ranges:
             self.send(200, content)
             return
@@ -36,8 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if begin >= len(content):
             self.send(416, headers={"Content-Range": f"bytes */{len(content)}"})
             return
-        span = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-        self.send(206, content[begin:], {"Content-Range": span})
+        end = min(int(asked[2] or len(content)), len(content) - 1)
+        self.send(206, content[begin : end + 1], {"Content-Range": f"bytes {begin}-{end}/{len(content)}"})
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
         pass

@@ -29,11 +29,12 @@ class LoopbackServer:
         self._open.append(connection)
         return connection
 
-    def run(self, work: Callable[..., None], *arguments: object) -> None:
+    def run(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
         """Work in a thread, which the end waits for."""
         thread = threading.Thread(target=work, args=arguments)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # closed

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from modelyard.fetcher import lock
-from modelyard.fetcher.checksums import Checksum, Crc64Nvme
+from modelyard.fetcher.checksums import Algorithm, Checksum, new_hash
 from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.record import record_of
 from modelyard.fetcher.staging import Staging
@@ -39,9 +39,10 @@ def opened(layout: CacheLayout, discard: Callable[[str], None] = _discard) -> St
 def stage(store: Store, content: bytes = b"abc", digest: str = DIGEST) -> Staging:
     """Stages the model as a fetch does that then ends."""
     staging = Staging(store.staging_folder(digest))
-    arriving = staging.arriving(FILE)
-    arriving.write_bytes(content)
-    staging.accept(FILE, arriving, _crc(content))
+    arriving = staging.open(FILE)
+    arriving.write(memoryview(content), 0)
+    arriving.close()
+    staging.accept(FILE, int(_crc(content), 16))
     return staging
 
 
@@ -76,7 +77,7 @@ def test_an_entry_appears_by_one_rename_with_its_record(layout: CacheLayout) -> 
 
 
 def _crc(content: bytes) -> str:
-    crc = Crc64Nvme()
+    crc = new_hash(Algorithm.CRC64NVME)
     crc.update(content)
     return crc.digest().hex()
 

@@ -1,4 +1,4 @@
-"""Checks bytes against the checksum that their source stores, while they pass by.
+"""The checksums that sources store of files, and how each is computed. Pure.
 
 S3 stores a checksum of the whole object ("full object") or, for one uploaded in parts, often only one over the parts'
 checksums ("composite", written `<base64>-<number of parts>`): that is computed again from the same part sizes.
@@ -8,13 +8,15 @@ tests/fetcher.
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Protocol, Self
 
 from awscrt import checksums as crt
+
+from modelyard.fetcher import crc
 
 
 class Algorithm(StrEnum):
@@ -68,9 +70,12 @@ def is_composite(value: str) -> bool:
     return "-" in value
 
 
-class _Hash(Protocol):
+class Hash(Protocol):
+    """What hashlib's objects are."""
+
     def update(self, data: bytes | memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
+    def copy(self) -> Self: ...
 
 
 class _Crc:
@@ -87,19 +92,17 @@ class _Crc:
     def digest(self) -> bytes:
         return self._value.to_bytes(self._size_bytes, "big")
 
-
-class Crc64Nvme(_Crc):
-    """The CRC that is computed of every file, whatever its source stores."""
-
-    def __init__(self) -> None:
-        super().__init__(crt.crc64nvme, 8)
+    def copy(self) -> Self:
+        copied = type(self)(self._function, self._size_bytes)
+        copied._value = self._value  # noqa: SLF001 - of its own class
+        return copied
 
 
-_HASHES: dict[Algorithm, Callable[[], _Hash]] = {
+_HASHES: dict[Algorithm, Callable[[], Hash]] = {
     Algorithm.SHA512: hashlib.sha512,
     Algorithm.SHA256: hashlib.sha256,
     Algorithm.SHA1: partial(hashlib.sha1, usedforsecurity=False),
-    Algorithm.CRC64NVME: Crc64Nvme,
+    Algorithm.CRC64NVME: lambda: _Crc(crt.crc64nvme, 8),
     Algorithm.MD5: partial(hashlib.md5, usedforsecurity=False),
     Algorithm.CRC32C: lambda: _Crc(crt.crc32c, 4),
     Algorithm.CRC32: lambda: _Crc(crt.crc32, 4),
@@ -108,43 +111,20 @@ _HASHES: dict[Algorithm, Callable[[], _Hash]] = {
 }
 
 
-class Verifier:
-    """Takes a file's bytes in order and tells at the end whether they have the stored checksum."""
+COMBINABLE = {Algorithm.CRC64NVME: crc.CRC64NVME, Algorithm.CRC32C: crc.CRC32C, Algorithm.CRC32: crc.CRC32}
+"""The algorithms that need no order: the parts' CRCs give that of the whole."""
 
-    def __init__(self, checksum: Checksum) -> None:
-        self._checksum = checksum
-        self._new_hash = _HASHES[checksum.algorithm]
-        self._hash = self._new_hash()
-        self._hash.update(checksum.prefix)
-        self._parts_left = list(reversed(checksum.part_sizes))
-        self._part_left_bytes = self._parts_left.pop() if self._parts_left else 0
-        self._part_digests: list[bytes] = []
 
-    def update(self, data: bytes) -> None:
-        if not self._checksum.part_sizes:
-            self._hash.update(data)
-            return
-        rest = memoryview(data)
-        while len(rest) > self._part_left_bytes:
-            self._hash.update(rest[: self._part_left_bytes])
-            rest = rest[self._part_left_bytes :]
-            self._next_part()
-        self._hash.update(rest)
-        self._part_left_bytes -= len(rest)
+def new_hash(algorithm: Algorithm) -> Hash:
+    """A computation at its beginning; CRCs digest to big-endian bytes, as S3 writes them."""
+    return _HASHES[algorithm]()
 
-    def _next_part(self) -> None:
-        self._part_digests.append(self._hash.digest())
-        self._hash = self._new_hash()
-        self._part_left_bytes = self._parts_left.pop()
 
-    def matches(self) -> bool:
-        return self.computed() == self._checksum.value
-
-    def computed(self) -> str:
-        """The checksum of the bytes so far, written as the source writes it."""
-        digest, suffix = self._hash.digest(), ""
-        if self._checksum.part_sizes:
-            of_parts = self._new_hash()
-            of_parts.update(b"".join([*self._part_digests, digest]))
-            digest, suffix = of_parts.digest(), f"-{len(self._checksum.part_sizes)}"
-        return (digest.hex() if self._checksum.is_hexadecimal else base64.b64encode(digest).decode()) + suffix
+def written(checksum: Checksum, digests: Sequence[bytes]) -> str:
+    """The computed checksum as the source writes it, from the digests of its parts: one where it covers the whole."""
+    digest, suffix = digests[0], ""
+    if checksum.part_sizes:
+        of_parts = new_hash(checksum.algorithm)
+        of_parts.update(b"".join(digests))
+        digest, suffix = of_parts.digest(), f"-{len(checksum.part_sizes)}"
+    return (digest.hex() if checksum.is_hexadecimal else base64.b64encode(digest).decode()) + suffix

@@ -1,120 +1,179 @@
 """Brings files from a source into a staging folder: each one complete and verified, or not there.
 
-Memory is bounded by THREADS x BLOCK_BYTES, whatever the model's size.
+Workers, as many as the controller finds worth it, each fetch stretches of files over a connection of their own: a block
+is received, checked and written before the next one comes, so memory is bounded by the number of workers.
 """
 
-import os
+import random
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterable
 
-from modelyard.fetcher.checksums import Crc64Nvme, Verifier
-from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
+from modelyard.fetcher.arrival import Arrival
+from modelyard.fetcher.arriving_file import page_aligned
+from modelyard.fetcher.concurrency import Controller
+from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
 from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.memory import BLOCK_BYTES
+from modelyard.fetcher.parts import PAGE_BYTES, Part
 from modelyard.fetcher.source import Source
 from modelyard.fetcher.staging import Staging
+from modelyard.fetcher.stream import AbandonedError, Stream
+from modelyard.fetcher.work_queue import Stretch, WorkQueue
 
-THREADS = 4
+CONNECTIONS_LIMIT = 32
+"""More are no faster in one process (measured), and unkind to the server."""
 
-_BARREN_TRIES = 3
-"""So many connections in a row may break before a first byte; each byte that comes starts the count anew."""
+_SAMPLE_EVERY_S = 0.05
+_THROTTLED_LIMIT = 8
+"""So often in a row, over all workers and without a byte in between, the server may ask for fewer requests."""
 
-
-class _OtherFileFailedError(Exception):
-    """Ends the remaining threads of an attempt that has failed already."""
-
-
-def download(source: Source, files: Iterable[RemoteFile], staging: Staging, on_bytes: Callable[[int], None]) -> None:
-    """Downloads what the staging folder lacks, a few files at a time.
-
-    ``on_bytes`` is told each block's size as it is written, and a negative size when a file must come again; it is
-    called from several threads. Raises the first FetchError or OSError, after all threads have ended.
-    """
-    abandoned = threading.Event()
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="download") as threads:
-        downloads = [
-            threads.submit(_download_file, source, file, staging, on_bytes, abandoned)
-            for file in files
-            if not staging.holds(file)
-        ]
-        done, waiting = wait(downloads, return_when=FIRST_EXCEPTION)
-        abandoned.set()
-        for download_ in waiting:
-            download_.cancel()
-    for download_ in done:
-        download_.result()
+_THROTTLED_PAUSE_S = 0.5
 
 
-def _download_file(
-    source: Source,
-    file: RemoteFile,
-    staging: Staging,
-    on_bytes: Callable[[int], None],
-    abandoned: threading.Event,
+def download(
+    source: Source, files: Iterable[RemoteFile], staging: Staging, on_bytes: Callable[[int], None], budget: int
 ) -> None:
-    """One file; a checksum that does not match gets a second chance, since a link may have flipped a bit."""
-    arriving = staging.arriving(file)
-    mismatch = ""
-    for _ in range(2):
-        mismatch, crc64nvme = _arrive(source, file, arriving, on_bytes, abandoned)
-        if not mismatch:
-            staging.accept(file, arriving, crc64nvme)
-            return
-        on_bytes(-file.size_bytes)
-    raise FetchError(Reason.CHECKSUM_MISMATCH, mismatch)
+    """Downloads what the staging folder lacks. ``budget`` is the memory that all buffers may take, in bytes.
+
+    ``on_bytes`` is told each block's size as it is written, and a negative size for what must come again; it is called
+    from several threads. Raises the first FetchError or OSError, after all threads have ended.
+    """
+    arrivals = [Arrival(file, staging) for file in files if not staging.holds(file)]
+    if arrivals:
+        limit = max(1, min(CONNECTIONS_LIMIT, budget // BLOCK_BYTES))
+        _Download(source, arrivals, on_bytes, Controller(limit)).run()
 
 
-def _arrive(
-    source: Source,
-    file: RemoteFile,
-    arriving: Path,
-    on_bytes: Callable[[int], None],
-    abandoned: threading.Event,
-) -> tuple[str, str]:
-    """Writes the file's bytes to the disk. Returns what is wrong with them, or an empty text; and their CRC64NVME."""
-    crc = Crc64Nvme()
-    verifier = Verifier(file.checksum) if file.checksum else None
-    with arriving.open("wb", buffering=0) as target:
-        for block in _blocks(source, file):
-            if abandoned.is_set():
-                raise _OtherFileFailedError
-            _write_all(target.fileno(), block)
-            crc.update(block)
-            if verifier:
-                verifier.update(block)
-            on_bytes(len(block))
-        os.fsync(target.fileno())
-    if file.checksum is None or verifier is None or verifier.matches():
-        return "", crc.digest().hex()
-    mismatch = (
-        f"the bytes of {file.key} do not match their checksum ({file.checksum.algorithm} {file.checksum.value}, "
-        f"computed {verifier.computed()}), twice: upload the file again, or correct the checksum where you stated it"
-    )
-    return mismatch, ""
+class _Download:
+    def __init__(
+        self, source: Source, arrivals: list[Arrival], on_bytes: Callable[[int], None], controller: Controller
+    ) -> None:
+        self._source = source
+        self._arrivals = arrivals
+        self._on_bytes = on_bytes
+        self._controller = controller
+        self._queue = WorkQueue(arrivals)
+        self._lock = threading.Lock()
+        self._abandoned = threading.Event()
+        self._streams: set[Stream] = set()
+        self._bytes = 0
+        self._throttled = 0
+        self._error: BaseException | None = None
 
+    def run(self) -> None:
+        threads: list[threading.Thread] = []
+        while True:
+            with self._lock:
+                wanted = self._controller.sample(time.monotonic(), self._bytes)
+            self._queue.let_work(wanted)
+            while len(threads) < wanted:
+                threads.append(
+                    threading.Thread(target=self._work, args=(len(threads),), name=f"download-{len(threads)}")
+                )
+                threads[-1].start()
+            if self._queue.wait(_SAMPLE_EVERY_S):
+                break
+        for thread in threads:
+            thread.join()
+        for arrival in self._arrivals:
+            arrival.close()
+        if self._error:
+            raise self._error
 
-def _write_all(descriptor: int, block: bytes) -> None:
-    rest = memoryview(block)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _blocks(source: Source, file: RemoteFile) -> Iterator[bytes]:
-    """The file's bytes from first to last, over as many connections as it takes."""
-    offset = barren_tries = 0
-    while offset < file.size_bytes:
-        before, cause = offset, "the connection ended early"
+    def _work(self, number: int) -> None:
+        buffer = page_aligned(BLOCK_BYTES)
         try:
-            for block in source.read(file, offset):
+            while stretch := self._queue.take(number):
+                self._fetch(stretch, buffer)
+        except AbandonedError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that waits raises it
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            self._error = self._error or error
+            self._abandoned.set()
+            for stream in self._streams:
+                stream.abort()
+        self._queue.close()
+
+    def _fetch(self, stretch: Stretch, buffer: memoryview) -> None:
+        arrival, parts = stretch.arrival, stretch.parts
+        arrival.open()
+        if not parts:
+            self._finish(arrival, buffer)
+            self._queue.give_back(stretch, [])
+            return
+        stream = Stream(self._source, arrival.file, parts[0].offset, parts[-1].end, self._abandoned)
+        with self._lock:
+            self._streams.add(stream)
+        written = 0
+        refusal: FetchError | None = None
+        try:
+            for part in parts:
+                self._fetch_part(stream, arrival, part, buffer)
+                written += 1
+                if self._queue.written(stretch):
+                    self._finish(arrival, buffer)
+        except WholeFileOnlyError:
+            arrival.is_whole_file_only = True
+        except FetchError as error:
+            refusal = error
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+            stream.close()
+        self._queue.give_back(stretch, parts[written:])
+        if refusal:
+            self._bear_throttling(refusal)
+
+    def _fetch_part(self, stream: Stream, arrival: Arrival, part: Part, buffer: memoryview) -> None:
+        computed = arrival.begin(part)
+        offset = part.offset
+        try:
+            while offset < part.end:
+                into_page = offset % PAGE_BYTES
+                space = buffer[into_page : into_page + min(BLOCK_BYTES - into_page, part.end - offset)]
+                block = space[: stream.fill(space)]
+                computed.update(block)
+                arrival.write(block, offset)
                 offset += len(block)
-                yield block
-        except StreamBrokenError as error:
-            cause = str(error)
-        barren_tries = barren_tries + 1 if offset == before else 0
-        if barren_tries == _BARREN_TRIES:
+                self._count(len(block))
+        except BaseException:
+            self._count(part.offset - offset)
+            raise
+        arrival.commit(computed, buffer)
+
+    def _count(self, bytes_: int) -> None:
+        with self._lock:
+            self._bytes += bytes_
+            self._throttled = 0 if bytes_ > 0 else self._throttled
+        self._on_bytes(bytes_)
+
+    def _bear_throttling(self, error: FetchError) -> None:
+        """Slows down, where the error asks for it. Raises it where it is another, or where nothing comes any more."""
+        if error.reason is not Reason.THROTTLED:
+            raise error
+        with self._lock:
+            self._throttled += 1
+            if self._throttled > _THROTTLED_LIMIT:
+                raise error
+            self._controller.throttled(time.monotonic())
+            pause_s = _THROTTLED_PAUSE_S * 2 ** min(4, self._throttled - 1)
+        self._abandoned.wait(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers, nothing secret
+
+    def _finish(self, arrival: Arrival, buffer: memoryview) -> None:
+        """Accepts the file. One whose bytes are wrong gets a second chance, since a link may have flipped a bit."""
+        problem = arrival.finish(buffer)
+        if not problem:
+            return
+        if arrival.has_failed:
             raise FetchError(
-                Reason.ENDPOINT_UNREACHABLE,
-                f"{file.key} stopped coming at byte {offset} of {file.size_bytes} ({cause}), {barren_tries} times "
-                "in a row: look at the network between this node and the source, and at the source's own log",
+                Reason.CHECKSUM_MISMATCH,
+                f"the bytes of {arrival.file.key} do not match their checksum ({problem}), twice: upload the file "
+                "again, or correct the checksum where you stated it",
             )
+        self._count(-arrival.file.size_bytes)
+        self._queue.begin_again(arrival)

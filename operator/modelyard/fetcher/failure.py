@@ -51,3 +51,7 @@ class FetchError(Exception):
 
 class StreamBrokenError(Exception):
     """The bytes stopped coming before the file's end: ask again from where they stopped."""
+
+
+class WholeFileOnlyError(Exception):
+    """The server knows no ranges: the file comes over one connection at a time, from its first byte on."""

@@ -12,6 +12,7 @@ from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.download import download
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import content_digest
+from modelyard.fetcher.memory import budget_bytes
 from modelyard.fetcher.record import Record, record_of
 from modelyard.fetcher.registry import open_source
 from modelyard.fetcher.revision import check_content
@@ -114,7 +115,7 @@ class _Fetch:
             check()
             self._state.add_bytes(count)
 
-        download(self._source, self._files, staging, on_bytes)
+        download(self._source, self._files, staging, on_bytes, budget_bytes())
 
     def _record(self, staging: Staging) -> Record:
         return record_of(self._configuration.uri, self._digest, self._files, staging.model, staging.crc64nvme)

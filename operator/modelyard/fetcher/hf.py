@@ -8,21 +8,22 @@ says what it means in `X-Error-Code` and `X-Error-Message`; 401 without a token 
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from modelyard.errors import InvalidError
 from modelyard.fetcher.checksums import Checksum
+from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.connection_errors import Server
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.http_client import HttpClient, Refusal
+from modelyard.fetcher.http_client import ONE_BYTE, HttpClient, Refusal
 from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
+from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.secret import Secret, secret_of
-from modelyard.fetcher.source import read_a_byte_of_each
 from modelyard.fetcher.trust import ca_bundle
 
 HUB = "https://huggingface.co"
@@ -155,13 +156,15 @@ class HubSource:
         check_paths(file.path for file in files)
         return files
 
-    def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
-        asked = self._asked
-        url = f"{asked.endpoint}/{asked.repository}/resolve/{file.version}/{quote(file.key)}"
-        return self._client.blocks(url, file, offset)
+    def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
+        return self._client.open_range(self._url(file), file, offset, length)
 
-    def authorise(self, files: Iterable[RemoteFile]) -> None:
-        read_a_byte_of_each(self.read, files)
+    def authorise(self, files: Sequence[RemoteFile]) -> None:
+        concurrently(lambda file: self._client.get(self._url(file), ONE_BYTE).close(), files)
+
+    def _url(self, file: RemoteFile) -> str:
+        asked = self._asked
+        return f"{asked.endpoint}/{asked.repository}/resolve/{file.version}/{quote(file.key)}"
 
     def check_unchanged(self) -> None:
         """A commit never changes."""

@@ -4,36 +4,35 @@ The credential goes to the server that it is for and to no other, wherever that 
 each connection and each silence has an end, and so has each document.
 """
 
-import contextlib
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError
-from urllib3.response import BaseHTTPResponse
-
+from modelyard.fetcher.connection import ConnectionFailedError, Head
 from modelyard.fetcher.connection_errors import Server, explain_connection, explain_proxy
-from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
+from modelyard.fetcher.connection_pool import Answer, ConnectionPool
+from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError, WholeFileOnlyError
 from modelyard.fetcher.manifest import RemoteFile
-from modelyard.fetcher.proxy import proxies, proxy_of
-from modelyard.fetcher.source import BLOCK_BYTES
-
-_TIMEOUT = urllib3.Timeout(connect=5, read=20)
-"""Seconds until a connection is made, and without one byte."""
+from modelyard.fetcher.proxy import proxy_of
+from modelyard.fetcher.range_reader import ExactReader
+from modelyard.fetcher.ranges import begins_at, file_size, range_header
 
 _DOCUMENT_LIMIT_S = 60
-_CONNECTIONS = 4
+_DOCUMENT_BLOCK_BYTES = 256 * 1024
+_NO_HEADERS: Mapping[str, str] = {}
+ONE_BYTE = {"Range": range_header(0, 1)}
+"""A request that asks whether a file may be read."""
+
 _REDIRECTS = {301, 302, 303, 307, 308}
 _REDIRECTS_LIMIT = 5
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer that holds no content: its status, its headers, and the address that gave it, without its query."""
+    """An answer that holds no content: status, headers (named in lower case), and the address without its query."""
 
     status: int
     headers: Mapping[str, str]
@@ -41,7 +40,7 @@ class Refusal:
 
     def said(self, header: str) -> str:
         """A header's text as it may stand in a message; empty where there is none."""
-        return "".join(c for c in self.headers.get(header, "") if c.isprintable())[:200]
+        return "".join(c for c in self.headers.get(header.lower(), "") if c.isprintable())[:200]
 
 
 Explain = Callable[[Refusal], FetchError | None]
@@ -56,34 +55,20 @@ class HttpClient:
         self._server = server
         self._authorization = authorization
         self._explain = explain
-        self._trust = ssl.create_default_context()
+        trust = ssl.create_default_context()
         if ca_bundle:
-            self._trust.load_verify_locations(ca_bundle)
-        self._pools: dict[str | None, urllib3.PoolManager] = {proxy: self._pool(proxy) for proxy in (None, *proxies())}
+            trust.load_verify_locations(ca_bundle)
+        self._connections = ConnectionPool(trust)
+        self._redirected_to: dict[str, str] = {}
+        """Where the files' addresses led to: a redirect is followed once."""
+        self._without_ranges: set[str] = set()
 
-    def _pool(self, proxy: str | None) -> urllib3.PoolManager:
-        if proxy is None:
-            return urllib3.PoolManager(maxsize=_CONNECTIONS, ssl_context=self._trust)
-        return urllib3.ProxyManager(proxy, maxsize=_CONNECTIONS, ssl_context=self._trust, proxy_ssl_context=self._trust)
-
-    @contextlib.contextmanager
-    def get(self, url: str, offset: int = 0) -> Iterator[BaseHTTPResponse]:
-        """The answer to a GET from ``offset`` on: 206, or 200 with the whole from a server that knows no ranges.
+    def get(self, url: str, headers: Mapping[str, str] = _NO_HEADERS) -> Answer:
+        """The answer to a GET, after all redirects: 200 or 206. To be closed by the caller.
 
         Raises FetchError for any other answer, and where none comes.
         """
-        for _ in range(_REDIRECTS_LIMIT + 1):
-            answer = self._request(url, offset)
-            with contextlib.closing(answer):
-                if answer.status in _REDIRECTS:
-                    url = self._redirected(url, answer)
-                    continue
-                self._check(answer, url, offset)
-                yield answer
-                return
-        raise FetchError(
-            Reason.SOURCE_ERROR, f"{self._server.name} redirects more than {_REDIRECTS_LIMIT} times: correct its set-up"
-        )
+        return self._follow(url, headers)[0]
 
     def document(self, url: str, limit_bytes: int) -> bytes:
         """A small document, whole. Raises FetchError, also when it is larger or slower than documents are."""
@@ -91,7 +76,7 @@ class HttpClient:
         document = b""
         try:
             with self.get(url) as answer:
-                for block in answer.stream(BLOCK_BYTES, decode_content=False):
+                while block := answer.document(_DOCUMENT_BLOCK_BYTES):
                     document += block
                     if len(document) > limit_bytes or time.monotonic() > end_s:
                         raise FetchError(
@@ -99,50 +84,99 @@ class HttpClient:
                             f"{_address(url)} is longer than {limit_bytes} bytes or takes longer than "
                             f"{_DOCUMENT_LIMIT_S} s: correct {self._server.setting}",
                         )
-        except HTTPError as error:
+        except StreamBrokenError as error:
             raise explain_connection(str(error), self._server) from error
         return document
 
-    def blocks(self, url: str, file: RemoteFile, offset: int) -> Iterator[bytes]:
-        """The file's bytes from ``offset`` on, as source.Source.read gives them."""
+    def open_range(self, url: str, file: RemoteFile, offset: int, length: int) -> ExactReader:
+        """The file's bytes, as source.Source.open_range gives them."""
         try:
-            with self.get(url, offset) as answer:
-                yield from _exactly(answer, file, offset)
+            answer = self._answer_from_where_it_led(url, {"Range": range_header(offset, length)})
         except FetchError as error:
             is_passing = error.reason is Reason.SOURCE_ERROR and offset > 0  # it gave the file's first bytes
             if is_passing or error.reason is Reason.ENDPOINT_UNREACHABLE:
                 raise StreamBrokenError(error.message) from error
             raise
-        except (HTTPError, OSError) as error:
-            raise StreamBrokenError(str(error)) from error
-
-    def _request(self, url: str, offset: int) -> BaseHTTPResponse:
-        headers = {"User-Agent": "modelyard-fetch", "Accept-Encoding": "identity"}
-        if self._authorization and _origin(url) == _origin(self._server.name):
-            headers["Authorization"] = self._authorization
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
         try:
-            try:
-                return self._ask(url, headers)
-            except ProtocolError as error:
-                if not isinstance(error.args[-1], ConnectionError):
-                    raise
-                return self._ask(url, headers)  # a kept connection may have been closed by the server meanwhile
-        except HTTPError as error:
-            raise explain_connection(str(error), self._at(url)) from error
+            return self._exactly(answer, url, file, offset, length)
+        except BaseException:
+            answer.close()
+            raise
 
-    def _ask(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
-        return self._pools[proxy_of(url)].request(
-            "GET", url, headers=headers, timeout=_TIMEOUT, retries=False, redirect=False, preload_content=False
+    def _exactly(self, answer: Answer, url: str, file: RemoteFile, offset: int, length: int) -> ExactReader:
+        size_bytes = file_size(answer.head.headers, answer.head.status)
+        if size_bytes not in {None, file.size_bytes}:
+            raise FetchError(
+                Reason.SOURCE_CHANGED,
+                f"{file.key} has {size_bytes} bytes, and not the {file.size_bytes} that were listed: the fetch begins "
+                "anew",
+            )
+        begin = begins_at(answer.head)
+        is_other_range = answer.head.status == 206 and begin != offset
+        if is_other_range or "content-encoding" in answer.head.headers:
+            raise FetchError(
+                Reason.SOURCE_ERROR,
+                f"{_address(url)} was asked for plain bytes from {offset} on and sends others "
+                f"({answer.head.status}, {answer.head.headers.get('content-range', 'compressed')}): correct that "
+                "server's set-up",
+            )
+        if answer.head.status == 200 and length < file.size_bytes and url not in self._without_ranges:
+            self._without_ranges.add(url)
+            raise WholeFileOnlyError
+        return ExactReader(answer, length, skip_bytes=offset if answer.head.status == 200 else 0)
+
+    def _answer_from_where_it_led(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """The answer from where the address led to before; from the address itself where that is refused now, since a
+        signed address has an end.
+        """
+        known = self._redirected_to.get(url)
+        if known:
+            try:
+                return self._follow(known, headers)[0]
+            except FetchError as error:
+                if error.reason is Reason.THROTTLED:
+                    raise
+                self._redirected_to.pop(url, None)
+        answer, final = self._follow(url, headers)
+        if final != url:
+            self._redirected_to[url] = final
+        return answer
+
+    def _follow(self, url: str, headers: Mapping[str, str]) -> tuple[Answer, str]:
+        """The answer, and the address that gave it."""
+        for _ in range(_REDIRECTS_LIMIT + 1):
+            answer = self._ask(url, headers)
+            try:
+                if answer.head.status in {200, 206}:
+                    return answer, url
+                url = self._redirected(url, answer.head)
+            except BaseException:
+                answer.close()
+                raise
+            answer.close()
+        raise FetchError(
+            Reason.SOURCE_ERROR, f"{self._server.name} redirects more than {_REDIRECTS_LIMIT} times: correct its set-up"
         )
+
+    def _ask(self, url: str, headers: Mapping[str, str]) -> Answer:
+        asked = {**headers, "User-Agent": "modelyard-fetch", "Accept-Encoding": "identity"}
+        if self._authorization and _origin(url) == _origin(self._server.name):
+            asked["Authorization"] = self._authorization
+        try:
+            return self._connections.ask("GET", url, asked)
+        except ConnectionFailedError as error:
+            raise explain_connection(str(error), self._at(url)) from error
 
     def _at(self, url: str) -> Server:
         return replace(self._server, name=_origin(url), proxy=proxy_of(url))
 
-    def _redirected(self, url: str, answer: BaseHTTPResponse) -> str:
+    def _redirected(self, url: str, head: Head) -> str:
+        """Where an answer without content leads. Raises FetchError where it leads nowhere."""
+        if head.status not in _REDIRECTS:
+            refusal = Refusal(head.status, head.headers, _address(url))
+            raise self._explain(refusal) or _explain(refusal, self._at(url))
         try:
-            target = urljoin(url, answer.headers.get("Location", ""))
+            target = urljoin(url, head.headers.get("location", ""))
             scheme = urlsplit(target).scheme
         except ValueError as error:
             raise FetchError(
@@ -155,36 +189,6 @@ class HttpClient:
                 "the model",
             )
         return target
-
-    def _check(self, answer: BaseHTTPResponse, url: str, offset: int) -> None:
-        if answer.status not in {200, 206}:
-            refusal = Refusal(answer.status, answer.headers, _address(url))
-            raise self._explain(refusal) or _explain(refusal, self._at(url))
-        begins = answer.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
-        encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
-        if encoded or (answer.status == 206 and not begins):
-            raise FetchError(
-                Reason.SOURCE_ERROR,
-                f"{_address(url)} was asked for plain bytes from {offset} on and sends others "
-                f"({answer.status}, {'compressed' if encoded else 'another range'}): correct that server's set-up",
-            )
-
-
-def _exactly(answer: BaseHTTPResponse, file: RemoteFile, offset: int) -> Iterator[bytes]:
-    """What the file lacks and no byte more: a server that sends on could fill the disk."""
-    to_skip = offset if answer.status == 200 else 0
-    left = file.size_bytes - offset
-    for block in answer.stream(BLOCK_BYTES, decode_content=False):
-        fresh = block[to_skip:]
-        to_skip -= len(block) - len(fresh)
-        if len(fresh) > left:
-            raise FetchError(
-                Reason.SOURCE_CHANGED,
-                f"{file.key} is larger than the {file.size_bytes} bytes that were listed: the fetch begins anew",
-            )
-        left -= len(fresh)
-        if fresh:
-            yield fresh
 
 
 def _explain(refusal: Refusal, server: Server) -> FetchError:

@@ -9,20 +9,21 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
 from modelyard.errors import InvalidError
 from modelyard.fetcher.checksums import Checksum
+from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.connection_errors import Server
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.http_client import HttpClient, Refusal
+from modelyard.fetcher.http_client import ONE_BYTE, HttpClient, Refusal
 from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
+from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.secret import Secret, secret_of
-from modelyard.fetcher.source import read_a_byte_of_each
 from modelyard.fetcher.trust import ca_bundle
 
 BEARER_TOKEN = "HTTPS_BEARER_TOKEN"  # noqa: S105 - the name of a Secret's key
@@ -108,18 +109,18 @@ class WebSource:
         check_paths(file.path for file in files)
         return files
 
-    def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
-        return self._client.blocks(file.key, file, offset)
+    def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
+        return self._client.open_range(file.key, file, offset, length)
 
-    def authorise(self, files: Iterable[RemoteFile]) -> None:
-        read_a_byte_of_each(self.read, files)
+    def authorise(self, files: Sequence[RemoteFile]) -> None:
+        concurrently(lambda file: self._client.get(file.key, ONE_BYTE).close(), files)
 
     def check_unchanged(self) -> None:
         """The service's SHA-256 allows no other content than what was verified."""
 
     def _single(self) -> RemoteFile:
         with self._client.get(self._uri) as answer:
-            size = answer.headers.get("Content-Length", "")
+            size = answer.head.headers.get("content-length", "")
         if not size.isdecimal():
             raise FetchError(
                 Reason.SOURCE_ERROR,

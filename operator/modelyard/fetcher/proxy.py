@@ -4,11 +4,6 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 
-def proxies() -> set[str]:
-    """Every proxy that there is."""
-    return {proxy for scheme, proxy in getproxies().items() if scheme in {"http", "https"}}
-
-
 def proxy_of(url: str) -> str | None:
     """The proxy for ``url``; None where it is reached directly, and for what is no URL."""
     try:

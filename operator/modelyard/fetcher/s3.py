@@ -1,8 +1,7 @@
-"""Models in S3, or in anything that speaks S3: boto3 for identity, signing, listing and retries."""
+"""Models in S3, or in anything that speaks S3: boto3 for identity and listing, s3_objects.py for the objects' bytes."""
 
-import contextlib
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,21 +12,24 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
 )
+from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
 
 from modelyard.errors import InvalidError
 from modelyard.fetcher import s3_credentials
 from modelyard.fetcher.checksums import Algorithm, Checksum, is_composite
+from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
+from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import FILES_LIMIT, RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
+from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.s3_errors import Asked, explain
-from modelyard.fetcher.source import BLOCK_BYTES, read_a_byte_of_each
+from modelyard.fetcher.s3_objects import Objects, Span
+from modelyard.fetcher.s3_requests import ObjectRequests
 from modelyard.fetcher.trust import ca_bundle
 
-_METADATA_THREADS = 8
+_ENCRYPTION = "x-amz-server-side-encryption"
 _CONNECT_TIMEOUT_S = 5
 _READ_TIMEOUT_S = 20
 """Without one byte. Also bounds how long a failed attempt waits for its other downloads."""
@@ -45,7 +47,9 @@ def open_source(configuration: Configuration) -> "S3Source":
     credentials = s3_credentials.read(configuration)
     proxy = proxy_of(configuration.s3_endpoint or _AWS)
     asked = Asked(bucket, location, configuration.s3_endpoint, credentials.description, proxy)
-    return S3Source(_client(configuration, credentials), asked)
+    client = _client(configuration, credentials)
+    objects = Objects(ObjectRequests(client, credentials.current, bucket), _trust(configuration), asked)
+    return S3Source(client, objects, asked)
 
 
 def _split(uri: str) -> tuple[str, str]:
@@ -66,7 +70,6 @@ def _client(configuration: Configuration, credentials: s3_credentials.Credential
         read_timeout=_READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": 3},
         s3={"addressing_style": configuration.s3_addressing_style},
-        max_pool_connections=_METADATA_THREADS,
         response_checksum_validation="when_required",  # checksums.py checks, also what comes in several answers
         signature_version=UNSIGNED if credentials.anonymous else None,
     )
@@ -84,6 +87,11 @@ def _client(configuration: Configuration, credentials: s3_credentials.Credential
         ) from error
 
 
+def _trust(configuration: Configuration) -> ssl.SSLContext:
+    """As boto3: the service's own authorities, else those that botocore brings."""
+    return ssl.create_default_context(cafile=ca_bundle(configuration) or get_cert_path(verify=True))
+
+
 @dataclass(frozen=True)
 class _Listed:
     """One line of a listing."""
@@ -96,8 +104,9 @@ class _Listed:
 class S3Source:
     """One model in a bucket: the objects below `location/`, or else the one object `location` (source.Source)."""
 
-    def __init__(self, client: Any, asked: Asked) -> None:
+    def __init__(self, client: Any, objects: Objects, asked: Asked) -> None:
         self._client = client
+        self._objects = objects
         self._asked = asked
         self._folder = f"{asked.location}/" if asked.location else ""
         self._listed: tuple[_Listed, ...] = ()
@@ -105,28 +114,19 @@ class S3Source:
     def files(self) -> tuple[RemoteFile, ...]:
         self._listed = tuple(self._list())
         paths = {listed: self._path(listed.key) for listed in self._listed}
-        with ThreadPoolExecutor(_METADATA_THREADS, thread_name_prefix="metadata") as threads:
-            return tuple(threads.map(lambda listed: self._describe(listed, paths[listed]), self._listed))
+        return tuple(concurrently(lambda listed: self._describe(listed, paths[listed]), self._listed))
 
-    def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
-        span = {"Range": f"bytes={offset}-"} if offset else {}
-        try:
-            answer = self._call("get_object", Key=file.key, IfMatch=file.version, **span)
-        except FetchError as error:
-            if error.reason is Reason.ENDPOINT_UNREACHABLE:
-                raise StreamBrokenError(error.message) from error
-            raise
-        with contextlib.closing(answer["Body"]) as body:
-            if answer["ContentLength"] != file.size_bytes - offset:
-                raise self._changed(file.key)
-            try:
-                while block := body.read(BLOCK_BYTES):
-                    yield block
-            except (BotoCoreError, HTTPError, OSError) as error:
-                raise StreamBrokenError(str(error)) from error
+    def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
+        return self._objects.open_range(file.key, file.version, file.size_bytes, Span(offset, length))
 
-    def authorise(self, files: Iterable[RemoteFile]) -> None:
-        read_a_byte_of_each(self.read, files)
+    def authorise(self, files: Sequence[RemoteFile]) -> None:
+        concurrently(self._read_one_byte, files)
+
+    def _read_one_byte(self, file: RemoteFile) -> None:
+        if file.size_bytes:
+            self.open_range(file, 0, 1).close()
+        else:
+            self._objects.head(file.key, file.version)
 
     def check_unchanged(self) -> None:
         if tuple(self._list()) != self._listed:
@@ -168,27 +168,19 @@ class S3Source:
         return safe_path(key, self._folder)
 
     def _describe(self, listed: _Listed, path: PurePosixPath) -> RemoteFile:
-        head = self._head(listed)
-        if head["ContentLength"] != listed.size_bytes or head["ETag"] != listed.version:
+        head = self._objects.head(listed.key, listed.version)
+        if head.get("content-length") != str(listed.size_bytes) or head.get("etag") != listed.version:
             raise self._changed(listed.key)
         return RemoteFile(path, listed.size_bytes, listed.key, listed.version, self._checksum(listed, head))
 
-    def _head(self, listed: _Listed) -> Any:
-        try:
-            return self._call("head_object", Key=listed.key, IfMatch=listed.version, ChecksumMode="ENABLED")
-        except FetchError:
-            # An answer to HEAD has no body and so no error code: a GET of one byte is told why.
-            span = {"Range": "bytes=0-0"} if listed.size_bytes else {}
-            self._call("get_object", Key=listed.key, IfMatch=listed.version, **span)["Body"].close()
-            raise
-
-    def _checksum(self, listed: _Listed, head: dict[str, Any]) -> Checksum | None:
+    def _checksum(self, listed: _Listed, head: Mapping[str, str]) -> Checksum | None:
         """The strongest checksum that the store has of the object."""
         for algorithm in Algorithm:
-            value = head.get(f"Checksum{algorithm}")
+            value = head.get(f"x-amz-checksum-{algorithm.lower()}")
             if value:
                 return Checksum(algorithm, value, self._part_sizes(listed) if is_composite(value) else ())
-        if "SSECustomerAlgorithm" in head or head.get("ServerSideEncryption", "AES256") != "AES256":
+        is_md5 = head.get(f"{_ENCRYPTION}", "AES256") == "AES256" and f"{_ENCRYPTION}-customer-algorithm" not in head
+        if not is_md5:
             return None
         etag = listed.version.strip('"')
         return Checksum.etag(etag, self._part_sizes(listed) if is_composite(etag) else ())

@@ -21,6 +21,11 @@ class Credentials:
     description: str
     anonymous: bool = False
 
+    @property
+    def current(self) -> Any:
+        """What botocore signs with, and refreshes by itself where it expires; None for an anonymous request."""
+        return None if self.anonymous else self.session.get_credentials()
+
 
 def read(configuration: Configuration) -> Credentials:
     """Reads the Secret's files as they are now, or asks boto3's chain of cloud identities.

@@ -3,20 +3,30 @@
 There are two kinds: a Source is fetched from, a MountedModel lies in the pod already.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.manifest import RemoteFile
 
-BLOCK_BYTES = 512 * 1024
-"""How much of a file is in memory at once, for each of download.py's threads."""
+
+class RangeReader(Protocol):
+    """Some bytes of one file, as they come over one connection. For one thread, but for ``abort``."""
+
+    def readinto(self, target: memoryview, /) -> int:
+        """Fills ``target`` with the next bytes and returns how many: fewer only at the end, or where the connection
+        broke after them; 0 at the end. Raises StreamBrokenError when it broke before the first of them.
+        """
+
+    def abort(self) -> None:
+        """Ends it under the thread that reads."""
+
+    def close(self) -> None:
+        """To be called once, at the end: the connection is kept where it was read whole."""
 
 
 class Source(Protocol):
-    """One model at one place, for one attempt: credentials are read anew for each.
+    """One model at one place, for one attempt: credentials are read anew for each. Thread-safe.
 
     Every method raises FetchError, with the cause by name, when the source cannot be used as configured.
     """
@@ -24,18 +34,16 @@ class Source(Protocol):
     def files(self) -> tuple[RemoteFile, ...]:
         """The model's files as they are now; never empty."""
 
-    def read(self, file: RemoteFile, offset: int) -> Iterator[bytes]:
-        """The file's bytes from ``offset`` on, in blocks of at most BLOCK_BYTES.
+    def open_range(self, file: RemoteFile, offset: int, length: int, /) -> RangeReader:
+        """The file's bytes from ``offset`` on, ``length`` (more than 0) many.
 
-        Raises StreamBrokenError when they stop before the end, and FetchError(SOURCE_CHANGED) when the source no longer
-        holds the version that was listed.
+        Raises StreamBrokenError when no answer comes, WholeFileOnlyError when the server gives nothing but the whole
+        file (what is asked of it from then on comes by reading over what precedes it), and FetchError(SOURCE_CHANGED)
+        when the source no longer holds the version that was listed.
         """
 
-    def authorise(self, files: Iterable[RemoteFile]) -> None:
-        """Reads one byte of each of the files that ``files`` returned, with these credentials, now.
-
-        Raises FetchError when one is refused: what another pod brought is then not for this one.
-        """
+    def authorise(self, files: Sequence[RemoteFile]) -> None:
+        """Reads one byte of each file. Raises FetchError when one is refused to these credentials now."""
 
     def check_unchanged(self) -> None:
         """Raises FetchError(SOURCE_CHANGED) when the source lists other content than ``files`` returned."""
@@ -46,25 +54,3 @@ class MountedModel:
     """A model that the engine's container mounts where it lies: it was looked at, and nothing is fetched."""
 
     size_bytes: int
-
-
-_AUTHORISE_THREADS = 8
-
-
-def read_a_byte_of_each(read: Callable[[RemoteFile, int], Iterator[bytes]], files: Iterable[RemoteFile]) -> None:
-    """Source.authorise by way of Source.read: the last byte of each file."""
-
-    def read_one(file: RemoteFile) -> None:
-        try:
-            for _ in read(file, max(0, file.size_bytes - 1)):
-                pass
-        except StreamBrokenError as error:
-            raise FetchError(
-                Reason.ENDPOINT_UNREACHABLE,
-                f"whether {file.key} may be read cannot be told ({error}): look at the network between this node and "
-                "the source, and at the source's own log",
-            ) from error
-
-    with ThreadPoolExecutor(_AUTHORISE_THREADS, thread_name_prefix="authorise") as threads:
-        for _ in threads.map(read_one, files):
-            pass

@@ -1,11 +1,18 @@
-"""A model that is arriving: what is on the disk already, so that a fetch that was killed goes on where it ended."""
+"""A model that is arriving: files at their full size, and a journal of which parts of them are verified and written.
+
+<staging>/model/<path>    the files; the folder becomes the entry, once all are whole
+<staging>/journal         see journal.py
+"""
 
 import hashlib
-import shutil
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from modelyard.fetcher.arriving_file import ArrivingFile
+from modelyard.fetcher.journal import Journal, PartNote
 from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.parts import PART_LIMIT_BYTES
 from modelyard.layout import FOLDER_MODE
 
 
@@ -21,40 +28,60 @@ def has_size(path: Path, size_bytes: int) -> bool:
 
 
 class Staging:
-    """One digest's staging folder. ``model`` is the folder in it that becomes the entry, once all files are whole."""
+    """One digest's staging folder. Thread-safe; methods raise OSError as the file system does."""
 
     def __init__(self, folder: Path) -> None:
         self.model = folder / "model"
-        self._arriving = folder / "arriving"
-        shutil.rmtree(self._arriving, ignore_errors=True)
-        self._sums = folder / "crc64nvme"
+        """The folder that becomes the entry, once ``holds`` says so of every file."""
         make_folder(self.model)
-        make_folder(self._arriving)
-        make_folder(self._sums)
+        self._journal = Journal(folder / "journal")
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether the whole file is here, verified and synced."""
-        return has_size(self.model / file.path, file.size_bytes)
+        return _name(file) in self._journal.notes.whole and has_size(self.model / file.path, file.size_bytes)
 
     def held_bytes(self, files: Iterable[RemoteFile]) -> int:
         """How much of the files need not come again."""
-        return sum(file.size_bytes for file in files if self.holds(file))
+        return sum(
+            file.size_bytes if self.holds(file) else sum(note.length for note in self.parts(file).values())
+            for file in files
+        )
 
     def crc64nvme(self, file: RemoteFile) -> str:
-        """Of a file that is here whole: 16 hexadecimal digits."""
-        return (self._sums / _flat_name(file)).read_text()
+        """The CRC64NVME of a file that is whole, as 16 hexadecimal digits."""
+        return f"{self._journal.notes.whole[_name(file)]:016x}"
 
-    def arriving(self, file: RemoteFile) -> Path:
-        """Where to write the file's bytes: one flat name for each path."""
-        return self._arriving / _flat_name(file)
+    def parts(self, file: RemoteFile) -> Mapping[int, PartNote]:
+        """The parts, by offset, that are here of a file that is not whole."""
+        return self._journal.notes.parts[_name(file)] if has_size(self.model / file.path, file.size_bytes) else {}
 
-    def accept(self, file: RemoteFile, arrived: Path, crc64nvme: str) -> None:
-        """The bytes at ``arrived`` are verified and synced: they are the file now."""
-        (self._sums / _flat_name(file)).write_text(crc64nvme)
-        target = self.model / file.path
-        make_folder(target.parent)
-        arrived.rename(target)
+    def open(self, file: RemoteFile) -> ArrivingFile:
+        """The file to write to, at its full size. Its disk space is taken now, so that a full disk shows at once."""
+        path = self.model / file.path
+        make_folder(path.parent)
+        return ArrivingFile(path, file.size_bytes)
+
+    def note_part(self, file: RemoteFile, note: PartNote) -> None:
+        """The part's bytes are written."""
+        self._journal.part(_name(file), note)
+
+    def sync(self, file: RemoteFile, arriving: ArrivingFile) -> None:
+        """Makes the parts that were noted so far outlive a power cut."""
+        count = self._journal.noted(_name(file))
+        arriving.sync()
+        self._journal.synced(_name(file), count)
+
+    def accept(self, file: RemoteFile, crc64nvme: int) -> None:
+        """The file's bytes are verified and synced."""
+        self._journal.whole(_name(file), crc64nvme)
+
+    def forget(self, file: RemoteFile) -> None:
+        """The file must come again, as its bytes are wrong."""
+        self._journal.again(_name(file))
 
 
-def _flat_name(file: RemoteFile) -> str:
-    return hashlib.sha256(str(file.path).encode()).hexdigest()
+def _name(file: RemoteFile) -> str:
+    """Names a file at one version, cut in one way: what was noted of another says nothing about it."""
+    part_sizes = file.checksum.part_sizes if file.checksum else ()
+    text = json.dumps([str(file.path), file.size_bytes, file.version, part_sizes, PART_LIMIT_BYTES])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

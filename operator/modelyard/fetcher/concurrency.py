@@ -1,0 +1,90 @@
+"""How many connections to use: found by measuring what the link gives with more and with fewer of them. Pure.
+
+A fast link is filled by a few, and more only cost time on the processor; object stores give each connection 80-100 MB/s
+and want many (measured: research of the field, S3's own guidance is one connection for each 85-90 MB/s wanted).
+"""
+
+from dataclasses import dataclass
+
+FIRST = 6
+"""Enough for a link to a server on the same network; a slower one is found out within the first windows."""
+
+_SETTLE_S = 0.1
+"""After a change: new connections have to be made, and to get up to speed."""
+
+_WINDOW_S = 0.2
+_WORTH = 0.35
+"""More connections are kept where they bring at least this share of what they would bring if each were as fast."""
+
+_PROBE_AGAIN_S = 3.0
+"""A link changes: whether more connections bring more is tried anew this long after the last try, then ever later."""
+
+_PAUSE_AFTER_THROTTLING_S = 5.0
+
+
+@dataclass(frozen=True)
+class _Level:
+    connections: int
+    bytes_per_s: float
+
+
+class Controller:
+    """Told the bytes that came so far, again and again; says how many connections there should be."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = max(1, limit)
+        self.connections = min(FIRST, self._limit)
+        self._before: _Level | None = None
+        """The level that is being left, while it is not known whether the new one is better."""
+        self._window: tuple[float, int] | None = None
+        self._begins_s: float | None = None
+        self._probe_at_s: float | None = None
+        self._probe_delay_s = _PROBE_AGAIN_S
+
+    def sample(self, now_s: float, bytes_total: int) -> int:
+        """The number of connections from now on. ``now_s`` is monotonic; ``bytes_total`` may go back."""
+        if self._begins_s is None or bytes_total <= 0:
+            self._begins_s = now_s + _SETTLE_S if bytes_total > 0 else None
+            return self.connections
+        if now_s < self._begins_s:
+            return self.connections
+        if self._window is None:
+            self._window = (now_s, bytes_total)
+            return self.connections
+        begin_s, begin_bytes = self._window
+        if now_s - begin_s >= _WINDOW_S:
+            self._decide(now_s, _Level(self.connections, max(0, bytes_total - begin_bytes) / (now_s - begin_s)))
+        return self.connections
+
+    def throttled(self, now_s: float) -> None:
+        """The server asked for fewer requests."""
+        self._before = None
+        self._change(now_s, max(1, self.connections // 2))
+        self._probe_at_s = now_s + _PAUSE_AFTER_THROTTLING_S
+
+    def _decide(self, now_s: float, level: _Level) -> None:
+        self._window = None
+        before = self._before
+        if before and level.bytes_per_s < before.bytes_per_s * _worth(before, level):
+            self._settle(now_s, before.connections)
+        elif self._probe_at_s and now_s < self._probe_at_s:
+            self._before = None
+        elif level.connections < self._limit:
+            self._before = level
+            self._change(now_s, min(self._limit, level.connections * 2))
+
+    def _settle(self, now_s: float, connections: int) -> None:
+        self._before = None
+        self._probe_at_s = now_s + self._probe_delay_s
+        self._probe_delay_s *= 2
+        self._change(now_s, connections)
+
+    def _change(self, now_s: float, connections: int) -> None:
+        self.connections = connections
+        self._window = None
+        self._begins_s = now_s + _SETTLE_S
+
+
+def _worth(before: _Level, level: _Level) -> float:
+    """By how much more bytes must come with the connections added."""
+    return 1 + _WORTH * (level.connections / before.connections - 1)

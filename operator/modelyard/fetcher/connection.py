@@ -1,0 +1,293 @@
+"""One HTTP/1.1 connection whose answers are read straight into the caller's memory.
+
+Standard clients copy each byte several times and wake for each packet. Here a plain connection fills a whole block with
+one system call (MSG_WAITALL); one with TLS decrypts into the block, a record at a time.
+"""
+
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+CONNECT_LIMIT_S = 5.0
+SILENCE_LIMIT_S = 20.0
+"""Without one byte. Also bounds how long a failed attempt waits for its other downloads."""
+
+_HEAD_LIMIT_BYTES = 64 * 1024
+_LINE_BYTES = 16 * 1024
+_ENDLESS = 1 << 62
+
+
+class ConnectionFailedError(Exception):
+    """No connection, or one that broke. The text is the system's, which connection_errors reads."""
+
+
+class ConnectionClosedError(ConnectionFailedError):
+    """The server has ended it: a kept connection may have been closed meanwhile, so a new one may do."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a connection leads: scheme, host and port of a server, and the proxy in between (None: nothing)."""
+
+    scheme: str
+    host: str
+    port: int
+    proxy: str | None = None
+
+    @classmethod
+    def to(cls, url: str, proxy: str | None) -> Self:
+        """Raises ConnectionFailedError for what is no URL of a web server."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise ConnectionFailedError(f"Failed to parse: {error}") from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConnectionFailedError(f"not an address of a web server: {parts.scheme}://{parts.netloc}")
+        return cls(parts.scheme, parts.hostname, port, proxy)
+
+
+@dataclass(frozen=True)
+class Head:
+    """An answer's status and headers, these by their names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class HttpConnection:
+    """A connection that is open, for one request after the other. One thread at a time, but for ``abort``."""
+
+    def __init__(self, route: Route, trust: ssl.SSLContext) -> None:
+        """Connects. Raises ConnectionFailedError."""
+        self._route = route
+        self._rest = bytearray()  # received and not yet read: what came in one piece with a head or a chunk's size
+        self._left_bytes = 0  # of the body, or of its current chunk
+        self._is_chunked = False
+        self._ends_with_connection = False
+        self._is_kept = True
+        try:
+            self._socket = self._connect(trust)
+        except OSError as error:
+            raise ConnectionFailedError(str(error) or type(error).__name__) from error
+        self._has_tls = _speaks_tls(self._socket)
+
+    def _connect(self, trust: ssl.SSLContext) -> socket.socket:
+        route = self._route
+        opened = _open(route, trust)
+        try:
+            if route.scheme == "https":
+                if route.proxy:
+                    self._tunnel(opened)
+                opened = _with_tls(opened, trust, route.host)
+            _limit_silence(opened)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def _tunnel(self, opened: socket.socket) -> None:
+        target = f"{_bracketed(self._route.host)}:{self._route.port}"
+        opened.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        received = bytearray()
+        while b"\r\n\r\n" not in received:
+            data = opened.recv(1)  # what follows the head is the server's own TLS
+            if not data or len(received) > _HEAD_LIMIT_BYTES:
+                raise OSError("Tunnel connection failed: 502 the proxy gave no answer")
+            received += data
+        status = _parse_head(bytes(received)).status
+        if status != 200:
+            raise OSError(f"Tunnel connection failed: {status}")
+
+    def ask(self, method: str, url: str, headers: Mapping[str, str]) -> Head:
+        """Sends a request and returns the answer's head. Raises ConnectionFailedError.
+
+        ``headers`` holds Host only where it is not the URL's own. The body is read by ``readinto``.
+        """
+        parts = urlsplit(url)
+        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        is_passed_on = self._route.proxy and self._route.scheme == "http"
+        target = f"http://{parts.netloc}{path}" if is_passed_on else path
+        lines = [f"{method} {target} HTTP/1.1"]
+        if "Host" not in headers:
+            lines.append(f"Host: {parts.netloc.rpartition('@')[2]}")
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        try:
+            self._socket.sendall("\r\n".join((*lines, "", "")).encode("latin-1"))
+            head = self._read_head()
+            while 100 <= head.status < 200:
+                head = self._read_head()
+        except ConnectionError as error:
+            raise ConnectionClosedError(str(error)) from error
+        except OSError as error:
+            raise ConnectionFailedError(str(error) or type(error).__name__) from error
+        self._begin_body(method, head)
+        return head
+
+    def _read_head(self) -> Head:
+        while (end := self._rest.find(b"\r\n\r\n")) < 0:
+            if len(self._rest) > _HEAD_LIMIT_BYTES:
+                raise OSError("the answer's head has no end")
+            self._receive_more()
+        head = _parse_head(bytes(self._rest[:end]))
+        del self._rest[: end + 4]
+        return head
+
+    def _begin_body(self, method: str, head: Head) -> None:
+        self._is_kept = head.headers.get("connection", "").lower() != "close"
+        self._is_chunked = self._ends_with_connection = False
+        self._left_bytes = 0
+        if method == "HEAD" or head.status in {204, 304}:
+            return
+        if "chunked" in head.headers.get("transfer-encoding", "").lower():
+            self._is_chunked = True
+            self._next_chunk()
+            return
+        length = head.headers.get("content-length")
+        if length is None:
+            self._ends_with_connection, self._is_kept, self._left_bytes = True, False, _ENDLESS
+        elif not length.isdecimal():
+            raise ConnectionFailedError("the answer's Content-Length is no number")
+        else:
+            self._left_bytes = int(length)
+
+    def readinto(self, target: memoryview) -> int:
+        """Fills ``target`` with the body's next bytes and returns how many: fewer only at the body's end, or where the
+        connection broke after them; 0 at the end. Raises ConnectionFailedError when it broke before the first of them.
+        """
+        filled = 0
+        try:
+            while filled < len(target) and self._left_bytes:
+                filled += self._receive_body(target[filled : filled + self._left_bytes])
+        except OSError as error:
+            self._is_kept = False
+            if not filled:
+                raise ConnectionFailedError(str(error) or type(error).__name__) from error
+        return filled
+
+    def _receive_body(self, target: memoryview) -> int:
+        count = self._receive_into(target)
+        self._left_bytes -= count
+        if not count:
+            if not self._ends_with_connection:
+                raise OSError("the connection ended early")
+            self._left_bytes = 0
+        elif self._is_chunked and not self._left_bytes:
+            self._line()
+            self._next_chunk()
+        return count
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether another request may follow: the answer was read to its end."""
+        return self._is_kept and not self._left_bytes
+
+    def abort(self) -> None:
+        """Ends it under the thread that reads from it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def _receive_into(self, target: memoryview) -> int:
+        if self._rest:
+            count = min(len(target), len(self._rest))
+            target[:count] = self._rest[:count]
+            del self._rest[:count]
+            return count
+        if self._has_tls:
+            return self._socket.recv_into(target)
+        return self._socket.recv_into(target, 0, socket.MSG_WAITALL)
+
+    def _receive_more(self) -> None:
+        data = self._socket.recv(_LINE_BYTES)
+        if not data:
+            raise ConnectionResetError("the connection was closed without an answer")
+        self._rest += data
+
+    def _next_chunk(self) -> None:
+        """Reads a chunk's size (RFC 9112, section 7.1); after the last one, of size 0, what follows up to the end."""
+        size = self._line().partition(b";")[0].strip()
+        try:
+            self._left_bytes = int(size, 16)
+        except ValueError as error:
+            raise ConnectionFailedError("the answer has chunks of no size") from error
+        if not self._left_bytes:
+            while self._line():
+                pass
+
+    def _line(self) -> bytes:
+        while (end := self._rest.find(b"\r\n")) < 0:
+            if len(self._rest) > _HEAD_LIMIT_BYTES:
+                raise OSError("a line of the answer has no end")
+            self._receive_more()
+        line = bytes(self._rest[:end])
+        del self._rest[: end + 2]
+        return line
+
+
+def _open(route: Route, trust: ssl.SSLContext) -> socket.socket:
+    """A connection to the server, or to its proxy. Raises OSError."""
+    near = route
+    try:
+        if route.proxy:
+            near = Route.to(route.proxy if "://" in route.proxy else f"http://{route.proxy}", None)
+        opened = socket.create_connection((near.host, near.port), CONNECT_LIMIT_S)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _with_tls(opened, trust, near.host) if route.proxy and near.scheme == "https" else opened
+    except (OSError, ConnectionFailedError) as error:
+        problem = f"Failed to resolve {near.host}: {error}" if isinstance(error, socket.gaierror) else str(error)
+        raise OSError(f"Unable to connect to proxy: {problem}" if route.proxy else problem) from error
+
+
+def _with_tls(opened: socket.socket, trust: ssl.SSLContext, host: str) -> socket.socket:
+    """TLS over a connection, also over one that has TLS to a proxy already. Raises OSError, and closes it then."""
+    try:
+        if isinstance(opened, ssl.SSLSocket):
+            from urllib3.util.ssltransport import SSLTransport  # noqa: PLC0415 - for proxies that speak TLS only
+
+            inner: socket.socket = SSLTransport(opened, trust, host)  # type: ignore[assignment] # has its methods
+            return inner
+        return trust.wrap_socket(opened, server_hostname=host)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _limit_silence(opened: socket.socket) -> None:
+    if _speaks_tls(opened):
+        opened.settimeout(SILENCE_LIMIT_S)
+        return
+    # A limit of Python's own makes the socket non-blocking, where MSG_WAITALL means nothing: so the kernel's.
+    opened.settimeout(None)
+    limit = struct.pack("ll", int(SILENCE_LIMIT_S), 0)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def _speaks_tls(opened: socket.socket) -> bool:
+    return type(opened) is not socket.socket  # ssl's and urllib3's have a class of their own
+
+
+def _parse_head(head: bytes) -> Head:
+    """Raises OSError for what is no head of an HTTP answer."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, _, status = first.partition(" ")
+    if not version.startswith("HTTP/1.") or not status[:3].isdecimal():
+        raise OSError("the answer is not HTTP/1.1")
+    pairs = (line.partition(":") for line in lines)
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if version == "HTTP/1.0":
+        headers.setdefault("connection", "close")
+    return Head(int(status[:3]), headers)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,106 @@
+"""The open connections of one source: taken for a request, given back once its answer was read."""
+
+import contextlib
+import ssl
+import threading
+import weakref
+from collections import defaultdict
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from modelyard.fetcher.connection import ConnectionClosedError, ConnectionFailedError, Head, HttpConnection, Route
+from modelyard.fetcher.failure import StreamBrokenError
+from modelyard.fetcher.proxy import proxy_of
+
+
+class Answer:
+    """One answer: its head, and its body as it comes (source.RangeReader). To be closed by whoever has it."""
+
+    def __init__(self, pool: "ConnectionPool", route: Route, connection: HttpConnection, head: Head) -> None:
+        self._pool = pool
+        self._route = route
+        self._connection = connection
+        self.head = head
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def readinto(self, target: memoryview) -> int:
+        """As HttpConnection.readinto, with StreamBrokenError for a connection that broke."""
+        try:
+            return self._connection.readinto(target)
+        except ConnectionFailedError as error:
+            raise StreamBrokenError(str(error)) from error
+
+    def document(self, limit_bytes: int) -> bytes:
+        """The body up to ``limit_bytes``. Raises StreamBrokenError."""
+        body = bytearray(min(limit_bytes, 64 * 1024))
+        document = b""
+        while len(document) < limit_bytes:
+            with memoryview(body)[: limit_bytes - len(document)] as target:
+                count = self.readinto(target)
+            if not count:
+                break
+            document += body[:count]
+        return document
+
+    def abort(self) -> None:
+        """Ends the answer under the thread that reads it."""
+        self._connection.abort()
+
+    def close(self) -> None:
+        self._pool.give_back(self._route, self._connection)
+
+
+class ConnectionPool:
+    """Thread-safe. As many connections are kept as were in use at once, as long as the pool itself."""
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        self._trust = trust
+        self._lock = threading.Lock()
+        self._free: defaultdict[Route, list[HttpConnection]] = defaultdict(list)
+        weakref.finalize(self, _close_all, self._free)
+
+    def ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+        """The answer to a request, over a free connection or a new one. Raises ConnectionFailedError."""
+        route = Route.to(url, proxy_of(url))
+        while connection := self._take(route):
+            with contextlib.suppress(ConnectionFailedError):  # the server has closed it meanwhile
+                return self._ask(route, connection, method, url, headers)
+        try:
+            return self._ask(route, HttpConnection(route, self._trust), method, url, headers)
+        except ConnectionClosedError:
+            return self._ask(route, HttpConnection(route, self._trust), method, url, headers)
+
+    def _ask(
+        self, route: Route, connection: HttpConnection, method: str, url: str, headers: Mapping[str, str]
+    ) -> Answer:
+        try:
+            return Answer(self, route, connection, connection.ask(method, url, headers))
+        except BaseException:
+            connection.close()
+            raise
+
+    def give_back(self, route: Route, connection: HttpConnection) -> None:
+        """The connection's answer is done with: it is kept, or closed where bytes of the answer are still to come."""
+        if not connection.can_be_kept:
+            connection.close()
+            return
+        with self._lock:
+            self._free[route].append(connection)
+
+    def _take(self, route: Route) -> HttpConnection | None:
+        with self._lock:
+            return self._free[route].pop() if self._free[route] else None
+
+
+def _close_all(free: Mapping[Route, list[HttpConnection]]) -> None:
+    for connections in free.values():
+        for connection in connections:
+            connection.close()

@@ -1,0 +1,38 @@
+"""How much memory the buffers of a fetch may take: what the container's limit leaves, and no more than is of use."""
+
+import resource
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+BLOCK_BYTES = MIB
+"""What a connection receives before it writes: larger ones are no faster (measured), and take memory each."""
+
+BUDGET_LIMIT_BYTES = 32 * MIB
+"""Enough for as many connections as one process can drive."""
+
+_SHARE = 0.5
+"""Of what the limit leaves: the kernel's own buffers of sockets and files count as the container's too."""
+
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Of cgroup v2 and v1, as a container sees its own (kernel documentation, "Control Group v2")."""
+
+
+def budget_bytes(limits: tuple[Path, ...] = _LIMITS) -> int:
+    """What all buffers together may take; at least one block."""
+    limit = _limit_bytes(limits)
+    if limit is None:
+        return BUDGET_LIMIT_BYTES
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return max(BLOCK_BYTES, min(BUDGET_LIMIT_BYTES, int((limit - taken) * _SHARE)))
+
+
+def _limit_bytes(limits: tuple[Path, ...]) -> int | None:
+    """The container's limit; None where it has none, or none that can be read."""
+    for path in limits:
+        try:
+            text = path.read_text().strip()
+        except OSError:
+            continue
+        return int(text) if text.isdecimal() else None
+    return None
