@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
@@ -100,7 +101,7 @@ def test_a_publication_that_is_killed_before_any_step_left_nothing_or_the_whole_
     for step in itertools.count(1):
         layout = CacheLayout(tmp_path / str(step))
         before(layout)
-        is_killed = is_killed_before(step, lambda layout=layout: publish(layout))
+        is_killed = is_killed_before(step, partial(publish, layout))
         if opened(layout).holds(DIGEST, FILES):
             assert [(layout.entry(DIGEST) / file.path).read_bytes() for file in FILES] == [b"new", b"new"]
         publish(layout)
