@@ -99,8 +99,7 @@ def test_when_the_pod_that_fetches_dies_one_of_those_who_wait_goes_on_where_it_e
     eventually(lambda: list(node.layout.staging.glob("*/model/config.json")))
     holder.bytes_come()
     running = [pod.start() for pod in others]
-    for pod in others:
-        eventually(lambda pod=pod: waits(pod))
+    eventually(lambda: all(map(waits, others)))
     dying.signal(signal.SIGKILL)
     dying.ends()
     traffic.requests.clear()

@@ -1,0 +1,112 @@
+"""Publication, killed before each of its steps on the disk: no model or all of it, and it can be done again."""
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+import pytest
+
+from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.record import record_of
+from modelyard.fetcher.staging import Staging
+from modelyard.fetcher.store import Store
+from modelyard.layout import CacheLayout
+
+DIGEST = f"sha256:{'ab' * 32}"
+POD = "0a-1b"
+FILES = [RemoteFile(PurePosixPath(f"weights/{name}"), 3, name, "v", None) for name in ("a", "b")]
+
+
+def nobody(digest: str) -> NoReturn:
+    raise AssertionError(f"nothing of {digest} is another user's")
+
+
+def opened(layout: CacheLayout) -> Store:
+    store = Store(layout, nobody)
+    store.make_folders()
+    return store
+
+
+def publish(layout: CacheLayout, content: bytes = b"new") -> None:
+    """As a fetch does once all files are staged, or as one that finds the entry."""
+    store = opened(layout)
+    if not store.holds(DIGEST, FILES):
+        staging = Staging(store.staging_folder(DIGEST))
+        for file in FILES:
+            path = staging.model / file.path
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        record = record_of("s3://models/a", DIGEST, FILES, staging.model, lambda _: "0" * 16)
+        store.publish(DIGEST, staging, record)
+    store.link(POD, DIGEST)
+
+
+def is_killed_before(step: int, work: Callable[[], None]) -> bool:
+    """Does the work in a child that is killed before so many steps on the disk; False where it ends before that."""
+    child = os.fork()
+    if not child:
+        _work_and_die(step, work)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in {0, -signal.SIGKILL}
+    return code != 0
+
+
+def _work_and_die(step: int, work: Callable[[], None]) -> NoReturn:
+    steps = itertools.count(1)
+
+    def count(event: str, _: object) -> None:
+        if event.startswith(("open", "os.", "shutil.")) and next(steps) == step:  # Python's audit events
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    code = 1
+    try:
+        sys.addaudithook(count)
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+@pytest.fixture(autouse=True)
+def _without_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fsync guards against does not happen here, and hundreds of them take their time."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def nothing(_: CacheLayout) -> None:
+    """The model was never here."""
+
+
+def a_rotten_entry(layout: CacheLayout) -> None:
+    publish(layout, b"old")
+    (layout.entry(DIGEST) / FILES[0].path).write_bytes(b"bad")
+    layout.rotten(DIGEST).touch()
+
+
+def an_entry_without_a_record(layout: CacheLayout) -> None:
+    publish(layout, b"old")
+    layout.record(DIGEST).unlink()
+
+
+@pytest.mark.parametrize("before", [nothing, a_rotten_entry, an_entry_without_a_record])
+def test_a_publication_that_is_killed_before_any_step_left_nothing_or_the_whole_model(
+    tmp_path: Path, before: Callable[[CacheLayout], None]
+) -> None:
+    for step in itertools.count(1):
+        layout = CacheLayout(tmp_path / str(step))
+        before(layout)
+        is_killed = is_killed_before(step, partial(publish, layout))
+        if opened(layout).holds(DIGEST, FILES):
+            assert [(layout.entry(DIGEST) / file.path).read_bytes() for file in FILES] == [b"new", b"new"]
+        publish(layout)
+        assert opened(layout).holds(DIGEST, FILES)
+        assert [(layout.link(POD) / file.path).read_bytes() for file in FILES] == [b"new", b"new"]
+        if not is_killed:
+            assert step > 20
+            return
