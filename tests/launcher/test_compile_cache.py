@@ -198,14 +198,16 @@ def test_a_disk_that_becomes_full_in_the_midst_leaves_nothing_behind(node: Node)
 
 
 def test_more_than_is_ever_kept_is_neither_kept_nor_restored(node: Node) -> None:
-    for folder in (node.engine_cache("one"), node.cache / "snapshots" / "9-theirs"):
-        folder.mkdir(parents=True)
-        with (folder / "large").open("wb") as file:
+    for path in (node.engine_cache("one") / "large", node.cache / "snapshots" / "9-theirs" / "huge"):
+        path.parent.mkdir(parents=True)
+        with path.open("wb") as file:
             file.truncate(compile_cache.LIMIT_BYTES + 1)
     publishing = node.publish("one")
     assert publishing.ends() == 0
     assert "are too much to keep" in publishing.output
-    assert FOUND_NOTHING in node.serve("two", "a")
+    output = node.serve("two", "a")
+    assert "it is not restored" in output
+    assert FOUND_NOTHING in output
 
 
 def test_what_is_no_regular_file_is_left_out(node: Node) -> None:

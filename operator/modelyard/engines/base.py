@@ -20,7 +20,7 @@ class Port:
 
 @dataclass(frozen=True)
 class CompileCache:
-    """Where an engine keeps what it compiles: in ``folder``, which its ``variable`` names. The engine of another pod that
+    """Where an engine keeps what it compiles: in ``folder``, which its ``variable`` names. One in another pod that
     finds a whole copy at the same path need not compile the same again.
     """
 
