@@ -9,6 +9,9 @@ The engines are bad at being PID 1 and at being stopped, so this stands in front
 * It keeps the first real error lines of the engine's output, whose last line is mostly generic, and writes them to the
   termination log. So nobody needs the right to read logs to say why a model does not start.
 
+* It has compile_cache.py beside it keep what the engine compiles on the node, where there is a cache: a process of its
+  own, so that nothing of the cache keeps the engine from serving.
+
 It is copied into images that are not ours: the standard library only, one file, any Python from 3.8 on.
 """
 
@@ -41,6 +44,9 @@ READY_TIMEOUT_S = 5.0
 """The engines answer after seconds when they are loaded."""
 OUTPUT_END_S = 2.0
 """How long the rest of the output may take once the engine is gone; a stray process can hold the pipe for ever."""
+RESTORE_LIMIT_S = 120.0
+"""How long the engine may wait for what was compiled before: about what compiling takes."""
+RESTORE_INTERVAL_S = 0.2
 FORWARDED_SIGNALS = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 # An engine's line without its decoration: "(Worker pid=1) ERROR 11-21 23:21:15 [file.py:9] ", Triton's
@@ -254,6 +260,7 @@ class Launcher:
                 self._ready.set()
                 self._finder.forget()
                 say("the engine is ready")
+                start_compile_cache("publish", self._options)  # reaped by Engine.wait
                 return
 
     def _pass_output_on(self) -> None:
@@ -295,6 +302,29 @@ class Launcher:
         write_termination_log(self._options.termination_log, causes)
 
 
+def start_compile_cache(action: str, options: argparse.Namespace) -> subprocess.Popen[bytes] | None:
+    """Has compile_cache.py do something, where the engine has a cache on the node. None where it cannot be started."""
+    if not options.compile_cache:
+        return None
+    program = pathlib.Path(__file__).with_name("compile_cache.py")
+    places = [f"--cache={options.compile_cache}", f"--engine-cache={options.engine_cache}"]
+    command = [sys.executable, str(program), action, *places, "--pod-uid=" + os.environ.get("POD_UID", "")]
+    try:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+    except OSError as error:
+        say(f"the compile cache is left alone: {error}")
+        return None
+
+
+def restore_compile_cache(options: argparse.Namespace, told_to_stop: threading.Event) -> None:
+    """Waits until what was compiled before is there, it cannot be had, or it takes too long."""
+    deadline_s = time.monotonic() + RESTORE_LIMIT_S
+    process = start_compile_cache("restore", options)
+    while process and process.poll() is None:
+        if told_to_stop.wait(RESTORE_INTERVAL_S) or time.monotonic() > deadline_s:
+            process.kill()
+
+
 def write_termination_log(path: str, lines: list[str]) -> None:
     """Writes the lines, the first of them at greatest length, within the kubelet's limit."""
     share = TERMINATION_LOG_LIMIT_BYTES // (CAUSES_LIMIT + 3)
@@ -312,6 +342,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--pause-s", type=float, required=True, help="how long to serve on when told to stop")
     parser.add_argument("--drain-s", type=float, required=True, help="how long a drain may take after that")
     parser.add_argument("--entrypoint", help="script that runs the command, where the image has it")
+    parser.add_argument("--compile-cache", help="folder of the node's cache for what the engine compiles")
+    parser.add_argument("--engine-cache", help="folder in which the engine keeps what it compiles")
     parser.add_argument("--termination-log", default="/dev/termination-log")
     at = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:at])
@@ -344,6 +376,7 @@ def main() -> int:
     told_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # before the engine: PID 1 without a handler ignores them
         signal.signal(number, lambda *_: told_to_stop.set())
+    restore_compile_cache(options, told_to_stop)
     try:
         engine = Engine(with_entrypoint(options.entrypoint, options.command))
     except OSError as error:

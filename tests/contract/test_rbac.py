@@ -132,7 +132,7 @@ def children_that_are_no_longer_wanted(admin: Client, service: Object) -> None:
         name = child_name(kind, service["metadata"]["name"])
         child = admin.get(kind, name, service["metadata"]["namespace"])
         metadata = {field: child["metadata"][field] for field in ("namespace", "labels")}
-        content = {field: child[field] for field in ("spec", "data") if field in child}
+        content: Object = {field: child[field] for field in ("spec", "data") if field in child}
         if kind == kinds.SERVICE:
             content["spec"] = {f: value for f, value in content["spec"].items() if not f.startswith("clusterIP")}
         former = {"name": "former", "ownerReferences": [owner_reference(service)]}

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from modelyard import launcher, names
+from modelyard import compile_cache, launcher, names
 from modelyard.fetcher import registry
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import (
@@ -90,9 +90,10 @@ def test_the_whole_model_is_there_with_nested_folders_and_empty_files(place: Pla
 def test_the_program_ends_well_with_the_launcher_in_place(place: Place) -> None:
     place.put({"config.json": b"{}"})
     place.pod.run()
-    copies = list(place.pod.launcher_folder.iterdir())
-    assert [copy.name for copy in copies] == ["launcher.py"]
-    assert copies[0].read_bytes() == Path(launcher.__file__).read_bytes()
+    for program in (launcher, compile_cache):
+        original = Path(str(program.__file__))
+        assert (place.pod.launcher_folder / original.name).read_bytes() == original.read_bytes()
+    assert len(list(place.pod.launcher_folder.iterdir())) == 2
     word = place.pod.last_word()
     assert (word["phase"], word["error"], word["bytesDone"]) == ("Done", None, 2)
     assert word["mounted"] is not place.is_fetched

@@ -9,6 +9,8 @@ MANNER: loading    never ready, ignores SIGTERM
         worker     starts a worker that ignores SIGTERM, then fails as vLLM does with a cut model
         orphans    leaves ten orphans behind, and says when none of them is a zombie any more
         flood      writes 200 MB without a line's end, then exits 0
+        compiling  ready; says what it finds in VLLM_CACHE_ROOT, adds the files that COMPILES names, drains as above
+        brittle    fails where it finds anything in VLLM_CACHE_ROOT, else as compiling
 """
 
 import http.server
@@ -19,6 +21,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+SIZE = 10_000
 
 
 def say(text: str) -> None:
@@ -60,6 +64,20 @@ def leave_orphans() -> None:
         )
 
 
+def use_compile_cache(*, is_brittle: bool) -> None:
+    """Each file has its own name as its content, again and again."""
+    cache = Path(os.environ["VLLM_CACHE_ROOT"])
+    found = sorted(path for path in cache.rglob("*") if path.is_file())
+    broken = [path.name for path in found if path.read_text() != path.name * SIZE]
+    say(f"engine: found {[path.name for path in found]}, broken {broken}")
+    if found and is_brittle:
+        sys.exit(1)
+    for name in os.environ["COMPILES"].split(","):
+        path = cache / "torch_compile_cache" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name * SIZE)
+
+
 def zombies() -> int:
     states = [path.read_text().rpartition(")")[2].split()[0] for path in Path("/proc").glob("[0-9]*/stat")]
     return states.count("Z")
@@ -82,6 +100,8 @@ def main(manner: str, port: int) -> None:
             time.sleep(0.05)
         say("engine: all orphans are gone")
         return
+    if manner in {"compiling", "brittle"}:
+        use_compile_cache(is_brittle=manner == "brittle")
     signal.signal(signal.SIGTERM, signal.SIG_IGN if manner in {"loading", "hanging"} else drain)
     Handler.forgetful = manner == "forgetful"
     if manner != "loading":

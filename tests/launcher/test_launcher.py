@@ -10,10 +10,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from modelyard import launcher
+from modelyard import compile_cache, launcher
 from tests.support.background_process import BackgroundProcess
 from tests.support.eventually import eventually
 from tests.support.peak_memory import peak_memory_bytes
@@ -72,8 +73,9 @@ def command_lines_with(words: str) -> list[str]:
     return [line for line in lines if words in line and "launcher.py" not in line]
 
 
-def test_it_is_one_file_for_any_python_from_3_8_on_with_the_standard_library_alone() -> None:
-    tree = ast.parse(LAUNCHER.read_text(), feature_version=(3, 8))
+@pytest.mark.parametrize("program", [launcher, compile_cache])
+def test_each_is_one_file_for_any_python_from_3_8_on_with_the_standard_library_alone(program: ModuleType) -> None:
+    tree = ast.parse(Path(str(program.__file__)).read_text(), feature_version=(3, 8))
     imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
     modules = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "." for node in imports if isinstance(node, ast.ImportFrom)}

@@ -14,6 +14,7 @@ class Files:
     name = "files"
     ports = (Port(names.PORT_HTTP, PORT, names.SERVICE_PORT),)
     teardown_s = 1
+    compile_cache = None
     takes_names = False
     error_lines: tuple[tuple[Reason, str], ...] = ()
 

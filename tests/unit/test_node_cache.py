@@ -1,5 +1,7 @@
 """Where a pod keeps its model: on the node, or in a volume of its own."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,9 +9,19 @@ import pytest
 from modelyard import names
 from modelyard.api.service import Object
 from modelyard.errors import InvalidError
+from modelyard.layout import CacheLayout
 from modelyard.settings import Settings
 from tests.support.factories import UID, profile, service
-from tests.support.rendering import SETTINGS, available, deployment, environment, offer, pod_spec, resolved
+from tests.support.rendering import (
+    SETTINGS,
+    available,
+    deployment,
+    engine_container,
+    environment,
+    offer,
+    pod_spec,
+    resolved,
+)
 
 ON_NODES = SETTINGS.model_copy(update={"cache_medium": "NodeLocal"})
 NODE_LOCAL: dict[str, Any] = {"cache": {"medium": "NodeLocal"}}
@@ -115,3 +127,61 @@ def test_what_is_prefetched_is_in_no_template() -> None:
     present = deployment(service(**NODE_LOCAL), SETTINGS)
     asked = service(cache={"medium": "NodeLocal", "prefetch": 4, "prefetchNodeSelector": {"pool": "gpu"}})
     assert deployment(asked, SETTINGS, present) == present
+
+
+def compile_key(settings: Settings = SETTINGS, **spec: Any) -> str:
+    """The folder of what a NodeLocal service compiles."""
+    found = environment(pod_spec(service(**NODE_LOCAL | spec), settings)["initContainers"][0])
+    return str(found[names.ENV_COMPILE_KEY])
+
+
+def test_what_vllm_compiles_is_kept_beside_the_model_in_a_folder_that_both_containers_know() -> None:
+    engine = engine_container(service(**NODE_LOCAL))
+    assert {"name": "cache", "mountPath": "/compile", "subPath": f"compile/{compile_key()}"} in engine["volumeMounts"]
+    launchers = engine["command"][: engine["command"].index("--")]
+    assert "--compile-cache=/compile" in launchers
+    assert f"--engine-cache={environment(engine)['VLLM_CACHE_ROOT']}" in launchers
+    assert CacheLayout(Path("/cache")).compile_cache(compile_key()) == Path("/cache/compile") / compile_key()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"model": {"uri": "s3://models/other"}},
+        {"model": {"uri": "s3://models/smollm2-135m", "revision": "2"}},
+        {"model": {"uri": "s3://models/smollm2-135m", "digest": f"sha256:{'1' * 64}"}},
+        {"engine": {"image": "mine:v1.0"}},
+        {"engine": {"args": ["--max-model-len=1"]}},
+        {"accelerator": {"type": "cpu"}},
+        {"accelerator": {"count": 2}},
+        {"accelerator": {"product": ["NVIDIA-A10G"]}},
+        {"accelerator": {"resource": "nvidia.com/mig-1g.5gb"}},
+    ],
+)
+def test_what_is_compiled_from_something_else_has_another_folder(spec: dict[str, Any]) -> None:
+    assert compile_key(**spec) != compile_key()
+
+
+@pytest.mark.parametrize(
+    "spec", [{"replicas": 5}, {"drain": {"timeoutSeconds": 9}}, {"resources": {"requests": {"cpu": 1}}}]
+)
+def test_what_compiling_does_not_depend_on_leaves_the_folder(spec: dict[str, Any]) -> None:
+    key = compile_key(**spec)
+    assert key == compile_key()
+    assert re.fullmatch(r"[0-9a-f]{32}", key)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"cache": {"medium": "Ephemeral"}},
+        NODE_LOCAL | {"engine": {"type": "triton"}},
+        NODE_LOCAL | {"engine": {"env": [{"name": "VLLM_CACHE_ROOT", "value": "/mine"}]}},
+    ],
+)
+def test_nothing_is_kept_of_other_engines_of_pods_alone_and_where_the_user_keeps_it(spec: dict[str, Any]) -> None:
+    body = service(**spec)
+    assert names.ENV_COMPILE_KEY not in environment(pod_spec(body)["initContainers"][0])
+    assert "/compile" not in [mount["mountPath"] for mount in engine_container(body)["volumeMounts"]]
+    assert not [word for word in engine_container(body)["command"] if word.startswith("--compile-cache")]

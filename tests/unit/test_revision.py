@@ -88,6 +88,10 @@ def test_what_is_known_never_changes() -> None:
     assert revision.with_verified(known, {key(): OTHER, key(revision="2"): OTHER}) == known | {key(revision="2"): OTHER}
 
 
+def test_what_pods_tell_is_taken_only_in_the_form_of_ours() -> None:
+    assert revision.with_verified({}, {"../../etc": ONE, key(): "none"}) == {}
+
+
 def test_what_it_holds_is_read_again_in_its_order() -> None:
     held = {f"{number:016x}": ONE for number in (3, 1, 2)} | {key(): OTHER}
     found = config_map(held)

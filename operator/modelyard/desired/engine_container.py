@@ -5,6 +5,7 @@ import math
 from modelyard import names
 from modelyard.api.pod_types import EnvironmentVariable
 from modelyard.api.service import Object
+from modelyard.desired import compile_cache
 from modelyard.desired.fetch_container import POD_UID
 from modelyard.desired.resolved import Resolved
 from modelyard.engines.base import Program, Serving
@@ -45,6 +46,7 @@ def build(resolved: Resolved, source: SourceParts, security: Object) -> tuple[Ob
             {"name": names.VOLUME_HOME, "mountPath": names.PATH_HOME},
             {"name": names.VOLUME_TMP, "mountPath": names.PATH_TMP},
             *program.parts.mounts,
+            *([compile_cache.mount(resolved)] if compile_cache.kept(resolved) else []),
         ],
         "resources": _resources(resolved),
         "startupProbe": _probe(
@@ -77,6 +79,7 @@ def _program(resolved: Resolved) -> Program:
 
 def _command(resolved: Resolved, program: Program) -> list[str]:
     """The launcher is PID 1: it reaps, and ends an engine that is still loading, which would ignore the signal."""
+    compiled = compile_cache.kept(resolved)
     http = next(port for port in resolved.engine.ports if port.name == names.PORT_HTTP)
     return [
         "python3",
@@ -85,6 +88,7 @@ def _command(resolved: Resolved, program: Program) -> list[str]:
         f"--pause-s={resolved.inputs.propagation_pause_s}",
         f"--drain-s={resolved.drain_s}",
         *([f"--entrypoint={program.entrypoint}"] if program.entrypoint else []),
+        *([f"--compile-cache={names.PATH_COMPILE_CACHE}", f"--engine-cache={compiled.folder}"] if compiled else []),
         "--",
         *program.command,
     ]

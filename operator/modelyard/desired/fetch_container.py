@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 
 from modelyard import names
 from modelyard.api.service import Object
-from modelyard.desired import revision
+from modelyard.desired import compile_cache, revision
 from modelyard.desired.resolved import Resolved
 from modelyard.pod_parts import PodParts, SourceParts
 
@@ -59,6 +59,7 @@ def _variables(resolved: Resolved) -> list[Object]:
         names.ENV_MODEL_REVISION: model.revision,
         names.ENV_MODEL_DIGEST: model.digest,
         names.ENV_CACHE_MEDIUM: resolved.cache_medium if resolved.is_node_local else None,
+        names.ENV_COMPILE_KEY: compile_cache.key(resolved) if compile_cache.kept(resolved) else None,
     }
     return [{"name": name, "value": value} for name, value in told.items() if value]
 

@@ -14,10 +14,10 @@ from modelyard.kinds import Kind
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def fingerprint(rendered: Any) -> str:
-    """A short hash of plain data that is the same for the same data, whatever the order of its keys."""
+def fingerprint(rendered: Any, digits: int = 16) -> str:
+    """A hash of plain data in hexadecimal ``digits``: the same for the same data, whatever the order of its keys."""
     text = json.dumps(rendered, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
 def own_labels(resolved: Resolved) -> dict[str, str]:

@@ -44,14 +44,19 @@ def contents(config_map: Object | None) -> dict[str, str]:
     """What ``config_map`` holds: digests by key, the present revision's last. What nobody of us wrote is left out."""
     body = config_map or {}
     data = body.get("data") or {}
-    known = {key: digest for key, digest in data.items() if _KEY.fullmatch(key) and _DIGEST.fullmatch(digest)}
+    known = _well_formed(data)
     order = ((body.get("metadata") or {}).get("annotations") or {}).get(names.ANNOTATION_REVISIONS, "").split(",")
     return {key: known[key] for key in (*sorted(known.keys() - set(order)), *order) if key in known}
 
 
+def _well_formed(contents: Mapping[str, str]) -> dict[str, str]:
+    """Those that can be ours: pods and ConfigMaps are tenants'."""
+    return {key: digest for key, digest in contents.items() if _KEY.fullmatch(key) and _DIGEST.fullmatch(digest)}
+
+
 def with_verified(known: Mapping[str, str], verified: Mapping[str, str]) -> dict[str, str]:
     """``known`` and what pods have verified since, both digests by key. What is known never changes."""
-    return {**{key: digest for key, digest in verified.items() if key not in known}, **known}
+    return {**_well_formed(verified), **known}
 
 
 def build(resolved: Resolved) -> Object | None:

@@ -19,6 +19,16 @@ class Port:
 
 
 @dataclass(frozen=True)
+class CompileCache:
+    """Where an engine keeps what it compiles: in ``folder``, which its ``variable`` names. One in another pod that
+    finds a whole copy at the same path need not compile the same again.
+    """
+
+    variable: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class Serving:
     """What an engine is asked for. ``accelerator_count`` is 0 where it computes on the processor's own cores.
 
@@ -69,6 +79,10 @@ class Engine(Protocol):
     @property
     def takes_names(self) -> bool:
         """Whether its model is called as the user wants; not where each of its models has a name of its own."""
+
+    @property
+    def compile_cache(self) -> CompileCache | None:
+        """Where it keeps what it compiles; None for one that compiles nothing worth keeping."""
 
     @property
     def error_lines(self) -> tuple[tuple[Reason, str], ...]:

@@ -54,6 +54,7 @@ class Triton:
     )
     teardown_s = TEARDOWN_S
     takes_names = False
+    compile_cache = None
     error_lines: tuple[tuple[Reason, str], ...] = (
         (Reasons.MODEL_NOT_LOADABLE, r"failed to poll model '"),
         (Reasons.MODEL_NOT_LOADABLE, r"failed to load (model )?'|Failed to (pre)?initialize Python stub"),

@@ -11,7 +11,7 @@ from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.types import Resources
 from modelyard.engines import flags
-from modelyard.engines.base import Port, Program, Serving
+from modelyard.engines.base import CompileCache, Port, Program, Serving
 from modelyard.engines.flags import Flag
 from modelyard.errors import InvalidError
 from modelyard.pod_parts import PodParts
@@ -31,6 +31,9 @@ runtimes' default of 64 MiB ends them with a bus error. Memory is taken only as 
 KV_CACHE_SHARE_ON_CPU = Decimal("0.25")
 """Of the memory asked for. The three processes take 1.4 GB before any weights (measured), the weights
 most of what is left. vLLM's own default is 92 % of the whole node, free or not, and fails in a pod."""
+
+COMPILE_CACHE = CompileCache("VLLM_CACHE_ROOT", f"{names.PATH_HOME}/.cache/vllm")
+"""Torch's, Inductor's and Triton's caches lie below it (vllm/compilation/compiler_interface.py)."""
 
 GIB = 2**30
 
@@ -90,6 +93,7 @@ class Vllm:
         (Reasons.MODEL_NOT_LOADABLE, r"SafetensorError|deserializing header"),
     )
     takes_names = True
+    compile_cache = COMPILE_CACHE
 
     def program(self, serving: Serving) -> Program:
         """See engines/base.py.
@@ -176,7 +180,7 @@ def _served_names(serving: Serving) -> str | tuple[str, ...]:
 
 def _environment(serving: Serving) -> tuple[Object, ...]:
     shared = (
-        {"name": "VLLM_CACHE_ROOT", "value": f"{names.PATH_HOME}/.cache/vllm"},
+        {"name": COMPILE_CACHE.variable, "value": COMPILE_CACHE.folder},
         {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
         # The model is on disk: whatever looks for a part of it elsewhere shall fail at once, and say what.
         {"name": "HF_HUB_OFFLINE", "value": "1"},

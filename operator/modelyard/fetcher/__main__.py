@@ -104,13 +104,14 @@ def _delays_s() -> Iterator[int]:
 
 
 def _copy_launcher(folder: Path) -> None:
-    """Puts the engine's first process where its container finds it: the engine's image has none of our files."""
-    spec = importlib.util.find_spec("modelyard.launcher")
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError("modelyard/launcher.py is not in this image")
-    new = folder / ".launcher.py"
-    shutil.copyfile(spec.origin, new)
-    new.replace(folder / "launcher.py")
+    """Puts the engine's first process, and what that runs, where its container finds them: its image has neither."""
+    for program in ("launcher", "compile_cache"):
+        spec = importlib.util.find_spec(f"modelyard.{program}")
+        if spec is None or spec.origin is None:
+            raise FileNotFoundError(f"modelyard/{program}.py is not in this image")
+        new = folder / f".{program}.py"
+        shutil.copyfile(spec.origin, new)
+        new.replace(folder / f"{program}.py")
 
 
 def _report_until(ending: _Ending, state: State) -> None:

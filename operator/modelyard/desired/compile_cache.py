@@ -1,0 +1,39 @@
+"""Which pods start with what earlier ones compiled: those of one model, engine and accelerator, on one node."""
+
+from modelyard import names
+from modelyard.api.service import Object
+from modelyard.desired import metadata
+from modelyard.desired.resolved import Resolved
+from modelyard.engines.base import CompileCache
+
+
+def kept(resolved: Resolved) -> CompileCache | None:
+    """What is kept on the node of what the engine compiles; None for nothing, or where the user has it elsewhere."""
+    cache = resolved.engine.compile_cache
+    users = {variable.name for variable in resolved.service.spec.engine.env}
+    return cache if cache and resolved.is_node_local and cache.variable not in users else None
+
+
+def key(resolved: Resolved) -> str:
+    """The name of the cache's folder: 32 hexadecimal digits of all that what is compiled depends on.
+
+    vLLM keeps the results of different settings apart itself; other keys keep what is no longer used in folders of its
+    own, which the node agent evicts one by one.
+    """
+    spec, accelerator = resolved.service.spec, resolved.accelerator
+    compiled_from = {
+        "model": [spec.model.uri, spec.model.revision, spec.model.digest],
+        "image": resolved.image,
+        "accelerator": [accelerator.type, accelerator.resource, accelerator.count, list(accelerator.products)],
+        "args": spec.engine.args,
+    }
+    return metadata.fingerprint(compiled_from, digits=32)
+
+
+def mount(resolved: Resolved) -> Object:
+    """The cache's folder as the engine's container has it. The fetcher makes it before."""
+    return {
+        "name": names.VOLUME_CACHE,
+        "mountPath": names.PATH_COMPILE_CACHE,
+        "subPath": f"compile/{key(resolved)}",
+    }
