@@ -17,7 +17,7 @@ from modelyard.api.service import Key, Object, Service, parse
 from modelyard.cache import Cache
 from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
 from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
-from modelyard.desired import desired, revision
+from modelyard.desired import desired
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Offer, named
 from modelyard.desired.resolve import resolve
@@ -33,6 +33,7 @@ from modelyard.observe.node_cache import nodes_in_doubt
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
 from modelyard.observe.wanted import Wanted
 from modelyard.ownership import Ownership, ownership
+from modelyard.revisions import Revisions
 from modelyard.settings import Settings
 from modelyard.signals.fetch_state import FetchState
 from modelyard.signals.repository_index import Index
@@ -81,6 +82,7 @@ class Reconciler:
         self._cluster = cluster
         self._cache = cache
         self._children = Children(cluster, cache)
+        self._revisions = Revisions(cluster, cache)
         self._node_usage = NodeUsage(cluster, now, sees_all=not settings.namespaces)
         self._node_drivers = NodeDrivers(
             cluster, cache, agents_namespace=None if settings.namespaces else settings.operator_namespace
@@ -125,7 +127,7 @@ class Reconciler:
         resolved = resolve(service, self._settings, recorded(deployment), profile)
         if service.paused:
             return
-        children = desired(replace(resolved, contents=await self._contents(service)))
+        children = desired(replace(resolved, contents=await self._revisions.contents(resolved)))
         reached.wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
         if service.deleting:
             return
@@ -151,11 +153,6 @@ class Reconciler:
             return None
         known = tuple(body["metadata"]["name"] for body in self._cache.all_of(kinds.SERVING_PROFILE))
         return Offer(chosen, await look(kinds.SERVING_PROFILE, Key("", chosen.name)), known)
-
-    async def _contents(self, service: Service) -> dict[str, str]:
-        """What the service's revisions were served with, as its ConfigMap has it."""
-        place = Key(service.key.namespace, revision.config_map_name(service.key.name))
-        return _own_contents(await self._children.existing(kinds.CONFIG_MAP, place), service)
 
     async def _cached(self, kind: Kind, place: Key) -> Object | None:
         return self._cache.get(kind, place)
@@ -218,12 +215,6 @@ class Reconciler:
                 if error.is_of_terminating_namespace:
                     return  # the events there go with it
                 logger.warning("event lost", extra={"reason": told.reason, "error": str(error)})
-
-
-def _own_contents(config_map: Object | None, service: Service) -> dict[str, str]:
-    """What ``config_map`` holds, where it is the service's own, or to become so."""
-    whose = ownership(config_map, service.key.name, service.uid) if config_map else Ownership.FOREIGN
-    return revision.contents(config_map) if whose in {Ownership.OURS, Ownership.ORPHAN} else {}
 
 
 def _wanted(resolved: Resolved, children: list[Object], available: Update) -> Wanted:
