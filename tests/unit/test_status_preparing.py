@@ -157,8 +157,8 @@ PROBLEMS = {
     ),
     "a volume that the node agent refuses": (
         without_mount(
-            'MountVolume.SetUp failed for volume "cache" : rpc error: code = InvalidArgument desc = the volume is served '
-            "as an inline volume of a pod only"
+            'MountVolume.SetUp failed for volume "cache" : rpc error: code = InvalidArgument desc = the volume is '
+            "served as an inline volume of a pod only"
         ),
         "VolumeMountFailed",
         "the volume is served as an inline volume of a pod only",
