@@ -46,7 +46,9 @@ async def test_a_round_sets_and_removes_its_own_labels_and_changes_nothing_else_
 
     cache = Cache()
     cache.upsert(kinds.NODE, {"apiVersion": "v1", "kind": "Node", **node})
-    cache.upsert(kinds.POD, factories.agent(node=node["metadata"]["name"]) | {"metadata": _agents_metadata()})
+    agent = factories.agent(node=node["metadata"]["name"])
+    agent["metadata"]["resourceVersion"] = "1"
+    cache.upsert(kinds.POD, agent)
     service = factories.service(status={"model": {"digest": DIGEST}})
     placement = Placement(
         cluster,
@@ -65,10 +67,6 @@ async def test_a_round_sets_and_removes_its_own_labels_and_changes_nothing_else_
     await placement.round()
     again = admin.get(kinds.NODE, node["metadata"]["name"])
     assert again["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
-
-
-def _agents_metadata() -> Object:
-    return factories.agent()["metadata"] | {"resourceVersion": "1"}
 
 
 async def test_a_node_that_was_made_anew_under_its_name_is_another_one(

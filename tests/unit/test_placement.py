@@ -5,16 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import yaml
 
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, ForbiddenError, NotLeadingError
 from modelyard.metrics import Metrics
+from modelyard.observe.node_cache import agents
 from modelyard.placement import CHANGES_PER_ROUND, GONE_S, INTERVAL_S, Placement
 from modelyard.signals.node_cache import NodeCache
 from tests.support import factories
-from tests.support.in_memory_cluster import InMemoryCluster, place_of
+from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of
+from tests.support.rendering import REPOSITORY
 
 HOME = "modelyard-system"
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -124,6 +127,14 @@ async def test_who_is_no_running_agent_of_the_operators_own_namespace_is_not_ask
     cluster.api.put(pod)
     await cluster.round()
     assert cluster.asked == []
+
+
+def test_the_agents_that_are_installed_are_seen_by_the_operator_and_asked() -> None:
+    installed = yaml.safe_load((REPOSITORY / "deploy/components/node-cache/daemon_set.yaml").read_text())
+    pod = installed["spec"]["template"]
+    pod["metadata"]["namespace"] = HOME
+    assert matches(pod, kinds.WATCHED[kinds.POD])
+    assert agents([pod], HOME) == [pod]
 
 
 async def test_an_agent_speaks_for_its_own_node_alone(cluster: Cluster) -> None:

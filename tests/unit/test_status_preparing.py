@@ -155,6 +155,15 @@ PROBLEMS = {
         "has no cache for models: node worker-1 has no folder /mnt/models: mount the disk there.",
         "",
     ),
+    "a volume that the node agent refuses": (
+        without_mount(
+            'MountVolume.SetUp failed for volume "cache" : rpc error: code = InvalidArgument desc = the volume is '
+            "served as an inline volume of a pod only"
+        ),
+        "VolumeMountFailed",
+        "the volume is served as an inline volume of a pod only",
+        "",
+    ),
     "a volume that the kubelet only sums up": (
         without_mount(SUMMARY),
         "VolumeMountFailed",

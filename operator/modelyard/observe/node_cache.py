@@ -57,7 +57,8 @@ def nodes_in_doubt(pods: Iterable[Object], events: Mapping[str, tuple[Object, ..
 
     ``events`` are those of the pods, by uid.
     """
-    facts = (pod_facts(pod, events=events.get(text(pod, "metadata", "uid"), ())) for pod in pods)
+    uids = ((pod, text(pod, "metadata", "uid")) for pod in pods)
+    facts = (pod_facts(pod, events=events[uid]) for pod, uid in uids if uid in events)
     return frozenset(pod.node for pod in facts if pod.node and _lacks_driver(pod))
 
 
