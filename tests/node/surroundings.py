@@ -96,7 +96,7 @@ class Pod:
 
     def request(self, **changed: Any) -> csi_pb2.NodePublishVolumeRequest:
         """The kubelet's call for its volume."""
-        asked = {
+        asked: dict[str, Any] = {
             "volume_id": "csi-1",
             "target_path": str(self.mount),
             "volume_capability": csi_pb2.VolumeCapability(mount=csi_pb2.VolumeCapability.MountVolume()),
