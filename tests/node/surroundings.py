@@ -125,8 +125,12 @@ class Line:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(TIMEOUT_S)
-        with opened_folder(str(path.parent)) as folder:  # a socket's path has 107 characters at most
-            self._socket.connect(f"/proc/self/fd/{folder}/{path.name}")
+        try:
+            with opened_folder(str(path.parent)) as folder:  # a socket's path has 107 characters at most
+                self._socket.connect(f"/proc/self/fd/{folder}/{path.name}")
+        except BaseException:
+            self._socket.close()
+            raise
         self._file = self._socket.makefile("rb")
 
     def ask(self, **asked: Any) -> Any:
@@ -228,6 +232,14 @@ class Surroundings:
         line = eventually(connected)
         self._lines.append(line)
         return line
+
+    def fetches(self, pod: Pod, digest: str, size_bytes: int, *, used_s: float | None = None) -> Path:
+        """The pod asks for room for a model and brings it, and is through."""
+        line = self.line(pod)
+        assert line.space(digest, size_bytes) == {"granted": True}
+        entry = pod.writes_entry(digest, size_bytes, used_s=used_s)
+        line.close()
+        return entry
 
     def part(self, namespace: str = "team-a") -> CacheLayout:
         """The namespace's part, as the host sees it."""
