@@ -7,14 +7,8 @@ import time
 import pytest
 
 from modelyard.layout import folder_name
-from tests.node.surroundings import Surroundings
+from tests.node.surroundings import MIB, Surroundings, digest
 from tests.support.eventually import eventually
-
-MIB = 1 << 20
-
-
-def digest(letter: str) -> str:
-    return f"sha256:{letter * 64}"
 
 
 def test_room_that_is_there_is_granted(around: Surroundings) -> None:
