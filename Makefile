@@ -43,8 +43,14 @@ bench: bench-fetch ## every benchmark
 bench-fetch: ## how fast models arrive, beside other clients: docs/benchmarks.md
 	MODELYARD_NGINX=$$($(SETUP) nginx) $(PYTHON) -m bench.fetch
 
+PROTOS := operator/modelyard/node/proto
+PROTOC = $(PYTHON) -m grpc_tools.protoc --proto_path=operator $(wildcard $(PROTOS)/*.proto)
+
 verify: ## fail when a generated file differs from what makes it, or a real API server or the last release refuses a CRD
 	$(PYTHON) -m modelyard.api.crd --check
+	@made=$$(mktemp -d); trap 'rm -r '$$made EXIT; \
+	$(PROTOC) --python_out=$$made --pyi_out=$$made --grpc_python_out=$$made; \
+	diff -r -x '*.proto' -x __init__.py -x __pycache__ $$made/modelyard/node/proto $(PROTOS)
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/contract/test_crd_*.py
 
 fuzz: ## have 10,000 services of every shape judged by a real API server
@@ -52,6 +58,7 @@ fuzz: ## have 10,000 services of every shape judged by a real API server
 
 generate: ## write the generated files anew
 	$(PYTHON) -m modelyard.api.crd
+	$(PROTOC) --python_out=operator --pyi_out=operator --grpc_python_out=operator
 
 RELEASES := tests/golden/releases
 release-golden: ## keep what this version renders, and its CRDs: later versions are held to it (docs/releasing.md)

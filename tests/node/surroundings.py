@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from awscrt import checksums
 
 from modelyard import names
 from modelyard.layout import CacheLayout
@@ -25,8 +26,14 @@ from tests.support.eventually import eventually
 from tests.support.ports import free_port
 
 NODE = "worker"
-DISK_BYTES = 64 << 20
+MIB = 1 << 20
+DISK_BYTES = 64 * MIB
 TIMEOUT_S = 30
+
+
+def digest(letter: str) -> str:
+    """A digest, told from others by a hexadecimal digit."""
+    return f"sha256:{letter * 64}"
 
 
 def small_disk(folder: Path) -> None:
@@ -44,16 +51,19 @@ class FakeApi(Api):
     taints: list[Object] = field(default_factory=list)
     is_away: bool = False
 
-    def get(self, path: str, **query: str) -> Object | None:
+    def get(self, path: str) -> Object | None:
         if self.is_away:
             raise UnreachableError("away")
-        if path == "/api/v1/pods":
-            assert query == {"fieldSelector": f"spec.nodeName={NODE}"}
-            return {"items": self.pods}
         if path == f"/api/v1/nodes/{NODE}":
             return {"spec": {"taints": self.taints}}
         uid = self.namespaces.get(path.removeprefix("/api/v1/namespaces/"))
         return None if uid is None else {"metadata": {"uid": uid}}
+
+    def list_metadata(self, path: str, **query: str) -> list[Object]:
+        if self.is_away:
+            raise UnreachableError("away")
+        assert (path, query) == ("/api/v1/pods", {"fieldSelector": f"spec.nodeName={NODE}"})
+        return self.pods
 
     def patch(self, path: str, operations: list[Object]) -> bool:
         assert path == f"/api/v1/nodes/{NODE}"
@@ -96,7 +106,7 @@ class Pod:
 
     def request(self, **changed: Any) -> csi_pb2.NodePublishVolumeRequest:
         """The kubelet's call for its volume."""
-        asked = {
+        asked: dict[str, Any] = {
             "volume_id": "csi-1",
             "target_path": str(self.mount),
             "volume_capability": csi_pb2.VolumeCapability(mount=csi_pb2.VolumeCapability.MountVolume()),
@@ -108,8 +118,10 @@ class Pod:
         """Puts a whole model there, as a fetcher does."""
         entry = self.layout.entry(digest)
         entry.mkdir()
-        (entry / "weights").write_bytes(os.urandom(size_bytes))
-        self.layout.record(digest).write_text("{}")
+        weights = os.urandom(size_bytes)
+        (entry / "weights").write_bytes(weights)
+        file = {"path": "weights", "size": size_bytes, "crc64nvme": f"{checksums.crc64nvme(weights):016x}"}
+        self.layout.record(digest).write_text(json.dumps({"digest": digest, "files": [file]}))
         if used_s is not None:
             os.utime(entry, (used_s, used_s))
         return entry
@@ -125,8 +137,12 @@ class Line:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(TIMEOUT_S)
-        with opened_folder(str(path.parent)) as folder:  # a socket's path has 107 characters at most
-            self._socket.connect(f"/proc/self/fd/{folder}/{path.name}")
+        try:
+            with opened_folder(str(path.parent)) as folder:  # a socket's path has 107 characters at most
+                self._socket.connect(f"/proc/self/fd/{folder}/{path.name}")
+        except BaseException:
+            self._socket.close()
+            raise
         self._file = self._socket.makefile("rb")
 
     def ask(self, **asked: Any) -> Any:
@@ -203,7 +219,7 @@ class Surroundings:
     def pod(self, namespace: str = "team-a") -> Pod:
         """A pod that the API server knows, without its volume yet."""
         pod = Pod(self.kubelet / "pods", namespace)
-        self.api.pods.append({"metadata": {"uid": pod.uid}})
+        self.api.pods.append({"uid": pod.uid})
         return pod
 
     def published(self, namespace: str = "team-a", **changed: Any) -> Pod:
@@ -228,6 +244,14 @@ class Surroundings:
         line = eventually(connected)
         self._lines.append(line)
         return line
+
+    def fetches(self, pod: Pod, digest: str, size_bytes: int, *, used_s: float | None = None) -> Path:
+        """The pod asks for room for a model and brings it, and is through."""
+        line = self.line(pod)
+        assert line.space(digest, size_bytes) == {"granted": True}
+        entry = pod.writes_entry(digest, size_bytes, used_s=used_s)
+        line.close()
+        return entry
 
     def part(self, namespace: str = "team-a") -> CacheLayout:
         """The namespace's part, as the host sees it."""

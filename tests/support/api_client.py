@@ -66,7 +66,7 @@ class Client:
         self,
         method: str,
         path: str,
-        body: Object | None = None,
+        body: Object | list[Object] | None = None,
         *,
         content_type: str = "application/json",
         accept: str = "application/json",

@@ -245,6 +245,7 @@ def apiserver_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
         "--authorization-mode=RBAC",
         "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         "--disable-admission-plugins=ServiceAccount",
+        "--allow-privileged=true",
         f"--audit-policy-file={policy}",
         f"--audit-log-path={folder / AUDIT_LOG}",
         "--service-account-issuer=https://kubernetes.default.svc",

@@ -13,6 +13,7 @@ import modelyard
 from modelyard import names
 from modelyard.node import http_server, state
 from modelyard.node.api_server import Api, UnreachableError
+from modelyard.node.byte_check import ByteCheck
 from modelyard.node.cache import NodeCache
 from modelyard.node.configuration import Configuration
 from modelyard.node.csi import Identity, Node
@@ -30,6 +31,7 @@ from modelyard.node.volumes import Volumes
 
 TRIM_EVERY_S = 30.0
 TIDY_EVERY_S = 180.0
+CHECK_EVERY_S = 600.0
 TAINT_EVERY_S = 2.0
 
 _log = logging.getLogger("modelyard.node")
@@ -63,6 +65,14 @@ class Agent:
             forget=self._space.forget,
             leftover_age_s=configuration.leftover_age_s,
         )
+        self._byte_check = ByteCheck(
+            parts=self._parts,
+            cache=self._cache,
+            metrics=self._metrics,
+            interval_s=configuration.check_interval_s,
+            pause=self._stopping.wait,
+            now_s=time.time,
+        )
         self._metrics.watch_cache(self._overview)
         self._metrics.watch_registration(self._registration.is_registered.is_set)
         self._servers: list[grpc.Server] = []
@@ -84,6 +94,7 @@ class Agent:
         self._every(TRIM_EVERY_S, self._serve_known)
         self._every(TIDY_EVERY_S, self._housekeeping.tidy)
         self._every(TRIM_EVERY_S, self._cache.trim)
+        self._every(CHECK_EVERY_S, self._byte_check.run)
 
     def stop(self) -> None:
         """Ends every duty. The volumes stay as they are."""

@@ -7,7 +7,10 @@ from typing import Any, Protocol
 import urllib3
 
 CALL_TIMEOUT_S = 10.0
-BODY_LIMIT_BYTES = 32 << 20
+BODY_LIMIT_BYTES = 8 << 20
+"""What is left out of a longer answer makes it no JSON, and so no answer. A node's pods have 1 MiB of metadata."""
+
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Object = dict[str, Any]
 
@@ -23,8 +26,11 @@ class UnreachableError(Exception):
 class Api(Protocol):
     """What is asked of an API server."""
 
-    def get(self, path: str, **query: str) -> Object | None:
-        """The object or list at ``path``, None for 404. Raises UnreachableError for every other answer and for none."""
+    def get(self, path: str) -> Object | None:
+        """The object at ``path``, None for 404. Raises UnreachableError for every other answer and for none."""
+
+    def list_metadata(self, path: str, **query: str) -> list[Object]:
+        """The metadata of each object of a list. Raises UnreachableError for every other answer and for none."""
 
     def patch(self, path: str, operations: list[Object]) -> bool:
         """Applies a JSON patch; False where one of its tests fails. Raises UnreachableError for every other answer."""
@@ -44,14 +50,21 @@ class ApiServer(Api):
             retries=False,
         )
 
-    def get(self, path: str, **query: str) -> Object | None:
+    def get(self, path: str) -> Object | None:
         """Implements Api; 404 counts only if it is the API server's own."""
-        status, body = self._call("GET", path, query=query)
+        status, body = self._call("GET", path)
         if status == 404 and body.get("reason") == "NotFound":
             return None
         if status != 200:
             raise UnreachableError(f"GET {path}: {_words(status, body)}", status)
         return body
+
+    def list_metadata(self, path: str, **query: str) -> list[Object]:
+        """Implements Api."""
+        status, body = self._call("GET", path, query=query, accept=_METADATA)
+        if status != 200 or not isinstance(body.get("items"), list):
+            raise UnreachableError(f"GET {path}: {_words(status, body)}", status)
+        return [item["metadata"] for item in body["items"]]
 
     def patch(self, path: str, operations: list[Object]) -> bool:
         """Implements Api."""
@@ -63,11 +76,17 @@ class ApiServer(Api):
         return True
 
     def _call(
-        self, method: str, path: str, content: Any = None, query: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        content: Any = None,
+        *,
+        query: dict[str, str] | None = None,
+        accept: str = "application/json",
     ) -> tuple[int, Object]:
         try:
             token = (self._folder / "token").read_text().strip()
-            headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+            headers = {"Authorization": f"Bearer {token}", "Accept": accept}
             if content is not None:
                 headers["Content-Type"] = "application/json-patch+json"
             reply = self._pool.request(

@@ -19,6 +19,8 @@ from modelyard.node.parts import Parts
 
 LEDGER = "granted.json"
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
 _log = logging.getLogger("modelyard.node")
 
 
@@ -91,12 +93,9 @@ class NodeCache:
     def discard(self, namespace: str, folder: str) -> bool:
         """Takes a broken entry out of the way; False where there is none. One in use only loses its name."""
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
-            used = self._seen()
-            is_used = used.is_used(PurePosixPath(namespace, Kind.ENTRY, folder))
-            is_pinned = is_used or folder in contents.links(part, used.pods_of(namespace))
             try:
                 with trees.opened_folder(Kind.ENTRY, part) as entries, trees.opened_folder("staging", part) as staging:
-                    if is_pinned:
+                    if self._is_pinned(namespace, folder, part):
                         aside = f"broken-{folder}.{os.urandom(4).hex()}"
                         os.rename(folder, aside, src_dir_fd=entries, dst_dir_fd=staging)
                     else:
@@ -106,6 +105,23 @@ class NodeCache:
             _forget_record(folder, part)
             trees.empty(trash)
             return True
+
+    def condemn(self, namespace: str, folder: str) -> None:
+        """An entry's bytes are no longer what they were: it goes, or is marked where it is in use (layout.rotten)."""
+        with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
+            if self._is_pinned(namespace, folder, part):
+                with contextlib.suppress(FileExistsError), trees.opened_folder("records", part) as records:
+                    os.close(os.open(f"{folder}{contents.ROTTEN_SUFFIX}", _NEW_FILE, 0o644, dir_fd=records))
+                return
+            with trees.opened_folder(Kind.ENTRY, part) as entries:
+                trees.discard(folder, entries, trash)
+            _forget_record(folder, part)
+            trees.empty(trash)
+
+    def _is_pinned(self, namespace: str, folder: str, part: int) -> bool:
+        seen = self._seen()
+        is_used = seen.is_used(PurePosixPath(namespace, Kind.ENTRY, folder))
+        return is_used or folder in contents.links(part, seen.pods_of(namespace))
 
     def trim(self) -> None:
         """Evicts what has to go for the cache to be within its limits again, and empties the trash."""

@@ -142,6 +142,7 @@ class _Look:
         self._is_live = is_live
         self.other = trees.Size()
         self.is_whole = True
+        self._files = 0
         self.items: list[Item] = []
 
     def folder(self, kind: Kind) -> None:
@@ -156,7 +157,11 @@ class _Look:
             trees.measure(kind, self._part, self.other)
 
     def _item(self, kind: Kind, name: str, parent: int, found: os.stat_result) -> None:
+        if self._files >= trees.MAX_FILES:
+            self.is_whole = False
+            return
         size = self._measurements.of(self._namespace, kind, name, parent, found)
+        self._files += size.files
         self.is_whole &= size.is_whole
         last_used_s = min(found.st_mtime, self._measurements.now_s())  # owners may set any time
         pins = self._pins(kind, name, parent)

@@ -20,10 +20,8 @@ class OwnNode:
 
     def pods(self) -> frozenset[str]:
         """The UIDs of the pods that are bound to the node, as the kubelet knows them. Raises UnreachableError."""
-        listed = self._api.get("/api/v1/pods", fieldSelector=f"spec.nodeName={self._name}")
-        if listed is None:
-            raise UnreachableError("the API server knows no pods")
-        return frozenset(uid for pod in listed["items"] for uid in _uids(pod))
+        listed = self._api.list_metadata("/api/v1/pods", fieldSelector=f"spec.nodeName={self._name}")
+        return frozenset(uid for metadata in listed for uid in _uids(metadata))
 
     def remove_starting_taint(self) -> None:
         """Removes TAINT_CACHE_STARTING, so that pods may come. Raises UnreachableError: try again."""
@@ -48,7 +46,6 @@ def taint_removal(node: Object) -> list[Object]:
     ]
 
 
-def _uids(pod: Object) -> list[str]:
-    metadata = pod["metadata"]
+def _uids(metadata: Object) -> list[str]:
     static = (metadata.get("annotations") or {}).get(MIRROR_ANNOTATION)
     return [metadata["uid"], *([static] if static else [])]

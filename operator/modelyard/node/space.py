@@ -136,7 +136,7 @@ class SpaceServer:
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError("the line is no JSON") from error
     if not isinstance(asked, dict):
         raise RequestError("the line is no JSON object")

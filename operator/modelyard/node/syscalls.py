@@ -1,12 +1,16 @@
-"""Calls of the kernel that Python does not have, by their numbers, which are the same on every architecture since 5.0.
+"""Calls of the kernel that Python does not have, by their numbers: those since Linux 5.0 are the same everywhere.
 
-All work on file descriptors: a path that somebody else can change is looked at once, and what was looked at is what is
-used. Each raises OSError. mount_setattr is the newest, from Linux 5.12.
+Those of mounts work on file descriptors: a path that somebody else can change is looked at once, and what was looked at
+is what is used. Each raises OSError. mount_setattr is the newest, from Linux 5.12.
 """
 
 import ctypes
 import os
+import platform
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _OPEN_TREE = 428
 _MOVE_MOUNT = 429
@@ -27,6 +31,11 @@ MOUNT_NO_DEVICES = 0x04
 
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
+
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_IDLE = 3 << 13
+_LOWEST_PRIORITY = 19
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -69,3 +78,19 @@ def bind_mount(source: int, target: int, attributes: int) -> None:
 def unmount(path: str) -> None:
     """Takes the mount at ``path`` out of sight at once; it ends when nobody uses it any more. Follows no symlink."""
     _checked(int(_libc.umount2(os.fsencode(path), _UMOUNT_NOFOLLOW | _MNT_DETACH)), path)
+
+
+@contextmanager
+def idle() -> Iterator[None]:
+    """The calling thread has the disk and the processor when nobody else wants them. It must hold no lock meanwhile."""
+    _set_priority(_LOWEST_PRIORITY, _IOPRIO_IDLE)
+    try:
+        yield
+    finally:
+        _set_priority(0, 0)
+
+
+def _set_priority(nice: int, io_class: int) -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+    if number := _IOPRIO_SET.get(platform.machine()):
+        _syscall(number, "ioprio_set", _IOPRIO_WHO_PROCESS, 0, io_class)
