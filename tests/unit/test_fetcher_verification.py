@@ -44,7 +44,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=list(CASES.values()), ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> tuple[Checksum, tuple[Part, ...]]:
     checksum, parts = request.param
     return checksum, parts
