@@ -169,7 +169,9 @@ def test_an_entrys_time_is_that_of_its_publication(layout: CacheLayout) -> None:
 def test_what_arrived_whole_is_there_after_a_restart_and_what_did_not_is_not(layout: CacheLayout) -> None:
     stage(opened(layout))
     second = RemoteFile(PurePosixPath("b"), 3, "m/b", "v", None)
-    staging = Staging(opened(layout).staging_folder(DIGEST))
+    folder = opened(layout).staging_folder(DIGEST)
+    Staging(folder).open(second).close()
+    staging = Staging(folder)
     assert staging.holds(FILE)
     assert not staging.holds(second)
 
