@@ -43,7 +43,7 @@ Right = tuple[str, Kind, str]
 
 NEEDED: tuple[Right, ...] = (
     *((verb, kind, "") for kind in kinds.WATCHED for verb in ("list", "watch")),
-    *((verb, kind, "") for kind in kinds.CHILDREN for verb in ("get", "create", "patch", "delete")),
+    *((verb, kind, "") for kind in kinds.OWNED for verb in ("get", "create", "patch", "delete")),
     ("patch", kinds.INFERENCE_SERVICE, "status"),
     ("update", kinds.INFERENCE_SERVICE, "finalizers"),
     ("get", kinds.NAMESPACE, ""),

@@ -84,11 +84,15 @@ class Cache:
 
     def children(self, service: Key) -> tuple[Child, ...]:
         """What the label or an owner reference ties to the service, pods left out."""
-        return tuple(child for child in self._concerned(service) if child.kind in kinds.CHILDREN)
+        return tuple(child for child in self._concerned(service) if child.kind in kinds.OWNED)
 
     def pods(self, service: Key) -> tuple[Object, ...]:
-        """The service's pods, by name."""
-        return tuple(child.body for child in self._concerned(service) if child.kind == kinds.POD)
+        """The service's pods, by name; not those that prefetch its model."""
+        return tuple(body for body in self._pods(service) if not _prefetches(body))
+
+    def prefetch_pods(self, service: Key) -> tuple[Object, ...]:
+        """The pods that prefetch the service's model, by name."""
+        return tuple(body for body in self._pods(service) if _prefetches(body))
 
     def upsert(self, kind: Kind, body: Object) -> frozenset[Key]:
         """Take ``body`` unless something newer is known, and tell which services it concerns.
@@ -165,6 +169,9 @@ class Cache:
             return frozenset(key for key, name in named if name in {None, place.name})
         return service_keys(kind, body)
 
+    def _pods(self, service: Key) -> list[Object]:
+        return [child.body for child in self._concerned(service) if child.kind == kinds.POD]
+
     def _concerned(self, service: Key) -> list[Child]:
         return [Child(kind, self._objects[kind][place]) for kind, place in sorted(self._concerning.get(service, ()))]
 
@@ -183,6 +190,11 @@ class Cache:
             self._concerning[service].discard((kind, place))
             if not self._concerning[service]:
                 del self._concerning[service]
+
+
+def _prefetches(pod: Object) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    return bool(labels.get(names.LABEL_APP_COMPONENT) == names.COMPONENT_PREFETCH)
 
 
 def _same_version(one: Object, other: Object) -> bool:

@@ -1,5 +1,7 @@
 """The one place that writes children: applies those that differ, prunes those that are no longer wanted.
 
+One that can never change is deleted and made anew.
+
 Never touches what is not the service's own. An apply cannot be limited to creation, so an object that the cache does
 not know is looked at first; and what is to be deleted is looked at once more, since the cache may be late.
 """
@@ -122,6 +124,10 @@ class Children:
         edited = edited_field(child, found) if found else None
         if edited and self._repairs.wait(*_place(child), now):
             return
+        if found and not edited and kinds.of(child) in kinds.IMMUTABLE:
+            if not await self._make_way(service, found):
+                return  # the watch tells when it is gone
+            found = None
         await self._apply(service, child, found)
         if edited:
             self._repairs.made(*_place(child), edited, now)
@@ -178,18 +184,29 @@ class Children:
             if (kind, place) in wanted or ownership(known, *_identity(service)) is not Ownership.OURS:
                 continue
             live = await self._cluster.get(kind, place)
-            if live is None or ownership(live, *_identity(service)) is not Ownership.OURS:
-                continue
-            metadata = live["metadata"]
-            if "deletionTimestamp" in metadata:
-                continue
-            try:
-                await self._cluster.delete(kind, place, metadata["uid"], metadata["resourceVersion"])
-            except ApiError as error:
-                if error.status not in REFUSALS:
-                    raise
-                raise _refused(f"the deletion of {_named(live)}", error) from error
-            logger.info("child deleted", extra=_about(live) | {"because_of": "no longer wanted"})
+            if live is not None and ownership(live, *_identity(service)) is Ownership.OURS:
+                await self._delete(live, "no longer wanted")
+
+    async def _delete(self, live: Object, why: str) -> None:
+        """Delete the object as it is now; one that goes already is left to go."""
+        metadata = live["metadata"]
+        if "deletionTimestamp" in metadata:
+            return
+        try:
+            await self._cluster.delete(*_place(live), metadata["uid"], metadata["resourceVersion"])
+        except ApiError as error:
+            if error.status not in REFUSALS:
+                raise
+            raise _refused(f"the deletion of {_named(live)}", error) from error
+        logger.info("child deleted", extra=_about(live) | {"because_of": why})
+
+    async def _make_way(self, service: Service, found: Object) -> bool:
+        """Delete ``found`` for its successor. Returns whether it is gone: one that a finalizer holds goes later."""
+        live = await self._cluster.get(*_place(found))
+        if live is not None and ownership(live, *_identity(service)) in {Ownership.OURS, Ownership.ORPHAN}:
+            await self._delete(live, "another takes its place")
+            live = await self._cluster.get(*_place(found))
+        return live is None
 
 
 def _place(child: Object) -> tuple[Kind, Key]:

@@ -28,6 +28,7 @@ SERVICE = Kind("", "v1", "services", "Service")
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
+JOB = Kind("batch", "v1", "jobs", "Job")
 POD = Kind("", "v1", "pods", "Pod")
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace", is_namespaced=False)
 NODE = Kind("", "v1", "nodes", "Node", is_namespaced=False)
@@ -41,20 +42,26 @@ ACCESS_REVIEW = Kind(
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 
 CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, NETWORK_POLICY, CONFIG_MAP, DEPLOYMENT)
-"""Every kind that we may own, in the order in which they are applied."""
+"""Kinds of the children that a service keeps, in the order in which they are applied."""
+
+OWNED = (*CHILDREN, JOB)
+"""Every kind that we may own. A Job comes last, and goes when it is over."""
+
+IMMUTABLE = frozenset({JOB})
+"""Kinds of children whose pod template can never change: another one takes the place of one that is to be otherwise."""
 
 WATCHED: Mapping[Kind, str] = {
     INFERENCE_SERVICE: "",
     SERVING_PROFILE: "",
     NAMESPACE: names.LABEL_PROFILE,
-    **dict.fromkeys(CHILDREN, names.MANAGED_SELECTOR),
+    **dict.fromkeys(OWNED, names.MANAGED_SELECTOR),
     POD: names.MANAGED_SELECTOR,
     NODE: "",
     LEASE: names.CLAIM_SELECTOR,
 }
 """What the operator keeps itself informed of, each with the label selector that limits it on the server."""
 
-_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (INFERENCE_SERVICE, *CHILDREN)}
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (INFERENCE_SERVICE, *OWNED)}
 
 
 def of(body: Mapping[str, Any]) -> Kind:

@@ -98,6 +98,9 @@ ANNOTATION_REVISIONS = f"{GROUP}/revisions"
 """On the ConfigMap of a service's verified contents: its keys, separated by commas, the one of the present revision
 last. The API server sorts the keys themselves."""
 
+ANNOTATION_ROUND = f"{GROUP}/prefetch-round"
+"""On the Job that prefetches: which nodes it is for, and what it brings there, as JSON. It is planned once and kept."""
+
 ANNOTATION_RETRIED = f"{GROUP}/retried"
 """On a Deployment whose pods are refused: when its controllers were last made to try again."""
 
@@ -107,6 +110,9 @@ CSI_DRIVER = f"cache.{GROUP}"
 LABEL_MODEL_DOMAIN = f"model.{GROUP}"
 """On nodes: `<this>/<uid of an InferenceService>` for each service whose model the node's cache holds; the value is the
 beginning of the digest. Keyed by the service, so that its pods can prefer such nodes in words that never change."""
+
+LABEL_HOSTNAME = "kubernetes.io/hostname"
+"""Set by the kubelet on its node; mostly the node's name."""
 
 TAINT_CACHE_STARTING = f"cache.{GROUP}/starting"
 """A startup taint that a platform team may put on fresh nodes (Karpenter's `startupTaints`); modelyard-node removes it

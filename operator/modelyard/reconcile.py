@@ -17,7 +17,7 @@ from modelyard.api.service import Key, Object, Service, parse
 from modelyard.cache import Cache
 from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
 from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
-from modelyard.desired import desired
+from modelyard.desired import desired, prefetch
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Offer, named
 from modelyard.desired.resolve import resolve
@@ -30,9 +30,11 @@ from modelyard.node_drivers import NodeDrivers
 from modelyard.node_usage import NodeUsage
 from modelyard.observe import children as observed
 from modelyard.observe.node_cache import nodes_in_doubt
+from modelyard.observe.prefetch import Plan, Present, job_for, plan, pods_of
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
 from modelyard.observe.wanted import Wanted
 from modelyard.ownership import Ownership, ownership
+from modelyard.prefetching import job_of
 from modelyard.revisions import Revisions
 from modelyard.settings import Settings
 from modelyard.signals.fetch_state import FetchState
@@ -51,11 +53,13 @@ ReadIndex = Callable[[str], Awaitable[Index | None]]
 class Attempt:
     """How far a reconcile came with the children of a service, and what kept it from going on, if anything did.
 
-    ``wanted`` is what shall run, None where that cannot be told or is not brought about.
+    ``wanted`` is what shall run, None where that cannot be told or is not brought about; ``prefetch`` is what shall be
+    done for the nodes that are to have the model ahead of the pods.
     """
 
     service: Service | None = None
     wanted: Wanted | None = None
+    prefetch: Plan | None = None
     done_by_others: tuple[DoneByOthers, ...] = ()
     problem: InvalidError | NotReadyError | None = None
 
@@ -104,7 +108,7 @@ class Reconciler:
             return None  # deleted: the garbage collector follows the children's owner references
 
         attempt = await self._attempt(key, body)
-        facts = await self._facts(key, body, attempt.wanted)
+        facts = await self._facts(key, body, attempt)
         verdict = self._verdict(body, attempt, facts)
         if not await self._write_status(body, verdict.status):
             return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
@@ -127,7 +131,9 @@ class Reconciler:
         resolved = resolve(service, self._settings, recorded(deployment), profile)
         if service.paused:
             return
-        children = desired(replace(resolved, contents=await self._revisions.contents(resolved)))
+        reached.prefetch = self._plan(service, resolved)
+        round_ = reached.prefetch.round if reached.prefetch else None
+        children = desired(replace(resolved, contents=await self._revisions.contents(resolved), round=round_))
         reached.wanted = _wanted(resolved, children, update(service, resolved, self._settings, profile))
         if service.deleting:
             return
@@ -135,12 +141,34 @@ class Reconciler:
         if deployment is not None and observed.wants_retry(deployment, self._now()):
             await self._children.retry_refused_pods(deployment, self._now())
 
+    def _plan(self, service: Service, resolved: Resolved) -> Plan | None:
+        """What to do now for the nodes that are to have the model ahead of the pods; None where none are."""
+        asked = prefetch.asked(resolved)
+        if asked is None:
+            return None
+        present = Present(
+            self._own(kinds.JOB, job_of(service.key), service.key, service.uid),
+            self._cache.prefetch_pods(service.key),
+            self._cache.pods(service.key),
+            self._cache.all_of(kinds.NODE),
+            service.status.get("prefetch"),
+            writes_labels=not self._settings.namespaces,
+        )
+        return plan(asked, present, self._now())
+
     def _verdict(self, body: Object, attempt: Attempt, facts: observed.Facts) -> Verdict:
         if attempt.service is None:
             assert isinstance(attempt.problem, InvalidError), "what keeps a body from being parsed is invalid"
             return status_of_unreadable(body, attempt.problem, facts, self._now())
-        contested = _contested(attempt.done_by_others)
-        return status(attempt.service, attempt.wanted, attempt.problem, facts, self._now(), contested=contested)
+        return status(
+            attempt.service,
+            attempt.wanted,
+            attempt.problem,
+            facts,
+            self._now(),
+            prefetch=attempt.prefetch,
+            contested=_contested(attempt.done_by_others),
+        )
 
     async def _profile(self, service: Service, *, is_first: bool) -> Offer | None:
         """The profile that is named for the service, and what there is of that name.
@@ -157,11 +185,11 @@ class Reconciler:
     async def _cached(self, kind: Kind, place: Key) -> Object | None:
         return self._cache.get(kind, place)
 
-    async def _facts(self, key: Key, body: Object, wanted: Wanted | None) -> observed.Facts:
+    async def _facts(self, key: Key, body: Object, attempt: Attempt) -> observed.Facts:
         """What is there now: from the cache, and what only fetchers, repositories and pods' Events can tell."""
-        children = observed.Children(self._own_deployment(key, body["metadata"]["uid"]), self._cache.pods(key))
+        children = self._seen(key, body["metadata"]["uid"], attempt.prefetch)
         asked = observed.questions(children, self._now())
-        resource = wanted.accelerator_resource if wanted else None
+        resource = attempt.wanted.accelerator_resource if attempt.wanted else None
         states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
         indexes = await asyncio.gather(*(self._read_index(address) for address in asked.indexes.values()))
         lists = (self._cluster.list_events(key.namespace, about) for about in asked.events.values())
@@ -175,7 +203,9 @@ class Reconciler:
             nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,
             accelerator_resource=resource,
             taken=await self._node_usage.taken(asked.refused_since) if asked.nodes and resource else None,
-            registered=await self._node_drivers.registered(nodes_in_doubt(children.pods, events)),
+            registered=await self._node_drivers.registered(
+                nodes_in_doubt((*children.pods, *children.prefetch_pods), events)
+            ),
         )
 
     def _hosts(self, names_: Iterable[str]) -> dict[str, Object | None]:
@@ -183,11 +213,18 @@ class Reconciler:
         found = {name: self._cache.get(kinds.NODE, Key("", name)) for name in names_}
         return found if any(found.values()) or self._cache.all_of(kinds.NODE) else {}
 
-    def _own_deployment(self, key: Key, uid: str) -> Object | None:
-        deployment = self._cache.get(kinds.DEPLOYMENT, key)
-        if deployment is None or ownership(deployment, key.name, uid) is not Ownership.OURS:
-            return None
-        return deployment
+    def _seen(self, key: Key, uid: str, prefetch_plan: Plan | None) -> observed.Children:
+        deployment = self._own(kinds.DEPLOYMENT, key, key, uid)
+        job = self._own(kinds.JOB, job_of(key), key, uid)
+        present = job_for(prefetch_plan.asked, job) if prefetch_plan else None
+        return observed.Children(
+            deployment, self._cache.pods(key), present, pods_of(present, self._cache.prefetch_pods(key))
+        )
+
+    def _own(self, kind: Kind, place: Key, service: Key, uid: str) -> Object | None:
+        """The child at ``place``, if it is the service's."""
+        child = self._cache.get(kind, place)
+        return child if child and ownership(child, service.name, uid) is Ownership.OURS else None
 
     async def _write_status(self, body: Object, new: Object) -> bool:
         """Store the status if it differs. Returns whether it could be: not when the service has changed meanwhile."""

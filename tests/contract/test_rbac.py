@@ -12,6 +12,7 @@ from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ALICE, BOB, LIMITED, OPERATOR, REPOSITORY, ApiServer
 from tests.support.eventually import eventually
 from tests.support.inference_services import child_name, minimal, profile, with_every_child
+from tests.support.prefetching import node_on
 from tests.support.program import HOME, allow, allow_in, started
 
 Right = tuple[str, str, str]
@@ -137,6 +138,8 @@ def children_that_are_no_longer_wanted(admin: Client, service: Object) -> None:
             content["spec"] = {f: value for f, value in content["spec"].items() if not f.startswith("clusterIP")}
         former = {"name": "former", "ownerReferences": [owner_reference(service)]}
         admin.create(kind, {"metadata": metadata | former, **content})
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": names.CONTAINER_ENGINE, "image": "any"}]}}
+    admin.create(kinds.JOB, {"metadata": metadata | former, "spec": {"template": template}})
 
 
 def test_every_right_of_the_operator_is_used(
@@ -146,7 +149,8 @@ def test_every_right_of_the_operator_is_used(
     with started(apiserver, OPERATOR, tmp_path).process:
         admin.create(SERVING_PROFILE, profile("for-everybody", drain={"timeoutSeconds": 9}))
         body = with_every_child(namespace)
-        body["spec"]["profile"] = "for-everybody"
+        body["spec"] |= {"profile": "for-everybody", "cache": {"medium": "NodeLocal", "prefetch": 1}}
+        node_on(admin, "to-prefetch-on")
         service = admin.create(INFERENCE_SERVICE, body)
         name = service["metadata"]["name"]
         eventually(lambda: "status" in admin.get(INFERENCE_SERVICE, name, namespace))

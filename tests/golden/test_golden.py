@@ -6,18 +6,19 @@ A case is a service and, behind it, the settings and the profile that are not th
 is a rollout of users' pods unless desired/inputs.py keeps it from them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes.client import V1ConfigMap, V1Deployment, V1NetworkPolicy, V1PodDisruptionBudget, V1Service
+from kubernetes.client import V1ConfigMap, V1Deployment, V1Job, V1NetworkPolicy, V1PodDisruptionBudget, V1Service
 from pydantic import BaseModel
 
 from modelyard import kinds
 from modelyard.api.service import Object
 from modelyard.desired import desired
 from modelyard.engines.flags import flag_names
-from tests.support.golden_cases import CASES, read
+from tests.support.golden_cases import CASES, planned, read
 from tests.support.pod_security import violations
 from tests.support.rendering import REPOSITORY, deployment, engine_command, engine_flags, resolved
 
@@ -29,6 +30,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "Service": V1Service,
     "PodDisruptionBudget": V1PodDisruptionBudget,
     "NetworkPolicy": V1NetworkPolicy,
+    "Job": V1Job,
 }
 
 
@@ -40,7 +42,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _children(path: Path) -> list[Object]:
-    return desired(resolved(**read(path)))
+    return desired(replace(resolved(**read(path)), round=planned(path)))
 
 
 def _name(path: Path) -> str:
@@ -70,14 +72,15 @@ def test_children_are_valid_for_kubernetes(case: Path) -> None:
     children = _children(case)
     present = {child["kind"] for child in children}
     assert {"Service", "PodDisruptionBudget", "Deployment"} <= present
-    assert [child["kind"] for child in children] == [kind.kind for kind in kinds.CHILDREN if kind.kind in present]
+    assert [child["kind"] for child in children] == [kind.kind for kind in kinds.OWNED if kind.kind in present]
     for child in children:
         MODELS[child["kind"]].model_validate(child)
 
 
 @pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
 def test_pods_pass_pod_security_restricted(case: Path) -> None:
-    assert violations(deployment(**read(case))["spec"]["template"]["spec"]) == []
+    pods = [child["spec"]["template"]["spec"] for child in _children(case) if "template" in child.get("spec", {})]
+    assert [violation for spec in pods for violation in violations(spec)] == []
 
 
 @pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)

@@ -7,6 +7,7 @@ import yaml
 
 from modelyard.api.service import Object
 from modelyard.desired.profile import Offer
+from modelyard.prefetching import Round
 from modelyard.settings import Settings
 from tests.support.rendering import REPOSITORY, SETTINGS, offer
 
@@ -20,6 +21,13 @@ class Case(TypedDict):
     body: Object
     settings: Settings
     profile: Offer | None
+
+
+def planned(path: Path) -> Round | None:
+    """What a Job shall prefetch in the case in a file: that is decided from nodes, and so no part of the service."""
+    _, *rest = yaml.safe_load_all(path.read_text())
+    round_ = rest[0].get("round") if rest else None
+    return Round.model_validate(round_) if round_ else None
 
 
 def read(path: Path) -> Case:

@@ -54,5 +54,6 @@ def test_every_reason_that_has_a_text_of_its_own_is_seen_in_some_world() -> None
         "Paused", "Cached", "Mounted", "RolloutLacksAccelerators", "AcceptedAsRecorded", "RefreshChangesPods",
         "UpToDate", "Contested", "ContentsDiffer",
     }  # fmt: skip
+    of_prefetching = {"Prefetching", "Prefetched", "PrefetchLacksNodes", "PrefetchLost"}  # test_prefetch_status.py
     passed_on = {*REFUSALS, *WAITS, *FETCH_FAILURES}
-    assert set(every_reason()) == seen | whole_service | passed_on
+    assert set(every_reason()) == seen | whole_service | of_prefetching | passed_on

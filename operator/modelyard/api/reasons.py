@@ -203,6 +203,23 @@ class Reasons:
         "See kubectl -n {namespace} logs {pod} -c modelyard-fetch.",
     )
 
+    # The model is brought to nodes ahead of the pods; these stand in status.prefetch
+    PREFETCHED = _good("Prefetched", "{ready} of {desired} nodes have the model and the engine's image.")
+    PREFETCHING = _under_way("Prefetching", "{ready} of {desired} nodes have the model and the engine's image. {step}")
+    PREFETCH_LACKS_NODES = _problem(
+        "PrefetchLacksNodes",
+        "{ready} of {desired} nodes have the model and the engine's image, and no further node can be used. {lacking}",
+        "Add nodes, remove what excludes them (spec.podTemplate, spec.cache.prefetchNodeSelector), or lower "
+        "spec.cache.prefetch. Nodes that join are used by themselves.",
+    )
+    PREFETCH_LOST = _problem(
+        "PrefetchLost",
+        "{lost} of {desired} nodes no longer have the model that was prefetched, so it is brought to them or to "
+        "others anew.",
+        "Their caches needed the room, or were emptied. Where this goes on, have the caches' budget raised, or lower "
+        "spec.cache.prefetch.",
+    )
+
     # The engine starts and runs
     STARTING = _under_way("Starting", "The engine loads the model since {since}{pace}; it may take until {until}.")
     START_TIMEOUT = _problem(

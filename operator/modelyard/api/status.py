@@ -84,8 +84,20 @@ class PrefetchStatus(ApiModel):
         description="Some of the nodes, those that are not ready first.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    message: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="How far it is, for people."
+    reason: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="How far it is, as one CamelCase word, as conditions have them."
+    )
+    message: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
+        default=None, description="How far it is, and what to do, for people."
+    )
+    fingerprint: Word | None = Field(
+        default=None,
+        description="Stands for what is brought, and to which nodes: once it is there, it is left at that.",
+    )
+    finished_at: str | None = Field(
+        default=None,
+        description="When there was nothing more to do; unset while it is under way.",
+        json_schema_extra={"format": "date-time"},
     )
 
 

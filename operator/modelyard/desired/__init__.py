@@ -7,7 +7,7 @@ with build(resolved) -> Object, or None where the service asks for no such child
 from collections.abc import Callable
 
 from modelyard.api.service import Object
-from modelyard.desired import deployment, disruption_budget, network_policy, revision, service
+from modelyard.desired import deployment, disruption_budget, network_policy, prefetch, revision, service
 from modelyard.desired.resolved import Resolved
 
 CHILDREN: tuple[Callable[[Resolved], Object | None], ...] = (
@@ -16,8 +16,9 @@ CHILDREN: tuple[Callable[[Resolved], Object | None], ...] = (
     network_policy.build,
     revision.build,
     deployment.build,
+    prefetch.build,
 )
-"""In the order in which they are applied, that of kinds.CHILDREN: when pods come up, all in front of them is there."""
+"""In the order in which they are applied, that of kinds.OWNED: when pods come up, all in front of them is there."""
 
 
 def desired(resolved: Resolved) -> list[Object]:

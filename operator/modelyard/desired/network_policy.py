@@ -26,12 +26,22 @@ def build(resolved: Resolved) -> Object | None:
         resolved,
         content={
             "spec": {
-                "podSelector": {"matchLabels": metadata.service_selector(resolved)},
+                "podSelector": _pods(resolved),
                 "policyTypes": ["Ingress"],
                 "ingress": rules,
             }
         },
     )
+
+
+def _pods(resolved: Resolved) -> Object:
+    """The pods that serve, and those that prefetch where there are such: the operator asks them how far they are."""
+    selector = metadata.service_selector(resolved)
+    if not resolved.prefetches:
+        return {"matchLabels": selector}
+    component = selector.pop(names.LABEL_APP_COMPONENT)
+    either = {"key": names.LABEL_APP_COMPONENT, "operator": "In", "values": [component, names.COMPONENT_PREFETCH]}
+    return {"matchLabels": selector, "matchExpressions": [either]}
 
 
 def _rule(peers: list[Object], ports: list[int]) -> Object:

@@ -21,7 +21,7 @@ def template(resolved: Resolved) -> Object:
     product_affinity.require(rendered["spec"], resolved.accelerator)
     if resolved.is_node_local:
         # Words that never change, whichever nodes have the label: the scheduler reads it afresh for each pod.
-        node_affinity.prefer(rendered["spec"], {"key": _model_label(resolved), "operator": "Exists"})
+        node_affinity.prefer(rendered["spec"], {"key": model_label(resolved), "operator": "Exists"})
     fingerprint = {names.ANNOTATION_TEMPLATE: metadata.fingerprint(rendered)}
     rendered["metadata"]["annotations"] = rendered["metadata"].get("annotations", {}) | fingerprint
     return rendered
@@ -71,7 +71,8 @@ def _cache_volume(resolved: Resolved) -> Object:
     return {"csi": {"driver": names.CSI_DRIVER}} if resolved.is_node_local else {"emptyDir": {}}
 
 
-def _model_label(resolved: Resolved) -> str:
+def model_label(resolved: Resolved) -> str:
+    """The label of nodes that hold the service's model; see names.LABEL_MODEL_DOMAIN."""
     return f"{names.LABEL_MODEL_DOMAIN}/{resolved.service.uid}"
 
 

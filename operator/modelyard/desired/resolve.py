@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from modelyard.api.service import Object, Service
 from modelyard.api.types import InferenceServiceSpec
-from modelyard.desired import amounts, pod
+from modelyard.desired import amounts, pod, prefetch
 from modelyard.desired.inputs import AppliedProfile, Recorded, TemplateInputs
 from modelyard.desired.profile import Offer, fields_spoken_of, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Resolved
@@ -33,6 +33,8 @@ def resolve(service: Service, settings: Settings, recorded: Recorded | None, pro
         refresh = service.refresh or (recorded.refresh if recorded else None)
         resolved = resolved_anew(service, settings, profile, refresh)
         checked_template(resolved)
+    # Not in _kept: pods that keep their record are not replaced because what is asked beside them cannot be had.
+    prefetch.asked(resolved)
     return replace(resolved, operator_namespace=settings.operator_namespace)
 
 

@@ -9,6 +9,7 @@ from modelyard.api.status import Effective
 from modelyard.desired.inputs import TemplateInputs
 from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
+from modelyard.prefetching import Round
 from modelyard.sources.base import Source
 
 
@@ -34,7 +35,8 @@ class Resolved:
     ``service`` has the profile's defaults in its spec already, where the user left something unset.
     ``refresh`` is the refresh annotation's value that ``inputs`` answer to, None before there ever was one.
     ``operator_namespace`` is where the operator's own pods are, None outside a cluster. ``contents`` are the digests of
-    what its revisions were served with so far, by revision.key; they never enter the pod template.
+    what its revisions were served with so far, by revision.key; ``round`` is what a Job shall prefetch now, None
+    without any. Neither ever enters the pod template.
     """
 
     service: Service
@@ -49,11 +51,18 @@ class Resolved:
     drain_s: int
     operator_namespace: str | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
+    round: Round | None = None
 
     @property
     def replicas(self) -> int:
         """Pods that shall exist."""
         return self.service.spec.replicas
+
+    @property
+    def prefetches(self) -> bool:
+        """Nodes shall have the model ahead of the pods."""
+        cache = self.service.spec.cache
+        return cache.prefetch is not None or bool(cache.prefetch_node_selector)
 
     @property
     def model_names(self) -> tuple[str, ...]:

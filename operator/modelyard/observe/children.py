@@ -1,7 +1,7 @@
 """What the cache holds of a service, as facts; and what else is worth asking before its status is computed."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from modelyard import names
 from modelyard.api.service import Object
 from modelyard.observe.node_cache import UNKNOWN, Registered
 from modelyard.observe.nodes import NodeFacts, Requested, node_facts
-from modelyard.observe.pods import LONG_AGO, PodFacts, pod_event, pod_facts, silent_since
+from modelyard.observe.pods import LONG_AGO, PodEvent, PodFacts, pod_event, pod_facts, silent_since
 from modelyard.observe.reading import entry, moment, number, text
 from modelyard.signals.fetch_state import FetchState
 from modelyard.signals.repository_index import Index
@@ -23,6 +23,9 @@ PORTS = range(1, 65536)
 FAILED_CREATIONS = "FailedCreations"
 """Among Events by pod uid, those of ReplicaSets that could not make pods."""
 
+FAILED_PREFETCHES = "FailedPrefetches"
+"""Among Events by pod uid, those of the Job whose pods could not be made."""
+
 RETRY_S = 30.0
 """How long pods are refused before their ReplicaSet is made to try again, and between two such tries."""
 
@@ -33,10 +36,12 @@ _POD_NAME = re.compile(r'pods? "[^"]*"')
 
 @dataclass(frozen=True)
 class Children:
-    """What the cache holds of one service, raw."""
+    """What the cache holds of one service, raw. ``prefetch_pods`` are those of ``job``."""
 
     deployment: Object | None
     pods: tuple[Object, ...]
+    job: Object | None = None
+    prefetch_pods: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ class Facts:
     """All that is known of a service's children.
 
     ``hosts`` are the nodes of pods that do not answer, None for one that is gone; ``nodes`` are all nodes, and None
-    while no pod waits for one; ``registered`` tells where the node cache's driver runs, as far as a pod waits for it.
+    while no pod waits for one; ``registered`` tells where the node cache's driver runs, as far as a pod waits for it;
+    ``prefetch_refusal``: why the pods that prefetch cannot be made.
     """
 
     deployment: DeploymentFacts | None
@@ -62,14 +68,16 @@ class Facts:
     hosts: Mapping[str, NodeFacts | None]
     nodes: tuple[NodeFacts, ...] | None
     registered: Registered = UNKNOWN
+    prefetch_pods: tuple[PodFacts, ...] = ()
+    prefetch_refusal: str = ""
 
 
 @dataclass(frozen=True)
 class Questions:
     """What the children do not tell: fetchers to ask (pod uid -> address), repositories of models to ask for their
-    index (pod uid -> address with port), Events to list (field selectors by pod uid, and one by FAILED_CREATIONS),
-    nodes to look at (by name), and whether all nodes and what pods take (no older than ``refused_since``) are of
-    interest.
+    index (pod uid -> address with port), Events to list (field selectors by pod uid, and one by FAILED_CREATIONS and
+    by FAILED_PREFETCHES each), nodes to look at (by name), and whether all nodes and what pods take (no older than
+    ``refused_since``) are of interest.
     """
 
     fetchers: Mapping[str, str]
@@ -84,12 +92,14 @@ def questions(children: Children, now: datetime) -> Questions:
     """What to ask before ``facts``: fetchers that run, repositories of pods that are ready, the Events of pods that
     have been silent for long, nodes.
     """
-    every = [pod_facts(pod) for pod in children.pods]
+    every = [pod_facts(pod) for pod in (*children.pods, *children.prefetch_pods)]
     pods = [pod for pod in every if pod.live]
     silent = ((pod.uid, silent_since(pod)) for pod in pods)
     events = {uid: f"involvedObject.uid={uid}" for uid, since in silent if since and _is_long(since, now)}
     if _replica_failure(children.deployment):
         events[FAILED_CREATIONS] = "involvedObject.kind=ReplicaSet,reason=FailedCreate"
+    if children.job and not children.prefetch_pods and _is_long(_created(children.job) or now, now):
+        events[FAILED_PREFETCHES] = f"involvedObject.uid={text(children.job, 'metadata', 'uid')},reason=FailedCreate"
     return Questions(
         fetchers={pod.uid: pod.ip for pod in pods if pod.fetch.running and pod.ip},
         indexes={
@@ -121,10 +131,13 @@ def facts(
     ``fetch_states``, ``indexes``, ``events`` and ``hosts`` are the answers to ``questions``, by the same keys;
     ``taken`` is what all pods of the cluster together request.
     """
-    pods = (
-        pod_facts(pod, fetch_states.get(uid), events.get(uid, ()), indexes.get(uid))
-        for pod, uid in ((pod, text(pod, "metadata", "uid")) for pod in children.pods)
-    )
+
+    def told(pods: tuple[Object, ...]) -> tuple[PodFacts, ...]:
+        found = (
+            pod_facts(pod, fetch_states.get(uid), events.get(uid, ()), indexes.get(uid))
+            for pod, uid in ((pod, text(pod, "metadata", "uid")) for pod in pods)
+        )
+        return tuple(sorted(found, key=lambda pod: (pod.name, pod.uid)))
 
     def about(node: Object) -> NodeFacts:
         return node_facts(node, accelerator_resource, taken)
@@ -133,11 +146,17 @@ def facts(
         deployment=_deployment_facts(children.deployment, events.get(FAILED_CREATIONS, ()))
         if children.deployment
         else None,
-        pods=tuple(sorted(pods, key=lambda pod: (pod.name, pod.uid))),
+        pods=told(children.pods),
         hosts={name: None if node is None else about(node) for name, node in (hosts or {}).items()},
         nodes=None if not nodes else tuple(map(about, nodes)),
         registered=registered,
+        prefetch_pods=told(children.prefetch_pods),
+        prefetch_refusal=_last_words(map(pod_event, events.get(FAILED_PREFETCHES, ()))),
     )
+
+
+def _created(body: Object) -> datetime | None:
+    return moment(body, "metadata", "creationTimestamp")
 
 
 def _is_long(since: datetime, now: datetime) -> bool:
@@ -189,6 +208,10 @@ def _refusal(deployment: Object, failed_creations: tuple[Object, ...]) -> str:
         and event.seen
         and event.seen >= (moment(failure, "lastUpdateTime") or event.seen)
     ]
-    newest = max(later, key=lambda event: event.seen or LONG_AGO, default=None)
-    message = _EVENT_WORDS.sub("", newest.message) if newest else text(failure, "message")
-    return _POD_NAME.sub("pods", message)
+    return _last_words(later) or _POD_NAME.sub("pods", text(failure, "message"))
+
+
+def _last_words(events: Iterable[PodEvent]) -> str:
+    """What the newest of the ``events`` says of pods that could not be made; empty without any."""
+    newest = max(events, key=lambda event: event.seen or LONG_AGO, default=None)
+    return _POD_NAME.sub("pods", _EVENT_WORDS.sub("", newest.message)) if newest else ""

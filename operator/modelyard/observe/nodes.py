@@ -102,7 +102,7 @@ def exclusions(pod: Placement, nodes: Iterable[NodeFacts]) -> str:
     """Which of the ``nodes`` the pod may not use and why, as a sentence; empty when it may use each."""
     groups: dict[str, list[NodeFacts]] = {}
     for node in nodes:
-        if why := _excluded(pod, node):
+        if why := excluded(pod, node):
             groups.setdefault(why, []).append(node)
     largest = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     told = [f"{_count(found)} ({_names(found)}) {why}" for why, found in largest[:_CAUSES_TOLD]]
@@ -111,7 +111,8 @@ def exclusions(pod: Placement, nodes: Iterable[NodeFacts]) -> str:
     return f"Excluded: {'; '.join(told)}." if told else ""
 
 
-def _excluded(pod: Placement, node: NodeFacts) -> str:
+def excluded(pod: Placement, node: NodeFacts) -> str:
+    """Why the pod may not use ``node``, to stand behind its name; empty when it may."""
     if node.cordoned:
         return "by being cordoned"
     if not node.ready:

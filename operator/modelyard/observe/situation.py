@@ -14,6 +14,7 @@ from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import Facts
 from modelyard.observe.diagnosis import Surroundings, age_s, answers, explain
 from modelyard.observe.pods import LONG_AGO, PodFacts, Stage
+from modelyard.observe.prefetch import Plan
 from modelyard.observe.reading import entries, readable, text
 from modelyard.observe.refusals import admission_refusal
 from modelyard.observe.wanted import Wanted
@@ -44,6 +45,7 @@ class Situation:
     facts: Facts
     now: datetime
     contested: Explanation | None = None
+    prefetch: Plan | None = None
 
     @cached_property
     def desired(self) -> int:
@@ -66,6 +68,11 @@ class Situation:
         """The live pods made from the template that shall run."""
         template = self._template
         return tuple(pod for pod in self.live if not template or pod.template == template)
+
+    @property
+    def fetching(self) -> tuple[PodFacts, ...]:
+        """The pods that bring what shall run to their nodes: those that shall serve it, and those that prefetch."""
+        return (*self.newest, *self.facts.prefetch_pods)
 
     @property
     def _template(self) -> str:

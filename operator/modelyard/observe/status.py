@@ -22,16 +22,18 @@ from datetime import datetime
 from typing import Literal
 
 from modelyard import names
-from modelyard.api.conditions import ConditionType, Explanation, condition
+from modelyard.api.conditions import ConditionType, Explanation, Kind, condition
 from modelyard.api.fields import ApiModel
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object, Service, key_of
-from modelyard.api.status import Effective
+from modelyard.api.status import Effective, PrefetchStatus
 from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.diagnosis import settling_s, start_deadline
 from modelyard.observe.model import differing_contents, fetch_news, model_status
 from modelyard.observe.pods import PodFacts, Stage, silent_since
+from modelyard.observe.prefetch import Plan
+from modelyard.observe.prefetch_status import look_again_s, prefetch_status
 from modelyard.observe.reading import at, entries, number, readable, text
 from modelyard.observe.repository import is_awaited, unready_models
 from modelyard.observe.situation import Situation, Subject, waited_for
@@ -76,9 +78,11 @@ def status(
     facts: Facts,
     now: datetime,
     *,
+    prefetch: Plan | None = None,
     contested: Explanation | None = None,
 ) -> Verdict:
-    """The verdict on ``service``; ``contested`` says which child somebody else keeps changing, if one is.
+    """The verdict on ``service``; ``contested`` says which child somebody else keeps changing, if one is, ``prefetch``
+    what is done for nodes ahead of the pods, if any are asked for.
 
     ``wanted`` is None while its spec cannot be resolved (``problem`` then says why) or is not brought about because the
     service is paused: what runs is then judged by the Deployment's own wishes.
@@ -86,7 +90,7 @@ def status(
     subject = Subject(
         service.key, service.generation, service.status, service.spec.replicas, service.deleting, service.paused
     )
-    return _verdict(Situation(subject, wanted, problem, facts, now, contested))
+    return _verdict(Situation(subject, wanted, problem, facts, now, contested, prefetch))
 
 
 def status_of_unreadable(body: Object, problem: InvalidError, facts: Facts, now: datetime) -> Verdict:
@@ -200,6 +204,7 @@ def _verdict(s: Situation) -> Verdict:
         decided[ConditionType.STALLED] = ("True", progress)
     stored = entries(s.subject.stored, "conditions")
     _, ready = decided[ConditionType.READY]
+    prefetched, of_prefetching = _prefetch(s)
     fields = {
         "observedGeneration": s.subject.generation,
         "replicas": len(s.live),
@@ -209,6 +214,7 @@ def _verdict(s: Situation) -> Verdict:
         "url": s.url or None,
         "reason": ready.reason,
         "model": _model(s),
+        "prefetch": prefetched,
         "startup": _startup(s),
         "effective": _effective(s),
         "conditions": [
@@ -217,11 +223,24 @@ def _verdict(s: Situation) -> Verdict:
         ],
     }
     present = {name: value for name, value in fields.items() if value is not None}
-    return Verdict(present, (*_events(decided, stored), *_fetches(s)), _requeue_after_s(s))
+    return Verdict(present, (*_events(decided, stored), *_fetches(s), *of_prefetching), _requeue_after_s(s))
+
+
+def _prefetch(s: Situation) -> tuple[Object | None, tuple[ServiceEvent, ...]]:
+    """How far prefetching is, with an event where it came to an end or to a problem."""
+    stored = s.subject.stored.get("prefetch")
+    if s.wanted is None:
+        return _kept(PrefetchStatus, stored), ()
+    if s.prefetch is None:
+        return None, ()
+    told, why = prefetch_status(s.prefetch, s.facts, s.subject.key, stored, s.now)
+    is_news = why.kind is not Kind.UNDER_WAY and why.reason != text(stored, "reason")
+    event = ServiceEvent("Warning" if why.is_problem else "Normal", why.reason, why.message)
+    return _as_stored(told), (event,) if is_news else ()
 
 
 def _model(s: Situation) -> Object | None:
-    known = model_status(s.newest, s.subject.stored.get("model"))
+    known = model_status(s.fetching, s.subject.stored.get("model"))
     return _as_stored(known) if known else None
 
 
@@ -247,7 +266,7 @@ def _as_stored(part: ApiModel) -> Object:
 
 def _fetches(s: Situation) -> tuple[ServiceEvent, ...]:
     """One event per node that came by the model."""
-    news = fetch_news(s.newest, s.subject.stored.get("model"), s.now)
+    news = fetch_news(s.fetching, s.subject.stored.get("model"), s.now)
     return tuple(ServiceEvent("Normal", ConditionType.MODEL_CACHED, told) for told in news)
 
 
@@ -272,6 +291,9 @@ def _requeue_after_s(s: Situation) -> float | None:
         moments.append(LOOK_AGAIN_S)
     if isinstance(s.problem, NotReadyError):
         moments.append(s.problem.after_s)
+    if s.wanted and s.prefetch:
+        wait_s = look_again_s(s.prefetch, s.subject.stored.get("prefetch"), s.now)
+        moments += [] if wait_s is None else [wait_s]
     return min(moments, default=None)
 
 

@@ -1,0 +1,61 @@
+"""Where desired/ and observe/ meet about prefetching: what a service asks for, and what one Job of it is for.
+
+desired/ says what is asked and renders the Job; observe/ chooses the nodes and tells how far they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from modelyard import names
+from modelyard.api.service import Key, Object
+
+
+@dataclass(frozen=True)
+class Asked:
+    """``count`` nodes with the labels in ``selector``, or all of them (None).
+
+    ``fingerprint`` identifies all of this and what is brought there. ``pod`` is a pod as the Job makes them: a node
+    must accept it, and offer ``accelerator_count`` of ``accelerator_resource`` if that is not None, which the pod does
+    not ask for. ``template`` is the hash of the template of the service's pods, ``model_label`` the label of nodes
+    whose cache holds the model.
+    """
+
+    fingerprint: str
+    count: int | None
+    selector: Mapping[str, str]
+    pod: Object
+    accelerator_resource: str | None
+    accelerator_count: int
+    template: str
+    model_label: str
+
+
+class Round(BaseModel):
+    """What one Job is for: ``count`` nodes out of those whose label names.LABEL_HOSTNAME is one of ``hosts``.
+
+    ``warm`` are the nodes, by name, that were ready before it, ``planned`` is when it was thought of.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    hosts: tuple[str, ...]
+    count: int
+    warm: tuple[str, ...] = ()
+    planned: AwareDatetime
+
+
+def job_of(service: Key) -> Key:
+    """Where the Job of ``service`` is."""
+    return Key(service.namespace, f"{service.name}-{names.COMPONENT_PREFETCH}")
+
+
+def round_of(job: Object | None) -> Round | None:
+    """What ``job`` says that it is for; None where there is no Job, or somebody made it unreadable."""
+    annotations = ((job or {}).get("metadata") or {}).get("annotations") or {}
+    try:
+        return Round.model_validate_json(annotations.get(names.ANNOTATION_ROUND, ""), extra="ignore")
+    except ValidationError:
+        return None

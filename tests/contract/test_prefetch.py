@@ -1,0 +1,140 @@
+"""Prefetching against a real API server: a Job that cannot change, what becomes of it, and a whole round."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from modelyard import kinds
+from modelyard.api.service import Service, parse
+from modelyard.cache import Cache
+from modelyard.children import Children
+from modelyard.desired import desired
+from modelyard.desired.resolve import resolve
+from modelyard.drift import is_as_rendered
+from modelyard.fence import always_open
+from modelyard.kubernetes_cluster import KubernetesCluster
+from modelyard.login import login
+from modelyard.prefetching import Round, job_of
+from tests.support.api_client import Client, Object
+from tests.support.apiserver import OPERATOR, ApiServer
+from tests.support.eventually import eventually
+from tests.support.inference_services import minimal
+from tests.support.prefetching import node_on
+from tests.support.program import allow, started
+from tests.support.running_operator import SETTINGS
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+THEN = "2026-11-22T12:00:00Z"
+
+
+@pytest.fixture
+async def cluster(apiserver: ApiServer) -> AsyncIterator[KubernetesCluster]:
+    made = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def service(admin: Client, namespace: str) -> Service:
+    return parse(admin.create(kinds.INFERENCE_SERVICE, asking_for_one(namespace)))
+
+
+def asking_for_one(namespace: str) -> Object:
+    body = minimal(namespace)
+    return body | {"spec": body["spec"] | {"cache": {"medium": "NodeLocal", "prefetch": 1}}}
+
+
+def children(service: Service, *hosts: str) -> list[Object]:
+    """The children with a Job for these hosts."""
+    round_ = Round(fingerprint="x", hosts=hosts, count=1, planned=NOW)
+    return desired(replace(resolve(service, SETTINGS, None), round=round_))
+
+
+async def test_a_job_that_was_applied_is_as_it_was_rendered(cluster: KubernetesCluster, service: Service) -> None:
+    job = children(service, "a", "b")[-1]
+    applied = await cluster.apply(job)
+    assert is_as_rendered(job, applied)
+    again = await cluster.apply(job)
+    assert again["metadata"]["resourceVersion"] == applied["metadata"]["resourceVersion"]
+
+
+async def test_a_job_for_something_else_takes_the_place_of_one_that_is_there(
+    cluster: KubernetesCluster, admin: Client, service: Service
+) -> None:
+    cache = Cache()
+    under_test = Children(cluster, cache)
+    place = job_of(service.key)
+    await under_test.bring_about(service, children(service, "a"), None, NOW)
+    before = admin.get(kinds.JOB, place.name, place.namespace)
+    await under_test.bring_about(service, children(service, "b"), cache.get(kinds.DEPLOYMENT, service.key), NOW)
+    after = admin.get(kinds.JOB, place.name, place.namespace)
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    known = cache.get(kinds.JOB, place)
+    assert known is not None
+    assert known["metadata"]["uid"] == after["metadata"]["uid"]
+
+
+async def test_a_job_that_is_deleted_in_the_foreground_is_waited_for(
+    apiserver: ApiServer, cluster: KubernetesCluster, admin: Client, service: Service
+) -> None:
+    cache = Cache()
+    under_test = Children(cluster, cache)
+    place = job_of(service.key)
+    await under_test.bring_about(service, children(service, "a"), None, NOW)
+    apiserver.kubectl("delete", "job", place.name, "-n", place.namespace, "--cascade=foreground", "--wait=false")
+    going = admin.get(kinds.JOB, place.name, place.namespace)
+    assert "deletionTimestamp" in going["metadata"]
+    await under_test.bring_about(service, children(service, "b"), cache.get(kinds.DEPLOYMENT, service.key), NOW)
+    assert admin.get(kinds.JOB, place.name, place.namespace)["metadata"]["uid"] == going["metadata"]["uid"]
+    going["metadata"]["finalizers"] = []  # as the garbage collector does once the pods are gone
+    admin.replace(kinds.JOB, going)
+    cache.delete(kinds.JOB, going)
+    await under_test.bring_about(service, children(service, "b"), cache.get(kinds.DEPLOYMENT, service.key), NOW)
+    assert admin.get(kinds.JOB, place.name, place.namespace)["metadata"]["uid"] != going["metadata"]["uid"]
+
+
+def end_well(admin: Client, job: Object, node: str) -> None:
+    """What the Job controller and the kubelet write when the Job's pod has ended well on the node."""
+    template = job["spec"]["template"]
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
+    metadata = {
+        "name": "prefetching",
+        "namespace": job["metadata"]["namespace"],
+        "labels": template["metadata"]["labels"],
+        "ownerReferences": [owner],
+    }
+    pod = admin.create(kinds.POD, {"metadata": metadata, "spec": template["spec"] | {"nodeName": node}})
+    admin.replace(kinds.POD, pod | {"status": {"phase": "Succeeded"}}, "status")
+    over = [{"type": type_, "status": "True"} for type_ in ("SuccessCriteriaMet", "Complete")]
+    status = {
+        "startTime": THEN,
+        "completionTime": THEN,
+        "succeeded": 1,
+        "uncountedTerminatedPods": {},
+        "conditions": over,
+    }
+    admin.replace(kinds.JOB, job | {"status": status}, "status")
+
+
+def test_a_round_ends_with_nothing_but_its_status(
+    apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path
+) -> None:
+    allow(apiserver)
+    node_on(admin, "to-be-warm")
+    try:
+        program = started(apiserver, OPERATOR, tmp_path)
+        with program.process:
+            admin.create(kinds.INFERENCE_SERVICE, asking_for_one(namespace))
+            [job] = eventually(lambda: admin.list(kinds.JOB, namespace), lambda jobs: len(jobs) == 1)
+            end_well(admin, job, "to-be-warm")
+            eventually(lambda: admin.list(kinds.JOB, namespace), lambda jobs: jobs == [])
+            body = admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)
+            said = body["status"]["prefetch"]
+            assert (said["desired"], said["ready"], said["reason"]) == (1, 1, "Prefetched")
+            assert said["nodes"] == [{"name": "to-be-warm", "state": "Ready"}]
+            program.ends_without_trouble()
+    finally:
+        apiserver.kubectl("delete", "node", "to-be-warm")
