@@ -78,6 +78,19 @@ async def test_what_was_verified_of_one_revision_says_nothing_of_the_next(
     assert kept(cluster) == [DIGEST, OTHER]
 
 
+async def test_what_a_prefetching_pod_verified_first_holds_those_that_serve(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    prefetching = pod(cluster, DIGEST, "prefetching")
+    prefetching["metadata"]["labels"][names.LABEL_APP_COMPONENT] = names.COMPONENT_PREFETCH
+    cluster.put(prefetching)
+    cluster.put(pod(cluster, OTHER, "late", minute=21))
+    await operator.run()
+    assert kept(cluster) == [DIGEST]
+
+
 async def test_what_another_process_wrote_down_is_kept_by_one_that_has_not_heard_of_it(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:

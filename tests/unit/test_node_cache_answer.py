@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.signals.node_cache import SIZE_LIMIT_BYTES, NodeCache, parse, read
+from modelyard.signals import node_cache
+from modelyard.signals.node_cache import NodeCache, parse, read
 from tests.support.pod_port import answering
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -78,7 +79,9 @@ async def test_an_agent_is_asked_on_its_port() -> None:
         assert agent.requests[0].startswith(b"GET /cache HTTP/1.0\r\n")
 
 
-async def test_an_answer_beyond_all_bounds_tells_nothing() -> None:
-    padded = json.dumps(TOLD).encode() + b" " * SIZE_LIMIT_BYTES
-    async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + padded) as agent:
-        assert await read("127.0.0.1", agent.port) is None
+async def test_an_answer_that_is_longer_than_any_agents_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(TOLD).encode()
+    for limit_bytes, understood in ((len(answer), UNDERSTOOD), (len(answer) - 1, None)):
+        monkeypatch.setattr(node_cache, "SIZE_LIMIT_BYTES", limit_bytes)
+        async with answering(answer) as agent:
+            assert await read("127.0.0.1", agent.port) == understood
