@@ -8,8 +8,7 @@ own, so that nothing that happens to the cache can keep the engine from serving.
     <cache>/pods/<pod uid>/               there while the pod uses the cache: the node agent then evicts nothing of it
 
 An engine works on a copy in a volume of its pod's own: so no two ever write the same file. It is at the same path in
-every pod, since what vLLM keeps names its own place (https://github.com/vllm-project/vllm/issues/52154). Inductor's and
-Triton's caches lie below it too (vllm/compilation/compiler_interface.py).
+every pod, since what vLLM keeps can name its own place (https://github.com/vllm-project/vllm/issues/52154).
 
 It is copied into images that are not ours: the standard library only, one file, any Python from 3.8 on.
 """

@@ -140,7 +140,7 @@ def test_what_vllm_compiles_is_kept_beside_the_model_in_a_folder_that_both_conta
     assert {"name": "cache", "mountPath": "/compile", "subPath": f"compile/{compile_key()}"} in engine["volumeMounts"]
     launchers = engine["command"][: engine["command"].index("--")]
     assert "--compile-cache=/compile" in launchers
-    assert f"--engine-cache={environment(engine)['VLLM_CACHE_ROOT']}" in launchers
+    assert f"--engine-cache={environment(engine)['VLLM_CACHE_ROOT']}/torch_compile_cache" in launchers
     assert CacheLayout(Path("/cache")).compile_cache(compile_key()) == Path("/cache/compile") / compile_key()
 
 

@@ -20,8 +20,8 @@ class Port:
 
 @dataclass(frozen=True)
 class CompileCache:
-    """Where an engine keeps what it compiles: in ``folder``, which its ``variable`` names. One in another pod that
-    finds a whole copy at the same path need not compile the same again.
+    """Where an engine keeps what it compiles: in ``folder``, at or below what its ``variable`` names. Where it finds a
+    whole copy at the same path, as in another pod, it need not compile the same again.
     """
 
     variable: str

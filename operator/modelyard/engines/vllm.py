@@ -32,8 +32,11 @@ KV_CACHE_SHARE_ON_CPU = Decimal("0.25")
 """Of the memory asked for. The three processes take 1.4 GB before any weights (measured), the weights
 most of what is left. vLLM's own default is 92 % of the whole node, free or not, and fails in a pod."""
 
-COMPILE_CACHE = CompileCache("VLLM_CACHE_ROOT", f"{names.PATH_HOME}/.cache/vllm")
-"""Torch's, Inductor's and Triton's caches lie below it (vllm/compilation/compiler_interface.py)."""
+CACHE_ROOT = f"{names.PATH_HOME}/.cache/vllm"
+
+COMPILE_CACHE = CompileCache("VLLM_CACHE_ROOT", f"{CACHE_ROOT}/torch_compile_cache")
+"""Made to be copied (https://docs.vllm.ai/en/latest/design/torch_compile/), with Inductor's and Triton's caches in it.
+What else lies below the root holds for the devices that a pod happened to get, or for the memory that was free then."""
 
 GIB = 2**30
 
@@ -180,7 +183,7 @@ def _served_names(serving: Serving) -> str | tuple[str, ...]:
 
 def _environment(serving: Serving) -> tuple[Object, ...]:
     shared = (
-        {"name": COMPILE_CACHE.variable, "value": COMPILE_CACHE.folder},
+        {"name": COMPILE_CACHE.variable, "value": CACHE_ROOT},
         {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
         # The model is on disk: whatever looks for a part of it elsewhere shall fail at once, and say what.
         {"name": "HF_HUB_OFFLINE", "value": "1"},
