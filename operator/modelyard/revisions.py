@@ -25,7 +25,8 @@ class Revisions:
         service = resolved.service
         place = Key(service.key.namespace, revision.config_map_name(service.key.name))
         cached = self._cache.get(kinds.CONFIG_MAP, place)
-        known, verified = _own(cached, service), verified_digests(self._cache.pods(service.key))
+        pods = (*self._cache.pods(service.key), *self._cache.prefetch_pods(service.key))
+        known, verified = _own(cached, service), verified_digests(pods)
         if verified.keys() <= known.keys() and (cached is not None or not revision.is_kept(resolved)):
             return known
         live = await self._cluster.get(kinds.CONFIG_MAP, place)

@@ -295,7 +295,7 @@ async def test_pods_that_prefetch_are_no_replicas(cluster: InMemoryCluster, pref
     assert (service["status"]["replicas"], service["status"]["readyReplicas"]) == (0, 0)
 
 
-async def test_what_is_known_of_the_model_comes_from_pods_that_prefetch_too(
+async def test_what_pods_that_prefetch_verified_is_the_models_content_for_all_that_follow(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(gpu_node("gpu-1"))
@@ -317,6 +317,8 @@ async def test_what_is_known_of_the_model_comes_from_pods_that_prefetch_too(
     service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
     assert service is not None
     assert service["status"]["model"] == model
+    [kept] = [body["data"] for body in cluster.see_all(kinds.CONFIG_MAP)]
+    assert list(kept.values()) == [DIGEST]
 
 
 async def test_fewer_nodes_than_asked_for_are_told_and_those_that_join_are_used(
