@@ -1,6 +1,7 @@
 """Nodes that get the model ahead of the pods: one Job at a time, and nothing that is left when it is over."""
 
 import itertools
+import json
 from collections.abc import Callable
 
 import pytest
@@ -27,6 +28,7 @@ from tests.support.running_operator import RunningOperator
 
 NODES = ("gpu-1", "gpu-2", "gpu-3")
 PAUSE_S = 600
+DIGEST = "sha256:" + "a" * 64
 
 
 @pytest.fixture
@@ -291,6 +293,32 @@ async def test_pods_that_prefetch_are_no_replicas(cluster: InMemoryCluster, pref
     service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
     assert service is not None
     assert (service["status"]["replicas"], service["status"]["readyReplicas"]) == (0, 0)
+
+
+async def test_what_pods_that_prefetch_verified_is_the_models_content_for_all_that_follow(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(gpu_node("gpu-1"))
+    cluster.put(asking(1, replicas=0))
+    await operator.run()
+    told = {"digest": DIGEST, "bytesTotal": 270, "fetchedBytes": 270, "seconds": 3.2, "uri": "s3://models/smollm2-135m"}
+    pod = pod_of(job_of(cluster), "prefetching", node="gpu-1", phase="Succeeded")
+    ended = {"exitCode": 0, "message": json.dumps(told), "finishedAt": "2026-01-01T00:00:00Z"}
+    pod["status"]["initContainerStatuses"] = [{"name": names.CONTAINER_FETCH, "state": {"terminated": ended}}]
+    cluster.put(pod)
+    await operator.run(for_s=1)
+    service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
+    assert service is not None
+    model = service["status"]["model"]
+    assert (model["digest"], model["sizeBytes"]) == (DIGEST, 270)
+    assert model["nodes"] == [{"name": "gpu-1", "result": "Fetched", "seconds": 3, "fetchedBytes": 270}]
+    complete(cluster)
+    await operator.run(for_s=60)
+    service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
+    assert service is not None
+    assert service["status"]["model"] == model
+    [kept] = [body["data"] for body in cluster.see_all(kinds.CONFIG_MAP)]
+    assert list(kept.values()) == [DIGEST]
 
 
 async def test_fewer_nodes_than_asked_for_are_told_and_those_that_join_are_used(

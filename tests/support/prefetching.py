@@ -66,7 +66,7 @@ def pod_of(job: Object, name: str, *, node: str = "", phase: str = "Pending", re
             "labels": job["spec"]["template"]["metadata"]["labels"],
             "ownerReferences": [owner],
         },
-        "spec": {"nodeName": node} if node else {},
+        "spec": job["spec"]["template"]["spec"] | ({"nodeName": node} if node else {}),
         "status": {
             "phase": phase,
             "conditions": [scheduled | ({"message": NO_ROOM} if refused_at else {})],

@@ -109,6 +109,15 @@ def test_children_are_found_by_label_and_by_owner(cache: Cache) -> None:
     assert {child.kind.kind for child in cache.children(KEY)} == {"Deployment", "Service", "PodDisruptionBudget"}
 
 
+def test_pods_that_prefetch_are_no_pods_of_the_service_and_found_as_such(cache: Cache) -> None:
+    serving, prefetching = factories.pod(), factories.pod(name="smollm-prefetch-1", uid="prefetching")
+    prefetching["metadata"]["labels"][names.LABEL_APP_COMPONENT] = names.COMPONENT_PREFETCH
+    for pod in (serving, prefetching):
+        assert cache.upsert(kinds.POD, pod) == {KEY}
+    assert cache.pods(KEY) == (serving,)
+    assert cache.prefetch_pods(KEY) == (prefetching,)
+
+
 def test_pods_are_found_by_label_and_are_no_children(cache: Cache) -> None:
     cache.upsert(kinds.POD, factories.pod(name="b", uid="b"))
     cache.upsert(kinds.POD, factories.pod(name="a", uid="a"))

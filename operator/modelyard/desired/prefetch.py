@@ -106,7 +106,7 @@ def build(resolved: Resolved) -> Object | None:
 def _pods(resolved: Resolved, template: Object) -> Object:
     """The template of the Job's pods, on whichever nodes, from the ``template`` of the service's."""
     about, spec = template["metadata"], template["spec"]
-    fetch = _named(spec["initContainers"], names.CONTAINER_FETCH)
+    fetch = _without_compile_cache(_named(spec["initContainers"], names.CONTAINER_FETCH))
     engine = _named(spec["containers"], names.CONTAINER_ENGINE)
     mounted = {mount["name"] for mount in fetch["volumeMounts"]}
     of_the_engine = {names.ANNOTATION_TEMPLATE, names.ANNOTATION_MODELS}
@@ -131,6 +131,11 @@ def _pods(resolved: Resolved, template: Object) -> Object:
 
 def _named(containers: list[Object], name: str) -> Object:
     return next(container for container in containers if container["name"] == name)
+
+
+def _without_compile_cache(fetch: Object) -> Object:
+    """An engine that does not run compiles nothing; and its flags, which the key follows, change nothing here."""
+    return fetch | {"env": [entry for entry in fetch["env"] if entry["name"] != names.ENV_COMPILE_KEY]}
 
 
 def _affinity(resolved: Resolved, nodes: Object) -> Object:
