@@ -135,7 +135,7 @@ def _make_open_to_all(name: str, parent: int, trash: int) -> None:
     """Makes sure that ``name`` is a folder of root's that all may write to; whatever else it is goes to the trash."""
     found = trees.status(name, parent)
     if found is not None and not stat.S_ISDIR(found.st_mode):
-        _log.warning("%s is no folder and was removed", name)
+        _log.warning("%a is no folder and was removed", name)
         trees.discard(name, parent, trash)
         found = None
     if found is None:
