@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from awscrt import checksums
 
 from modelyard import names
 from modelyard.layout import CacheLayout
-from modelyard.node import publish
+from modelyard.node import publish, syscalls
 from modelyard.node.agent import Agent
 from modelyard.node.amounts import Amount
 from modelyard.node.api_server import Api, Object, UnreachableError
@@ -252,6 +253,21 @@ class Surroundings:
         entry = pod.writes_entry(digest, size_bytes, used_s=used_s)
         line.close()
         return entry
+
+    @contextlib.contextmanager
+    def bind_mounted(self, source: Path, target: Path) -> Iterator[None]:
+        """What the kubelet does for a container that mounts a folder of a volume (subPath)."""
+        with opened_folder(str(source)) as seen, opened_folder(str(target)) as point:
+            syscalls.bind_mount(seen, point, 0)
+        try:
+            yield
+        finally:
+            syscalls.unmount(str(target))
+
+    @property
+    def agent(self) -> Agent:
+        """The agent that was started last."""
+        return self._agents[-1]
 
     def part(self, namespace: str = "team-a") -> CacheLayout:
         """The namespace's part, as the host sees it."""

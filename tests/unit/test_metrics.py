@@ -1,14 +1,9 @@
 """What a scrape of the operator's metrics shows."""
 
-import re
-
 from modelyard import kinds
 from modelyard.api.service import Object
 from modelyard.metrics import Metrics
 from tests.support import factories
-from tests.support.rendering import REPOSITORY
-
-PAGE = (REPOSITORY / "docs" / "metrics.md").read_text()
 
 
 def shown(metrics: Metrics) -> list[str]:
@@ -81,12 +76,4 @@ def test_the_page_lists_exactly_the_metrics_that_there_are_with_their_labels() -
     metrics.reconciled(1, "Timeout")
     metrics.heard(kinds.POD)
     metrics.placed(answering=1, silent=0, without_folder=0, waiting=0)
-    present = {}
-    for family in metrics.families():
-        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-        present[family.name + ("_total" if family.type == "counter" else "")] = (family.type, labels)
-    listed = {
-        name: (type_, set(re.findall(r"`(\w+)`", labels)))
-        for name, type_, labels in re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", PAGE, re.MULTILINE)
-    }
-    assert listed == present
+    assert metrics_page.listed("Metrics") == metrics_page.present(metrics.families())

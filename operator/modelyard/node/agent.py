@@ -135,11 +135,15 @@ class Agent:
         """Does the duty now and again and again on a thread of its own; one that fails is tried again as usual."""
 
         def work() -> None:
+            told = ""
             while True:
                 try:
                     duty()
+                    told = ""
                 except (PathMissingError, UnreachableError) as error:
-                    _log.warning("%s", error)
+                    if str(error) != told:  # what goes on is told once
+                        _log.warning("%s", error)
+                    told = str(error)
                 except Exception:  # noqa: BLE001 - whatever it is, the next round comes
                     _log.exception("a duty failed")
                 if self._stopping.wait(seconds):

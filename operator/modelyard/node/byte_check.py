@@ -120,16 +120,16 @@ class ByteCheck:
             try:
                 crc = self._crc(entry, file)
             except (FileNotFoundError, NotADirectoryError):
-                return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!r} is missing")
+                return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!a} is missing")
             except OSError as error:
                 if error.errno == errno.EIO:
-                    return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!r} cannot be read: {error}")
+                    return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!a} cannot be read: {error}")
                 return Checked(Verdict.UNKNOWN, size_bytes)
             if crc is None:
                 return Checked(Verdict.UNKNOWN, size_bytes)
             size_bytes += file.size_bytes
             if crc != file.crc64nvme:
-                return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!r} has other bytes than were fetched")
+                return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!a} has other bytes than were fetched")
         return Checked(Verdict.OK, size_bytes)
 
     def _crc(self, entry: int, file: records.RecordedFile) -> int | None:

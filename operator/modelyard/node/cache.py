@@ -83,7 +83,15 @@ class NodeCache:
             grant = Grant(namespace, folder, size_bytes)
             ledger.grant(grant)
             ledger.save(self._parts.own_file(LEDGER))
+            self._set_quota(next((each for each in holdings if each.namespace == namespace), Holding(namespace, 0)))
             return grant
+
+    def _set_quota(self, holding: Holding) -> None:
+        """What the namespace may have by itself, what it was granted, and what it has of replaced entries."""
+        replaced_bytes = sum(item.size_bytes for item in holding.items if contents.is_broken(item.name))
+        allowed_bytes = self._known_ledger().allowed_bytes(holding.namespace) + replaced_bytes
+        guaranteed_bytes = self._limits(self._parts.disk().capacity_bytes).guaranteed_bytes
+        self._parts.limit(holding.namespace, guaranteed_bytes + allowed_bytes)
 
     def release(self, grant: Grant) -> None:
         """Whoever was granted room is through or gone."""
@@ -129,8 +137,10 @@ class NodeCache:
             overview = self.overview()
             self._evict(evictions_to_fit(overview.holdings, overview.limits, overview.disk.free_bytes))
             ledger = self._known_ledger()
-            ledger.keep_only({each.namespace: _sizes(each.items) for each in overview.holdings})
+            ledger.keep_only({each.namespace: frozenset(_sizes(each.items)) for each in overview.holdings})
             ledger.save(self._parts.own_file(LEDGER))
+            for holding in overview.holdings:
+                self._set_quota(holding)
 
     def unpublished(self, published: Published) -> None:
         """A pod's volume went: what it used was used until now, and its link pins nothing any more."""
@@ -182,7 +192,8 @@ class NodeCache:
 
     def _holding(self, uid: str, found: Contents, limits: Limits) -> Holding:
         ledger = self._known_ledger()
-        unasked_bytes = found.used_bytes - ledger.asked_bytes(uid, _sizes(found.items))
+        present = [*_sizes(found.items).items(), *_replaced(found.items).items()]
+        unasked_bytes = found.used_bytes - ledger.asked_bytes(uid, present)
         is_over = unasked_bytes > limits.guaranteed_bytes or not found.is_whole
         promised_bytes = ledger.promised_bytes(uid, found.staged)
         return Holding(uid, found.used_bytes, found.items, promised_bytes, is_over_budget=is_over)
@@ -221,14 +232,20 @@ def _sizes(items: tuple[Item, ...]) -> dict[str, int]:
     """How large each model is, staged and whole, by its digest's folder name."""
     sizes: dict[str, int] = {}
     for item in items:
-        if item.kind is not Kind.COMPILE_CACHE:
+        if item.kind is not Kind.COMPILE_CACHE and not contents.is_broken(item.name):
             folder = contents.digest_of_staging(item.name)
             sizes[folder] = sizes.get(folder, 0) + item.size_bytes
     return sizes
 
 
+def _replaced(items: tuple[Item, ...]) -> dict[str, int]:
+    """How large the entries are that were replaced and may be in use still, by the digest's folder: one of each."""
+    return {contents.digest_of_staging(item.name): item.size_bytes for item in items if contents.is_broken(item.name)}
+
+
 def _is_staging_of(folder: str, item: Item) -> bool:
-    return item.kind is Kind.STAGING and contents.digest_of_staging(item.name) == folder
+    is_arriving = item.kind is Kind.STAGING and not contents.is_broken(item.name)
+    return is_arriving and contents.digest_of_staging(item.name) == folder
 
 
 def _without(holding: Holding, kept: list[Item]) -> Holding:

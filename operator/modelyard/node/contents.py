@@ -14,11 +14,13 @@ from modelyard.node.budget import Item, Kind
 from modelyard.node.mounts import Seen
 from modelyard.node.parts import FOLDERS
 
+BROKEN_PREFIX = "broken-"
+"""What the fetcher, and the agent for it, puts in front of the name of an entry that it found broken."""
 RECORD_SUFFIX = ".json"
 ROTTEN_SUFFIX = ".rotten"
 
 _FOLDER_OF_DIGEST = re.compile(r"sha256-[0-9a-f]{64}")
-_STAGING_OF_DIGEST = re.compile(r"(sha256-[0-9a-f]{64})(?:\.[0-9]{1,10})?")
+_STAGING_OF_DIGEST = re.compile(r"(?:broken-)?(sha256-[0-9a-f]{64})(?:[.-][0-9a-f]{1,10})?")
 _COMPILE_KEY = re.compile(r"[0-9a-f]{16,64}")
 _LINK = re.compile(r"\.\./entries/(sha256-[0-9a-f]{64})")
 _FORMS = {Kind.ENTRY: _FOLDER_OF_DIGEST, Kind.COMPILE_CACHE: _COMPILE_KEY, Kind.STAGING: _STAGING_OF_DIGEST}
@@ -106,8 +108,13 @@ def is_locked(name: str, part: int) -> bool:
     return False
 
 
+def is_broken(name: str) -> bool:
+    """Whether a name in the staging folder is that of an entry that was put aside."""
+    return name.startswith(BROKEN_PREFIX)
+
+
 def digest_of_staging(name: str) -> str:
-    """The folder name of the digest that a staging folder is for: another user's has the user's number behind it."""
+    """The folder name of the digest that a staging folder is for, whatever else its name tells."""
     match = _STAGING_OF_DIGEST.fullmatch(name)
     return match[1] if match else name
 
@@ -175,6 +182,8 @@ class _Look:
         digest = digest_of_staging(name)
         if kind is Kind.ENTRY:
             pods = len(self._links.get(name, ()))
+        elif is_broken(name):
+            return int(is_used)
         elif kind is Kind.STAGING:
             pods = int(is_locked(digest, self._part))
         else:
@@ -205,7 +214,7 @@ def look(
     measurements.keep_only(namespace, items)
     staged: dict[str, int] = {}
     for item in items:
-        if item.kind is Kind.STAGING:
+        if item.kind is Kind.STAGING and not is_broken(item.name):
             digest = digest_of_staging(item.name)
             staged[digest] = staged.get(digest, 0) + item.size_bytes
     used_bytes = a_look.other.size_bytes + sum(item.size_bytes for item in items)

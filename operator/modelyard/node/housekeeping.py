@@ -56,7 +56,7 @@ class Housekeeping:
                 _log.info("removed what the namespace %s (%s) had: it is gone", name, uid)
             else:
                 for path in self._cache.remove_leftovers(uid, living, time.time(), self._leftover_age_s):
-                    _log.info("removed the leftover %s of namespace %s", path, name or uid)
+                    _log.info("removed the leftover %a of namespace %s", path, name or uid)
                     self._metrics.tidied()
 
     def _is_gone(self, uid: str, name: str) -> bool:

@@ -6,7 +6,7 @@ something of that digest is there, over restarts too.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,12 +48,16 @@ class Ledger:
                 largest[grant.folder] = max(grant.size_bytes, largest.get(grant.folder, 0))
         return sum(max(0, size_bytes - staged.get(folder, 0)) for folder, size_bytes in largest.items())
 
-    def asked_bytes(self, namespace: str, present: Mapping[str, int]) -> int:
-        """How much of what is there was asked for; ``present`` is the size of each model, staged or whole."""
+    def asked_bytes(self, namespace: str, present: Iterable[tuple[str, int]]) -> int:
+        """How much of what is there was asked for; ``present`` has folders and sizes of models."""
         granted = self.granted.get(namespace, {})
-        return sum(min(size_bytes, _with_overhead(granted.get(folder, 0))) for folder, size_bytes in present.items())
+        return sum(min(size_bytes, _with_overhead(granted.get(folder, 0))) for folder, size_bytes in present)
 
-    def keep_only(self, present: Mapping[str, Mapping[str, int]]) -> None:
+    def allowed_bytes(self, namespace: str) -> int:
+        """All that the namespace was granted and may still have."""
+        return sum(_with_overhead(size_bytes) for size_bytes in self.granted.get(namespace, {}).values())
+
+    def keep_only(self, present: Mapping[str, frozenset[str]]) -> None:
         """Forgets what was granted for models that are gone; ``present`` has the folders by namespace."""
         self.granted = {
             namespace: kept
@@ -62,7 +66,7 @@ class Ledger:
                 kept := {
                     folder: size_bytes
                     for folder, size_bytes in granted.items()
-                    if folder in present.get(namespace, {}) or self.is_live(namespace, folder)
+                    if folder in present.get(namespace, frozenset()) or self.is_live(namespace, folder)
                 }
             )
         }

@@ -12,9 +12,6 @@ from modelyard.node import contents, trees
 from modelyard.node.budget import Kind
 from modelyard.node.mounts import Seen
 
-BROKEN_PREFIX = "broken-"
-"""What the fetcher, and the agent for it, puts in front of the name of an entry that it found broken."""
-
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -41,7 +38,7 @@ def found(part: int, around: Surroundings) -> Iterator[str]:
     needed: dict[str, Callable[[str], bool]] = {
         "entries": lambda name: f"{name}{contents.RECORD_SUFFIX}" in records or name in linked or is_busy(name),
         "records": lambda name: name.partition(".")[0] in {*entries, *staging},
-        "staging": is_busy,
+        "staging": lambda name: not contents.is_broken(name) and is_busy(name),
         "locks": contents.is_digest,
         "by-pod": lambda name: name in pods or name in around.living_pods,
         "compile": contents.is_compile_key,
@@ -49,7 +46,7 @@ def found(part: int, around: Surroundings) -> Iterator[str]:
     }
     for folder, is_needed in needed.items():
         for name, status in trees.listed(folder, part).items():
-            is_old = around.now_s - status.st_ctime > around.age_s or name.startswith(BROKEN_PREFIX)
+            is_old = around.now_s - status.st_ctime > around.age_s or contents.is_broken(name)
             is_used = around.seen.is_used(PurePosixPath(around.namespace, folder, name))
             if is_old and not is_used and not is_needed(name):
                 yield f"{folder}/{name}".lstrip("/")

@@ -57,6 +57,10 @@ class Metrics:
         """Show what the cache holds, asked for at each scrape; None: the node has no folder for it."""
         self._registry.register(_Cache(overview))
 
+    def families(self) -> Iterable[Metric]:
+        """What there is, with its samples."""
+        return self._registry.collect()
+
     def page(self) -> Page:
         """What a scrape gets."""
         return Page(200, CONTENT_TYPE_LATEST, generate_latest(self._registry))

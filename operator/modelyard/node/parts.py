@@ -8,6 +8,7 @@
 A tenant may run as root in its pods, so below a part everything may be replaced by anything, its folders included.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from modelyard.layout import CacheLayout
 from modelyard.node import trees
 from modelyard.node.overview import Disk
+from modelyard.node.quota import Quotas
 
 OWN_FOLDER = ".modelyard"
 OPEN_TO_ALL = 0o1777
@@ -42,6 +44,7 @@ class Parts:
 
     def __init__(self, cache: Path) -> None:
         self.cache = cache
+        self._quotas = Quotas()
 
     @property
     def is_missing(self) -> bool:
@@ -73,16 +76,24 @@ class Parts:
         with self._own("namespaces") as known:
             _write_name(uid, name, known)
         with self._opened_cache() as cache, self.trash() as trash:
-            _make_open_to_all(uid, cache, trash)
+            self._make_open_to_all(uid, uid, cache, trash)
             with trees.opened_folder(uid, cache) as part:
                 for folder in FOLDERS:
-                    _make_open_to_all(folder, part, trash)
+                    self._make_open_to_all(uid, folder, part, trash)
 
     def remove(self, uid: str) -> None:
         """Moves the namespace's part to the trash, and forgets its name."""
         with self._opened_cache() as cache, self.trash() as trash, self._own("namespaces") as known:
             trees.discard(uid, cache, trash)
+            self._quotas.limit(uid, 0, cache)
             os.unlink(uid, dir_fd=known)
+        with self._own("sockets") as sockets, contextlib.suppress(FileNotFoundError):
+            os.rmdir(uid, dir_fd=sockets)
+
+    def limit(self, uid: str, size_bytes: int) -> None:
+        """Lets the namespace's part grow to this size and no further, where the file system can: see quota."""
+        with self._opened_cache() as cache:
+            self._quotas.limit(uid, size_bytes, cache)
 
     @contextmanager
     def trash(self) -> Iterator[int]:
@@ -91,15 +102,35 @@ class Parts:
             yield trash
 
     @contextmanager
-    def sockets(self) -> Iterator[int]:
-        """A descriptor of the folder in which sockets are made, so that they appear by a rename."""
+    def sockets(self, uid: str) -> Iterator[int]:
+        """A descriptor of the folder in which the namespace's socket is made, so that it appears by a rename.
+
+        A file moves only to folders of its own project.
+        """
         with self._own("sockets") as sockets:
-            yield sockets
+            _make_private(uid, sockets)
+            with trees.opened_folder(uid, sockets) as folder:
+                self._quotas.adopt(uid, folder)
+                yield folder
 
     def own_file(self, name: str) -> Path:
         """Where the agent keeps something of its own. Raises PathMissingError."""
         with self._own(""):
             return self.cache / OWN_FOLDER / name
+
+    def _make_open_to_all(self, uid: str, name: str, parent: int, trash: int) -> None:
+        """Makes sure that ``name`` is a folder that all may write to; whatever else it is goes to the trash."""
+        found = trees.status(name, parent)
+        if found is not None and not stat.S_ISDIR(found.st_mode):
+            _log.warning("%a is no folder and was removed", name)
+            trees.discard(name, parent, trash)
+            found = None
+        if found is None:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        with trees.opened_folder(name, parent) as folder:
+            os.fchown(folder, 0, 0)
+            os.fchmod(folder, OPEN_TO_ALL)
+            self._quotas.adopt(uid, folder)
 
     @contextmanager
     def _own(self, name: str) -> Iterator[int]:
@@ -129,20 +160,6 @@ def _make_private(name: str, parent: int) -> None:
         os.mkdir(name, 0o700, dir_fd=parent)
     except FileExistsError:
         return
-
-
-def _make_open_to_all(name: str, parent: int, trash: int) -> None:
-    """Makes sure that ``name`` is a folder of root's that all may write to; whatever else it is goes to the trash."""
-    found = trees.status(name, parent)
-    if found is not None and not stat.S_ISDIR(found.st_mode):
-        _log.warning("%s is no folder and was removed", name)
-        trees.discard(name, parent, trash)
-        found = None
-    if found is None:
-        os.mkdir(name, 0o700, dir_fd=parent)
-    with trees.opened_folder(name, parent) as folder:
-        os.fchown(folder, 0, 0)
-        os.fchmod(folder, OPEN_TO_ALL)
 
 
 def _read_name(uid: str, known: int) -> str:

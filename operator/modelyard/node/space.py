@@ -161,19 +161,19 @@ def _listening(namespace: str, parts: Parts) -> socket.socket:
     """A listening socket that appears in the part by a rename: at no moment can a tenant take its name."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with parts.opened(namespace) as part, parts.sockets() as sockets:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(namespace, dir_fd=sockets)
-            listening.bind(f"/proc/self/fd/{sockets}/{namespace}")
-            os.chmod(namespace, 0o666, dir_fd=sockets)  # noqa: S103 - every user of the namespace may ask
-            listening.listen(CONNECTIONS_PER_NAMESPACE)
+        with parts.opened(namespace) as part, parts.sockets(namespace) as sockets:
             name = CacheLayout(parts.cache).agent_socket.name
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=sockets)
+            listening.bind(f"/proc/self/fd/{sockets}/{name}")
+            os.chmod(name, 0o666, dir_fd=sockets)  # noqa: S103 - every user of the namespace may ask
+            listening.listen(CONNECTIONS_PER_NAMESPACE)
             try:
-                os.rename(namespace, name, src_dir_fd=sockets, dst_dir_fd=part)
+                os.rename(name, name, src_dir_fd=sockets, dst_dir_fd=part)
             except IsADirectoryError:
                 with parts.trash() as trash:
                     trees.discard(name, part, trash)
-                os.rename(namespace, name, src_dir_fd=sockets, dst_dir_fd=part)
+                os.rename(name, name, src_dir_fd=sockets, dst_dir_fd=part)
     except BaseException:
         listening.close()
         raise

@@ -16,6 +16,7 @@ _OPEN_TREE = 428
 _MOVE_MOUNT = 429
 _OPENAT2 = 437
 _MOUNT_SETATTR = 442
+_QUOTACTL_FD = 443
 
 _OPEN_TREE_CLONE = 1
 _AT_EMPTY_PATH = 0x1000
@@ -48,7 +49,7 @@ def _checked(result: int, subject: str) -> int:
     return result
 
 
-def _syscall(number: int, subject: str, *arguments: int | bytes | None) -> int:
+def _syscall(number: int, subject: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char]) -> int:
     wide = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
     return _checked(int(_libc.syscall(ctypes.c_long(number), *wide)), subject)
 
@@ -78,6 +79,12 @@ def bind_mount(source: int, target: int, attributes: int) -> None:
 def unmount(path: str) -> None:
     """Takes the mount at ``path`` out of sight at once; it ends when nobody uses it any more. Follows no symlink."""
     _checked(int(_libc.umount2(os.fsencode(path), _UMOUNT_NOFOLLOW | _MNT_DETACH)), path)
+
+
+def quotactl(folder: int, command: int, number: int, argument: bytearray) -> None:
+    """A call about the quotas of the file system of an open folder; ``argument`` is read or filled. Linux 5.14."""
+    buffer = (ctypes.c_char * len(argument)).from_buffer(argument)
+    _syscall(_QUOTACTL_FD, "quotactl_fd", folder, command, number, buffer)
 
 
 @contextmanager

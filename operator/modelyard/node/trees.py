@@ -37,9 +37,9 @@ def opened_folder(name: str, parent: int | None = None) -> Iterator[int]:
 
 
 def folder_names(folder: int) -> list[str]:
-    """The names in a folder, MAX_FILES at most. Names that are no text (undecodable) come as Python escapes them."""
+    """The names in a folder, one more than MAX_FILES at most; bytes that are no text come as Python escapes them."""
     with os.scandir(folder) as entries:
-        return [entry.name for entry, _ in zip(entries, range(MAX_FILES), strict=False)]
+        return [entry.name for entry, _ in zip(entries, range(MAX_FILES + 1), strict=False)]
 
 
 def status(name: str, parent: int) -> os.stat_result | None:
@@ -105,29 +105,34 @@ def measure(name: str, parent: int, size: Size | None = None) -> Size:
     A file with several names counts under each. What is gone meanwhile counts as nothing.
     """
     size = size or Size()
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        _measure(name, parent, os.stat(name, dir_fd=parent, follow_symlinks=False), size, depth=0)
+    _measure(name, parent, size, depth=0)
     return size
 
 
-def _measure(name: str, parent: int, found: os.stat_result, size: Size, depth: int) -> None:
+def _measure(name: str, parent: int, size: Size, depth: int) -> None:
+    try:
+        _measure_present(name, parent, os.stat(name, dir_fd=parent, follow_symlinks=False), size, depth)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # gone, or something else, since it was listed
+    except OSError:
+        size.is_whole = False
+
+
+def _measure_present(name: str, parent: int, found: os.stat_result, size: Size, depth: int) -> None:
+    if depth > MAX_DEPTH or size.files >= MAX_FILES:
+        size.is_whole = False
+        return
     size.size_bytes += found.st_blocks * 512
     size.files += 1
     if not stat.S_ISDIR(found.st_mode):
-        return
-    if depth == MAX_DEPTH or size.files >= MAX_FILES:
-        size.is_whole = False
         return
     with opened_folder(name, parent) as folder:
         if os.fstat(folder).st_dev != found.st_dev:
             return
         for inner in folder_names(folder):
-            if size.files >= MAX_FILES:
-                size.is_whole = False
+            if not size.is_whole:
                 return
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                status_ = os.stat(inner, dir_fd=folder, follow_symlinks=False)
-                _measure(inner, folder, status_, size, depth + 1)
+            _measure(inner, folder, size, depth + 1)
 
 
 def empty(trash: int, limit: int = MAX_FILES) -> bool:
