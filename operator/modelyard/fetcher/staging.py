@@ -33,8 +33,11 @@ class Staging:
     def __init__(self, folder: Path) -> None:
         self.model = folder / "model"
         """The folder that becomes the entry, once ``holds`` says so of every file."""
+        journal = folder / "journal"
+        if not self.model.is_dir():  # it became the entry, and what was noted of its files says nothing of the next
+            journal.unlink(missing_ok=True)
         make_folder(self.model)
-        self._journal = Journal(folder / "journal")
+        self._journal = Journal(journal)
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether the whole file is here, verified and synced."""
