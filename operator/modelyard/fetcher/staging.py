@@ -33,11 +33,8 @@ class Staging:
     def __init__(self, folder: Path) -> None:
         self.model = folder / "model"
         """The folder that becomes the entry, once ``holds`` says so of every file."""
-        journal = folder / "journal"
-        if not self.model.is_dir():  # it became the entry, and what was noted of its files says nothing of the next
-            journal.unlink(missing_ok=True)
         make_folder(self.model)
-        self._journal = Journal(journal)
+        self._journal = Journal(folder / "journal")
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether the whole file is here, verified and synced."""
@@ -61,6 +58,8 @@ class Staging:
     def open(self, file: RemoteFile) -> ArrivingFile:
         """The file to write to, at its full size. Its disk space is taken now, so that a full disk shows at once."""
         path = self.model / file.path
+        if not has_size(path, file.size_bytes):
+            self._journal.again(_name(file))  # what was noted is gone, perhaps published: it says nothing of this one
         make_folder(path.parent)
         return ArrivingFile(path, file.size_bytes)
 
