@@ -88,6 +88,10 @@ def test_the_last_word_tells_what_was_fetched(store: ObjectStore, pod: Pod) -> N
     assert word["uri"] == "s3://models/model"
     assert word["bytesDone"] == word["bytesTotal"] == len(WEIGHTS)
     assert word["cacheHit"] is False
+    assert word["medium"] == "Ephemeral"
+    assert word["fetchedBytes"] == len(WEIGHTS)
+    assert word["seconds"] > 0
+    assert word["waitingForPod"] is None
     assert word["error"] is None
     assert word["digest"] == digest_of_weights(store, "SHA256")
 
@@ -134,6 +138,13 @@ def test_the_pods_link_works_wherever_the_cache_is_mounted(store: ObjectStore, p
     pod.attempt()
     moved = pod.cache.rename(pod.cache.with_name("elsewhere"))
     assert (moved / pod.model().relative_to(pod.cache) / "weights").read_bytes() == WEIGHTS
+
+
+def test_the_engines_compile_cache_has_its_folder_which_every_user_may_write(store: ObjectStore, pod: Pod) -> None:
+    store.put("model/weights", WEIGHTS)
+    pod.environment[names.ENV_COMPILE_KEY] = "0123456789abcdef"
+    pod.run()
+    assert stat.S_IMODE((pod.cache / "compile" / "0123456789abcdef").stat().st_mode) == 0o777
 
 
 def test_a_pinned_digest_that_the_source_holds_is_accepted(store: ObjectStore, pod: Pod) -> None:

@@ -1,7 +1,9 @@
 """Pods of one node and namespace fetch a model once, however many ask and whoever of them dies."""
 
 import random
+import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -9,6 +11,7 @@ import pytest
 
 from modelyard.fetcher import lock
 from tests.fetcher.conftest import Node, Pod
+from tests.support.background_process import REPOSITORY, BackgroundProcess
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Answer, FaultyProxy
 from tests.support.object_store import FORBIDDEN, ObjectStore
@@ -148,6 +151,57 @@ def test_a_second_service_starts_from_the_cache_without_a_byte_but_one_of_each_f
     assert (state.cache_hit, state.fetched_bytes, state.waiting_for_pod) == (True, 0, None)
     assert second.files() == MODEL
     assert traffic.passed_bytes < 20_000  # lists and headers
+
+
+def opened_by_a_hit(node: Node) -> list[str]:
+    """What a pod opens of the cache when it finds its model there."""
+    pod = node.pod()
+    log = pod.termination_log.with_name("opened")
+    pod.environment["PYTHONPATH"] += f":{REPOSITORY}"
+    command = (sys.executable, "-m", "tests.support.opened_files", log, "modelyard.fetcher.__main__")
+    with BackgroundProcess(command, pod.environment) as running:
+        assert running.ends() == 0, running.output
+    assert pod.last_word()["cacheHit"] is True
+    root = f"{node.layout.root}/"
+    return [line.removeprefix(root) for line in log.read_text().splitlines() if line.startswith(root)]
+
+
+def test_a_hit_opens_the_record_the_lock_and_the_links_however_many_files_the_model_has(
+    store: ObjectStore, node: Node
+) -> None:
+    first = node.pod().attempt().digest
+    assert first
+    few = opened_by_a_hit(node)
+    for number in range(100):
+        store.put(f"model/part-{number}", b"x")
+    second = node.pod().attempt().digest
+    assert second
+    many = opened_by_a_hit(node)
+    name = node.layout.entry(first).name
+    looks = [f"records/{name}.json", "staging", f"locks/{name}", "by-pod"]
+    assert set(few) == set(looks)
+    assert [path.replace(node.layout.entry(second).name, name) for path in many] == few
+    assert len(few) < 10
+
+
+def test_an_entry_that_is_evicted_while_a_pod_asks_for_it_is_fetched_again(
+    node: Node, traffic: Traffic, link: FaultyProxy
+) -> None:
+    digest = node.pod().attempt().digest
+    assert digest
+
+    def evict(answer: Answer, data: bytes) -> bytes:
+        if answer.request.startswith("GET ") and "weights" in answer.request and not traffic.requests:
+            traffic.requests.append(answer.request)
+            shutil.rmtree(node.layout.entry(digest))
+        return data
+
+    link.fault = evict
+    traffic.requests.clear()
+    pod = node.pod()
+    state = pod.attempt()
+    assert (state.cache_hit, state.fetched_bytes) == (False, len(WEIGHTS) + 2)
+    assert pod.files() == MODEL
 
 
 def test_who_may_not_read_the_bucket_does_not_get_the_copy_that_is_in_the_cache(store: ObjectStore, node: Node) -> None:

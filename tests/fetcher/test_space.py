@@ -104,9 +104,11 @@ def test_without_an_agent_the_fetch_says_where_to_look(node: Node) -> None:
     assert "look at the pod of modelyard-node on this node" in error.message
 
 
-@pytest.mark.parametrize("answer", [None, b"", b"hello\n", b"[]\n", b'{"granted": ', b"x" * 5000, b"[" * 4000 + b"\n"])
+@pytest.mark.parametrize(
+    "answer", [None, {"error": "failed"}, b"", b"hello\n", b"[]\n", b'{"granted": ', b"x" * 5000, b"[" * 4000 + b"\n"]
+)
 def test_an_agent_that_gives_no_answer_is_told(
-    node: Node, agent: CacheAgent, answer: bytes | None, monkeypatch: pytest.MonkeyPatch
+    node: Node, agent: CacheAgent, answer: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agent_client, "ANSWER_LIMIT_S", 0.2)
     agent.answer = lambda _: answer

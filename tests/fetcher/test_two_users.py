@@ -120,8 +120,11 @@ def rotten(node: Node, jane: Pod) -> str:
     return digest
 
 
-def test_an_entry_that_another_user_may_not_move_is_moved_by_the_agent(node: Node, agent: CacheAgent) -> None:
-    jane, john = pod_of(node, JANE), pod_of(node, JOHN)
+@pytest.mark.parametrize("user", [JANE, JOHN])
+def test_an_entry_that_the_agent_found_rotten_is_put_out_of_the_way_by_the_agent(
+    node: Node, agent: CacheAgent, user: int
+) -> None:
+    jane, other = pod_of(node, JANE), pod_of(node, user)
     digest = rotten(node, jane)
 
     def serve(request: dict[str, str]) -> object:
@@ -132,11 +135,11 @@ def test_an_entry_that_another_user_may_not_move_is_moved_by_the_agent(node: Nod
         return {"granted": True, "discarded": True}
 
     agent.answer = serve
-    running = start(john, JOHN)
+    running = start(other, user)
     assert running.ends() == 0, running.output
-    assert john.files() == jane.files() == MODEL
+    assert other.files() == jane.files() == MODEL
     assert agent.asked[-1] == {"ask": "discard", "digest": digest}
-    assert {path.stat().st_uid for path in node.layout.entries.rglob("*")} == {JOHN}
+    assert {path.stat().st_uid for path in node.layout.entries.rglob("*")} == {user}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -32,16 +33,24 @@ def opened(layout: CacheLayout) -> Store:
     return store
 
 
+def staged(store: Store, content: bytes) -> Staging:
+    """Every file is here and noted as verified."""
+    staging = Staging(store.staging_folder(DIGEST))
+    for file in FILES:
+        if not staging.holds(file):
+            arriving = staging.open(file)
+            arriving.write(memoryview(content), 0)
+            arriving.close()
+            staging.accept(file, 0)
+    return staging
+
+
 def publish(layout: CacheLayout, content: bytes = b"new") -> None:
     """As a fetch does once all files are staged, or as one that finds the entry."""
     store = opened(layout)
     if not store.holds(DIGEST, FILES):
-        staging = Staging(store.staging_folder(DIGEST))
-        for file in FILES:
-            path = staging.model / file.path
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
-        record = record_of("s3://models/a", DIGEST, FILES, staging.model, lambda _: "0" * 16)
+        staging = staged(store, content)
+        record = record_of("s3://models/a", DIGEST, FILES, staging.model, staging.crc64nvme)
         store.publish(DIGEST, staging, record)
     store.link(POD, DIGEST)
 
@@ -107,6 +116,26 @@ def test_a_publication_that_is_killed_before_any_step_left_nothing_or_the_whole_
         publish(layout)
         assert opened(layout).holds(DIGEST, FILES)
         assert [(layout.link(POD) / file.path).read_bytes() for file in FILES] == [b"new", b"new"]
+        if not is_killed:
+            assert step > 20
+            return
+
+
+def test_what_was_noted_of_a_published_model_is_not_believed_of_one_that_arrives_after_its_eviction(
+    tmp_path: Path,
+) -> None:
+    for step in itertools.count(1):
+        layout = CacheLayout(tmp_path / str(step))
+        is_killed = is_killed_before(step, partial(publish, layout))
+        store = opened(layout)
+        if layout.entry(DIGEST).exists():
+            shutil.rmtree(layout.entry(DIGEST))
+            for _ in range(2):  # an attempt that is killed before it has written a byte, and the next one
+                staging = Staging(store.staging_folder(DIGEST))
+                for file in FILES:
+                    assert not staging.holds(file)
+                    assert not staging.parts(file)
+                    staging.open(file).close()
         if not is_killed:
             assert step > 20
             return

@@ -6,6 +6,7 @@ A unix socket in the namespace's part of the cache (layout.CacheLayout.agent_soc
         -> {"granted": true} or {"granted": false, "reason": "CacheFull", "message": "..."}
     {"ask": "discard", "digest": "sha256:.."}
         -> {"discarded": true} or {"discarded": false, "message": "..."}
+    anything it cannot answer -> {"error": "..."}
 
 Space is granted for as long as the connection lives, so it is given back by whatever ends this process. An agent that
 restarts has forgotten what it granted: it is asked again while the download goes on.
@@ -138,7 +139,7 @@ class Agent:
             connection.close()
             raise FetchError(
                 Reason.CACHE_AGENT_SILENT,
-                f"the node agent does not answer at {self._path} ({str(error)[:100] or type(error).__name__}): look at "
+                f"the node agent does not answer at {self._path} ({str(error)[:200] or type(error).__name__}): look at "
                 "the pod of modelyard-node on this node. It is asked again; models that are in the cache need no agent",
             ) from error
         return connection, answer
@@ -157,11 +158,13 @@ def _line(connection: socket.socket, deadline_s: float) -> bytes:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """Raises ValueError for what is no JSON object."""
+    """Raises ValueError for what is no JSON object, and for one that tells an error."""
     answer = json.loads(line)
-    if isinstance(answer, dict):
-        return answer
-    raise ValueError("its answer is no object")
+    if not isinstance(answer, dict):
+        raise ValueError("its answer is no object")  # noqa: TRY004 - what was told is wrong, not its type in the code
+    if "error" in answer:
+        raise ValueError(f"it says: {_clean(answer['error'])}")
+    return answer
 
 
 def _reason(told: object) -> Reason:
@@ -170,7 +173,10 @@ def _reason(told: object) -> Reason:
 
 
 def _words(answer: dict[str, Any]) -> str:
-    """The agent's own message, as it may stand in a log."""
-    text = answer.get("message")
-    clean = "".join(c for c in text if c.isprintable())[:_MESSAGE_LIMIT] if isinstance(text, str) else ""
-    return clean or _NO_WORDS
+    """The agent's own message."""
+    return _clean(answer.get("message")) or _NO_WORDS
+
+
+def _clean(text: object) -> str:
+    """A text of the agent's as it may stand in a log; empty for what is none."""
+    return "".join(c for c in text if c.isprintable())[:_MESSAGE_LIMIT] if isinstance(text, str) else ""

@@ -68,9 +68,7 @@ class _Fetch:
         self._store.make_folders()
         while not self._use():
             with lock.locked(self._store.lock(self._digest), self._wait):
-                if not self._is_here():
-                    self._fetch()
-                    self._link()
+                if not self._is_here() and self._fetch():
                     return
 
     def _is_here(self) -> bool:
@@ -82,12 +80,10 @@ class _Fetch:
             return False
         self._source.authorise(self._files)
         with lock.shared(self._store.lock(self._digest), self._wait):
-            if not self._is_here():
-                return False  # evicted meanwhile
             self._state.hit()
-            self._link()
+            is_taken = self._link()
         self._store.tidy_up(self._digest)
-        return True
+        return is_taken
 
     def _wait(self) -> None:
         told = progress.latest(self._store.staging_folders(self._digest))
@@ -95,7 +91,8 @@ class _Fetch:
             told.pod if told else None, told.bytes_done if told else 0, told.bytes_per_second if told else 0
         )
 
-    def _fetch(self) -> None:
+    def _fetch(self) -> bool:
+        """Brings the model, and takes it."""
         folder = self._store.staging_folder(self._digest)
         if not self._is_kept_by_agent:
             self._store.collect_leftovers(self._digest)
@@ -107,8 +104,10 @@ class _Fetch:
             self._state.enter(Phase.PUBLISHING)
             self._source.check_unchanged()
             self._store.publish(self._digest, staging, self._record(staging))
+            is_taken = self._link()
         if not self._is_kept_by_agent:
             self._store.collect_leftovers(self._digest)
+        return is_taken
 
     def _download(self, staging: Staging, check: Check) -> None:
         def on_bytes(count: int) -> None:
@@ -120,11 +119,13 @@ class _Fetch:
     def _record(self, staging: Staging) -> Record:
         return record_of(self._configuration.uri, self._digest, self._files, staging.model, staging.crc64nvme)
 
-    def _link(self) -> None:
+    def _link(self) -> bool:
+        """Whether the model is this pod's now: what is linked is not evicted, but it may have been just before."""
         check_content(self._digest, self._configuration)  # the first digest may have become known meanwhile
         if self._configuration.compile_key:
             self._store.make_compile_cache(self._configuration.compile_key)
         self._store.link(self._configuration.pod_uid, self._digest)
+        return self._is_here()
 
     @contextlib.contextmanager
     def _space(self, staged_bytes: int) -> Iterator[Check]:

@@ -83,11 +83,14 @@ class Journal:
         self.notes.whole[file] = crc64nvme
 
     def again(self, file: str) -> None:
-        """The file's parts do not count any more."""
+        """What was noted of the file does not count any more, whatever comes."""
         with self._lock:
-            self._append(["again", file])
+            if file in self.notes.parts or file in self.notes.whole or self._counts[file]:
+                self._append(["again", file])
+                os.fsync(self._file)
             self._counts.pop(file, None)
             self.notes.parts.pop(file, None)
+            self.notes.whole.pop(file, None)
 
     def _append(self, line: list[str | int]) -> None:
         text = json.dumps(line, separators=(",", ":")).encode() + b"\n"

@@ -58,6 +58,8 @@ class Staging:
     def open(self, file: RemoteFile) -> ArrivingFile:
         """The file to write to, at its full size. Its disk space is taken now, so that a full disk shows at once."""
         path = self.model / file.path
+        if not has_size(path, file.size_bytes):
+            self._journal.again(_name(file))  # what was noted is gone, perhaps published: it says nothing of this one
         make_folder(path.parent)
         return ArrivingFile(path, file.size_bytes)
 

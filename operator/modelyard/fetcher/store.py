@@ -114,10 +114,10 @@ class Store:
         """Puts aside an entry that ``holds`` found broken; engines that have it mounted keep it."""
         entry, marker, old = self._layout.entry(digest), self._layout.rotten(digest), self._layout.record(digest)
         try:
+            marker.unlink(missing_ok=True)
             if os.path.lexists(entry):
                 entry.rename(self._layout.staging / f"{_BROKEN}{entry.name}-{secrets.token_hex(4)}")
             old.unlink(missing_ok=True)
-            marker.unlink(missing_ok=True)
         except PermissionError:
             self._discard(digest)
         if any(os.path.lexists(path) for path in (entry, old, marker)):
@@ -152,6 +152,7 @@ class Store:
         make_folder(folder)
         if _is_own_folder(folder):
             folder.chmod(_COMPILE_CACHE_MODE)
+        os.utime(folder)  # it is about to be used
 
     def collect_leftovers(self, digest: str) -> None:
         """Removes what fetches of other content than ``digest`` left, in a cache that no node agent keeps tidy."""
