@@ -14,7 +14,7 @@ from modelyard.fetcher.arriving_file import page_aligned
 from modelyard.fetcher.concurrency import Controller
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
 from modelyard.fetcher.manifest import RemoteFile
-from modelyard.fetcher.memory import BLOCK_BYTES
+from modelyard.fetcher.memory import BLOCK_BYTES, block_bytes
 from modelyard.fetcher.parts import PAGE_BYTES, Part
 from modelyard.fetcher.source import Source
 from modelyard.fetcher.staging import Staging
@@ -41,18 +41,16 @@ def download(
     """
     arrivals = [Arrival(file, staging) for file in files if not staging.holds(file)]
     if arrivals:
-        limit = max(1, min(CONNECTIONS_LIMIT, budget // BLOCK_BYTES))
-        _Download(source, arrivals, on_bytes, Controller(limit)).run()
+        _Download(source, arrivals, on_bytes, budget).run()
 
 
 class _Download:
-    def __init__(
-        self, source: Source, arrivals: list[Arrival], on_bytes: Callable[[int], None], controller: Controller
-    ) -> None:
+    def __init__(self, source: Source, arrivals: list[Arrival], on_bytes: Callable[[int], None], budget: int) -> None:
         self._source = source
         self._arrivals = arrivals
         self._on_bytes = on_bytes
-        self._controller = controller
+        self._budget = budget
+        self._controller = Controller(max(1, min(CONNECTIONS_LIMIT, budget // BLOCK_BYTES)))
         self._queue = WorkQueue(arrivals)
         self._lock = threading.Lock()
         self._abandoned = threading.Event()
@@ -85,6 +83,9 @@ class _Download:
         buffer = page_aligned(BLOCK_BYTES)
         try:
             while stretch := self._queue.take(number):
+                wanted_bytes = block_bytes(self._budget, self._controller.connections)
+                if len(buffer) != wanted_bytes:
+                    buffer = page_aligned(wanted_bytes)
                 self._fetch(stretch, buffer)
         except AbandonedError:
             pass
@@ -135,7 +136,7 @@ class _Download:
         try:
             while offset < part.end:
                 into_page = offset % PAGE_BYTES
-                space = buffer[into_page : into_page + min(BLOCK_BYTES - into_page, part.end - offset)]
+                space = buffer[into_page : into_page + part.end - offset]
                 block = space[: stream.fill(space)]
                 computed.update(block)
                 arrival.write(block, offset)

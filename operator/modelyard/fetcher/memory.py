@@ -6,7 +6,10 @@ from pathlib import Path
 MIB = 1024 * 1024
 
 BLOCK_BYTES = MIB
-"""What a connection receives before it writes: larger ones are no faster (measured), and take memory each."""
+"""The least that a connection receives before it writes: smaller writes take the disk and the processor longer."""
+
+_BLOCK_LIMIT_BYTES = 4 * MIB
+"""Larger ones save nothing more (measured)."""
 
 BUDGET_LIMIT_BYTES = 32 * MIB
 """Enough for as many connections as one process can drive."""
@@ -25,6 +28,11 @@ def budget_bytes(limits: tuple[Path, ...] = _LIMITS) -> int:
         return BUDGET_LIMIT_BYTES
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return max(BLOCK_BYTES, min(BUDGET_LIMIT_BYTES, int((limit - taken) * _SHARE)))
+
+
+def block_bytes(budget: int, connections: int) -> int:
+    """How large each connection's buffer is, when there are so many: few have larger ones."""
+    return max(BLOCK_BYTES, min(_BLOCK_LIMIT_BYTES, budget // connections // MIB * MIB))
 
 
 def _limit_bytes(limits: tuple[Path, ...]) -> int | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
+from botocore.session import Session
 
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.secret import secret_of
@@ -15,7 +15,10 @@ SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105 - the name of a Secret's key
 
 @dataclass(frozen=True)
 class Credentials:
-    """A boto3 session, and who it is in words that a message can use."""
+    """A session, and who it is in words that a message can use.
+
+    It is botocore's, of which boto3 is made: what boto3 adds is not used here, and takes a fifth of the start.
+    """
 
     session: Any
     description: str
@@ -35,7 +38,7 @@ def read(configuration: Configuration) -> Credentials:
     """
     secret = secret_of(configuration)
     if secret is None:
-        session = boto3.Session()
+        session = Session()
         if session.get_credentials() is None:
             return Credentials(session, "an anonymous request (the service names no credentials)", anonymous=True)
         return Credentials(session, "the pod's own cloud identity")
@@ -43,9 +46,6 @@ def read(configuration: Configuration) -> Credentials:
     missing = [key for key in (ACCESS_KEY_ID, SECRET_ACCESS_KEY) if not keys[key]]
     if missing:
         raise secret.lacks(" and ".join(missing))
-    session = boto3.Session(
-        aws_access_key_id=keys[ACCESS_KEY_ID],
-        aws_secret_access_key=keys[SECRET_ACCESS_KEY],
-        aws_session_token=keys[SESSION_TOKEN] or None,
-    )
+    session = Session()
+    session.set_credentials(keys[ACCESS_KEY_ID], keys[SECRET_ACCESS_KEY], keys[SESSION_TOKEN] or None)
     return Credentials(session, f"the key in Secret {secret.name!r}")
