@@ -1,4 +1,4 @@
-"""The operator in the local cluster: the CRD as a step of its own, then deploy/ with its images and settings."""
+"""The operator and the node cache in the local cluster: the CRDs first, then deploy/ with its images and settings."""
 
 import json
 import os
@@ -11,8 +11,10 @@ from e2e.cluster.steps import Making
 
 CRDS = ROOT / "crds"
 BASE = ROOT / "deploy/base"
+NODE_CACHE = ROOT / "deploy/components/node-cache"
 NAMESPACE = "modelyard-system"
 DEPLOYMENT = "deployment/modelyard"
+AGENTS = "daemonset/modelyard-node"
 REPLICAS = 2
 """As in deploy/base."""
 
@@ -29,15 +31,15 @@ def settings(fetch_image: str, vllm_image: str, triton_image: str) -> dict[str, 
     return {"fetch_image": fetch_image, "fetch_resources": fetch, "images": [vllm, triton]}
 
 
-def overlay(operator_image: str, key: str, base: str) -> dict[str, Any]:
-    """A kustomization of deploy/base with the operator's image and a settings.yaml beside it."""
-    name, _, new_tag = operator_image.rpartition(":")
+def overlay(operator_image: str, node_image: str, key: str, folder: Path) -> dict[str, Any]:
+    """A kustomization in ``folder`` of the operator and the node cache, with their images and a settings.yaml."""
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": NAMESPACE,
-        "resources": [base],
-        "images": [{"name": "modelyard", "newName": name, "newTag": new_tag}],
+        "resources": [_relative(BASE, folder)],
+        "components": [_relative(NODE_CACHE, folder)],
+        "images": [_image("modelyard", operator_image), _image("modelyard-node", node_image)],
         "configMapGenerator": [{"name": "modelyard-settings", "behavior": "replace", "files": ["settings.yaml"]}],
         "patches": [
             {
@@ -48,6 +50,15 @@ def overlay(operator_image: str, key: str, base: str) -> dict[str, Any]:
     }
 
 
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path, folder.resolve())
+
+
+def _image(name: str, reference: str) -> dict[str, str]:
+    new_name, _, new_tag = reference.rpartition(":")
+    return {"name": name, "newName": new_name, "newTag": new_tag}
+
+
 def is_installed(making: Making) -> bool:
     """Whether the operator runs as this step would install it."""
     seen = "--output=jsonpath={.metadata.annotations.modelyard-cluster/key} {.status.readyReplicas}"
@@ -56,7 +67,7 @@ def is_installed(making: Making) -> bool:
 
 
 def install(making: Making) -> None:
-    """Apply the CRD, then the operator, and wait until it is ready."""
+    """Apply the CRDs, then the operator and the node cache, and wait until both are ready."""
 
     def image(name: str) -> str:
         return tag(name, making.results[f"image-{name}"])
@@ -65,10 +76,11 @@ def install(making: Making) -> None:
     making.commands.run(*kubectl, "apply", "--server-side", "--force-conflicts", "--filename", CRDS)
     making.commands.run(*kubectl, "wait", "--for=condition=Established", "--timeout=60s", "--filename", CRDS)
     content = {
-        "kustomization.yaml": overlay(image("operator"), making.key, os.path.relpath(BASE, making.folder.resolve())),
+        "kustomization.yaml": overlay(image("operator"), image("node"), making.key, making.folder),
         "settings.yaml": settings(image("fetch"), image("vllm-cpu"), image("triton")),
     }
     for name, body in content.items():
         Path(making.folder / name).write_text(json.dumps(body, indent=1))
     making.commands.run(*kubectl, "apply", "--kustomize", making.folder)
-    making.commands.run(*kubectl, "rollout", "status", DEPLOYMENT, f"--namespace={NAMESPACE}", "--timeout=120s")
+    for workload in (AGENTS, DEPLOYMENT):
+        making.commands.run(*kubectl, "rollout", "status", workload, f"--namespace={NAMESPACE}", "--timeout=120s")
