@@ -17,6 +17,8 @@ DEPLOYMENT = "deployment/modelyard"
 AGENTS = "daemonset/modelyard-node"
 REPLICAS = 2
 """As in deploy/base."""
+CACHE_PATH = "/var/lib/modelyard/cache"
+"""Where the nodes' caches lie: on the disk of the machine, in the volume that is a kind node's /var."""
 
 KEY = "modelyard-cluster/key"
 """Annotation of the operator's Deployment: the key of the step that installed it."""
