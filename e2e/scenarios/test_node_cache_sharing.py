@@ -37,6 +37,7 @@ def tenant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         folder = tmp_path_factory.mktemp("store")
         own = store.start_store(namespace, folder)
         own.fill("models", "shared", tiny_files(folder / "tiny") | {"filler.bin": bytes(FILLER_BYTES)})
+        own.fill("models", "roams", tiny_files(folder / "tiny", weights_seed=1))
         counted_store.start_proxy(namespace, SLOW_BYTES_PER_S)
         namespace.apply(secret(LISTS_ONLY, store.LISTING_KEYS))
         yield Tenant(namespace, ready(namespace, _slow("pair", replicas=2)))
@@ -85,27 +86,29 @@ def test_a_key_that_may_list_but_not_read_gets_no_cached_copy(tenant: Tenant) ->
 
 
 def test_a_second_replica_prefers_the_node_that_has_the_model(tenant: Tenant, cluster: Kubectl) -> None:
-    roams = ready(tenant.kubectl, _slow("roams", node=None, podTemplate=_rather_on_spot()))
+    body = ready(tenant.kubectl, cached("roams", folder="roams"))
     [first] = pods_of(tenant.kubectl, "roams")
-    label = f"{names.LABEL_MODEL_DOMAIN}/{roams['metadata']['uid']}"
+    label = f"{names.LABEL_MODEL_DOMAIN}/{body['metadata']['uid']}"
 
-    def labelled() -> list[str]:
-        return [node["metadata"]["name"] for node in cluster.list("nodes", label)]
+    def labelled() -> dict[str, str]:
+        return {node["metadata"]["name"]: node["metadata"]["labels"][label] for node in cluster.list("nodes", label)}
 
-    eventually(lambda: labelled() == [first["spec"]["nodeName"]], within_s=TOLD_S, every_s=0.5)
-    [node] = cluster.list("nodes", label)
-    assert node["metadata"]["labels"][label] in roams["status"]["model"]["digest"]
+    [(node, value)] = eventually(labelled, within_s=TOLD_S, every_s=0.5).items()
+    assert node == first["spec"]["nodeName"]
+    assert value in body["status"]["model"]["digest"]
 
     tenant.kubectl.run("scale", "infsvc/roams", "--replicas=2")
     tenant.kubectl.wait("infsvc/roams", "jsonpath={.status.readyReplicas}=2", READY_S)
-    assert {pod["spec"]["nodeName"] for pod in pods_of(tenant.kubectl, "roams")} == {SPOT_WORKER}
-    assert first["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in pods_of(tenant.kubectl, "roams")}
+    both = pods_of(tenant.kubectl, "roams")
+    assert {pod["spec"]["nodeName"] for pod in both} == {node}
+    assert first["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in both}, "a label restarted a pod"
 
     tenant.kubectl.run("delete", "infsvc/roams", "--wait=true")
-    eventually(lambda: labelled() == [], within_s=TOLD_S, every_s=0.5)
+    eventually(lambda: not labelled(), within_s=TOLD_S, every_s=0.5)
 
 
-def test_an_agent_tells_what_is_there_and_who_uses_it(tenant: Tenant, node_cache: NodeCache) -> None:
-    [entry] = node_cache.entries(SPOT_WORKER, tenant.kubectl.namespace).values()
-    assert entry["digest"] == tenant.pair["status"]["model"]["digest"]
-    assert entry["sizeBytes"] == tenant.pair["status"]["model"]["sizeBytes"]
+def test_the_agent_tells_what_its_node_has_and_how_many_pods_use_it(tenant: Tenant, node_cache: NodeCache) -> None:
+    model = tenant.pair["status"]["model"]
+    entry = node_cache.entries(SPOT_WORKER, tenant.kubectl.namespace)[model["digest"]]
+    assert entry["size_bytes"] >= model["sizeBytes"]
+    assert entry["pins"] >= 2

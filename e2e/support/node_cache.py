@@ -1,6 +1,7 @@
 """The node cache of the local cluster: its agents, what each node holds, and what a pod's fetch came to."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -70,6 +71,11 @@ class NodeCache:
     def log(self, node: str) -> str:
         """What the node's agent logs."""
         return self._kubectl.run("logs", self.agent(node)["metadata"]["name"])
+
+    def refused_calls(self) -> list[str]:
+        """Lines of the agents' logs that tell of a call for which they lack the right."""
+        lines = self._kubectl.run("logs", f"--selector={SELECTOR}", "--tail=-1").splitlines()
+        return [line for line in lines if re.search(r"cannot \w+ resource", line)]
 
     @contextmanager
     def absent_from(self, node: str) -> Iterator[None]:
