@@ -78,6 +78,23 @@ class NodeCache:
         return [line for line in lines if re.search(r"cannot \w+ resource", line)]
 
     @contextmanager
+    def changed(self, **environment: str) -> Iterator[None]:
+        """Agents with other variables; put back afterwards."""
+        container = self._kubectl.get("daemonset", AGENTS.partition("/")[2])["spec"]["template"]["spec"]["containers"][
+            0
+        ]
+        before = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        self._say(environment)
+        try:
+            yield
+        finally:
+            self._say({name: before.get(name, "") for name in environment})
+
+    def _say(self, environment: dict[str, str]) -> None:
+        self._kubectl.run("set", "env", AGENTS, *(f"{name}={value}" for name, value in environment.items()))
+        self.is_rolled_out()
+
+    @contextmanager
     def absent_from(self, node: str) -> Iterator[None]:
         """No agent on the node, and none that the kubelet knows; afterwards there is one again."""
         label = f"{names.GROUP}/without-agent"
