@@ -52,7 +52,7 @@ PROJECT = ("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "operator", "
 IMAGES = (
     Image("operator", UNTAINTED, 60, target="operator", sources=(*PROJECT, "locks/operator.txt")),
     Image("fetch", WORKERS, 60, target="fetch", sources=(*PROJECT, "locks/fetch.txt")),
-    Image("node", WORKERS, 60, target="node", sources=(*PROJECT, "locks/node.txt")),
+    Image("node-agent", WORKERS, 60, target="node", sources=(*PROJECT, "locks/node.txt")),
     _test_image("vllm-cpu", UNTAINTED, 360, 120, published="vllm/vllm-openai-cpu:v0.32.0"),
     _test_image("triton", UNTAINTED, 60, 20),
     _test_image("standin", WORKERS, 20),

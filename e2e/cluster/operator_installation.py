@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.cluster import kind_cluster
-from e2e.cluster.images import ROOT, tag
+from e2e.cluster.images import ROOT, WORKERS, tag
 from e2e.cluster.steps import Making
 
 CRDS = ROOT / "crds"
@@ -30,7 +30,12 @@ def settings(fetch_image: str, vllm_image: str, triton_image: str) -> dict[str, 
     triton = {"engine": "triton", "version": "24.10", "accelerator": "cpu", "image": triton_image}
     # The models are small and so are the nodes: what a pod asks for bounds how many tests run side by side.
     fetch = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
-    return {"fetch_image": fetch_image, "fetch_resources": fetch, "images": [vllm, triton]}
+    return {
+        "fetch_image": fetch_image,
+        "fetch_resources": fetch,
+        "images": [vllm, triton],
+        "cache_medium": "NodeLocal",
+    }
 
 
 def overlay(operator_image: str, node_image: str, key: str, folder: Path) -> dict[str, Any]:
@@ -78,11 +83,13 @@ def install(making: Making) -> None:
     making.commands.run(*kubectl, "apply", "--server-side", "--force-conflicts", "--filename", CRDS)
     making.commands.run(*kubectl, "wait", "--for=condition=Established", "--timeout=60s", "--filename", CRDS)
     content = {
-        "kustomization.yaml": overlay(image("operator"), image("node"), making.key, making.folder),
+        "kustomization.yaml": overlay(image("operator"), image("node-agent"), making.key, making.folder),
         "settings.yaml": settings(image("fetch"), image("vllm-cpu"), image("triton")),
     }
     for name, body in content.items():
         Path(making.folder / name).write_text(json.dumps(body, indent=1))
+    for node in WORKERS:
+        making.commands.run("docker", "exec", node, "mkdir", "-p", CACHE_PATH)
     making.commands.run(*kubectl, "apply", "--kustomize", making.folder)
     for workload in (AGENTS, DEPLOYMENT):
         making.commands.run(*kubectl, "rollout", "status", workload, f"--namespace={NAMESPACE}", "--timeout=120s")

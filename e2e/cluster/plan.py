@@ -51,8 +51,8 @@ def all_steps(*, pull: bool) -> tuple[Step, ...]:
     config = kind_cluster.configuration_text(local_node_image=not pull)
     connect = partial(network.connect, local_node_image=not pull)
     connected = partial(network.is_connected, local_node_image=not pull)
-    named = ("image-fetch", "image-operator", "image-node", "image-vllm-cpu", "image-triton")
-    installed_from = ("kubectl", "network", *named, "load-operator", "load-node")
+    named = ("image-fetch", "image-operator", "image-node-agent", "image-vllm-cpu", "image-triton")
+    installed_from = ("kubectl", "network", *named, "load-operator", "load-node-agent")
     return (
         *before_images(),
         *(_pulled() if pull else _built()),
