@@ -51,6 +51,12 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     yield from namespace_for(request)
 
 
+@pytest.fixture(scope="module")
+def module_namespace(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A namespace for all tests of a file."""
+    yield from namespace_for(request)
+
+
 def namespace_for(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """A namespace that enforces Pod Security `restricted` and holds the key of the model store; deleted afterwards.
 

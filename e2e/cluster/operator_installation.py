@@ -17,8 +17,10 @@ DEPLOYMENT = "deployment/modelyard"
 AGENTS = "daemonset/modelyard-node"
 REPLICAS = 2
 """As in deploy/base."""
-CACHE_PATH = "/var/lib/modelyard/cache"
-"""Where the nodes' caches lie: on the disk of the machine, in the volume that is a kind node's /var."""
+CACHE_PATH = "/mnt/modelyard"
+"""Where the workers' caches lie: deploy/components/node-cache's default. The control plane has no such folder."""
+CACHE_AMOUNTS = {"MODELYARD_NODE_BUDGET": "4Gi", "MODELYARD_NODE_RESERVE": "1Gi"}
+"""The disk is the machine's own, whose size and fill are nobody's choice: no shares of it."""
 
 KEY = "modelyard-cluster/key"
 """Annotation of the operator's Deployment: the key of the step that installed it."""
@@ -52,9 +54,15 @@ def overlay(operator_image: str, node_image: str, key: str, folder: Path) -> dic
             {
                 "target": {"kind": "Deployment", "name": "modelyard"},
                 "patch": json.dumps([{"op": "add", "path": "/metadata/annotations", "value": {KEY: key}}]),
-            }
+            },
+            {"patch": json.dumps(_cache_amounts())},
         ],
     }
+
+
+def _cache_amounts() -> dict[str, Any]:
+    metadata = {"name": "modelyard-node"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": CACHE_AMOUNTS}
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -5,13 +5,11 @@ These run alone.
 
 import json
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from e2e.cluster.images import GPU_WORKER, SPOT_WORKER
-from e2e.conftest import namespace_for
 from e2e.support import counted_store, store
 from e2e.support.cached_services import READY_S, cached, fetches, ready, tiny_files
 from e2e.support.kubectl import Kubectl, condition
@@ -30,15 +28,14 @@ TOKENS = 200
 
 
 @pytest.fixture(scope="module")
-def tenant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+def tenant(module_namespace: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """A namespace with a store, near by at store.HTTP_URL and behind a slow link at counted_store.URL."""
-    for namespace in namespace_for(request):
-        folder = tmp_path_factory.mktemp("store")
-        own = store.start_store(namespace, folder)
-        own.fill("models", "tiny", tiny_files(folder / "tiny"))
-        own.fill("models", "large", tiny_files(folder / "tiny") | {"filler.bin": bytes(FILLER_BYTES)})
-        counted_store.start_proxy(namespace, SLOW_BYTES_PER_S)
-        yield namespace
+    folder = tmp_path_factory.mktemp("store")
+    own = store.start_store(module_namespace, folder)
+    own.fill("models", "tiny", tiny_files(folder / "tiny"))
+    own.fill("models", "large", tiny_files(folder / "tiny") | {"filler.bin": bytes(FILLER_BYTES)})
+    counted_store.start_proxy(module_namespace, SLOW_BYTES_PER_S)
+    return module_namespace
 
 
 def _stream(url: str) -> list[bytes]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.cluster.images import SPOT_WORKER
-from e2e.conftest import namespace_for
 from e2e.support import store
 from e2e.support.cached_services import cached, fetches, ready, tiny_files
 from e2e.support.kubectl import Kubectl, condition
@@ -24,18 +23,17 @@ FILLER_BYTES = 40 * MIB
 
 @pytest.fixture(scope="module")
 def tenant(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, node_cache: NodeCache
+    module_namespace: Kubectl, tmp_path_factory: pytest.TempPathFactory, node_cache: NodeCache
 ) -> Iterator[Kubectl]:
     """A namespace with a store of three models, of which the nodes' caches hold one, or none."""
+    folder = tmp_path_factory.mktemp("store")
+    own = store.start_store(module_namespace, folder)
     sizes = {"first": FILLER_BYTES, "second": FILLER_BYTES, "larger": 2 * FILLER_BYTES}
-    for namespace in namespace_for(request):
-        folder = tmp_path_factory.mktemp("store")
-        own = store.start_store(namespace, folder)
-        for seed, (name, size_bytes) in enumerate(sizes.items()):
-            files = tiny_files(folder / name, weights_seed=seed)
-            own.fill("models", name, files | {"filler.bin": bytes(size_bytes)})
-        with node_cache.changed(**{names.ENV_NODE_BUDGET: f"{BUDGET_MIB}Mi"}):
-            yield namespace
+    for seed, (name, size_bytes) in enumerate(sizes.items()):
+        files = tiny_files(folder / name, weights_seed=seed)
+        own.fill("models", name, files | {"filler.bin": bytes(size_bytes)})
+    with node_cache.changed(**{names.ENV_NODE_BUDGET: f"{BUDGET_MIB}Mi"}):
+        yield module_namespace
 
 
 def _told(kubectl: Kubectl, name: str, reason: str) -> str:

@@ -1,6 +1,5 @@
 """One service serves one content: what changes at the source, what is pinned, and where it is kept."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 from e2e.cluster.images import SPOT_WORKER
 from e2e.cluster.operator_installation import CACHE_PATH
-from e2e.conftest import namespace_for
 from e2e.support import store
 from e2e.support.cached_services import READY_S, cached, fetches, ready, tiny_files
 from e2e.support.kubectl import Kubectl, Object, condition
@@ -35,10 +33,9 @@ class Tenant:
 
 
 @pytest.fixture(scope="module")
-def tenant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
-    for namespace in namespace_for(request):
-        folder = tmp_path_factory.mktemp("store")
-        yield Tenant(namespace, store.start_store(namespace, folder), folder)
+def tenant(module_namespace: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Tenant:
+    folder = tmp_path_factory.mktemp("store")
+    return Tenant(module_namespace, store.start_store(module_namespace, folder), folder)
 
 
 def _told(kubectl: Kubectl, name: str, reason: str) -> str:

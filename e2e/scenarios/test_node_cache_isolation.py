@@ -44,11 +44,15 @@ def _uid(kubectl: Kubectl) -> str:
 
 
 @pytest.fixture(scope="module")
-def neighbours(request: pytest.FixtureRequest) -> Iterator[Neighbours]:
-    for owner in namespace_for(request):
-        served = ready(owner, light("served", podTemplate=ON_NODE))
-        for stranger in namespace_for(request):
-            yield Neighbours(owner, stranger, served["status"]["model"]["digest"])
+def stranger(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """Another namespace."""
+    yield from namespace_for(request)
+
+
+@pytest.fixture(scope="module")
+def neighbours(module_namespace: Kubectl, stranger: Kubectl) -> Neighbours:
+    served = ready(module_namespace, light("served", podTemplate=ON_NODE))
+    return Neighbours(module_namespace, stranger, served["status"]["model"]["digest"])
 
 
 def test_the_model_lies_in_the_namespaces_part_and_its_pod_has_no_host_path(neighbours: Neighbours) -> None:

@@ -1,12 +1,10 @@
 """One node, one namespace: the model is fetched once, kept, preferred, and used only by who may read its source."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from e2e.cluster.images import SPOT_WORKER
-from e2e.conftest import namespace_for
 from e2e.support import counted_store, store
 from e2e.support.cached_services import READY_S, cached, fetches, ready, tiny_files
 from e2e.support.kubectl import Kubectl, Object, condition
@@ -31,16 +29,15 @@ class Tenant:
 
 
 @pytest.fixture(scope="module")
-def tenant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenant]:
+def tenant(module_namespace: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Tenant:
     """The service's two replicas started at once, on a node that knew nothing of the model."""
-    for namespace in namespace_for(request):
-        folder = tmp_path_factory.mktemp("store")
-        own = store.start_store(namespace, folder)
-        own.fill("models", "shared", tiny_files(folder / "tiny") | {"filler.bin": bytes(FILLER_BYTES)})
-        own.fill("models", "roams", tiny_files(folder / "tiny", weights_seed=1))
-        counted_store.start_proxy(namespace, SLOW_BYTES_PER_S)
-        namespace.apply(secret(LISTS_ONLY, store.LISTING_KEYS))
-        yield Tenant(namespace, ready(namespace, _slow("pair", replicas=2)))
+    folder = tmp_path_factory.mktemp("store")
+    own = store.start_store(module_namespace, folder)
+    own.fill("models", "shared", tiny_files(folder / "tiny") | {"filler.bin": bytes(FILLER_BYTES)})
+    own.fill("models", "roams", tiny_files(folder / "tiny", weights_seed=1))
+    counted_store.start_proxy(module_namespace, SLOW_BYTES_PER_S)
+    module_namespace.apply(secret(LISTS_ONLY, store.LISTING_KEYS))
+    return Tenant(module_namespace, ready(module_namespace, _slow("pair", replicas=2)))
 
 
 def _slow(name: str, **options: object) -> Object:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from e2e.cluster.operator_installation import AGENTS, CACHE_PATH, NAMESPACE
 from e2e.support.kubectl import Kubectl, Object
-from e2e.support.on_nodes import folders_of, kill_container
+from e2e.support.on_nodes import folders_of, get_on, kill_container
 from modelyard import names
 from tests.support.eventually import eventually
 
@@ -35,10 +35,9 @@ class NodeCache:
         return None
 
     def tells(self, node: str) -> Object:
-        """What the agent answers to GET /cache."""
-        name = self.agent(node)["metadata"]["name"]
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}:{names.NODE_PORT}/proxy/cache"
-        told: Object = json.loads(self._kubectl.raw(path))
+        """What the agent answers to GET /cache: asked from its node, since the network keeps others out."""
+        address = self.agent(node)["status"]["podIP"]
+        told: Object = json.loads(get_on(node, f"http://{address}:{names.NODE_PORT}/cache"))
         return told
 
     def entries(self, node: str, namespace: str) -> dict[str, Object]:

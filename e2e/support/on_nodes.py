@@ -42,6 +42,11 @@ def folders_of(node: str, path: str) -> list[str]:
     ).split()
 
 
+def get_on(node: str, url: str) -> str:
+    """The answer to a GET that the node itself sends. Raises CalledProcessError for every status but 2xx."""
+    return _on(node, "curl", "--silent", "--show-error", "--fail", "--max-time", "10", url)
+
+
 def kill_container(node: str, container_id: str) -> None:
     """End a container, given as `containerd://...`, without a chance to say goodbye."""
     _on(node, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", container_id.rpartition("/")[2])
