@@ -13,6 +13,7 @@ from e2e.support.causes import TOOK
 from e2e.support.dump import dump_cluster
 from e2e.support.installation import Installation
 from e2e.support.kubectl import Kubectl, Object
+from e2e.support.node_cache import NodeCache
 from e2e.support.services import SEAT
 
 DUMP = Path(__file__).parent / "dump"
@@ -30,16 +31,29 @@ def installation(cluster: Kubectl) -> Installation:
     return Installation(cluster)
 
 
+@pytest.fixture(scope="session")
+def node_cache(cluster: Kubectl) -> NodeCache:
+    """The node cache of the local cluster."""
+    return NodeCache(cluster)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_is_forbidden(installation: Installation) -> Iterator[None]:
-    """After all scenarios, the operator's role has been enough for every one of them."""
+def _nothing_is_forbidden(installation: Installation, node_cache: NodeCache) -> Iterator[None]:
+    """After all scenarios, the roles of the operator and of the agents have been enough for every one of them."""
     yield
     assert installation.refused_calls() == []
+    assert node_cache.refused_calls() == []
 
 
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """A namespace for one test."""
+    yield from namespace_for(request)
+
+
+@pytest.fixture(scope="module")
+def module_namespace(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """A namespace for all tests of a file."""
     yield from namespace_for(request)
 
 
@@ -49,15 +63,21 @@ def namespace_for(request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     Where its test fails the cluster's state is written to e2e/dump/<test> first.
     """
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-") + "-" + secrets.token_hex(3)
+    kubectl = make_namespace(name)
+    yield kubectl
+    if request.node.stash.get(FAILED, False):
+        dump_cluster(kubectl, DUMP / request.node.name)
+    kubectl.run("delete", "namespace", name, "--wait=false")
+
+
+def make_namespace(name: str) -> Kubectl:
+    """A namespace that enforces Pod Security `restricted` and holds the key of the model store."""
     kubectl = Kubectl(namespace=name)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     keys = Kubectl(namespace="storage").get("secret", "s3-read")["data"]
     kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-read"}, "data": keys})
-    yield kubectl
-    if request.node.stash.get(FAILED, False):
-        dump_cluster(kubectl, DUMP / request.node.name)
-    kubectl.run("delete", "namespace", name, "--wait=false")
+    return kubectl
 
 
 FAILED = pytest.StashKey[bool]()

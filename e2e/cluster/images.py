@@ -18,6 +18,7 @@ from e2e.cluster.steps import Making, Step, cache_folder
 ROOT = Path(__file__).parents[2]
 RECORD = cache_folder() / "cluster/images.json"
 PREFIX = "modelyard.local"
+CONTROL_PLANE = "modelyard-control-plane"
 GPU_WORKER = "modelyard-worker"
 SPOT_WORKER = "modelyard-worker2"
 WORKERS = (GPU_WORKER, SPOT_WORKER)
@@ -52,6 +53,7 @@ PROJECT = ("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "operator", "
 IMAGES = (
     Image("operator", UNTAINTED, 60, target="operator", sources=(*PROJECT, "locks/operator.txt")),
     Image("fetch", WORKERS, 60, target="fetch", sources=(*PROJECT, "locks/fetch.txt")),
+    Image("node-agent", (CONTROL_PLANE, *WORKERS), 60, target="node", sources=(*PROJECT, "locks/node.txt")),
     _test_image("vllm-cpu", UNTAINTED, 360, 120, published="vllm/vllm-openai-cpu:v0.32.0"),
     _test_image("triton", UNTAINTED, 60, 20),
     _test_image("standin", WORKERS, 20),

@@ -13,13 +13,13 @@ from typing import Any
 
 from e2e.cluster import engine, images, node_image, tools
 from e2e.cluster.host import Host
-from e2e.cluster.images import GPU_WORKER, SPOT_WORKER
+from e2e.cluster.images import CONTROL_PLANE, GPU_WORKER, SPOT_WORKER
 from e2e.cluster.steps import CannotMakeError, Making, cache_folder, programs_folder
 
 NAME = "modelyard"
 NETWORK = "kind"
 CONTEXT = f"kind-{NAME}"
-NODES = (f"{NAME}-control-plane", GPU_WORKER, SPOT_WORKER)
+NODES = (CONTROL_PLANE, GPU_WORKER, SPOT_WORKER)
 STATE = cache_folder() / "cluster"
 KUBECONFIG = STATE / "kubeconfig"
 RECORD = STATE / "cluster.json"

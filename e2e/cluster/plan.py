@@ -27,7 +27,7 @@ from e2e.cluster import (
 from e2e.cluster.base_images import NODE_RELEASE, PYTHON_RELEASE, build_python
 from e2e.cluster.images import is_in_engine
 from e2e.cluster.node_image import build as build_node
-from e2e.cluster.operator_installation import BASE, CRDS, install, is_installed
+from e2e.cluster.operator_installation import BASE, CRDS, NODE_CACHE, install, is_installed
 from e2e.cluster.steps import Step
 
 
@@ -51,8 +51,8 @@ def all_steps(*, pull: bool) -> tuple[Step, ...]:
     config = kind_cluster.configuration_text(local_node_image=not pull)
     connect = partial(network.connect, local_node_image=not pull)
     connected = partial(network.is_connected, local_node_image=not pull)
-    named = ("image-fetch", "image-operator", "image-vllm-cpu", "image-triton")
-    installed_from = ("kubectl", "network", *named, "load-operator")
+    named = ("image-fetch", "image-operator", "image-node-agent", "image-vllm-cpu", "image-triton")
+    installed_from = ("kubectl", "network", *named, "load-operator", "load-node-agent")
     return (
         *before_images(),
         *(_pulled() if pull else _built()),
@@ -63,7 +63,9 @@ def all_steps(*, pull: bool) -> tuple[Step, ...]:
         gpus.step(),
         model.step(base=None if pull else "python"),
         *storage.steps(),
-        Step("operator", "the operator, ready", 20, install, installed_from, (CRDS, BASE), is_installed),
+        Step(
+            "operator", "operator and node cache", 30, install, installed_from, (CRDS, BASE, NODE_CACHE), is_installed
+        ),
     )
 
 

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster.images import reference
 from e2e.conftest import namespace_for
 from e2e.images.standin.tiny_model import write_tiny_model
-from e2e.support import store
+from e2e.support import counted_store, store
 from e2e.support.causes import MOUNT_REFRESHED_S, Act, Cause, Took, applies, record, selected, side_by_side
 from e2e.support.kubectl import Kubectl, Object
-from e2e.support.objects import config_map, in_front_of, pod, run, secret
+from e2e.support.objects import config_map, in_front_of, secret
 from e2e.support.services import TINY_MODEL_URI, light
 from e2e.support.stories import Stories, stories
 from tests.support.eventually import eventually
 
-SLOW_PROXY = Path(__file__).parents[1] / "support/slow_proxy.py"
+SLOW_BYTES_PER_S = 800_000
 
 
 def _model(
@@ -190,22 +189,15 @@ def test_what_keeps_a_model_from_being_fetched_is_said_by_name_and_its_cure_is_n
 def test_a_fetch_tells_its_progress_its_failure_and_goes_on_once_the_store_is_back(tenant: Kubectl) -> None:
     own = store.Store(tenant)
     own.fill("models", "large", own.files("models", "tiny") | {"filler.bin": bytes(24_000_000)})
-    slow = pod(
-        "slow",
-        reference("standin"),
-        command=("python3", "-c", SLOW_PROXY.read_text()),
-        args=(store.NAME, str(store.HTTP), "800000"),
-    )
-    tenant.apply(in_front_of("slow", "slow", store.HTTP))
-    run(tenant, slow)
+    counted_store.start_proxy(tenant, SLOW_BYTES_PER_S)
 
     with stories(tenant) as told:
-        tenant.apply(light("large", model=_model("s3://models/large", endpoint=f"http://slow:{store.HTTP}")))
+        tenant.apply(light("large", model=_model("s3://models/large", endpoint=counted_store.URL)))
         eventually(lambda: len(_steps(told)) >= 2, within_s=90, every_s=0.5)
 
-        tenant.run("delete", "pod/slow", "--wait=true")
+        counted_store.stop_proxy(tenant)
         tenant.wait("infsvc/large", "jsonpath={.status.reason}=EndpointUnreachable", 60)
-        run(tenant, slow)
+        counted_store.start_proxy(tenant, SLOW_BYTES_PER_S)
         tenant.wait("infsvc/large", "jsonpath={.status.reason}=Fetching", 60)
         tenant.wait("infsvc/large", "condition=Ready", 120)
 

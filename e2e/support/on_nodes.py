@@ -35,6 +35,23 @@ def remove_from(node: str, path: str) -> None:
     _on(node, "rm", "-rf", path)
 
 
+def folders_of(node: str, path: str) -> list[str]:
+    """The names of the folders in a folder of the node; none where that is not there."""
+    return _on(
+        node, "sh", "-c", f"test ! -d {path} || find {path} -mindepth 1 -maxdepth 1 -type d -printf '%f\\n'"
+    ).split()
+
+
+def get_on(node: str, url: str) -> str:
+    """The answer to a GET that the node itself sends. Raises CalledProcessError for every status but 2xx."""
+    return _on(node, "curl", "--silent", "--show-error", "--fail", "--max-time", "10", url)
+
+
+def kill_container(node: str, container_id: str) -> None:
+    """End a container, given as `containerd://...`, without a chance to say goodbye."""
+    _on(node, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", container_id.rpartition("/")[2])
+
+
 @contextmanager
 def frozen(node: str) -> Iterator[None]:
     """The node stands still with all that runs on it, as one that lost its power."""

@@ -20,15 +20,17 @@ CA = "store-ca"
 KEYS = {"AWS_ACCESS_KEY_ID": "admin", "AWS_SECRET_ACCESS_KEY": "made-up-for-this-test"}
 SECRET = "store-keys"
 """Secret in the namespace whose keys may do everything with every bucket."""
+LISTING_KEYS = {"AWS_ACCESS_KEY_ID": "lists", "AWS_SECRET_ACCESS_KEY": "made-up-as-well"}
+"""Keys that may list every bucket and read no object."""
+
+
+def _identity(keys: Mapping[str, str], *actions: str) -> Object:
+    credentials = {"accessKey": keys["AWS_ACCESS_KEY_ID"], "secretKey": keys["AWS_SECRET_ACCESS_KEY"]}
+    return {"name": keys["AWS_ACCESS_KEY_ID"], "credentials": [credentials], "actions": list(actions)}
+
 
 _IDENTITIES = {
-    "identities": [
-        {
-            "name": "admin",
-            "credentials": [{"accessKey": KEYS["AWS_ACCESS_KEY_ID"], "secretKey": KEYS["AWS_SECRET_ACCESS_KEY"]}],
-            "actions": ["Admin", "Read", "List", "Write"],
-        }
-    ]
+    "identities": [_identity(KEYS, "Admin", "Read", "List", "Write"), _identity(LISTING_KEYS, "List")],
 }
 
 

@@ -23,6 +23,8 @@ class Controls:
     """Seconds from start to readiness; connections are refused meanwhile."""
     load_error: str = ""
     """Ends loading with this error in a worker's traceback and exit code 1, e.g. `RuntimeError: out of memory`."""
+    compile_s: float = 0.0
+    """Seconds of torch.compile where VLLM_CACHE_ROOT has no compiled graph yet; 0: nothing is compiled."""
     load_mib: int = 0
     """Host memory that loading takes, for as long as it lasts."""
     dies_after_s: float = 0.0

@@ -49,6 +49,19 @@ def loading(model: Path, architecture: str, max_model_tokens: int) -> None:
     info(f"Starting to load model {model}...", process=WORKER, source="cpu_model_runner.py:68")
 
 
+def compile_cache_used(folder: Path) -> None:
+    info(f"Using cache directory: {folder} for vLLM's torch.compile", process=WORKER, source="backends.py:1080")
+
+
+def compiled_graph_loaded() -> None:
+    message = "Directly load the compiled graph(s) for compile range (1, 2048) from the cache, took 0.000 s"
+    info(message, process=WORKER, source="backends.py:301")
+
+
+def compiled(took_s: float) -> None:
+    info(f"torch.compile took {took_s:.2f} s in total", process=WORKER, source="monitor.py:76")
+
+
 def loaded(took_s: float, address: str, routes: tuple[str, ...]) -> None:
     info(f"Loading weights took {took_s:.2f} seconds", process=WORKER, source="default_loader.py:501")
     info(f"Starting vLLM server on {address}", source="entry.py:140")

@@ -13,6 +13,7 @@ from pathlib import Path
 from . import engine_log
 from .api import Api
 from .command_line import VERSION, ServeOptions, parse
+from .compile_cache import compile_model
 from .completions import Served
 from .controls import Controls, controls_from
 from .engine import Engine
@@ -73,6 +74,8 @@ def _load(options: ServeOptions, controls: Controls, model: Model) -> None:
         raise Unusable(controls.load_error)
     if not options.dummy_weights:
         check_weights(options.model)
+    if controls.compile_s:
+        compile_model(Path(os.environ["VLLM_CACHE_ROOT"]), controls.compile_s)
     check_cache(model.max_tokens, options.block_tokens, options.blocks_override)
 
 
