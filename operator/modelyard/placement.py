@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from modelyard import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
-from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
+from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.desired.node_labels import Held, LabelChange, ServedModel, label_changes
 from modelyard.metrics import Metrics
 from modelyard.observe.node_cache import agents
@@ -137,6 +137,8 @@ class Placement:
                 written = await self._cluster.label(kinds.NODE, Key("", change.node), change.uid, change.labels)
             except (NotFoundError, ConflictError):
                 pass  # the watch tells of it
+            except NotLeadingError:
+                return done
             except ApiError as error:
                 logger.warning("nodes cannot be labelled", extra={"node": change.node, "error": str(error)})
                 return done

@@ -24,12 +24,12 @@ UNDER_WAY = {
     "a third is fetched": (
         fetching(FetchState(phase="Downloading", bytes_done=90_000_000, bytes_total=270_000_000)),
         "Fetching",
-        "30 % of 0.27 GB",
+        "30 % of 270 MB",
     ),
     "another pod of the node fetches": (
         fetching(FetchState(phase="Waiting", bytes_done=104, bytes_total=260, waiting_for_pod="uid-of-another")),
         "Fetching",
-        "another pod of node worker-1 brings it, 40 % of 0.00 GB",
+        "another pod of node worker-1 brings it, 40 % of 260 B",
     ),
     "the model is published": (fetching(FetchState(phase="Publishing")), "Fetching", "checked and published"),
     "sizes that nobody told": (fetching(FetchState(phase="Downloading")), "Fetching", "progress is not known"),

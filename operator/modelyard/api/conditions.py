@@ -83,6 +83,16 @@ def sentence(text: str) -> str:
     return bounded(text, _CAUSE_LENGTH).rstrip(". ") or "no cause was given"
 
 
+def amount(size_bytes: int) -> str:
+    """A size for people: 23.9 kB, 270 MB, 26 GB."""
+    size, unit = float(size_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if size >= 99.95 else f"{size:.3g} {unit}"
+
+
 def told(reason: str, message: str, kind: Kind = Kind.PROBLEM) -> Explanation:
     """What another part of modelyard put into words itself. A ``reason`` that cannot stand in a condition raises."""
     if not _CAMEL_CASE.fullmatch(reason):

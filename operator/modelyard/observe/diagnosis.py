@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelyard import names
-from modelyard.api.conditions import Explanation, sentence, timestamp, told
+from modelyard.api.conditions import Explanation, amount, sentence, timestamp, told
 from modelyard.api.reasons import FETCH_FAILURES, Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import StartupStatus
@@ -253,7 +253,7 @@ def _progress(state: FetchState | None, node: str) -> str:
     if state.bytes_done is None or not state.bytes_total:
         return f"{who}its progress is not known"
     tenths = min(10, state.bytes_done * 10 // state.bytes_total)
-    return f"{who}{tenths * 10} % of {state.bytes_total / 1e9:.2f} GB"
+    return f"{who}{tenths * 10} % of {amount(state.bytes_total)}"
 
 
 def _was_ready(pod: PodFacts) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from modelyard.api.conditions import Explanation
+from modelyard.api.conditions import Explanation, amount
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.status import ModelStatus, NodeFetch
@@ -130,8 +130,7 @@ def _in_words(fetch: NodeFetch) -> str:
         return f"The model was already on node {fetch.name}."
     if fetch.result == "Waited":
         return f"Another pod brought the model to node {fetch.name}; this one waited {_told_s(fetch)} for it."
-    gigabytes = fetch.fetched_bytes / 1e9
-    return f"The model was fetched to node {fetch.name}: {gigabytes:.2f} GB in {_told_s(fetch)}."
+    return f"The model was fetched to node {fetch.name}: {amount(fetch.fetched_bytes)} in {_told_s(fetch)}."
 
 
 def _told_s(fetch: NodeFetch) -> str:
