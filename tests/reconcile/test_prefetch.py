@@ -338,10 +338,14 @@ async def test_fewer_nodes_than_asked_for_are_told_and_those_that_join_are_used(
     said = prefetch_status(cluster)
     assert (said["desired"], said["ready"], said["reason"]) == (3, 1, "PrefetchLacksNodes")
     assert "the taint maintenance:NoSchedule" in said["message"]
-    await operator.run(for_s=2 * PAUSE_S)
-    cluster.put(gpu_node("gpu-9"))
+    cluster.put(gpu_node("gpu-8"))
     await operator.run(for_s=90)
-    assert hosts(job_of(cluster)) == ["gpu-9"]
+    assert hosts(job_of(cluster)) == ["gpu-8"]
+    warm(cluster, "gpu-8")
+    complete(cluster)
+    await operator.run(for_s=2 * PAUSE_S)
+    assert prefetch_status(cluster)["ready"] == 1  # the label of gpu-8 is gone by now, or never came
+    assert hosts(job_of(cluster)) == ["gpu-8"]
 
 
 async def test_no_node_at_all_is_told_and_the_first_one_is_used(

@@ -190,6 +190,26 @@ def test_labels_are_not_waited_for_where_this_installation_writes_none() -> None
     assert plan(asked(prefetch=1), present, NOW).step is Step.RESTS
 
 
+@pytest.mark.parametrize(
+    ("said", "hosts"),
+    [
+        ({"reason": "PrefetchLacksNodes"}, ["new"]),
+        ({"reason": "Unschedulable"}, []),
+        ({"reason": "PrefetchLacksNodes", "ready": 40}, []),
+    ],
+    ids=["nodes were lacking", "something else failed", "more were reached than are named"],
+)
+def test_a_node_that_was_lacking_is_used_as_soon_as_it_is_there(said: Object, hosts: list[str]) -> None:
+    stored = recorded(ended_s=5, prefetch=2) | said
+    assert chosen(gpu_node("gpu-1"), gpu_node("new"), stored=stored, prefetch=2) == hosts
+
+
+def test_labels_that_name_no_node_are_a_lack_of_nodes() -> None:
+    found = decided(gpu_node("gpu-1"), prefetch=None, selector={"pool": "none"})
+    assert (found.desired, found.step) == (0, Step.SETTLED)
+    assert "the label pool, which must be none, where it is missing" in found.lacking
+
+
 def job(fingerprint: str, *, over: bool, hosts: tuple[str, ...] = ("a", "b"), warm: tuple[str, ...] = ()) -> Object:
     planned = NOW - timedelta(minutes=5)
     round_ = Round(fingerprint=fingerprint, hosts=hosts, count=2, warm=warm, planned=planned)

@@ -160,7 +160,7 @@ def test_the_time_of_the_end_stays_when_the_labels_tell_the_same() -> None:
         (Step.UNDER_WAY, (pod(fetch=FETCHING),), (), 5),
         (Step.SETTLED, (), ("a",), 60),
         (Step.SETTLED, (), ("a", "b", "c"), None),
-        (Step.RESTS, (), (), 541),
+        (Step.RESTS, (), (), 60),
     ],
 )
 def test_it_is_looked_at_again_when_something_may_have_changed_that_no_watch_tells(

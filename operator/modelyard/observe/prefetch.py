@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from modelyard import names
+from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.status import PrefetchStatus
 from modelyard.observe.nodes import NodeFacts, Placement, excluded, exclusions, node_facts, offer, placement
@@ -98,15 +99,28 @@ def plan(asked: Asked, present: Present, now: datetime) -> Plan:
         enough = len(serving) >= desired > 0
         return replace(so_far, step=Step.ENDED) if enough else _next(so_far, suitable, now)
     labels_tell = present.writes_labels and _labels_tell(every)
-    if now < finished + PAUSE or (recorded.ready >= desired and not labels_tell):
+    return _once_finished(so_far, suitable, recorded, labels_tell=labels_tell, rests=now < finished + PAUSE, now=now)
+
+
+def _once_finished(
+    so_far: Plan, suitable: list[NodeFacts], recorded: PrefetchStatus, *, labels_tell: bool, rests: bool, now: datetime
+) -> Plan:
+    """What was brought is left at that while it ``rests``, but a node that was lacking is used as soon as it is there.
+
+    Then the nodes that hold the model are those with the label, or where labels tell nothing, those of the status.
+    """
+    known = frozenset(node.name for node in recorded.nodes if node.state == "Ready")
+    was_ready = known & {node.name for node in suitable}
+    if rests:
+        # A status does not name all of many nodes: who is missing there may be warm.
+        has_lacked = recorded.reason == Reasons.PREFETCH_LACKS_NODES.name and len(known) == recorded.ready
+        following = _next(replace(so_far, warm=so_far.warm | was_ready), suitable, now)
+        return following if has_lacked and following.round else replace(so_far, step=Step.RESTS)
+    if recorded.ready >= so_far.desired and not labels_tell:
         return replace(so_far, step=Step.RESTS)
-    holding = frozenset(
-        node.name
-        for node in suitable
-        if (asked.model_label in node.labels if labels_tell else _was_ready(node, recorded))
-    )
-    holding |= serving
-    lost = max(0, min(recorded.ready, desired) - len(holding))
+    labelled = frozenset(node.name for node in suitable if so_far.asked.model_label in node.labels)
+    holding = so_far.warm | (labelled if labels_tell else was_ready)
+    lost = max(0, min(recorded.ready, so_far.desired) - len(holding))
     return _next(replace(so_far, warm=holding, lost=lost), suitable, now)
 
 
@@ -190,10 +204,6 @@ def _lacking(asked: Asked, nodes: list[NodeFacts]) -> str:
         return exclusions(_accepted(asked), nodes)
     having = [node for node in nodes if node.present]
     return f"{offer(asked.accelerator_resource, nodes)} {exclusions(_accepted(asked), having)}".rstrip()
-
-
-def _was_ready(node: NodeFacts, recorded: PrefetchStatus) -> bool:
-    return any(known.name == node.name and known.state == "Ready" for known in recorded.nodes)
 
 
 def _labels_tell(nodes: Iterable[NodeFacts]) -> bool:

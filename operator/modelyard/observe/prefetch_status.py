@@ -63,10 +63,13 @@ def look_again_s(plan: Plan, stored: object, now: datetime) -> float | None:
     if plan.step is Step.ENDED:
         return RECORDED_WAIT_S
     if plan.step is Step.SETTLED:
-        return None if len(plan.warm) >= plan.desired else NODES_INTERVAL_S
+        return None if len(plan.warm) >= plan.desired > 0 else NODES_INTERVAL_S
     before = readable(PrefetchStatus, stored)
     finished = moment({"at": before.finished_at}, "at") if before else None
-    return max((finished + PAUSE - now).total_seconds(), 0.0) + 1 if finished and now < finished + PAUSE else None
+    if not (before and finished and now < finished + PAUSE):
+        return None
+    left_s = (finished + PAUSE - now).total_seconds() + 1
+    return left_s if before.ready >= before.desired else min(left_s, NODES_INTERVAL_S)
 
 
 def _explained(plan: Plan, facts: Facts, key: Key, now: datetime) -> Iterator[tuple[PodFacts, Explanation | None]]:
@@ -94,7 +97,7 @@ def _explanation(plan: Plan, facts: Facts, key: Key, found: list[tuple[PodFacts,
     if plan.step is Step.UNDER_WAY:
         step = next((f"{_on(pod, len(found))}{why.message}" for pod, why in found if why), "Pods are being created.")
         return Reasons.PREFETCHING.explain(ready=ready, desired=desired, step=step)
-    if ready >= desired:
+    if ready >= desired > 0:
         return Reasons.PREFETCHED.explain(ready=ready, desired=desired)
     return Reasons.PREFETCH_LACKS_NODES.explain(ready=ready, desired=desired, lacking=plan.lacking)
 
