@@ -3,7 +3,7 @@
 from modelyard import kinds
 from modelyard.api.service import Object
 from modelyard.metrics import Metrics
-from tests.support import factories
+from tests.support import factories, metrics_page
 
 
 def shown(metrics: Metrics) -> list[str]:
