@@ -25,6 +25,8 @@ CONNECTIONS_PER_NAMESPACE = 64
 """More than the pods of one namespace that fetch on one node at once."""
 
 GRANTS_PER_CONNECTION = 4
+PAUSE_S = 0.02
+"""Between two answers to one namespace, which come one after the other: nobody keeps others from theirs by asking."""
 
 _log = logging.getLogger("modelyard.node")
 
@@ -42,6 +44,7 @@ class SpaceServer:
         self._loop = asyncio.new_event_loop()
         self._served: dict[str, asyncio.Server] = {}
         self._open: dict[str, int] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
         self._thread = threading.Thread(target=self._loop.run_forever, name="space", daemon=True)
         self._thread.start()
 
@@ -82,6 +85,7 @@ class SpaceServer:
     async def _forget(self, namespace: str) -> None:
         if server := self._served.pop(namespace, None):
             server.close()
+        self._turns.pop(namespace, None)
 
     async def _connected(self, namespace: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its first line to its end; its grants end with it."""
@@ -94,7 +98,9 @@ class SpaceServer:
             timeout_s: float | None = FIRST_LINE_TIMEOUT_S
             while line := await asyncio.wait_for(reader.readline(), timeout_s):
                 timeout_s = None
-                answer = await asyncio.to_thread(self._answer, namespace, line, grants)
+                async with self._turns.setdefault(namespace, asyncio.Lock()):
+                    answer = await asyncio.to_thread(self._answer, namespace, line, grants)
+                    await asyncio.sleep(PAUSE_S)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (ValueError, TimeoutError, ConnectionError):  # a line without end, a client that says nothing or is gone
