@@ -218,6 +218,13 @@ def test_whoever_keeps_a_folder_open_cannot_add_to_it_while_it_is_removed(around
         assert trees.folder_names(trash) == []
 
 
+def test_a_socket_that_a_tenant_removed_is_there_again_with_the_next_pod(around: Surroundings) -> None:
+    around.started()
+    pod = around.published()
+    pod.layout.agent_socket.unlink()
+    assert around.line(around.published()).space(digest("a"), MIB) == {"granted": True}
+
+
 def test_one_namespace_cannot_take_all_connections_of_another(around: Surroundings) -> None:
     around.started()
     greedy, other = around.published("team-a"), around.published("team-b")

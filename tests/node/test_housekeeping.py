@@ -56,7 +56,7 @@ def test_a_volume_of_a_pod_that_nobody_knows_ends_at_the_second_look(around: Sur
     tidied(agent)
     assert pod.layout.agent_socket.exists()
     tidied(agent)
-    mounted = {mount.point for mount in mounts.current()}
+    mounted = {Path(mount.point) for mount in mounts.current()}
     assert [pod.mount in mounted, living.mount in mounted] == [False, True]
 
 

@@ -21,7 +21,7 @@ from modelyard.node.housekeeping import Housekeeping
 from modelyard.node.metrics import Metrics
 from modelyard.node.mounts import Published
 from modelyard.node.namespaces import Namespaces
-from modelyard.node.overview import Overview
+from modelyard.node.overview import Overview, Recent
 from modelyard.node.own_node import OwnNode
 from modelyard.node.parts import Parts, PathMissingError
 from modelyard.node.proto import csi_pb2_grpc, registration_pb2_grpc
@@ -33,6 +33,8 @@ TRIM_EVERY_S = 30.0
 TIDY_EVERY_S = 180.0
 CHECK_EVERY_S = 600.0
 TAINT_EVERY_S = 2.0
+OVERVIEW_AGE_S = 2.0
+"""How old what is told may be: whoever asks all the time keeps nobody from the cache."""
 
 _log = logging.getLogger("modelyard.node")
 
@@ -73,7 +75,8 @@ class Agent:
             pause=self._stopping.wait,
             now_s=time.time,
         )
-        self._metrics.watch_cache(self._overview)
+        self._recent = Recent(self._overview, OVERVIEW_AGE_S, time.monotonic)
+        self._metrics.watch_cache(self._recent.get)
         self._metrics.watch_registration(self._registration.is_registered.is_set)
         self._servers: list[grpc.Server] = []
         self._duties: list[threading.Thread] = []
@@ -160,7 +163,7 @@ class Agent:
             return None
 
     def _cache_page(self) -> http_server.Page:
-        return http_server.as_json(state.as_object(self._configuration.node, self._overview()))
+        return http_server.as_json(state.as_object(self._configuration.node, self._recent.get()))
 
     def _health(self) -> http_server.Page:
         """Well, as long as the kubelet finds the sockets: it removes what it finds stale in its folder of plugins."""

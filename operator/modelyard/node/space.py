@@ -10,6 +10,8 @@ import logging
 import os
 import socket
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from modelyard.layout import CacheLayout, folder_name
@@ -25,12 +27,22 @@ CONNECTIONS_PER_NAMESPACE = 64
 """More than the pods of one namespace that fetch on one node at once."""
 
 GRANTS_PER_CONNECTION = 4
+PAUSE_S = 0.02
+"""Between two answers to one namespace, which come one after the other: nobody keeps others from theirs by asking."""
+
+_SOCKET = CacheLayout(Path("/")).agent_socket.name
 
 _log = logging.getLogger("modelyard.node")
 
 
 class RequestError(Exception):
     """The line is no question that is answered here."""
+
+
+@dataclass(frozen=True)
+class _Served:
+    server: asyncio.Server
+    identity: tuple[int, int] | None
 
 
 class SpaceServer:
@@ -40,13 +52,16 @@ class SpaceServer:
         self._cache = cache
         self._parts = parts
         self._loop = asyncio.new_event_loop()
-        self._served: dict[str, asyncio.Server] = {}
+        self._served: dict[str, _Served] = {}
         self._open: dict[str, int] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
         self._thread = threading.Thread(target=self._loop.run_forever, name="space", daemon=True)
         self._thread.start()
 
     def serve(self, namespace: str) -> None:
-        """Makes sure that the namespace's part has its socket. Raises OSError."""
+        """Makes sure that the namespace's part has its socket: a tenant that is root may have removed it, and a disk
+        that was mounted meanwhile has none. Raises OSError.
+        """
         asyncio.run_coroutine_threadsafe(self._serve(namespace), self._loop).result()
 
     def forget(self, namespace: str) -> None:
@@ -70,18 +85,21 @@ class SpaceServer:
         await asyncio.gather(*connections, return_exceptions=True)
 
     async def _serve(self, namespace: str) -> None:
-        if namespace in self._served:
+        if namespace in self._served and self._served[namespace].identity == _identity(namespace, self._parts):
             return
+        await self._forget(namespace)
         listening = await asyncio.to_thread(_listening, namespace, self._parts)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._connected(namespace, reader, writer)
 
-        self._served[namespace] = await asyncio.start_unix_server(connected, sock=listening, limit=LINE_LIMIT_BYTES)
+        server = await asyncio.start_unix_server(connected, sock=listening, limit=LINE_LIMIT_BYTES)
+        self._served[namespace] = _Served(server, _identity(namespace, self._parts))
 
     async def _forget(self, namespace: str) -> None:
-        if server := self._served.pop(namespace, None):
-            server.close()
+        if served := self._served.pop(namespace, None):
+            served.server.close()
+        self._turns.pop(namespace, None)
 
     async def _connected(self, namespace: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its first line to its end; its grants end with it."""
@@ -94,7 +112,9 @@ class SpaceServer:
             timeout_s: float | None = FIRST_LINE_TIMEOUT_S
             while line := await asyncio.wait_for(reader.readline(), timeout_s):
                 timeout_s = None
-                answer = await asyncio.to_thread(self._answer, namespace, line, grants)
+                async with self._turns.setdefault(namespace, asyncio.Lock()):
+                    answer = await asyncio.to_thread(self._answer, namespace, line, grants)
+                    await asyncio.sleep(PAUSE_S)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (ValueError, TimeoutError, ConnectionError):  # a line without end, a client that says nothing or is gone
@@ -157,23 +177,30 @@ def _size_bytes(asked: dict[str, Any]) -> int:
     return size_bytes
 
 
+def _identity(namespace: str, parts: Parts) -> tuple[int, int] | None:
+    """Which socket lies in the part; None for none."""
+    with contextlib.suppress(FileNotFoundError), parts.opened(namespace) as part:
+        found = trees.status(_SOCKET, part)
+        return None if found is None else (found.st_dev, found.st_ino)
+    return None
+
+
 def _listening(namespace: str, parts: Parts) -> socket.socket:
     """A listening socket that appears in the part by a rename: at no moment can a tenant take its name."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with parts.opened(namespace) as part, parts.sockets(namespace) as sockets:
-            name = CacheLayout(parts.cache).agent_socket.name
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=sockets)
-            listening.bind(f"/proc/self/fd/{sockets}/{name}")
-            os.chmod(name, 0o666, dir_fd=sockets)  # noqa: S103 - every user of the namespace may ask
+                os.unlink(_SOCKET, dir_fd=sockets)
+            listening.bind(f"/proc/self/fd/{sockets}/{_SOCKET}")
+            os.chmod(_SOCKET, 0o666, dir_fd=sockets)  # noqa: S103 - every user of the namespace may ask
             listening.listen(CONNECTIONS_PER_NAMESPACE)
             try:
-                os.rename(name, name, src_dir_fd=sockets, dst_dir_fd=part)
+                os.rename(_SOCKET, _SOCKET, src_dir_fd=sockets, dst_dir_fd=part)
             except IsADirectoryError:
                 with parts.trash() as trash:
-                    trees.discard(name, part, trash)
-                os.rename(name, name, src_dir_fd=sockets, dst_dir_fd=part)
+                    trees.discard(_SOCKET, part, trash)
+                os.rename(_SOCKET, _SOCKET, src_dir_fd=sockets, dst_dir_fd=part)
     except BaseException:
         listening.close()
         raise
