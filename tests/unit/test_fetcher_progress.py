@@ -56,6 +56,12 @@ def test_of_two_users_folders_the_one_that_was_told_in_last_counts(tmp_path: Pat
     assert told.pod == "2c-3d"
 
 
+def test_what_a_pod_left_that_is_gone_is_not_told(tmp_path: Path) -> None:
+    put(tmp_path, json.dumps(TOLD))
+    os.utime(tmp_path / FILE_NAME, ns=(1, 1))
+    assert latest([tmp_path]) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

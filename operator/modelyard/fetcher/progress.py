@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from modelyard.fetcher.state import State
 
 FILE_NAME = "progress.json"
 INTERVAL_S = 1.0
+
+STALE_S = 10.0
+"""Nobody has told for so long: it is what a pod left that is gone."""
 
 _SIZE_LIMIT_BYTES = 4096
 _POD_UID_LIMIT = 63
@@ -60,11 +64,11 @@ def _write(folder: Path, pod_uid: str, state: State) -> None:
 
 
 def latest(folders: list[Path]) -> Progress | None:
-    """What is told in the folder that was told in last; None where nothing that can be believed is told."""
+    """What is told in the folder that was told in last; None where nothing that can be believed is told now."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-        files = [file for folder in folders if (file := folder / FILE_NAME).exists()]
-        if files:
-            return _read(max(files, key=lambda file: file.lstat().st_mtime_ns))
+        times_s = {file: file.lstat().st_mtime for folder in folders if (file := folder / FILE_NAME).exists()}
+        if times_s and time.time() - max(times_s.values()) < STALE_S:
+            return _read(max(times_s, key=lambda file: times_s[file]))
     return None
 
 
