@@ -83,10 +83,10 @@ class _Download:
         buffer = page_aligned(BLOCK_BYTES)
         try:
             while stretch := self._queue.take(number):
-                wanted_bytes = block_bytes(self._budget, self._controller.connections)
-                if len(buffer) != wanted_bytes:
-                    buffer = page_aligned(wanted_bytes)
                 self._fetch(stretch, buffer)
+                wanted_bytes = block_bytes(self._budget, self._controller.connections)
+                if len(buffer) != wanted_bytes:  # not before the first stretch: so a slow link shows progress soon
+                    buffer = page_aligned(wanted_bytes)
         except AbandonedError:
             pass
         except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that waits raises it
