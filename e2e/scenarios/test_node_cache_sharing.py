@@ -1,6 +1,7 @@
 """One node, one namespace: the model is fetched once, kept, preferred, and used only by who may read its source."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def tenant(module_namespace: Kubectl, tmp_path_factory: pytest.TempPathFactory) 
     return Tenant(module_namespace, ready(module_namespace, _slow("pair", replicas=2)))
 
 
-def _slow(name: str, **options: object) -> Object:
+def _slow(name: str, **options: Any) -> Object:
     return cached(name, folder="shared", endpoint=counted_store.URL, **({"node": SPOT_WORKER} | options))
 
 

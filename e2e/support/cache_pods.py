@@ -1,6 +1,7 @@
 """Pods of a namespace's own making that mount the node cache's driver, as any pod author may."""
 
 import json
+from collections.abc import Sequence
 
 from e2e.cluster.images import reference
 from e2e.support.kubectl import Kubectl, Object
@@ -20,9 +21,11 @@ os.symlink(sys.argv[1], f"/cache/by-pod/{os.environ['POD_UID']}")
 UID = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
 
-def _pod(name: str, node: str, attributes: dict[str, str], **container: object) -> Object:
-    mounts = [{"name": "cache", "mountPath": names.PATH_CACHE}]
-    body = pod(name, reference("standin"), **({"volumeMounts": mounts, "env": [UID]} | container))
+CACHE = {"name": "cache", "mountPath": names.PATH_CACHE}
+
+
+def _pod(name: str, node: str, command: Sequence[str], attributes: dict[str, str], mount: Object) -> Object:
+    body = pod(name, reference("standin"), command=command, env=[UID], volumeMounts=[mount])
     csi: Object = {"driver": names.CSI_DRIVER} | ({"volumeAttributes": attributes} if attributes else {})
     body["spec"] |= {
         "restartPolicy": "Never",
@@ -35,7 +38,7 @@ def _pod(name: str, node: str, attributes: dict[str, str], **container: object) 
 
 def looks_around(name: str, node: str, **attributes: str) -> Object:
     """A pod that ends once it has told every path of the cache that it sees; see what_it_saw()."""
-    return _pod(name, node, attributes, command=("python3", "-c", SEEN))
+    return _pod(name, node, ("python3", "-c", SEEN), attributes, CACHE)
 
 
 def what_it_saw(kubectl: Kubectl, name: str, within_s: int = 60) -> list[str]:
@@ -48,8 +51,8 @@ def what_it_saw(kubectl: Kubectl, name: str, within_s: int = 60) -> list[str]:
 def follows_a_link(name: str, node: str, target: str) -> Object:
     """A pod that makes its link point to ``target``, and mounts what the link points to, as engines do."""
     mount = {"name": "cache", "mountPath": names.PATH_MODEL, "subPathExpr": "by-pod/$(POD_UID)", "readOnly": True}
-    body = _pod(name, node, {}, command=("ls", "-R", names.PATH_MODEL), volumeMounts=[mount])
-    linking = _pod(name, node, {}, command=("python3", "-c", LINKS, target))["spec"]["containers"][0]
+    body = _pod(name, node, ("ls", "-R", names.PATH_MODEL), {}, mount)
+    linking = _pod(name, node, ("python3", "-c", LINKS, target), {}, CACHE)["spec"]["containers"][0]
     body["spec"]["initContainers"] = [linking | {"name": "links"}]
     return body
 

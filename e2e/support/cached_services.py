@@ -1,6 +1,7 @@
 """Services whose model lies in a store of their namespace's own, for scenarios of the node cache."""
 
 from pathlib import Path
+from typing import Any
 
 from e2e.images.standin.tiny_model import write_tiny_model
 from e2e.support import store
@@ -25,7 +26,7 @@ def cached(
     keys: str = store.SECRET,
     node: str | None = None,
     model: Object | None = None,
-    **spec: object,
+    **spec: Any,
 ) -> Object:
     """A light service of the model in that folder of the bucket `models`, on that node; ``model`` has more of its
     fields, ``spec`` of the service's.
