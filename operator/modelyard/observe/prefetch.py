@@ -84,14 +84,15 @@ def pods_of(job: Object | None, pods: Iterable[Object]) -> tuple[Object, ...]:
 def plan(asked: Asked, present: Present, now: datetime) -> Plan:
     """What to do for ``asked``. Never raises, whatever the objects look like."""
     every = [node_facts(node, asked.accelerator_resource, None) for node in present.nodes]
-    suitable = [node for node in every if _is_suitable(node, asked)]
+    accepted = _accepted(asked)
+    suitable = [node for node in every if _can_be_sent_to(node, asked) and not excluded(accepted, node)]
     desired = len(suitable) if asked.count is None else asked.count
     recorded = readable(PrefetchStatus, present.stored)
     if recorded and recorded.fingerprint != asked.fingerprint:
         recorded = None
     finished = moment({"at": recorded.finished_at}, "at") if recorded else None
     serving = _serving(asked, present.serving) & {node.name for node in suitable}
-    so_far = Plan(Step.SETTLED, asked, desired, warm=serving, lacking=_lacking(asked, every))
+    so_far = Plan(Step.SETTLED, asked, desired, warm=serving, lacking=_lacking(asked, accepted, every))
     if job := job_for(asked, present.job):
         made = tuple(map(pod_facts, pods_of(job, present.pods)))
         return _with_job(replace(so_far, round=round_of(job), pods=made), job, suitable, finished, now)
@@ -185,9 +186,10 @@ def _serving(asked: Asked, pods: Iterable[Object]) -> frozenset[str]:
     return frozenset(pod.node for pod in facts if pod.live and pod.fetched and pod.template == asked.template)
 
 
-def _is_suitable(node: NodeFacts, asked: Asked) -> bool:
-    has_accelerators = asked.accelerator_resource is None or node.offered >= asked.accelerator_count
-    return has_accelerators and names.LABEL_HOSTNAME in node.labels and not excluded(_accepted(asked), node)
+def _can_be_sent_to(node: NodeFacts, asked: Asked) -> bool:
+    """It has enough accelerators, free or not, and a name by which pods can be sent there."""
+    enough = asked.accelerator_resource is None or node.offered >= asked.accelerator_count
+    return enough and names.LABEL_HOSTNAME in node.labels
 
 
 def _accepted(asked: Asked) -> Placement:
@@ -199,11 +201,11 @@ def _accepted(asked: Asked) -> Placement:
     )
 
 
-def _lacking(asked: Asked, nodes: list[NodeFacts]) -> str:
+def _lacking(asked: Asked, accepted: Placement, nodes: list[NodeFacts]) -> str:
     if asked.accelerator_resource is None:
-        return exclusions(_accepted(asked), nodes)
+        return exclusions(accepted, nodes)
     having = [node for node in nodes if node.present]
-    return f"{offer(asked.accelerator_resource, nodes)} {exclusions(_accepted(asked), having)}".rstrip()
+    return f"{offer(asked.accelerator_resource, nodes)} {exclusions(accepted, having)}".rstrip()
 
 
 def _labels_tell(nodes: Iterable[NodeFacts]) -> bool:
