@@ -104,9 +104,9 @@ class Ledger:
         """What was saved; None where nothing was, or what is there is damaged."""
         try:
             saved = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
+            return cls(granted={uid: {name: int(size) for name, size in sizes.items()} for uid, sizes in saved.items()})
+        except (FileNotFoundError, ValueError, AttributeError, TypeError):
             return None
-        return cls(granted={uid: dict(sizes) for uid, sizes in saved.items()})
 
 
 def _with_overhead(size_bytes: int) -> int:
