@@ -93,7 +93,10 @@ class NodeCache:
     def _set_quota(self, namespace: str, held: Contents, limits: Limits) -> None:
         """What the namespace may have by itself, and what it was granted."""
         allowed_bytes = self._known_ledger().allowed_bytes(namespace, held)
-        self._parts.limit(namespace, limits.guaranteed_bytes + allowed_bytes)
+        try:
+            self._parts.limit(namespace, limits.guaranteed_bytes + allowed_bytes)
+        except OSError as error:  # what is measured holds without it
+            _log.warning("no quota for namespace %s: %s", namespace, error)
 
     def release(self, grant: Grant) -> None:
         """Whoever was granted room is through or gone."""
