@@ -135,7 +135,7 @@ SERVICE_PORT = 80
 FETCH_STATE_PORT = 9470
 """Where the fetcher tells its state as JSON while it runs (GET /)."""
 NODE_PORT = 9471
-"""Where modelyard-node serves /metrics, /healthz and /cache (what its node's cache holds, as JSON)."""
+"""Where modelyard-node serves /metrics, /healthz, /readyz and /cache (what its node's cache holds, as JSON)."""
 
 PATH_MODEL = "/model"
 PATH_CACHE = "/cache"

@@ -80,6 +80,15 @@ def test_the_agent_is_well_while_the_kubelet_can_find_its_sockets(around: Surrou
     assert answer(around, "/healthz")[0] == 503
 
 
+def test_the_agent_is_ready_once_the_kubelet_took_the_driver(around: Surroundings) -> None:
+    around.started()
+    assert answer(around, "/readyz")[0] == 503
+    registered(around, taken=False)
+    assert answer(around, "/readyz")[0] == 503
+    registered(around)
+    assert answer(around, "/readyz")[0] == 200
+
+
 def test_the_cache_tells_who_holds_what(around: Surroundings) -> None:
     around.started()
     pod = around.published()

@@ -91,7 +91,12 @@ class Agent:
                 lambda server: registration_pb2_grpc.add_RegistrationServicer_to_server(self._registration, server),
             ),
         ]
-        pages = {"/healthz": self._health, "/metrics": self._metrics.page, "/cache": self._cache_page}
+        pages = {
+            "/healthz": self._health,
+            "/readyz": self._readiness,
+            "/metrics": self._metrics.page,
+            "/cache": self._cache_page,
+        }
         self._http = http_server.serve(self._configuration.port, pages)
         self._every(TAINT_EVERY_S, self._remove_taint_once_registered)
         self._every(TRIM_EVERY_S, self._serve_known)
@@ -164,6 +169,15 @@ class Agent:
 
     def _cache_page(self) -> http_server.Page:
         return http_server.as_json(state.as_object(self._configuration.node, self._recent.get()))
+
+    def _readiness(self) -> http_server.Page:
+        """Ready once the kubelet took the driver: a rollout stops at an agent that it does not take."""
+        is_ready = self._registration.is_registered.is_set()
+        return (
+            http_server.text(200, "ok")
+            if is_ready
+            else http_server.text(503, "the kubelet did not take the driver yet")
+        )
 
     def _health(self) -> http_server.Page:
         """Well, as long as the kubelet finds the sockets: it removes what it finds stale in its folder of plugins."""

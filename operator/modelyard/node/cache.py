@@ -4,12 +4,12 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from modelyard.node import contents, leftovers, trees
-from modelyard.node.budget import Holding, Item, Kind, Limits, Refusal, evictions_for, evictions_to_fit
+from modelyard.node.budget import Holding, Item, Kind, Limits, Reason, Refusal, evictions_for, evictions_to_fit
 from modelyard.node.contents import Contents, Measurements
 from modelyard.node.ledger import Grant, Ledger
 from modelyard.node.metrics import Metrics
@@ -18,6 +18,9 @@ from modelyard.node.overview import Overview
 from modelyard.node.parts import Parts
 
 LEDGER = "granted.json"
+ATTEMPTS = 3
+"""How often room is looked for again when what was to go came into use."""
+NOTHING = Contents(items=(), used_bytes=0, is_whole=True)
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -55,43 +58,45 @@ class NodeCache:
     def overview(self) -> Overview:
         """What every namespace has."""
         with self._lock:
-            disk = self._parts.disk()
-            limits = self._limits(disk.capacity_bytes)
-            found = self._look()
-            holdings = tuple(self._holding(uid, each, limits) for uid, each in found.items())
-            return Overview(limits, disk, self._parts.names(), holdings)
+            return self._overview(self._look())
 
     def ask(self, namespace: str, folder: str, size_bytes: int) -> Grant | Refusal:
         """Room for a model of ``size_bytes`` (``folder`` is its digest's folder name); makes it first."""
         with self._lock:
-            ledger = self._known_ledger()
-            overview = self.overview()
-            staged = [
-                item
-                for holding in overview.holdings
-                for item in holding.items
-                if holding.namespace == namespace and _is_staging_of(folder, item)
-            ]
-            wanted_bytes = max(0, size_bytes - sum(item.size_bytes for item in staged))
-            holdings = [_without(holding, staged) for holding in overview.holdings]
+            outcome = self._ask(namespace, folder, size_bytes)
+            if isinstance(outcome, Refusal):
+                self._metrics.refused(outcome.reason)
+                _log.warning("no room for %s of namespace %s: %s", folder, namespace, outcome.message)
+            return outcome
+
+    def _ask(self, namespace: str, folder: str, size_bytes: int) -> Grant | Refusal:
+        ledger = self._known_ledger()
+        for _ in range(ATTEMPTS):
+            found = self._look()
+            overview = self._overview(found)
+            held = found.get(namespace, NOTHING)
+            coming_bytes = ledger.promised_bytes(namespace, held).get(folder, 0)
+            wanted_bytes = max(0, size_bytes - held.staged_bytes().get(folder, 0) - coming_bytes)
+            holdings = [_keeping(folder, holding, namespace) for holding in overview.holdings]
             plan = evictions_for(namespace, wanted_bytes, holdings, overview.limits, overview.disk.free_bytes)
             if isinstance(plan, Refusal):
-                self._metrics.refused(plan.reason)
-                _log.warning("no room for %s of namespace %s: %s", folder, namespace, plan.message)
                 return plan
-            self._evict(plan)
-            grant = Grant(namespace, folder, size_bytes)
-            ledger.grant(grant)
-            ledger.save(self._parts.own_file(LEDGER))
-            self._set_quota(next((each for each in holdings if each.namespace == namespace), Holding(namespace, 0)))
-            return grant
+            if self._evict(plan):
+                ledger.keep_only(found)
+                grant = Grant(namespace, folder, size_bytes, replaces=folder in held.whole_bytes())
+                ledger.grant(grant)
+                ledger.save(self._parts.own_file(LEDGER))
+                self._set_quota(namespace, held, overview.limits)
+                return grant
+        return Refusal(Reason.CACHE_FULL, "what had to go for it came into use meanwhile. It is tried again")
 
-    def _set_quota(self, holding: Holding) -> None:
-        """What the namespace may have by itself, what it was granted, and what it has of replaced entries."""
-        replaced_bytes = sum(item.size_bytes for item in holding.items if contents.is_broken(item.name))
-        allowed_bytes = self._known_ledger().allowed_bytes(holding.namespace) + replaced_bytes
-        guaranteed_bytes = self._limits(self._parts.disk().capacity_bytes).guaranteed_bytes
-        self._parts.limit(holding.namespace, guaranteed_bytes + allowed_bytes)
+    def _set_quota(self, namespace: str, held: Contents, limits: Limits) -> None:
+        """What the namespace may have by itself, and what it was granted."""
+        allowed_bytes = self._known_ledger().allowed_bytes(namespace, held)
+        try:
+            self._parts.limit(namespace, limits.guaranteed_bytes + allowed_bytes)
+        except OSError as error:  # what is measured holds without it
+            _log.warning("no quota for namespace %s: %s", namespace, error)
 
     def release(self, grant: Grant) -> None:
         """Whoever was granted room is through or gone."""
@@ -134,13 +139,14 @@ class NodeCache:
     def trim(self) -> None:
         """Evicts what has to go for the cache to be within its limits again, and empties the trash."""
         with self._lock:
-            overview = self.overview()
+            found = self._look()
+            overview = self._overview(found)
             self._evict(evictions_to_fit(overview.holdings, overview.limits, overview.disk.free_bytes))
             ledger = self._known_ledger()
-            ledger.keep_only({each.namespace: frozenset(_sizes(each.items)) for each in overview.holdings})
+            ledger.keep_only(found)
             ledger.save(self._parts.own_file(LEDGER))
-            for holding in overview.holdings:
-                self._set_quota(holding)
+            for namespace, held in found.items():
+                self._set_quota(namespace, held, overview.limits)
 
     def unpublished(self, published: Published) -> None:
         """A pod's volume went: what it used was used until now, and its link pins nothing any more."""
@@ -190,67 +196,63 @@ class NodeCache:
     def _is_live(self, namespace: str, folder: str) -> bool:
         return self._ledger is not None and self._ledger.is_live(namespace, folder)
 
-    def _holding(self, uid: str, found: Contents, limits: Limits) -> Holding:
+    def _overview(self, found: Mapping[str, Contents]) -> Overview:
+        disk = self._parts.disk()
+        limits = self._limits(disk.capacity_bytes)
+        holdings = tuple(self._holding(namespace, held, limits) for namespace, held in found.items())
+        return Overview(limits, disk, self._parts.names(), holdings)
+
+    def _holding(self, namespace: str, held: Contents, limits: Limits) -> Holding:
         ledger = self._known_ledger()
-        present = [*_sizes(found.items).items(), *_replaced(found.items).items()]
-        unasked_bytes = found.used_bytes - ledger.asked_bytes(uid, present)
-        is_over = unasked_bytes > limits.guaranteed_bytes or not found.is_whole
-        promised_bytes = ledger.promised_bytes(uid, found.staged)
-        return Holding(uid, found.used_bytes, found.items, promised_bytes, is_over_budget=is_over)
+        is_over = not held.is_whole or ledger.unasked_bytes(namespace, held) > limits.guaranteed_bytes
+        promised_bytes = sum(ledger.promised_bytes(namespace, held).values())
+        return Holding(namespace, held.used_bytes, held.items, promised_bytes, is_over_budget=is_over)
 
     def _known_ledger(self) -> Ledger:
-        """The ledger; where none was kept, whatever entries there are count as asked for."""
+        """The ledger; where none was kept, whatever models there are count as asked for."""
         if self._ledger is None:
-            self._ledger = Ledger.load(self._parts.own_file(LEDGER)) or Ledger(
-                granted={uid: _sizes(found.items) for uid, found in self._look().items()}
-            )
+            self._ledger = Ledger.load(self._parts.own_file(LEDGER)) or Ledger.adopting(self._look())
         return self._ledger
 
-    def _evict(self, items: list[Item]) -> None:
-        """Removes what nobody uses, looked at once more after it has no name: a pod may have linked it meanwhile."""
+    def _evict(self, items: list[Item]) -> bool:
+        """Removes what nobody uses; False where something stayed, since it came into use or was in nobody's power."""
+        is_done = True
         for item in items:
-            with contextlib.suppress(FileNotFoundError), self._parts.opened(item.namespace) as part:
-                self._evict_from(part, item)
+            try:
+                with self._parts.opened(item.namespace) as part:
+                    is_done &= self._evict_from(part, item)
+            except OSError as error:
+                _log.warning("%s/%s of namespace %s stays: %s", item.kind, item.name, item.namespace, error)
+                is_done = False
         with self._parts.trash() as trash:
             if not trees.empty(trash):
                 _log.warning("the trash could not be emptied at once")
+        return is_done
 
-    def _evict_from(self, part: int, item: Item) -> None:
+    def _evict_from(self, part: int, item: Item) -> bool:
+        """Looks once more after the item lost its name: a pod may have linked it meanwhile, and finds it again."""
         with self._parts.trash() as trash, trees.opened_folder(item.kind, part) as folder:
             name = trees.discard(item.name, folder, trash)
-            pods = self._seen().pods_of(item.namespace)
-            if item.kind is Kind.ENTRY and item.name in contents.links(part, pods):
-                os.rename(name, item.name, src_dir_fd=trash, dst_dir_fd=folder)
-                return
             if item.kind is Kind.ENTRY:
+                if item.name in contents.links(part, self._seen().pods_of(item.namespace)):
+                    os.rename(name, item.name, src_dir_fd=trash, dst_dir_fd=folder)
+                    return False
                 _forget_record(item.name, part)
         self._metrics.evicted(item.kind, item.size_bytes)
         _log.info("evicted %s/%s of namespace %s: %d bytes", item.kind, item.name, item.namespace, item.size_bytes)
+        return True
 
 
-def _sizes(items: tuple[Item, ...]) -> dict[str, int]:
-    """How large each model is, staged and whole, by its digest's folder name."""
-    sizes: dict[str, int] = {}
-    for item in items:
-        if item.kind is not Kind.COMPILE_CACHE and not contents.is_broken(item.name):
-            folder = contents.digest_of_staging(item.name)
-            sizes[folder] = sizes.get(folder, 0) + item.size_bytes
-    return sizes
-
-
-def _replaced(items: tuple[Item, ...]) -> dict[str, int]:
-    """How large the entries are that were replaced and may be in use still, by the digest's folder: one of each."""
-    return {contents.digest_of_staging(item.name): item.size_bytes for item in items if contents.is_broken(item.name)}
+def _keeping(folder: str, holding: Holding, namespace: str) -> Holding:
+    """The holding; what the namespace has staged of this model has to stay."""
+    if holding.namespace != namespace:
+        return holding
+    return replace(holding, items=tuple(item for item in holding.items if not _is_staging_of(folder, item)))
 
 
 def _is_staging_of(folder: str, item: Item) -> bool:
     is_arriving = item.kind is Kind.STAGING and not contents.is_broken(item.name)
     return is_arriving and contents.digest_of_staging(item.name) == folder
-
-
-def _without(holding: Holding, kept: list[Item]) -> Holding:
-    """The holding, with ``kept`` as something that has to stay."""
-    return replace(holding, items=tuple(item for item in holding.items if item not in kept))
 
 
 def _touch(kind: Kind, name: str, part: int) -> None:

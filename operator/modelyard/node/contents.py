@@ -5,7 +5,7 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -28,22 +28,32 @@ _FORMS = {Kind.ENTRY: _FOLDER_OF_DIGEST, Kind.COMPILE_CACHE: _COMPILE_KEY, Kind.
 AGE_OF_SIZE_S = {Kind.ENTRY: 600.0, Kind.COMPILE_CACHE: 60.0, Kind.STAGING: 0.0}
 """How long a size is believed of a folder that looks unchanged from above."""
 
-
 COMPILE_CACHE_GRACE_S = 900.0
 """A compile cache was just made, or opened to all again, by a pod whose engine will want it when its image is there."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """One look at a part. ``used_bytes`` is all of it; ``staged`` is what has arrived, by the digest's folder name.
+    """One look at a part. ``used_bytes`` is all of it.
 
     ``is_whole``: the look came to its end; a part that nobody can measure is none that a fetcher made.
     """
 
     items: tuple[Item, ...]
     used_bytes: int
-    staged: Mapping[str, int]
     is_whole: bool
+
+    def staged_bytes(self) -> dict[str, int]:
+        """What has arrived of models that are not whole yet, by the digest's folder name."""
+        return _by_digest(item for item in self.items if item.kind is Kind.STAGING and not is_broken(item.name))
+
+    def whole_bytes(self) -> dict[str, int]:
+        """How large the entries are, by the digest's folder name."""
+        return _by_digest(item for item in self.items if item.kind is Kind.ENTRY)
+
+    def replaced_bytes(self) -> dict[str, int]:
+        """How large the entries are that were replaced and may be in use still: one for each digest's folder name."""
+        return {digest_of_staging(item.name): item.size_bytes for item in self.items if is_broken(item.name)}
 
 
 @dataclass(frozen=True)
@@ -212,10 +222,13 @@ def look(
             trees.measure(name, part, a_look.other)
     items = tuple(a_look.items)
     measurements.keep_only(namespace, items)
-    staged: dict[str, int] = {}
-    for item in items:
-        if item.kind is Kind.STAGING and not is_broken(item.name):
-            digest = digest_of_staging(item.name)
-            staged[digest] = staged.get(digest, 0) + item.size_bytes
     used_bytes = a_look.other.size_bytes + sum(item.size_bytes for item in items)
-    return Contents(items, used_bytes, staged, a_look.is_whole and a_look.other.is_whole)
+    return Contents(items, used_bytes, a_look.is_whole and a_look.other.is_whole)
+
+
+def _by_digest(items: Iterable[Item]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for item in items:
+        digest = digest_of_staging(item.name)
+        sizes[digest] = sizes.get(digest, 0) + item.size_bytes
+    return sizes

@@ -1,4 +1,4 @@
-"""The agent's port: /healthz, /metrics and /cache. Any pod may call it, so each connection has an end."""
+"""The agent's port: /healthz, /readyz, /metrics and /cache. Any pod may call it, so each connection has an end."""
 
 import http.server
 import json
@@ -94,7 +94,7 @@ def _handler(pages: Mapping[str, Callable[[], Page]]) -> type[http.server.BaseHT
 
         def _page(self) -> Page:
             if self.path not in pages:
-                return text(404, "there is /healthz, /metrics and /cache")
+                return text(404, f"there is {', '.join(pages)}")
             try:
                 return pages[self.path]()
             except Exception:  # noqa: BLE001 - the caller must hear something, and the next one is served

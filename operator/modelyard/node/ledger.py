@@ -6,18 +6,24 @@ something of that digest is there, over restarts too.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from modelyard.node.contents import Contents
 
 
 @dataclass(frozen=True)
 class Grant:
-    """Room for ``size_bytes`` of one model (the folder's name of its digest), what is staged of it included."""
+    """Room for ``size_bytes`` of one model (the folder's name of its digest), what is staged of it included.
+
+    ``replaces``: the model was there, broken, when it was asked for.
+    """
 
     namespace: str
     folder: str
     size_bytes: int
+    replaces: bool = False
 
 
 @dataclass
@@ -26,6 +32,11 @@ class Ledger:
 
     live: list[Grant] = field(default_factory=list)
     granted: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def adopting(cls, found: Mapping[str, Contents]) -> "Ledger":
+        """A new one, where whatever models there are count as asked for."""
+        return cls(granted={namespace: held.staged_bytes() | held.whole_bytes() for namespace, held in found.items()})
 
     def grant(self, grant: Grant) -> None:
         """Gives it."""
@@ -40,36 +51,44 @@ class Ledger:
         """Whether somebody who asked for this model is still there."""
         return any((grant.namespace, grant.folder) == (namespace, folder) for grant in self.live)
 
-    def promised_bytes(self, namespace: str, staged: Mapping[str, int]) -> int:
-        """What the namespace may still write; ``staged`` is what it has written, by folder."""
-        largest: dict[str, int] = {}
+    def promised_bytes(self, namespace: str, held: Contents) -> dict[str, int]:
+        """What the namespace may still write, by folder. Of pods that asked for the same model one writes."""
+        staged, whole = held.staged_bytes(), held.whole_bytes()
+        promised: dict[str, int] = {}
         for grant in self.live:
             if grant.namespace == namespace:
-                largest[grant.folder] = max(grant.size_bytes, largest.get(grant.folder, 0))
-        return sum(max(0, size_bytes - staged.get(folder, 0)) for folder, size_bytes in largest.items())
+                written_bytes = staged.get(grant.folder, 0) + (0 if grant.replaces else whole.get(grant.folder, 0))
+                open_bytes = max(0, grant.size_bytes - written_bytes)
+                promised[grant.folder] = max(open_bytes, promised.get(grant.folder, 0))
+        return promised
 
-    def asked_bytes(self, namespace: str, present: Iterable[tuple[str, int]]) -> int:
-        """How much of what is there was asked for; ``present`` has folders and sizes of models."""
-        granted = self.granted.get(namespace, {})
-        return sum(min(size_bytes, _with_overhead(granted.get(folder, 0))) for folder, size_bytes in present)
+    def unasked_bytes(self, namespace: str, held: Contents) -> int:
+        """How much of what is there nobody asked for. An entry that was replaced while in use counts as asked for."""
+        granted = {folder: _with_overhead(size) for folder, size in self.granted.get(namespace, {}).items()}
+        staged, whole, replaced = held.staged_bytes(), held.whole_bytes(), held.replaced_bytes()
+        asked_bytes = sum(
+            min(staged.get(folder, 0) + whole.get(folder, 0), size_bytes) + min(replaced.get(folder, 0), size_bytes)
+            for folder, size_bytes in granted.items()
+        )
+        return held.used_bytes - asked_bytes
 
-    def allowed_bytes(self, namespace: str) -> int:
-        """All that the namespace was granted and may still have."""
-        return sum(_with_overhead(size_bytes) for size_bytes in self.granted.get(namespace, {}).values())
+    def allowed_bytes(self, namespace: str, held: Contents) -> int:
+        """All that the namespace was granted and may have."""
+        granted = self.granted.get(namespace, {}).values()
+        return sum(_with_overhead(size_bytes) for size_bytes in granted) + sum(held.replaced_bytes().values())
 
-    def keep_only(self, present: Mapping[str, frozenset[str]]) -> None:
-        """Forgets what was granted for models that are gone; ``present`` has the folders by namespace."""
-        self.granted = {
-            namespace: kept
-            for namespace, granted in self.granted.items()
-            if (
-                kept := {
-                    folder: size_bytes
-                    for folder, size_bytes in granted.items()
-                    if folder in present.get(namespace, frozenset()) or self.is_live(namespace, folder)
-                }
-            )
-        }
+    def keep_only(self, found: Mapping[str, Contents]) -> None:
+        """Forgets what was granted for models of which nothing is there and that nobody fetches."""
+        for namespace in list(self.granted):
+            held = found.get(namespace)
+            present = {**held.staged_bytes(), **held.whole_bytes(), **held.replaced_bytes()} if held else {}
+            self.granted[namespace] = {
+                folder: size_bytes
+                for folder, size_bytes in self.granted[namespace].items()
+                if folder in present or self.is_live(namespace, folder)
+            }
+            if not self.granted[namespace]:
+                del self.granted[namespace]
 
     def save(self, path: Path) -> None:
         """Writes what was granted. Raises OSError."""
@@ -85,13 +104,11 @@ class Ledger:
         """What was saved; None where nothing was, or what is there is damaged."""
         try:
             saved = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
+            return cls(granted={uid: {name: int(size) for name, size in sizes.items()} for uid, sizes in saved.items()})
+        except (FileNotFoundError, ValueError, AttributeError, TypeError):
             return None
-        return cls(
-            granted={str(uid): {str(name): int(size) for name, size in sizes.items()} for uid, sizes in saved.items()}
-        )
 
 
 def _with_overhead(size_bytes: int) -> int:
-    """Room for the file system's blocks and the fetch's own notes: 1 % and 1 MiB."""
-    return size_bytes + size_bytes // 100 + (1 << 20) if size_bytes else 0
+    """With room for the file system's blocks and the fetch's own notes: 1 % and 1 MiB."""
+    return size_bytes + size_bytes // 100 + (1 << 20)

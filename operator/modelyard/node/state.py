@@ -5,8 +5,8 @@ from typing import Any
 from modelyard.node.budget import Item, Kind
 from modelyard.node.overview import Overview
 
-MAX_ENTRIES = 1000
-"""Entries told of one namespace, the largest first: whoever reads this has an end too."""
+MAX_ENTRIES = 200
+"""Entries told of one namespace, the largest first: a hundred namespaces fit into what the operator reads (4 MiB)."""
 
 
 def as_object(node: str, overview: Overview | None) -> dict[str, Any]:
