@@ -136,18 +136,6 @@ def test_a_fetch_killed_in_the_middle_goes_on_after_the_last_whole_file(
     assert pod.left_in_staging() == []
 
 
-def test_whenever_a_fetch_is_killed_the_model_is_here_whole_or_not_at_all(pod: Pod) -> None:
-    moments = random.Random(7)
-    for _ in range(6):
-        running = pod.start()
-        eventually(pod.state)
-        threading.Event().wait(moments.uniform(0, 0.6))  # the moment of the kill, not a wait for anything
-        running.kill()
-        assert pod.files() in ({}, {"weights": WEIGHTS})
-    pod.run()
-    assert pod.files() == {"weights": WEIGHTS}
-
-
 @pytest.fixture
 def small_disk(pod: Pod) -> Iterator[Path]:
     """The cache on a file system of 16 MiB."""
