@@ -16,11 +16,15 @@ MIB = 1024 * 1024
 WEIGHTS = os.urandom(3 * MIB + 17)
 
 
-def digest_of_weights(store: ObjectStore, algorithm: str | None) -> str:
-    """The digest of a model with the one file `weights`, verified by that checksum; by its ETag without one."""
+def digest_of_weights(store: ObjectStore, algorithm: str | None, part_sizes: tuple[int, ...] = ()) -> str:
+    """The digest of a model with the one file `weights`, verified by that checksum; by its ETag without one.
+
+    ``part_sizes`` are those of its upload, which count for a composite checksum only.
+    """
     stored = store.stored("model/weights")
     value = stored[f"Checksum{algorithm}"] if algorithm else stored["ETag"].strip('"')
-    line = f'["weights", {stored["ContentLength"]}, "{algorithm or "ETag"}", "{value}"]\n'
+    sizes = f", {list(part_sizes)}" if "-" in value else ""
+    line = f'["weights", {stored["ContentLength"]}, "{algorithm or "ETag"}", "{value}"{sizes}]\n'
     return f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
 
 
@@ -76,7 +80,7 @@ def test_an_upload_in_unequal_parts_is_verified(store: ObjectStore, pod: Pod, al
     parts = [os.urandom(5 * MIB), os.urandom(6 * MIB + 1), os.urandom(11)]
     store.put_in_parts("model/weights", parts, algorithm)
     assert store.stored("model/weights")["ETag"].endswith('-3"')
-    assert pod.attempt().digest == digest_of_weights(store, algorithm)
+    assert pod.attempt().digest == digest_of_weights(store, algorithm, tuple(map(len, parts)))
     assert pod.files() == {"weights": b"".join(parts)}
 
 

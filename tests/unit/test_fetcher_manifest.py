@@ -77,3 +77,10 @@ def test_the_digest_does_not_depend_on_the_listings_order_or_on_the_version() ->
 @pytest.mark.parametrize("other", [file("b"), file("a", 2), file("a", 1, "y")])
 def test_another_name_size_or_checksum_is_another_digest(other: RemoteFile) -> None:
     assert content_digest([other]) != content_digest([file("a")])
+
+
+def test_another_layout_of_the_uploaded_parts_is_another_digest() -> None:
+    def uploaded(*part_sizes: int) -> RemoteFile:
+        return RemoteFile(PurePosixPath("a"), 6, "a", "v", Checksum(Algorithm.SHA256, "x-2", part_sizes))
+
+    assert content_digest([uploaded(2, 4)]) != content_digest([uploaded(3, 3)])

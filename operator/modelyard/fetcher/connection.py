@@ -74,7 +74,7 @@ class HttpConnection:
         try:
             self._socket = self._connect(trust)
         except OSError as error:
-            raise ConnectionFailedError(str(error) or type(error).__name__) from error
+            raise ConnectionFailedError(_said(error)) from error
         self._has_tls = _speaks_tls(self._socket)
 
     def _connect(self, trust: ssl.SSLContext) -> socket.socket:
@@ -125,7 +125,7 @@ class HttpConnection:
         except ConnectionError as error:
             raise ConnectionClosedError(str(error)) from error
         except OSError as error:
-            raise ConnectionFailedError(str(error) or type(error).__name__) from error
+            raise ConnectionFailedError(_said(error)) from error
         self._begin_body(method, head)
         return head
 
@@ -167,7 +167,7 @@ class HttpConnection:
         except OSError as error:
             self._is_kept = False
             if not filled:
-                raise ConnectionFailedError(str(error) or type(error).__name__) from error
+                raise ConnectionFailedError(_said(error)) from error
         return filled
 
     def _receive_body(self, target: memoryview) -> int:
@@ -203,8 +203,22 @@ class HttpConnection:
             del self._rest[:count]
             return count
         if self._has_tls:
-            return self._socket.recv_into(target)
+            return self._decrypt_into(target)
         return self._socket.recv_into(target, 0, socket.MSG_WAITALL)
+
+    def _decrypt_into(self, target: memoryview) -> int:
+        """A record of 16 KiB at a time, until the target is full."""
+        receive, wanted, filled = self._socket.recv_into, len(target), 0
+        try:
+            while filled < wanted:
+                count = receive(target[filled:])
+                if not count:
+                    break
+                filled += count
+        except OSError:
+            if not filled:
+                raise
+        return filled
 
     def _receive_more(self) -> None:
         data = self._socket.recv(_LINE_BYTES)
@@ -287,6 +301,11 @@ def _parse_head(head: bytes) -> Head:
     if version == "HTTP/1.0":
         headers.setdefault("connection", "close")
     return Head(int(status[:3]), headers)
+
+
+def _said(error: OSError) -> str:
+    """An error in words; the kernel's limit of silence comes as a call that would block."""
+    return "timed out" if isinstance(error, BlockingIOError) else str(error) or type(error).__name__
 
 
 def _bracketed(host: str) -> str:

@@ -8,7 +8,7 @@ says what it means in `X-Error-Code` and `X-Error-Message`; 401 without a token 
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.connection_errors import Server
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.http_client import ONE_BYTE, HttpClient, Refusal
+from modelyard.fetcher.http_client import HttpClient, Refusal
 from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.range_reader import ExactReader
@@ -159,8 +159,8 @@ class HubSource:
     def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
         return self._client.open_range(self._url(file), file, offset, length)
 
-    def authorise(self, files: Sequence[RemoteFile]) -> None:
-        concurrently(lambda file: self._client.get(self._url(file), ONE_BYTE).close(), files)
+    def authorise(self, files: Iterable[RemoteFile]) -> None:
+        concurrently(lambda file: self._client.read_one_byte(self._url(file)), tuple(files))
 
     def _url(self, file: RemoteFile) -> str:
         asked = self._asked

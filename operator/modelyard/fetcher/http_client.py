@@ -23,9 +23,6 @@ from modelyard.fetcher.ranges import begins_at, file_size, range_header
 _DOCUMENT_LIMIT_S = 60
 _DOCUMENT_BLOCK_BYTES = 256 * 1024
 _NO_HEADERS: Mapping[str, str] = {}
-ONE_BYTE = {"Range": range_header(0, 1)}
-"""A request that asks whether a file may be read."""
-
 _REDIRECTS = {301, 302, 303, 307, 308}
 _REDIRECTS_LIMIT = 5
 
@@ -69,6 +66,14 @@ class HttpClient:
         Raises FetchError for any other answer, and where none comes.
         """
         return self._follow(url, headers)[0]
+
+    def read_one_byte(self, url: str) -> None:
+        """Asks whether the file may be read. Raises FetchError where it may not."""
+        try:
+            with self.get(url, {"Range": range_header(0, 1)}) as answer:
+                answer.document(1)
+        except StreamBrokenError as error:
+            raise explain_connection(str(error), self._at(url)) from error
 
     def document(self, url: str, limit_bytes: int) -> bytes:
         """A small document, whole. Raises FetchError, also when it is larger or slower than documents are."""

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
@@ -19,7 +19,7 @@ from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.connection_errors import Server
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.http_client import ONE_BYTE, HttpClient, Refusal
+from modelyard.fetcher.http_client import HttpClient, Refusal
 from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.range_reader import ExactReader
@@ -112,8 +112,8 @@ class WebSource:
     def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
         return self._client.open_range(file.key, file, offset, length)
 
-    def authorise(self, files: Sequence[RemoteFile]) -> None:
-        concurrently(lambda file: self._client.get(file.key, ONE_BYTE).close(), files)
+    def authorise(self, files: Iterable[RemoteFile]) -> None:
+        concurrently(lambda file: self._client.read_one_byte(file.key), tuple(files))
 
     def check_unchanged(self) -> None:
         """The service's SHA-256 allows no other content than what was verified."""

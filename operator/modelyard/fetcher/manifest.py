@@ -1,9 +1,10 @@
 """A model's content as data: its files, and the digest that names it. Pure.
 
 The digest is `sha256:` and the SHA-256 of one line per file, sorted by path: the JSON array
-`[path, size in bytes, checksum's algorithm, checksum's value]`, UTF-8, each ended by a line feed. It changes when a
-file's bytes, name or way of upload change. Equal content that was uploaded with another checksum or other parts has
-another digest: it is fetched again, never confused.
+`[path, size in bytes, checksum's algorithm, checksum's value]`, with the list of the parts' sizes as a fifth element
+where the checksum is a composite one; UTF-8, each ended by a line feed. It changes when a file's bytes, name or way of
+upload change. Equal content that was uploaded with another checksum or other parts has another digest: it is fetched
+again, never confused.
 """
 
 import hashlib
@@ -90,7 +91,10 @@ def content_digest(files: Iterable[RemoteFile]) -> str:
     """The digest of a model's content, ``sha256:<hex>`` (see the module's text)."""
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: str(file.path)):
-        algorithm, value = (file.checksum.algorithm, file.checksum.value) if file.checksum else ("size", "")
-        line = json.dumps([str(file.path), file.size_bytes, algorithm, value], ensure_ascii=False)
-        digest.update(line.encode() + b"\n")
+        told: list[object] = [str(file.path), file.size_bytes, "size", ""]
+        if file.checksum:
+            told[2:] = [file.checksum.algorithm, file.checksum.value]
+            if file.checksum.part_sizes:
+                told.append(file.checksum.part_sizes)
+        digest.update(json.dumps(told, ensure_ascii=False).encode() + b"\n")
     return f"sha256:{digest.hexdigest()}"

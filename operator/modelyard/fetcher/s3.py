@@ -1,7 +1,9 @@
 """Models in S3, or in anything that speaks S3: boto3 for identity and listing, s3_objects.py for the objects' bytes."""
 
+import contextlib
+import logging
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,7 +22,8 @@ from modelyard.fetcher import s3_credentials
 from modelyard.fetcher.checksums import Algorithm, Checksum, is_composite
 from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.connection_errors import explain_connection
+from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.manifest import FILES_LIMIT, RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.range_reader import ExactReader
@@ -28,6 +31,8 @@ from modelyard.fetcher.s3_errors import Asked, explain
 from modelyard.fetcher.s3_objects import Objects, Span
 from modelyard.fetcher.s3_requests import ObjectRequests
 from modelyard.fetcher.trust import ca_bundle
+
+_log = logging.getLogger(__name__)
 
 _ENCRYPTION = "x-amz-server-side-encryption"
 _CONNECT_TIMEOUT_S = 5
@@ -114,19 +119,27 @@ class S3Source:
     def files(self) -> tuple[RemoteFile, ...]:
         self._listed = tuple(self._list())
         paths = {listed: self._path(listed.key) for listed in self._listed}
-        return tuple(concurrently(lambda listed: self._describe(listed, paths[listed]), self._listed))
+        files = tuple(concurrently(lambda listed: self._describe(listed, paths[listed]), self._listed))
+        by_etag = sum(file.checksum is not None and file.checksum.algorithm is Algorithm.ETAG for file in files)
+        if by_etag:
+            _log.warning("%d of %d files have no stored checksum: they are checked by their ETag", by_etag, len(files))
+        return files
 
     def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
         return self._objects.open_range(file.key, file.version, file.size_bytes, Span(offset, length))
 
-    def authorise(self, files: Sequence[RemoteFile]) -> None:
-        concurrently(self._read_one_byte, files)
+    def authorise(self, files: Iterable[RemoteFile]) -> None:
+        concurrently(self._read_one_byte, tuple(files))
 
     def _read_one_byte(self, file: RemoteFile) -> None:
-        if file.size_bytes:
-            self.open_range(file, 0, 1).close()
-        else:
+        if not file.size_bytes:
             self._objects.head(file.key, file.version)
+            return
+        try:
+            with contextlib.closing(self.open_range(file, 0, 1)) as reader:
+                reader.readinto(memoryview(bytearray(1)))
+        except StreamBrokenError as error:
+            raise explain_connection(str(error), self._asked.server) from error
 
     def check_unchanged(self) -> None:
         if tuple(self._list()) != self._listed:

@@ -3,7 +3,7 @@
 There are two kinds: a Source is fetched from, a MountedModel lies in the pod already.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,7 +42,7 @@ class Source(Protocol):
         when the source no longer holds the version that was listed.
         """
 
-    def authorise(self, files: Sequence[RemoteFile]) -> None:
+    def authorise(self, files: Iterable[RemoteFile]) -> None:
         """Reads one byte of each file. Raises FetchError when one is refused to these credentials now."""
 
     def check_unchanged(self) -> None:
