@@ -118,9 +118,9 @@ def _configuration(
 
 
 def listing(bucket: str, model: Model) -> str:
-    """The answer to ListObjectsV2. The ETags are nginx's own, which it compares in conditional requests."""
+    """The answer to ListObjectsV2, in S3's order. The ETags are nginx's own: it compares them in later requests."""
     contents = []
-    for file in model.files:
+    for file in sorted(model.files, key=lambda file: file.name):
         modified_s = int((model.folder / file.name).stat().st_mtime)
         etag = escape(f'"{modified_s:x}-{file.size_bytes:x}"', {'"': "&quot;"})
         contents.append(
