@@ -73,8 +73,9 @@ class NodeCache:
 
     def refused_calls(self) -> list[str]:
         """Lines of the agents' logs that tell of a call for which they lack the right."""
-        lines = self._kubectl.run("logs", f"--selector={SELECTOR}", "--tail=-1").splitlines()
-        return [line for line in lines if re.search(r"cannot \w+ resource", line)]
+        running = [pod for pod in self._kubectl.list("pods", SELECTOR) if pod["status"]["phase"] == "Running"]
+        logs = (self._kubectl.run("logs", pod["metadata"]["name"]) for pod in running)
+        return [line for log in logs for line in log.splitlines() if re.search(r"cannot \w+ resource", line)]
 
     @contextmanager
     def changed(self, **environment: str) -> Iterator[None]:
