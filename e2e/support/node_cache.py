@@ -79,19 +79,15 @@ class NodeCache:
 
     @contextmanager
     def changed(self, **environment: str) -> Iterator[None]:
-        """Agents with other variables; put back afterwards."""
-        container = self._kubectl.get("daemonset", AGENTS.partition("/")[2])["spec"]["template"]["spec"]["containers"][
-            0
-        ]
-        before = {entry["name"]: entry.get("value", "") for entry in container["env"]}
-        self._say(environment)
+        """Agents with variables of their own that go before those of the ConfigMap; taken back afterwards."""
+        self._say(*(f"{name}={value}" for name, value in environment.items()))
         try:
             yield
         finally:
-            self._say({name: before.get(name, "") for name in environment})
+            self._say(*(f"{name}-" for name in environment))
 
-    def _say(self, environment: dict[str, str]) -> None:
-        self._kubectl.run("set", "env", AGENTS, *(f"{name}={value}" for name, value in environment.items()))
+    def _say(self, *variables: str) -> None:
+        self._kubectl.run("set", "env", AGENTS, *variables)
         self.is_rolled_out()
 
     @contextmanager
