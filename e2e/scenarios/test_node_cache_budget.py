@@ -6,10 +6,9 @@ import pytest
 
 from e2e.cluster.images import SPOT_WORKER
 from e2e.support import store
-from e2e.support.cached_services import cached, fetches, ready, tiny_files
+from e2e.support.cached_services import READY_S, cached, fetches, ready, tiny_files
 from e2e.support.kubectl import Kubectl, condition
 from e2e.support.node_cache import NodeCache
-from e2e.support.services import pods_of
 from modelyard import names
 from tests.support.eventually import eventually
 
@@ -63,8 +62,8 @@ def test_a_model_gives_way_only_when_nobody_uses_it_and_is_fetched_again(
     eventually(lambda: not cluster.list("nodes", label), within_s=TOLD_S, every_s=0.5)
 
     tenant.run("scale", "infsvc/second", "--replicas=0")
-    eventually(lambda: not pods_of(tenant, "second"), within_s=TOLD_S, every_s=0.5)
-    ready(tenant, cached("first", folder="first", node=SPOT_WORKER))
+    tenant.run("scale", "infsvc/first", "--replicas=1")
+    tenant.wait("infsvc/first", "condition=Ready", READY_S)
     [told] = fetches(tenant, "first")
     assert (told["cacheHit"], told["fetchedBytes"]) == (False, first["status"]["model"]["sizeBytes"])
 

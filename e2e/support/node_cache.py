@@ -73,24 +73,21 @@ class NodeCache:
 
     def refused_calls(self) -> list[str]:
         """Lines of the agents' logs that tell of a call for which they lack the right."""
-        lines = self._kubectl.run("logs", f"--selector={SELECTOR}", "--tail=-1").splitlines()
-        return [line for line in lines if re.search(r"cannot \w+ resource", line)]
+        running = [pod for pod in self._kubectl.list("pods", SELECTOR) if pod["status"]["phase"] == "Running"]
+        logs = (self._kubectl.run("logs", pod["metadata"]["name"]) for pod in running)
+        return [line for log in logs for line in log.splitlines() if re.search(r"cannot \w+ resource", line)]
 
     @contextmanager
     def changed(self, **environment: str) -> Iterator[None]:
-        """Agents with other variables; put back afterwards."""
-        container = self._kubectl.get("daemonset", AGENTS.partition("/")[2])["spec"]["template"]["spec"]["containers"][
-            0
-        ]
-        before = {entry["name"]: entry.get("value", "") for entry in container["env"]}
-        self._say(environment)
+        """Agents with variables of their own that go before those of the ConfigMap; taken back afterwards."""
+        self._say(*(f"{name}={value}" for name, value in environment.items()))
         try:
             yield
         finally:
-            self._say({name: before.get(name, "") for name in environment})
+            self._say(*(f"{name}-" for name in environment))
 
-    def _say(self, environment: dict[str, str]) -> None:
-        self._kubectl.run("set", "env", AGENTS, *(f"{name}={value}" for name, value in environment.items()))
+    def _say(self, *variables: str) -> None:
+        self._kubectl.run("set", "env", AGENTS, *variables)
         self.is_rolled_out()
 
     @contextmanager
