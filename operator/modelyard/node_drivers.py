@@ -7,6 +7,7 @@ from modelyard.api.service import Key
 from modelyard.cache import Cache
 from modelyard.cluster import Cluster
 from modelyard.observe.node_cache import UNKNOWN, Registered, agents, has_driver
+from modelyard.observe.reading import moment
 
 
 class NodeDrivers:
@@ -23,8 +24,12 @@ class NodeDrivers:
             return UNKNOWN
         ordered = sorted(node_names)
         found = await asyncio.gather(*(self._cluster.get(kinds.CSI_NODE, Key("", name)) for name in ordered))
-        nodes = {name: has_driver(body) for name, body in zip(ordered, found, strict=True)}
-        return Registered(nodes, anywhere=any(nodes.values()) or self._has_agents())
+        told = dict(zip(ordered, found, strict=True))
+        nodes = {name: has_driver(body) for name, body in told.items()}
+        joined = {
+            name: since for name, body in told.items() if (since := moment(body, "metadata", "creationTimestamp"))
+        }
+        return Registered(nodes, anywhere=any(nodes.values()) or self._has_agents(), joined=joined)
 
     def _has_agents(self) -> bool | None:
         if self._agents_namespace is None:

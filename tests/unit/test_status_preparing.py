@@ -1,7 +1,10 @@
 """What the kubelet meets before a container runs: images, volumes, sandboxes, configuration."""
 
+from datetime import timedelta
+
 from modelyard.observe.node_cache import Registered
 from tests.support.observed import (
+    NOW,
     World,
     event,
     pod,
@@ -27,10 +30,17 @@ SUMMARY = "Unable to attach or mount volumes: unmounted volumes=[cache]: context
 NODE_CACHE = {"volumes": [{"name": "cache", "csi": {"driver": "cache.serving.modelyard.dev"}}]}
 
 
-def without_mount(*messages: str, begun_s: float = 60, here: bool = False, anywhere: bool | None = True) -> World:
-    """A pod that waits for the node cache; the kubelet said ``messages``, the newest last."""
+def without_mount(
+    *messages: str,
+    begun_s: float = 60,
+    here: bool = False,
+    anywhere: bool | None = True,
+    joined_s: float | None = None,
+) -> World:
+    """A pod that waits for the node cache; the kubelet said ``messages``, the newest last. ``joined_s``: ago."""
     told = tuple(event("FailedMount", message, 9 - n) for n, message in enumerate(messages))
-    registered = Registered({"worker-1": here}, anywhere)
+    joined = {} if joined_s is None else {"worker-1": NOW - timedelta(seconds=joined_s)}
+    registered = Registered({"worker-1": here}, anywhere, joined)
     return World(pod(begun_s=begun_s, spec=NODE_CACHE), events={UID: told}, registered=registered)
 
 
@@ -39,6 +49,16 @@ UNDER_WAY = {
         without_mount(NOT_REGISTERED, begun_s=149),
         "Preparing",
         "waits for the node's cache, which has not started yet; the kubelet tries again at least every 2 minutes.",
+    ),
+    "a node that joined a moment before, by its own word": (
+        without_mount(NOT_REGISTERED, begun_s=120, joined_s=149),
+        "Preparing",
+        "waits for the node's cache, which has not started yet",
+    ),
+    "a node agent that is being replaced": (
+        without_mount(NOT_REGISTERED, begun_s=19, joined_s=86400),
+        "Preparing",
+        "waits for the node's cache, which has not started yet",
     ),
     "a node cache that started after the kubelet's last try": (
         without_mount(NOT_REGISTERED, SUMMARY, begun_s=900, here=True),
@@ -135,6 +155,12 @@ PROBLEMS = {
         without_mount(NOT_REGISTERED, SUMMARY, begun_s=150),
         "NoNodeCache",
         "Node worker-1 has no cache for models: the driver cache.serving.modelyard.dev does not run there.",
+        "spec.cache.medium to Ephemeral",
+    ),
+    "a node of old that lost its node agent": (
+        without_mount(NOT_REGISTERED, begun_s=20, joined_s=86400),
+        "NoNodeCache",
+        "the driver cache.serving.modelyard.dev does not run there.",
         "spec.cache.medium to Ephemeral",
     ),
     "a cluster without the node cache": (

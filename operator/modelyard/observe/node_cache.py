@@ -6,7 +6,7 @@ the kubelet lists there what has registered with it.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from modelyard import names
@@ -18,8 +18,11 @@ from modelyard.observe.pods import LONG_AGO, PodFacts, Stage, pod_facts
 from modelyard.observe.reading import entries, text, texts
 
 FRESH_S = 150.0
-"""How long a pod's node may lack the driver before that is a problem: a node that just joined pulls the agent's image
-first. The kubelet then tries again within 122 s (its pkg/util/goroutinemap/exponentialbackoff)."""
+"""How long a node that just joined may lack the driver before that is a problem: it pulls the agent's image first. The
+kubelet then tries again within 122 s (its pkg/util/goroutinemap/exponentialbackoff)."""
+
+REPLACED_S = 20.0
+"""How long a pod waits on any other node before that is a problem: an agent that is being replaced is back sooner."""
 
 _NOT_REGISTERED = re.compile(rf"driver name {re.escape(names.CSI_DRIVER)} not found in the list of registered CSI")
 _REFUSED = re.compile(
@@ -31,11 +34,12 @@ _REFUSED = re.compile(
 @dataclass(frozen=True)
 class Registered:
     """Where the driver runs. ``nodes``: whether on these; ``anywhere``: on any node at all, None where pods of the
-    operator's own namespace are not shown to us.
+    operator's own namespace are not shown to us; ``joined``: when nodes joined the cluster, as far as it is known.
     """
 
     nodes: Mapping[str, bool]
     anywhere: bool | None
+    joined: Mapping[str, datetime] = field(default_factory=dict)
 
 
 UNKNOWN = Registered({}, None)
@@ -76,11 +80,17 @@ def missing(pod: PodFacts, registered: Registered, now: datetime) -> Explanation
         return None
     if registered.anywhere is False:
         cause = f"the driver {names.CSI_DRIVER} runs on no node of the cluster"
-    elif (now - (pod.begun or LONG_AGO)).total_seconds() >= FRESH_S:
+    elif _is_overdue(pod, registered.joined.get(pod.node), now):
         cause = f"the driver {names.CSI_DRIVER} does not run there"
     else:
         return None
     return Reasons.NO_NODE_CACHE.explain(node=pod.node, cause=cause)
+
+
+def _is_overdue(pod: PodFacts, joined: datetime | None, now: datetime) -> bool:
+    waits_s = (now - (pod.begun or LONG_AGO)).total_seconds()
+    node_age_s = waits_s if joined is None else (now - joined).total_seconds()
+    return node_age_s >= FRESH_S and waits_s >= REPLACED_S
 
 
 def awaited(pod: PodFacts, registered: Registered) -> str:
