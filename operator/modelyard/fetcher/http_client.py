@@ -118,7 +118,7 @@ class HttpClient:
             )
         begin = begins_at(answer.head)
         is_other_range = answer.head.status == 206 and begin != offset
-        if is_other_range or "content-encoding" in answer.head.headers:
+        if is_other_range or answer.head.headers.get("content-encoding", "identity") != "identity":
             raise FetchError(
                 Reason.SOURCE_ERROR,
                 f"{_address(url)} was asked for plain bytes from {offset} on and sends others "
