@@ -22,8 +22,6 @@ from tests.support.eventually import eventually
 pytestmark = pytest.mark.alone
 
 TOLD_S = 60
-FRESH_NODE_S = 200
-"""A pod waits that long for the agent of its node, which may just have joined, before that is called missing."""
 FILLER_BYTES = 8_000_000
 SLOW_BYTES_PER_S = 1_000_000
 TOKENS = 200
@@ -136,7 +134,7 @@ def test_a_node_without_an_agent_is_told_by_name_and_serves_what_needs_none(
             ready_ = condition(tenant.get("infsvc", "needs"), "Ready")
             return str(ready_["message"]) if ready_ and ready_["reason"] == "NoNodeCache" else None
 
-        assert GPU_WORKER in eventually(told, within_s=FRESH_NODE_S, every_s=0.5)
+        assert GPU_WORKER in eventually(told, within_s=TOLD_S, every_s=0.5)
     # What the kubelet tries again by itself, it does within two minutes; a new pod comes at once.
     for pod in pods_of(tenant, "needs"):
         tenant.run("delete", "pod", pod["metadata"]["name"], "--wait=true")
