@@ -127,6 +127,16 @@ def test_a_broken_entry_is_discarded_for_a_user_who_may_not(around: Surroundings
     assert line.ask(ask="discard", digest=digest("a"))["discarded"] is False
 
 
+def test_what_was_noted_of_an_entry_that_never_came_is_discarded_too(around: Surroundings) -> None:
+    around.started()
+    pod = around.published()
+    pod.writes_entry(digest("a"), MIB).rename(pod.layout.staging / "b")
+    record = pod.layout.record(digest("a"))
+    record.write_text("{}")
+    assert around.line(pod).ask(ask="discard", digest=digest("a")) == {"discarded": True}
+    assert not record.exists()
+
+
 def test_a_broken_entry_in_use_loses_its_name_and_keeps_its_files(around: Surroundings) -> None:
     around.started()
     pod = around.published()

@@ -104,7 +104,9 @@ class NodeCache:
             self._known_ledger().release(grant)
 
     def discard(self, namespace: str, folder: str) -> bool:
-        """Takes a broken entry out of the way; False where there is none. One in use only loses its name."""
+        """Takes a broken entry out of the way, or the record that was written for one that never came; False where
+        there is neither. One in use only loses its name.
+        """
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             try:
                 with trees.opened_folder(Kind.ENTRY, part) as entries, trees.opened_folder("staging", part) as staging:
@@ -114,7 +116,7 @@ class NodeCache:
                     else:
                         trees.discard(folder, entries, trash)
             except FileNotFoundError:
-                return False
+                return _forget_record(folder, part)
             _forget_record(folder, part)
             trees.empty(trash)
             return True
@@ -264,8 +266,12 @@ def _touch(kind: Kind, name: str, part: int) -> None:
         os.utime(item)
 
 
-def _forget_record(folder: str, part: int) -> None:
+def _forget_record(folder: str, part: int) -> bool:
+    """Whether anything was noted of the entry."""
+    was_noted = False
     with contextlib.suppress(OSError), trees.opened_folder("records", part) as records:
         for suffix in (contents.RECORD_SUFFIX, contents.ROTTEN_SUFFIX):
             with contextlib.suppress(OSError):
                 os.unlink(f"{folder}{suffix}", dir_fd=records)
+                was_noted = True
+    return was_noted
