@@ -232,6 +232,38 @@ def test_a_server_that_knows_no_ranges_still_brings_the_file_over_several_connec
     assert web.pod.files() == {"model.gguf": WEIGHTS}
 
 
+def test_a_large_file_of_a_server_that_knows_no_ranges_comes_over_one_connection_at_a_time(web: Web) -> None:
+    large = WEIGHTS * 14
+    put_file(web, large)
+    web.server.knows_ranges = False
+    web.pod.attempt()
+    assert web.pod.files() == {"model.gguf": large}
+
+
+def test_where_a_file_was_redirected_to_is_asked_for_anew_once_it_is_refused_there(
+    web: Web, elsewhere: tuple[FileServer, FaultyProxy]
+) -> None:
+    other, link = elsewhere
+    put_file(web)
+    other.files |= {"/first": WEIGHTS, "/second": WEIGHTS}
+    web.server.redirects["/files/model.gguf"] = f"{link.endpoint}/first?signature=1"
+    answers: list[Answer] = []
+
+    def expire_the_second_answers_address(answer: Answer, data: bytes) -> bytes:
+        if answer not in answers:
+            answers.append(answer)
+        if answer is answers[0] or answer.passed_bytes <= 2 * 1024 * 1024 or other.statuses:
+            return data
+        other.statuses["/first"] = 403
+        web.server.redirects["/files/model.gguf"] = f"{link.endpoint}/second?signature=2"
+        raise ConnectionAbortedError
+
+    link.fault = expire_the_second_answers_address
+    web.pod.attempt()
+    assert web.pod.files() == {"model.gguf": WEIGHTS}
+    assert any(request.startswith("/second") for request in other.requests)
+
+
 def test_a_file_that_is_longer_than_it_was_listed_does_not_fill_the_disk(web: Web) -> None:
     web.put({"weights": WEIGHTS})
     web.server.files["/model/weights"] = WEIGHTS + b"more"

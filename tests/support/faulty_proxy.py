@@ -67,7 +67,8 @@ class FaultyProxy:
             changed = self.fault(answer, data)
             if changed is None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                client.shutdown(socket.SHUT_RD)  # wakes the other thread, which else keeps the socket from its end
+                # Wakes the other thread, which else keeps the socket from its end; without TLS' own last words.
+                socket.socket.shutdown(client, socket.SHUT_RDWR)
                 requests.join()  # or it might read from the next connection, which may get the same descriptor
                 client.close()
                 close(server)

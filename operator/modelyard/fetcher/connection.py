@@ -189,8 +189,10 @@ class HttpConnection:
 
     def abort(self) -> None:
         """Ends it under the thread that reads from it."""
+        below = getattr(self._socket, "socket", self._socket)  # SSLTransport's own
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # Not as SSLSocket does it: that one takes what is still to come as bytes that were never encrypted.
+            socket.socket.shutdown(below, socket.SHUT_RDWR)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

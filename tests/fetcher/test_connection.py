@@ -1,0 +1,162 @@
+"""Answers as servers of all kinds write them, read into memory of the caller's."""
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from modelyard.fetcher.connection import ConnectionClosedError, ConnectionFailedError, Head, HttpConnection, Route
+from tests.support.loopback_server import LoopbackServer
+
+
+@contextmanager
+def server(*answers: bytes) -> Iterator[str]:
+    """Gives these answers to the requests of each connection, one after the other, and closes it then."""
+
+    def serve(client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            for answer in answers:
+                if not client.recv(65536):
+                    return
+                client.sendall(answer)
+
+    running = LoopbackServer(serve)
+    try:
+        yield f"http://127.0.0.1:{running.port}/file"
+    finally:
+        running.close()
+
+
+def opened(url: str) -> HttpConnection:
+    return HttpConnection(Route.to(url, None), ssl.create_default_context())
+
+
+def body(connection: HttpConnection, block_bytes: int = 7) -> bytes:
+    buffer = memoryview(bytearray(block_bytes))
+    read = b""
+    while count := connection.readinto(buffer):
+        read += buffer[:count]
+    return read
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ANSWERS = {
+    "with a length": b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
+    "in chunks": CHUNKED + b"5\r\nhello\r\n1;x=y\r\n \r\n5\r\nworld\r\n0\r\nTrailer: x\r\n\r\n",
+    "after an interim one": b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
+    "until the connection ends": b"HTTP/1.1 200 OK\r\n\r\nhello world",
+    "of HTTP/1.0": b"HTTP/1.0 200 OK\r\ncontent-length:11\r\n\r\nhello world",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=list(ANSWERS))
+@pytest.mark.parametrize("block_bytes", [1, 7, 4096])
+def test_each_form_of_a_body_is_read_whole(answer: bytes, block_bytes: int) -> None:
+    with server(answer) as url:
+        connection = opened(url)
+        assert connection.ask("GET", url, {}).status == 200
+        assert body(connection, block_bytes) == b"hello world"
+        connection.close()
+
+
+@pytest.mark.parametrize("first", [ANSWERS["with a length"], ANSWERS["in chunks"]])
+def test_a_connection_serves_one_request_after_the_other(first: bytes) -> None:
+    with server(first, ANSWERS["with a length"]) as url:
+        connection = opened(url)
+        connection.ask("GET", url, {})
+        assert body(connection) == b"hello world"
+        assert connection.can_be_kept
+        connection.ask("GET", url, {})
+        assert body(connection) == b"hello world"
+        connection.close()
+
+
+def test_an_answer_that_was_not_read_to_its_end_leaves_no_connection_to_keep() -> None:
+    with server(ANSWERS["with a length"]) as url:
+        connection = opened(url)
+        connection.ask("GET", url, {})
+        assert not connection.can_be_kept
+        connection.close()
+
+
+def test_the_head_is_told_with_names_in_lower_case() -> None:
+    with server(b'HTTP/1.1 206 Partial Content\r\nETag: "x"\r\nContent-Length: 0\r\n\r\n') as url:
+        connection = opened(url)
+        assert connection.ask("GET", url, {}) == Head(206, {"etag": '"x"', "content-length": "0"})
+        connection.close()
+
+
+def test_an_answer_to_head_has_no_body_whatever_its_length_says() -> None:
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n", ANSWERS["with a length"]) as url:
+        connection = opened(url)
+        assert connection.ask("HEAD", url, {}).headers["content-length"] == "11"
+        assert body(connection) == b""
+        assert connection.can_be_kept
+        connection.ask("GET", url, {})
+        assert body(connection) == b"hello world"
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello world", CHUNKED + b"ff\r\nhello world"]
+)
+def test_a_body_that_ends_early_gives_what_came_and_is_told_then(answer: bytes) -> None:
+    with server(answer) as url:
+        connection = opened(url)
+        connection.ask("GET", url, {})
+        buffer = memoryview(bytearray(100))
+        count = connection.readinto(buffer)
+        assert bytes(buffer[:count]) == b"hello world"
+        with pytest.raises(ConnectionFailedError, match="ended early"):
+            connection.readinto(buffer)
+        assert not connection.can_be_kept
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "is not HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "is no number"),
+        (CHUNKED + b"many\r\n", "chunks of no size"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000, "no end"),
+    ],
+)
+def test_what_is_no_answer_is_told(answer: bytes, told: str) -> None:
+    with server(answer) as url:
+        connection = opened(url)
+        with pytest.raises(ConnectionFailedError, match=told):
+            connection.ask("GET", url, {})
+        connection.close()
+
+
+def test_a_connection_that_the_server_ends_without_an_answer_is_told_apart() -> None:
+    with server() as url:
+        connection = opened(url)
+        with pytest.raises(ConnectionClosedError):
+            connection.ask("GET", url, {})
+        connection.close()
+
+
+def test_a_reader_is_woken_from_outside() -> None:
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello", b"") as url:
+        connection = opened(url)
+        connection.ask("GET", url, {})
+        connection.abort()
+        with pytest.raises(ConnectionFailedError):
+            _read_all(connection)
+        connection.close()
+
+
+def _read_all(connection: HttpConnection) -> None:
+    while connection.readinto(memoryview(bytearray(100))):
+        pass
+
+
+@pytest.mark.parametrize("url", ["https://[", "ftp://host/file", "https:///file", "http://host:99999/file"])
+def test_what_is_no_address_is_told(url: str) -> None:
+    with pytest.raises(ConnectionFailedError):
+        Route.to(url, None)
