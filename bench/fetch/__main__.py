@@ -15,7 +15,7 @@ from bench.fetch.rounds import Case, run_rounds
 from bench.fetch.servers import Servers, servers
 from bench.fetch.sharing import Shared, client_start, share
 
-_LIMIT_S = 25 * 60
+_ROUNDS_LIMIT_S = 20 * 60
 _SUFFIXES = ("", "_tls")
 _CLIENTS = {
     "nginx": ("modelyard", "s5cmd", "boto3", "awscrt", "cp"),
@@ -43,8 +43,9 @@ def main() -> int:
 
 
 def _run(options: Options, disk: str) -> int:
-    ends_s = time.monotonic() + _LIMIT_S
+    ends_s = time.monotonic() + _ROUNDS_LIMIT_S
     clients = {name + suffix: clients for suffix in _SUFFIXES for name, clients in _CLIENTS.items()}
+    options.check_cases({*clients, _SHARING})
     wanted = {name: clients for name, clients in clients.items() if _is_wanted(name, options)}
     with (
         tempfile.TemporaryDirectory(prefix="run-", dir=options.folder) as run_folder,

@@ -1,7 +1,7 @@
 """What a person may choose for a run, by environment variables."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -41,6 +41,11 @@ class Options:
             nginx=Path(nginx),
             only=frozenset(environment.get("BENCH_CASES", "").replace(",", " ").split()),
         )
+
+    def check_cases(self, known: Collection[str]) -> None:
+        """Raises InvalidOptionError for the name of a case that there is none of."""
+        if unknown := self.only.difference(known):
+            raise InvalidOptionError(f"BENCH_CASES names {sorted(unknown)}; there are {', '.join(sorted(known))}")
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, at_least: int) -> int:

@@ -24,6 +24,7 @@ from tests.support.eventually import eventually
 from tests.support.ports import free_port
 
 PART_LIMIT_BYTES = 16 * 2**20
+"""What a part of a large file may be: S3's clients use 5 to 16 MiB."""
 _LIMIT_S = 120.0
 _PODS = 4
 _HITS = 5
@@ -91,7 +92,12 @@ def _killed_at_half(server: Nginx, place: Place, folder: Path) -> Refetched:
         port = free_port()
         command = fetcher(place, node, "killed", port)
         with BackgroundProcess(command.arguments, command.environment) as process:
-            eventually(lambda: _bytes_done(port), lambda done: 2 * done >= place.model.size_bytes, every_s=0.005)
+            eventually(
+                lambda: _bytes_done(port),
+                lambda done: 2 * done >= place.model.size_bytes,
+                within_s=_LIMIT_S,
+                every_s=0.005,
+            )
             process.signal(signal.SIGKILL)
             if process.ends() != -signal.SIGKILL:
                 raise ClientError("the fetch was over before it could be killed: use a larger BENCH_SIZE_MB")
@@ -123,14 +129,18 @@ def _fetch_all(place: Place, node: Path, pods: tuple[str, ...]) -> None:
             processes.enter_context(BackgroundProcess(command.arguments, command.environment)) for command in commands
         ]
         for process in running:
-            try:
-                code = process.ends(_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                code = -1
-            if code != 0:
+            if _code(process) != 0:
                 raise ClientError(f"one of the fetches failed: {process.output[-2000:].strip()}")
     for entry in {command.result.resolve() for command in commands}:
         compare(entry, place.model.folder)
+
+
+def _code(process: BackgroundProcess) -> int | None:
+    """How it ended; None when it did not within the time."""
+    try:
+        return process.ends(_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _hit(server: Nginx, command: Command) -> Hit:

@@ -18,5 +18,7 @@ def test_the_listing_is_one_that_boto3_reads(tmp_path: Path) -> None:
         f"model/{file.name}": (model.folder / file.name).stat().st_size for file in model.files
     }
     assert len(read["Contents"]) == read["KeyCount"] == 7
-    assert read["Contents"][0]["ETag"].endswith('-400"')
+    keys = [item["Key"] for item in read["Contents"]]
+    assert keys == sorted(keys)
+    assert read["Contents"][-1]["ETag"].endswith(f'-{4096 // 4:x}"')
     assert not read["IsTruncated"]

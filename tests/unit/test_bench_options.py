@@ -19,6 +19,13 @@ def test_cases_are_separated_by_commas_or_blanks() -> None:
     assert Options.from_environment(NGINX | {"BENCH_CASES": "nginx, slow_tls"}).only == {"nginx", "slow_tls"}
 
 
+def test_a_case_that_there_is_none_of_is_refused() -> None:
+    options = Options.from_environment(NGINX | {"BENCH_CASES": "nginx,sloww"})
+    with pytest.raises(InvalidOptionError, match="sloww"):
+        options.check_cases(("nginx", "slow"))
+    options.check_cases(("nginx", "sloww"))
+
+
 @pytest.mark.parametrize("wrong", [{"BENCH_ROUNDS": "0"}, {"BENCH_ROUNDS": "many"}, {"BENCH_SIZE_MB": "1"}])
 def test_a_number_that_is_none_is_refused_by_name(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidOptionError, match=next(iter(wrong))):
