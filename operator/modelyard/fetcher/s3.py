@@ -79,10 +79,10 @@ def _client(configuration: Configuration, credentials: s3_credentials.Credential
         signature_version=UNSIGNED if credentials.anonymous else None,
     )
     try:
-        return credentials.session.create_client(
+        return credentials.session.client(
             "s3",
             endpoint_url=configuration.s3_endpoint,
-            region_name=configuration.s3_region or credentials.session.get_config_variable("region") or _DEFAULT_REGION,
+            region_name=configuration.s3_region or credentials.session.region_name or _DEFAULT_REGION,
             verify=str(trusted) if trusted else None,
             config=config,
         )
