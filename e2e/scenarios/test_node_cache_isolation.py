@@ -20,8 +20,8 @@ from modelyard.layout import CacheLayout, folder_name
 from tests.support.eventually import eventually
 
 _ROOT = Path("/")
-COLLECTED_S = 120
-"""Until the bytes of a namespace that is gone are gone too."""
+COLLECTED_S = 240
+"""Until the bytes of a namespace that is gone are gone too: agents look every three minutes."""
 ON_NODE = {"spec": {"nodeSelector": {"kubernetes.io/hostname": SPOT_WORKER}}}
 
 
