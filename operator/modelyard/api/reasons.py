@@ -324,6 +324,7 @@ FETCH_FAILURES = (
     "EndpointUnreachable",
     "InternalError",
     "InvalidConfiguration",
+    "ModelIncomplete",
     "ModelNotFound",
     "OverBudget",
     "ProxyFailed",

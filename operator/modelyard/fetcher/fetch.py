@@ -13,7 +13,8 @@ from modelyard.fetcher.download import download
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import content_digest
 from modelyard.fetcher.memory import budget_bytes
-from modelyard.fetcher.record import Record, record_of
+from modelyard.fetcher.own_word import Files, held_to_own_word
+from modelyard.fetcher.record import record_of
 from modelyard.fetcher.registry import open_source
 from modelyard.fetcher.revision import check_content
 from modelyard.fetcher.source import MountedModel, Source
@@ -97,27 +98,26 @@ class _Fetch:
         if not self._is_kept_by_agent:
             self._store.collect_leftovers(self._digest)
         staging = Staging(folder)
-        staged_bytes = staging.held_bytes(self._files)
+        files = held_to_own_word(self._source, self._files)
+        staged_bytes = staging.held_bytes(files)
         self._state.begin(staged_bytes)
         with self._space(staged_bytes) as check, progress.told(folder, self._configuration.pod_uid, self._state):
-            self._download(staging, check)
+            self._download(files, staging, check)
             self._state.enter(Phase.PUBLISHING)
             self._source.check_unchanged()
-            self._store.publish(self._digest, staging, self._record(staging))
+            record = record_of(self._configuration.uri, self._digest, files, staging.model, staging.crc64nvme)
+            self._store.publish(self._digest, staging, record)
             is_taken = self._link()
         if not self._is_kept_by_agent:
             self._store.collect_leftovers(self._digest)
         return is_taken
 
-    def _download(self, staging: Staging, check: Check) -> None:
+    def _download(self, files: Files, staging: Staging, check: Check) -> None:
         def on_bytes(count: int) -> None:
             check()
             self._state.add_bytes(count)
 
-        download(self._source, self._files, staging, on_bytes, budget_bytes())
-
-    def _record(self, staging: Staging) -> Record:
-        return record_of(self._configuration.uri, self._digest, self._files, staging.model, staging.crc64nvme)
+        download(self._source, files, staging, on_bytes, budget_bytes())
 
     def _link(self) -> bool:
         """Whether the model is this pod's now: what is linked is not evicted, but it may have been just before."""

@@ -1,24 +1,23 @@
 """Models on any web server, known by a SHA-256: one file, or the files that a manifest lists.
 
-A manifest is what a URI that ends in `/manifest.json` names: a JSON object with the key `files`, a list of objects with
-`path` (relative to the manifest's own folder, with '/'), `size` (bytes) and `sha256` (hexadecimal). Other keys are
-ignored. The SHA-256 that the service states is then the manifest's own, which holds those of all files.
+A manifest is what a URI that ends in `/manifest.json` names (file_list.py). The SHA-256 that the service states is then
+the manifest's own, which holds those of all files.
 """
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
 from modelyard.errors import InvalidError
+from modelyard.fetcher import file_list
 from modelyard.fetcher.checksums import Checksum
 from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.connection_errors import Server
 from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.file_list import ListedFile
 from modelyard.fetcher.http_client import HttpClient, Refusal
 from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
@@ -31,9 +30,7 @@ USER_NAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a Secret's key
 """As in Kubernetes' own Secrets of type kubernetes.io/basic-auth."""
 
-MANIFEST = "/manifest.json"
-_MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+MANIFEST = f"/{file_list.NAME}"
 _URI = re.compile(r"(https://[^/@?#\s]+)/[^?#\s]*[^/?#\s]")
 
 
@@ -44,7 +41,7 @@ def open_source(configuration: Configuration) -> "WebSource":
     """
     uri = _URI.fullmatch(configuration.uri)
     sha256 = configuration.https_sha256 or ""
-    if uri is None or not _SHA256.fullmatch(sha256):
+    if uri is None or not file_list.is_sha256(sha256):
         raise InvalidError(
             Reason.INVALID_CONFIGURATION,
             f"spec.model.uri is {configuration.uri!r} and spec.model.https.sha256 {sha256!r}; they must be "
@@ -130,7 +127,7 @@ class WebSource:
         return RemoteFile(path, int(size), self._uri, self._sha256, Checksum.sha256(self._sha256))
 
     def _listed(self) -> tuple[RemoteFile, ...]:
-        manifest = self._client.document(self._uri, _MANIFEST_LIMIT_BYTES)
+        manifest = self._client.document(self._uri, file_list.LIMIT_BYTES)
         computed = hashlib.sha256(manifest).hexdigest()
         if computed != self._sha256:
             raise FetchError(
@@ -139,22 +136,14 @@ class WebSource:
                 "that, or put the wanted manifest back",
             )
         try:
-            files = tuple(self._file(entry) for entry in json.loads(manifest)["files"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise _no_manifest(self._uri, f"{type(error).__name__}: {str(error)[:100]}") from error
-        if not files:
-            raise _no_manifest(self._uri, "no files")
-        return files
+            return tuple(map(self._file, file_list.read(manifest)))
+        except ValueError as error:
+            raise _no_manifest(self._uri, str(error)) from error
 
-    def _file(self, entry: dict[str, Any]) -> RemoteFile:
-        """One entry of the manifest. Raises ValueError, KeyError or TypeError when it is none."""
-        path, size_bytes, sha256 = entry["path"], entry["size"], entry["sha256"]
-        if not isinstance(path, str) or type(size_bytes) is not int or size_bytes < 0:
-            raise TypeError("a file without path or size")
-        if not _SHA256.fullmatch(sha256):
-            raise ValueError(f"the sha256 of {path[:80]!r} is not 64 hexadecimal digits in lower case")
-        relative = safe_path(path, "")
-        return RemoteFile(relative, size_bytes, urljoin(self._uri, quote(f"./{path}")), sha256, Checksum.sha256(sha256))
+    def _file(self, listed: ListedFile) -> RemoteFile:
+        checksum = Checksum.sha256(listed.sha256)
+        key = urljoin(self._uri, quote(f"./{listed.path}"))
+        return RemoteFile(listed.path, listed.size_bytes, key, listed.sha256, checksum)
 
 
 def _no_manifest(uri: str, problem: str) -> FetchError:

@@ -1,0 +1,92 @@
+"""What a model itself says of its files: no shard is missing, and each file is what the model's own list says.
+
+An upload that broke off leaves a folder that lists well, and each file in it has a right checksum. But the index of a
+sharded model in safetensors names every shard (`weight_map` of `*.safetensors.index.json`), and a `manifest.json`
+(file_list.py) holds the SHA-256 of every file: these then count instead of the checksums that the store has.
+"""
+
+import json
+import threading
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from modelyard.fetcher import file_list
+from modelyard.fetcher.checksums import Checksum
+from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.source import Source
+from modelyard.fetcher.stream import Stream
+
+_INDEX = ".safetensors.index.json"
+_INDEX_LIMIT_BYTES = 64 * 1024 * 1024
+
+Files = tuple[RemoteFile, ...]
+
+
+def held_to_own_word(source: Source, files: Files) -> Files:
+    """The files, with the SHA-256 that the model's own list has of them.
+
+    Raises FetchError: MODEL_INCOMPLETE when a file is missing that the model names, CHECKSUM_MISMATCH when one has
+    another size than the list says, and what reading from the source raises.
+    """
+    by_path = {file.path: file for file in files}
+    for file in files:
+        if file.path.name.endswith(_INDEX) and file.size_bytes <= _INDEX_LIMIT_BYTES:
+            _check_shards(file, _document(source, file), by_path.keys())
+    own_list = by_path.get(PurePosixPath(file_list.NAME))
+    if own_list is None or own_list.size_bytes > file_list.LIMIT_BYTES:
+        return files
+    try:
+        listed = file_list.read(_document(source, own_list))
+    except ValueError:
+        return files  # some other program's file of that name
+    sha256 = {each.path: _checked(each, by_path, own_list) for each in listed if each.path != own_list.path}
+    return tuple(replace(file, checksum=sha256.get(file.path, file.checksum)) for file in files)
+
+
+def _check_shards(index: RemoteFile, document: bytes, present: Collection[PurePosixPath]) -> None:
+    """Nothing is said of an index that cannot be read: the engine tells what it wants of it."""
+    try:
+        names = {str(name) for name in json.loads(document)["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return
+    missing = sorted(name for name in names if index.path.parent / name not in present)
+    if missing:
+        raise _incomplete(index, missing[0], len(missing), len(names))
+
+
+def _checked(listed: file_list.ListedFile, by_path: dict[PurePosixPath, RemoteFile], own_list: RemoteFile) -> Checksum:
+    file = by_path.get(listed.path)
+    if file is None:
+        raise _incomplete(own_list, str(listed.path), 1, 1)
+    if file.size_bytes != listed.size_bytes:
+        raise FetchError(
+            Reason.CHECKSUM_MISMATCH,
+            f"{file.key} has {file.size_bytes} bytes, and {own_list.key} says {listed.size_bytes}: upload the file "
+            "again, or correct the list",
+        )
+    return Checksum.sha256(listed.sha256)
+
+
+def _incomplete(said_by: RemoteFile, missing: str, count: int, of: int) -> FetchError:
+    more = f" and {count - 1} more of {of} files" if count > 1 else ""
+    return FetchError(
+        Reason.MODEL_INCOMPLETE,
+        f"{said_by.key} names {missing}{more}, which the source does not hold: upload what is missing, or correct "
+        f"{said_by.path.name}",
+    )
+
+
+def _document(source: Source, file: RemoteFile) -> bytes:
+    """A small file, whole. Raises FetchError."""
+    document = bytearray(file.size_bytes)
+    stream = Stream(source, file, 0, len(document), threading.Event())
+    try:
+        with memoryview(document) as whole:
+            done = 0
+            while done < len(whole):
+                done += stream.fill(whole[done:])
+    finally:
+        stream.close()
+    return bytes(document)
