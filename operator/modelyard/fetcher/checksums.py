@@ -8,7 +8,6 @@ tests/fetcher.
 
 import base64
 import hashlib
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +15,7 @@ from functools import partial
 from typing import Protocol, Self
 
 from awscrt import checksums as crt
+from zlib_ng import zlib_ng
 
 from modelyard.fetcher import crc
 
@@ -106,7 +106,7 @@ _HASHES: dict[Algorithm, Callable[[], Hash]] = {
     Algorithm.CRC64NVME: lambda: _Crc(crt.crc64nvme, 8),
     Algorithm.MD5: partial(hashlib.md5, usedforsecurity=False),
     Algorithm.CRC32C: lambda: _Crc(crt.crc32c, 4),
-    Algorithm.CRC32: lambda: _Crc(zlib.crc32, 4),  # faster than awscrt's
+    Algorithm.CRC32: lambda: _Crc(zlib_ng.crc32, 4),
     Algorithm.ETAG: partial(hashlib.md5, usedforsecurity=False),
     Algorithm.GIT_BLOB: partial(hashlib.sha1, usedforsecurity=False),
 }
