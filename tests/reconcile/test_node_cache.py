@@ -41,13 +41,28 @@ def asked(cluster: InMemoryCluster) -> list[str]:
     return [call.place.name for call in cluster.calls if call.kind == kinds.CSI_NODE]
 
 
-async def test_a_node_without_the_driver_is_told_after_the_kubelets_longest_wait(
+def only_another_has_the_driver(cluster: InMemoryCluster, *, joined: str) -> None:
+    cluster.put(factories.csi_node(names.CSI_DRIVER, name="another"))
+    worker = factories.csi_node("ebs.csi.aws.com")
+    worker["metadata"]["creationTimestamp"] = joined
+    cluster.put(worker)
+    cluster.put(factories.agent(node="another"))
+
+
+async def test_a_node_of_old_without_the_driver_is_told_soon(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     await waiting(cluster, operator, NOT_REGISTERED)
-    cluster.put(factories.csi_node(names.CSI_DRIVER, name="another"))
-    cluster.put(factories.csi_node("ebs.csi.aws.com"))
-    cluster.put(factories.agent(node="another"))
+    only_another_has_the_driver(cluster, joined="2025-12-31T00:00:00Z")
+    await operator.run(for_s=60)
+    assert condition(cluster, "Ready")["reason"] == "NoNodeCache"
+
+
+async def test_a_node_that_just_joined_without_the_driver_is_told_after_the_kubelets_longest_wait(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    await waiting(cluster, operator, NOT_REGISTERED)
+    only_another_has_the_driver(cluster, joined=SEEN)
     await operator.run(for_s=100)
     assert condition(cluster, "Ready")["reason"] == "Preparing"
     assert "waits for the node's cache" in condition(cluster, "Ready")["message"]
