@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 Object = dict[str, Any]
 
 PRESERVED = "x-kubernetes-preserve-unknown-fields"
-ODD = 100
-"""One value in so many is anything at all: a spec has about twenty of them."""
+ODD = 160
+"""One value in so many is anything at all: a spec has about thirty of them."""
 
 MADE_UP = 12
 """One object in so many is put together from its fields alone; the others begin as one of the examples has it, since
