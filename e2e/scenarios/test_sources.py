@@ -107,7 +107,8 @@ def test_a_model_on_a_volume_is_served_where_it_lies_once_all_that_hinders_it_is
     cached = condition(served, "ModelCached")
     assert cached is not None
     assert (cached["status"], cached["reason"]) == ("True", "Mounted")
-    assert served["status"]["model"] == {"sizeBytes": sum(file.stat().st_size for file in model.iterdir())}
+    size_bytes = sum(file.stat().st_size for file in model.iterdir())
+    assert served["status"]["model"] == {"sizeBytes": size_bytes, "source": "pvc://models/teams/tiny"}
     groups = disk.run("find", disk.path, "-printf", "%g\n").split()
     assert "65532" not in groups, "the volume was given to the pods' group"
 
