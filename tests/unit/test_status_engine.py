@@ -6,9 +6,11 @@ from tests.support.observed import (
     ended,
     event,
     loading,
+    pod,
     running,
     serving,
     serving_repository,
+    waiting,
     wanted,
 )
 
@@ -43,7 +45,21 @@ UNDER_WAY = {
     "a started engine before its first probe": (World(loading(started=True, changed_s=700)), "Starting", ""),
 }
 
+TOO_LOW = "runc create failed: unable to start container process: container init was OOM-killed (memory limit too low?)"
+
 PROBLEMS = {
+    "a memory limit in which not even the runtime starts": (
+        World(crashed(TOO_LOW, exit_code=128, reason="StartError")),
+        "OutOfMemory",
+        "memory limit too low",
+        "spec.resources",
+    ),
+    "such a limit, while the kubelet tries again": (
+        World(pod(engine=waiting("RunContainerError", TOO_LOW))),
+        "OutOfMemory",
+        "memory limit too low",
+        "spec.resources",
+    ),
     "an image without python3": (
         World(crashed('exec: "python3": executable file not found in $PATH', exit_code=128, reason="StartError")),
         "ContainerStartFailed",

@@ -279,7 +279,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if over.reason == "OOMKilled":
         reason, line = Reasons.OUT_OF_MEMORY, "the kernel killed it (OOMKilled)"
     elif over.reason in {"StartError", "ContainerCannotRun"}:
-        reason, line = Reasons.CONTAINER_START_FAILED, over.message
+        reason, line = reason if reason is Reasons.OUT_OF_MEMORY else Reasons.CONTAINER_START_FAILED, over.message
     elif reason is None and _timed_out(over, around.wanted):
         reason = Reasons.START_TIMEOUT
     elif reason is None:

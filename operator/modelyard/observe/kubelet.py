@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from modelyard.api.conditions import Explanation, Reason, bounded, sentence
 from modelyard.api.reasons import Reasons
+from modelyard.observe.causes import classify
 from modelyard.observe.pods import ContainerFacts, PodEvent, PodFacts
 
 _IMAGE = frozenset(
@@ -97,7 +98,9 @@ def not_created(
         reason = _missing(message) or Reasons.CONTAINER_CONFIG_INVALID
         return reason.explain(container=name, cause=sentence(message), namespace=namespace)
     if waiting in _START:
-        return Reasons.CONTAINER_START_FAILED.explain(container=name, cause=sentence(message))
+        is_memory = classify(message)[0] is Reasons.OUT_OF_MEMORY
+        reason = Reasons.OUT_OF_MEMORY if is_memory else Reasons.CONTAINER_START_FAILED
+        return reason.explain(container=name, cause=sentence(message), restarts=container.restarts)
     return None
 
 
