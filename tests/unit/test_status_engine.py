@@ -47,6 +47,12 @@ UNDER_WAY = {
 
 TOO_LOW = "runc create failed: unable to start container process: container init was OOM-killed (memory limit too low?)"
 
+BELOW_USAGE = (
+    "OCI runtime create failed: runc create failed: unable to start container process: error during container init: "
+    "error setting cgroup config for procHooks process: unable to set memory limit to 4194304 (current usage: 6721536, "
+    "peak usage: 6950912): unknown"
+)
+
 PROBLEMS = {
     "a memory limit in which not even the runtime starts": (
         World(crashed(TOO_LOW, exit_code=128, reason="StartError")),
@@ -55,9 +61,9 @@ PROBLEMS = {
         "spec.resources",
     ),
     "such a limit, while the kubelet tries again": (
-        World(pod(engine=waiting("RunContainerError", TOO_LOW))),
+        World(pod(engine=waiting("RunContainerError", BELOW_USAGE))),
         "OutOfMemory",
-        "memory limit too low",
+        "unable to set memory limit to 4194304",
         "spec.resources",
     ),
     "an image without python3": (

@@ -16,7 +16,8 @@ _TABLE: tuple[tuple[Reason, str], ...] = (
     (Reasons.ACCELERATOR_OUT_OF_MEMORY, r"(CUDA|HIP|XPU) out of memory"),
     (Reasons.ACCELERATOR_OUT_OF_MEMORY, r"(CUDA|hip)\w* ?error:? out of memory|ALLOC_FAILED"),
     (Reasons.OUT_OF_MEMORY, r"[Cc]an(no|')t allocate memory|std::bad_alloc|\bMemoryError\b"),
-    (Reasons.OUT_OF_MEMORY, r"container init was OOM-killed"),  # runc, of a limit in which not even it can run
+    # runc, of a limit in which not even it can run
+    (Reasons.OUT_OF_MEMORY, r"container init was OOM-killed|unable to set memory limit to \d+ \(current usage"),
     (Reasons.PORT_IN_USE, r"[Aa]ddress already in use"),
     (Reasons.BAD_ARGUMENT, r"unrecognized (arguments|option)|error: (the following )?arguments? |invalid choice:"),
     # The launcher itself: the image is none of the engine
