@@ -41,7 +41,9 @@ def held_to_own_word(source: Source, files: Files) -> Files:
         listed = file_list.read(_document(source, own_list))
     except ValueError:
         return files  # some other program's file of that name
-    sha256 = {each.path: _checked(each, by_path, own_list) for each in listed if each.path != own_list.path}
+    if missing := sorted(str(each.path) for each in listed if each.path not in by_path):
+        raise _incomplete(own_list, missing, len(listed))
+    sha256 = {each.path: _checked(each, by_path[each.path], own_list) for each in listed if each.path != own_list.path}
     return tuple(replace(file, checksum=sha256.get(file.path, file.checksum)) for file in files)
 
 
@@ -53,13 +55,10 @@ def _check_shards(index: RemoteFile, document: bytes, present: Collection[PurePo
         return
     missing = sorted(name for name in names if index.path.parent / name not in present)
     if missing:
-        raise _incomplete(index, missing[0], len(missing), len(names))
+        raise _incomplete(index, missing, len(names))
 
 
-def _checked(listed: file_list.ListedFile, by_path: dict[PurePosixPath, RemoteFile], own_list: RemoteFile) -> Checksum:
-    file = by_path.get(listed.path)
-    if file is None:
-        raise _incomplete(own_list, str(listed.path), 1, 1)
+def _checked(listed: file_list.ListedFile, file: RemoteFile, own_list: RemoteFile) -> Checksum:
     if file.size_bytes != listed.size_bytes:
         raise FetchError(
             Reason.CHECKSUM_MISMATCH,
@@ -69,11 +68,11 @@ def _checked(listed: file_list.ListedFile, by_path: dict[PurePosixPath, RemoteFi
     return Checksum.sha256(listed.sha256)
 
 
-def _incomplete(said_by: RemoteFile, missing: str, count: int, of: int) -> FetchError:
-    more = f" and {count - 1} more of {of} files" if count > 1 else ""
+def _incomplete(said_by: RemoteFile, missing: list[str], of: int) -> FetchError:
+    more = f" and {len(missing) - 1} more of {of} files" if len(missing) > 1 else ""
     return FetchError(
         Reason.MODEL_INCOMPLETE,
-        f"{said_by.key} names {missing}{more}, which the source does not hold: upload what is missing, or correct "
+        f"{said_by.key} names {missing[0]}{more}, which the source does not hold: upload what is missing, or correct "
         f"{said_by.path.name}",
     )
 
