@@ -23,8 +23,18 @@ from pathlib import Path, PurePosixPath
 FOLDER_MODE = 0o755
 """The engine may run as another user than the fetcher: it reads, and only the fetcher writes."""
 
+RECORD_SUFFIX = ".json"
+ROTTEN_SUFFIX = ".rotten"
+"""Behind an entry's name, in the folder of records: its record, and the marker that makes it no hit."""
+
+BROKEN_PREFIX = "broken-"
+"""In front of an entry's name, in the staging folder: one that was found broken and put aside."""
+
+FOLDER_NAME = re.compile(r"sha256-[0-9a-f]{64}")
+COMPILE_KEY = re.compile(r"[0-9a-f]{16,64}")
+"""What the names of entries and of compile caches look like."""
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_COMPILE_KEY = re.compile(r"[0-9a-f]{16,64}")
 _POD_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 
 
@@ -81,11 +91,11 @@ class CacheLayout:
         return self.entries / folder_name(digest)
 
     def record(self, digest: str) -> Path:
-        return self.records / f"{folder_name(digest)}.json"
+        return self.records / f"{folder_name(digest)}{RECORD_SUFFIX}"
 
     def rotten(self, digest: str) -> Path:
         """The marker that makes an entry no hit: it is fetched anew."""
-        return self.records / f"{folder_name(digest)}.rotten"
+        return self.records / f"{folder_name(digest)}{ROTTEN_SUFFIX}"
 
     def staged(self, digest: str) -> Path:
         """Where the digest arrives by the user who came first."""
@@ -100,7 +110,7 @@ class CacheLayout:
 
     def compile_cache(self, key: str) -> Path:
         """The folder of a compile cache. Raises ValueError for a text that is no key, since it becomes a path."""
-        if not _COMPILE_KEY.fullmatch(key):
+        if not COMPILE_KEY.fullmatch(key):
             raise ValueError(f"{key!r} is not a compile cache's key")
         return self.compile_caches / key
 

@@ -15,12 +15,10 @@ from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.record import Record
 from modelyard.fetcher.staging import Staging, make_folder
-from modelyard.layout import CacheLayout
+from modelyard.layout import BROKEN_PREFIX, CacheLayout
 
 _COMPILE_CACHE_MODE = 0o777
 """The engine may run as another user than the fetcher, and writes there."""
-
-_BROKEN = "broken-"
 
 Discard = Callable[[str], None]
 """Has an entry put out of the way that another user's pod wrote. Raises FetchError where nobody does."""
@@ -116,7 +114,7 @@ class Store:
         try:
             marker.unlink(missing_ok=True)
             if os.path.lexists(entry):
-                entry.rename(self._layout.staging / f"{_BROKEN}{entry.name}-{secrets.token_hex(4)}")
+                entry.rename(self._layout.staging / f"{BROKEN_PREFIX}{entry.name}-{secrets.token_hex(4)}")
             old.unlink(missing_ok=True)
         except PermissionError:
             self._discard(digest)
@@ -158,7 +156,7 @@ class Store:
         """Removes what fetches of other content than ``digest`` left, in a cache that no node agent keeps tidy."""
         own = self.staging_folders(digest)
         for leftover in self._layout.staging.iterdir():
-            if leftover.name.startswith(_BROKEN):
+            if leftover.name.startswith(BROKEN_PREFIX):
                 shutil.rmtree(leftover)
             elif leftover not in own:
                 with lock.locked_if_free(self._layout.locks / leftover.name.partition(".")[0]) as is_nobodys:

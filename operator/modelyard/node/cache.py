@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from modelyard.layout import BROKEN_PREFIX, RECORD_SUFFIX, ROTTEN_SUFFIX
 from modelyard.node import contents, leftovers, trees
 from modelyard.node.budget import Holding, Item, Kind, Limits, Reason, Refusal, evictions_for, evictions_to_fit
 from modelyard.node.contents import Contents, Measurements
@@ -108,25 +109,26 @@ class NodeCache:
         there is neither. One in use only loses its name.
         """
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
+            was_there = True
             try:
                 with trees.opened_folder(Kind.ENTRY, part) as entries, trees.opened_folder("staging", part) as staging:
                     if self._is_pinned(namespace, folder, part):
-                        aside = f"broken-{folder}.{os.urandom(4).hex()}"
+                        aside = f"{BROKEN_PREFIX}{folder}.{os.urandom(4).hex()}"
                         os.rename(folder, aside, src_dir_fd=entries, dst_dir_fd=staging)
                     else:
                         trees.discard(folder, entries, trash)
             except FileNotFoundError:
-                return _forget_record(folder, part)
-            _forget_record(folder, part)
+                was_there = False
+            was_noted = _forget_record(folder, part)
             trees.empty(trash)
-            return True
+            return was_there or was_noted
 
     def condemn(self, namespace: str, folder: str) -> None:
         """An entry's bytes are no longer what they were: it goes, or is marked where it is in use (layout.rotten)."""
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             if self._is_pinned(namespace, folder, part):
                 with contextlib.suppress(FileExistsError), trees.opened_folder("records", part) as records:
-                    os.close(os.open(f"{folder}{contents.ROTTEN_SUFFIX}", _NEW_FILE, 0o644, dir_fd=records))
+                    os.close(os.open(f"{folder}{ROTTEN_SUFFIX}", _NEW_FILE, 0o644, dir_fd=records))
                 return
             with trees.opened_folder(Kind.ENTRY, part) as entries:
                 trees.discard(folder, entries, trash)
@@ -270,7 +272,7 @@ def _forget_record(folder: str, part: int) -> bool:
     """Whether anything was noted of the entry."""
     was_noted = False
     with contextlib.suppress(OSError), trees.opened_folder("records", part) as records:
-        for suffix in (contents.RECORD_SUFFIX, contents.ROTTEN_SUFFIX):
+        for suffix in (RECORD_SUFFIX, ROTTEN_SUFFIX):
             with contextlib.suppress(OSError):
                 os.unlink(f"{folder}{suffix}", dir_fd=records)
                 was_noted = True

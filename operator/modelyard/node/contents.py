@@ -9,21 +9,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from modelyard.layout import BROKEN_PREFIX, COMPILE_KEY, FOLDER_NAME
 from modelyard.node import trees
 from modelyard.node.budget import Item, Kind
 from modelyard.node.mounts import Seen
 from modelyard.node.parts import FOLDERS
 
-BROKEN_PREFIX = "broken-"
-"""What the fetcher, and the agent for it, puts in front of the name of an entry that it found broken."""
-RECORD_SUFFIX = ".json"
-ROTTEN_SUFFIX = ".rotten"
-
-_FOLDER_OF_DIGEST = re.compile(r"sha256-[0-9a-f]{64}")
-_STAGING_OF_DIGEST = re.compile(r"(?:broken-)?(sha256-[0-9a-f]{64})(?:[.-][0-9a-f]{1,10})?")
-_COMPILE_KEY = re.compile(r"[0-9a-f]{16,64}")
-_LINK = re.compile(r"\.\./entries/(sha256-[0-9a-f]{64})")
-_FORMS = {Kind.ENTRY: _FOLDER_OF_DIGEST, Kind.COMPILE_CACHE: _COMPILE_KEY, Kind.STAGING: _STAGING_OF_DIGEST}
+_STAGING_OF_DIGEST = re.compile(rf"(?:{BROKEN_PREFIX})?({FOLDER_NAME.pattern})(?:[.-][0-9a-f]{{1,10}})?")
+_LINK = re.compile(rf"\.\./entries/({FOLDER_NAME.pattern})")
+_FORMS = {Kind.ENTRY: FOLDER_NAME, Kind.COMPILE_CACHE: COMPILE_KEY, Kind.STAGING: _STAGING_OF_DIGEST}
 
 AGE_OF_SIZE_S = {Kind.ENTRY: 600.0, Kind.COMPILE_CACHE: 60.0, Kind.STAGING: 0.0}
 """How long a size is believed of a folder that looks unchanged from above."""
@@ -131,12 +125,12 @@ def digest_of_staging(name: str) -> str:
 
 def is_digest(name: str) -> bool:
     """Whether a name is a digest's folder name."""
-    return _FOLDER_OF_DIGEST.fullmatch(name) is not None
+    return FOLDER_NAME.fullmatch(name) is not None
 
 
 def is_compile_key(name: str) -> bool:
     """Whether a name is a compile cache's."""
-    return _COMPILE_KEY.fullmatch(name) is not None
+    return COMPILE_KEY.fullmatch(name) is not None
 
 
 def is_of_layout(name: str) -> bool:

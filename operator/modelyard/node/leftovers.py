@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from modelyard.layout import RECORD_SUFFIX
 from modelyard.node import contents, trees
 from modelyard.node.budget import Kind
 from modelyard.node.mounts import Seen
@@ -36,7 +37,7 @@ def found(part: int, around: Surroundings) -> Iterator[str]:
         return contents.is_locked(digest, part) or around.is_live(around.namespace, digest)
 
     needed: dict[str, Callable[[str], bool]] = {
-        "entries": lambda name: f"{name}{contents.RECORD_SUFFIX}" in records or name in linked or is_busy(name),
+        "entries": lambda name: f"{name}{RECORD_SUFFIX}" in records or name in linked or is_busy(name),
         "records": lambda name: name.partition(".")[0] in {*entries, *staging},
         "staging": lambda name: not contents.is_broken(name) and is_busy(name),
         "locks": contents.is_digest,

@@ -4,8 +4,8 @@ import json
 import re
 from dataclasses import dataclass
 
+from modelyard.layout import RECORD_SUFFIX
 from modelyard.node import trees
-from modelyard.node.contents import RECORD_SUFFIX
 
 SIZE_LIMIT_BYTES = 2 << 20
 """Ten thousand files. As objects a record takes up to forty times its size, of this process's memory."""
