@@ -1,11 +1,14 @@
 """One real API server for the whole run, and a namespace of its own for each test that asks for one."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from modelyard.fence import always_open
+from modelyard.kubernetes_cluster import KubernetesCluster
+from modelyard.login import login
 from tests.support import apiserver as support
 from tests.support.api_client import Client
 from tests.support.apiserver import ApiServer
@@ -22,6 +25,14 @@ def apiserver() -> Iterator[ApiServer]:
 def admin(apiserver: ApiServer) -> Client:
     """A client that may do everything."""
     return apiserver.client()
+
+
+@pytest.fixture
+async def cluster(apiserver: ApiServer) -> AsyncIterator[KubernetesCluster]:
+    """The operator's own way to the server, with its own rights and no fence."""
+    made = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
+    yield made
+    await made.close()
 
 
 @pytest.fixture

@@ -1,34 +1,22 @@
 """Placement against a real API server: what a round changes of a node, and what it leaves alone."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from modelyard import kinds, names
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, NotFoundError
-from modelyard.fence import always_open
 from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.login import login
 from modelyard.metrics import Metrics
 from modelyard.placement import Placement
 from modelyard.signals.node_cache import NodeCache
 from tests.support import factories
 from tests.support.api_client import Client
-from tests.support.apiserver import ApiServer
 
 DIGEST = "sha256:" + "a" * 64
 OURS = f"{names.LABEL_MODEL_DOMAIN}/{factories.UID}"
 STALE = f"{names.LABEL_MODEL_DOMAIN}/gone"
 THEIRS = {"example.com/rack": "7", f"{names.GROUP}/pool": "gpu"}
-
-
-@pytest.fixture
-async def cluster(apiserver: ApiServer) -> AsyncIterator[KubernetesCluster]:
-    made = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
-    yield made
-    await made.close()
 
 
 @pytest.fixture

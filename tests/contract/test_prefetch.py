@@ -1,6 +1,5 @@
 """Prefetching against a real API server: a Job that cannot change, what becomes of it, and a whole round."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +13,7 @@ from modelyard.children import Children
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.drift import is_as_rendered
-from modelyard.fence import always_open
 from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.login import login
 from modelyard.prefetching import Round, job_of
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import OPERATOR, ApiServer
@@ -28,13 +25,6 @@ from tests.support.running_operator import SETTINGS
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 THEN = "2026-11-22T12:00:00Z"
-
-
-@pytest.fixture
-async def cluster(apiserver: ApiServer) -> AsyncIterator[KubernetesCluster]:
-    made = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from modelyard.fetcher.fetch import fetch
 from modelyard.fetcher.state import Snapshot, State
 from modelyard.layout import CacheLayout
 from tests.support.background_process import REPOSITORY, BackgroundProcess
+from tests.support.cache_agent import CacheAgent, cache_agent
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.object_store import MODELS, READER, ObjectStore, object_store
@@ -199,6 +200,13 @@ def node(tmp_path: Path, link: FaultyProxy) -> Iterator[Node]:
     """Its pods reach the server through the link."""
     with ExitStack() as runs:
         yield Node(tmp_path, runs, link.endpoint)
+
+
+@pytest.fixture
+def agent(node: Node) -> Iterator[CacheAgent]:
+    """Answers on the node's socket, and grants what it is asked for."""
+    with cache_agent(node.layout.agent_socket) as agent:
+        yield agent
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import pytest
 from modelyard import names
 from modelyard.fetcher import agent_client
 from tests.fetcher.conftest import Node, Pod
+from tests.support import faulty_proxy
 from tests.support.cache_agent import Answer as AgentAnswer
 from tests.support.cache_agent import CacheAgent, cache_agent, grant
 from tests.support.eventually import eventually
-from tests.support.faulty_proxy import Answer, FaultyProxy
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.object_store import ObjectStore
 
 MIB = 1024 * 1024
@@ -29,24 +30,10 @@ def model(store: ObjectStore) -> None:
 
 
 @pytest.fixture
-def agent(node: Node) -> Iterator[CacheAgent]:
-    with cache_agent(node.layout.agent_socket) as agent:
-        yield agent
-
-
-@pytest.fixture
 def held(link: FaultyProxy) -> Iterator[threading.Event]:
     """The weights stop after FIRST_BYTES until this is set."""
-    go_on = threading.Event()
-
-    def hold(answer: Answer, data: bytes) -> bytes:
-        if answer.request.startswith("GET ") and "weights" in answer.request and answer.passed_bytes > FIRST_BYTES:
-            go_on.wait()
-        return data
-
-    link.fault = hold
-    yield go_on
-    go_on.set()
+    with faulty_proxy.held(link, "weights", FIRST_BYTES) as go_on:
+        yield go_on
 
 
 def node_local(node: Node) -> Pod:

@@ -12,10 +12,11 @@ import pytest
 
 from modelyard import names
 from tests.fetcher.conftest import Node, Pod
+from tests.support import faulty_proxy
 from tests.support.background_process import BackgroundProcess
-from tests.support.cache_agent import CacheAgent, cache_agent
+from tests.support.cache_agent import CacheAgent
 from tests.support.eventually import eventually
-from tests.support.faulty_proxy import Answer, FaultyProxy
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.object_store import ObjectStore
 
 JANE, JOHN = 4711, 4712
@@ -27,12 +28,6 @@ MODEL = {"config.json": b"{}", "weights": random.Random(4).randbytes(6 * MIB)}
 def model(store: ObjectStore) -> None:
     for name, content in MODEL.items():
         store.put(f"model/{name}", content)
-
-
-@pytest.fixture
-def agent(node: Node) -> Iterator[CacheAgent]:
-    with cache_agent(node.layout.agent_socket) as agent:
-        yield agent
 
 
 def pod_of(node: Node, user: int) -> Pod:
@@ -55,16 +50,8 @@ def start(pod: Pod, user: int) -> BackgroundProcess:
 @pytest.fixture
 def go_on(link: FaultyProxy) -> Iterator[threading.Event]:
     """The weights stop in their middle until this is set."""
-    go_on = threading.Event()
-
-    def hold(answer: Answer, data: bytes) -> bytes:
-        if answer.request.startswith("GET ") and "weights" in answer.request and answer.passed_bytes > MIB:
-            go_on.wait()
-        return data
-
-    link.fault = hold
-    yield go_on
-    go_on.set()
+    with faulty_proxy.held(link, "weights", MIB) as go_on:
+        yield go_on
 
 
 def test_what_one_user_brought_is_a_hit_for_another(node: Node, agent: CacheAgent) -> None:

@@ -89,3 +89,18 @@ def faulty_proxy(to_port: int, tls: ssl.SSLContext | None = None) -> Iterator[Fa
         yield proxy
     finally:
         proxy.close()
+
+
+@contextmanager
+def held(link: FaultyProxy, name: str, after_bytes: int) -> Iterator[threading.Event]:
+    """Files with ``name`` in their path stop after so many bytes, until the event is set."""
+    go_on = threading.Event()
+
+    def hold(answer: Answer, data: bytes) -> bytes:
+        if answer.request.startswith("GET ") and name in answer.request and answer.passed_bytes > after_bytes:
+            go_on.wait()
+        return data
+
+    link.fault = hold
+    yield go_on
+    go_on.set()
