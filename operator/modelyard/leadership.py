@@ -122,15 +122,28 @@ class Leadership:
 
     async def release(self) -> None:
         """Give the Lease back, so that another process need not wait for its end. Call when nothing is in work."""
-        if self._renewed_at_s is None or self._seen is None or self._seen.lease is None:
-            return
         self._give_up("it is given back")
-        content = {name: value for name, value in self._seen.lease["spec"].items() if name != "holderIdentity"}
         try:
-            async with asyncio.timeout(RETRY_S):
-                await self._leases.replace_lease({**self._seen.lease, "spec": content | {"leaseDurationSeconds": 1}})
+            async with asyncio.timeout(RENEW_DEADLINE_S):
+                while not await self._release_once():
+                    pass
         except (ApiError, TimeoutError) as error:
             logger.warning("the Lease could not be given back", extra={"error": str(error)})
+
+    async def _release_once(self) -> bool:
+        """Give the Lease back if it is ours as it is stored now: a renewal that was cut off may yet be written.
+
+        False when it changed meanwhile.
+        """
+        lease = await self._leases.get(kinds.LEASE, self._place)
+        if lease is None or _content(lease).get("holderIdentity") != self._identity:
+            return True
+        content = {name: value for name, value in lease["spec"].items() if name != "holderIdentity"}
+        try:
+            await self._leases.replace_lease({**lease, "spec": content | {"leaseDurationSeconds": 1}})
+        except ConflictError:
+            return False
+        return True
 
     async def _try_once(self) -> float:
         """Look at the Lease, and take or renew it. Returns in how many seconds to do so again."""

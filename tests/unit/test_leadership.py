@@ -184,6 +184,51 @@ async def test_one_that_gives_the_lease_back_is_followed_at_the_next_look(world:
     assert await world.until_written_by(second) <= 1.2 * RETRY_S + STEP_S
 
 
+async def test_a_renewal_that_is_cut_off_and_yet_stored_does_not_keep_the_lease_from_being_given_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.start("first")
+    await world.pass_time(1)
+    second = world.start("second")
+    await world.pass_time(10)
+    write = world.cluster.replace_lease
+
+    async def write_and_never_answer(lease: Object) -> Object:
+        await write(lease)
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(world.cluster, "replace_lease", write_and_never_answer)
+    renewed = world.spec["renewTime"]
+    while world.spec["renewTime"] == renewed:
+        await world.pass_time(STEP_S)
+    first.task.cancel()
+    await asyncio.gather(first.task, return_exceptions=True)
+    monkeypatch.setattr(world.cluster, "replace_lease", write)
+    await first.leadership.release()
+    assert await world.until_written_by(second) <= 1.2 * RETRY_S + STEP_S
+
+
+async def test_a_renewal_that_is_stored_while_the_lease_is_given_back_does_not_keep_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.start("first")
+    await world.pass_time(1)
+    first.task.cancel()
+    await asyncio.gather(first.task, return_exceptions=True)
+    write = world.cluster.replace_lease
+    late = [world.cluster.see(kinds.LEASE, PLACE)]
+
+    async def write_after_another(lease: Object) -> Object:
+        if (stored := late.pop() if late else None) is not None:
+            await write({**stored, "spec": stored["spec"] | {"renewTime": "late"}})
+        return await write(lease)
+
+    monkeypatch.setattr(world.cluster, "replace_lease", write_after_another)
+    await first.leadership.release()
+    assert "holderIdentity" not in world.spec
+    assert world.spec["renewTime"] == "late"
+
+
 async def test_one_that_never_held_it_gives_nothing_back(world: World) -> None:
     world.start("first")
     await world.pass_time(1)
