@@ -195,7 +195,8 @@ async def test_a_renewal_that_is_cut_off_and_yet_stored_does_not_keep_the_lease_
 
     async def write_and_never_answer(lease: Object) -> Object:
         await write(lease)
-        return await asyncio.get_running_loop().create_future()
+        never: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+        return await never
 
     monkeypatch.setattr(world.cluster, "replace_lease", write_and_never_answer)
     renewed = world.spec["renewTime"]
