@@ -5,7 +5,6 @@ is no multiple of a page (a file's last bytes, the edges of unaligned parts) goe
 """
 
 import logging
-import mmap
 import os
 from pathlib import Path
 
@@ -83,8 +82,3 @@ def _write_all(descriptor: int, block: memoryview, offset: int) -> None:
     while block:
         count = os.pwrite(descriptor, block, offset)
         block, offset = block[count:], offset + count
-
-
-def page_aligned(size_bytes: int) -> memoryview:
-    """New memory that begins at a page's border."""
-    return memoryview(mmap.mmap(-1, size_bytes))

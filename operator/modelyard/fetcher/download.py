@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from modelyard.fetcher.arrival import Arrival
-from modelyard.fetcher.arriving_file import page_aligned
 from modelyard.fetcher.concurrency import Controller
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
 from modelyard.fetcher.manifest import RemoteFile
-from modelyard.fetcher.memory import BLOCK_BYTES, block_bytes
+from modelyard.fetcher.memory import BLOCK_BYTES, Buffer, block_bytes
 from modelyard.fetcher.parts import PAGE_BYTES, Part
 from modelyard.fetcher.source import Source
 from modelyard.fetcher.staging import Staging
@@ -80,13 +79,12 @@ class _Download:
             raise self._error
 
     def _work(self, number: int) -> None:
-        buffer = page_aligned(BLOCK_BYTES)
+        buffer = Buffer()
         try:
             while stretch := self._queue.take(number):
-                self._fetch(stretch, buffer)
-                wanted_bytes = block_bytes(self._budget, self._controller.connections)
-                if len(buffer) != wanted_bytes:  # not before the first stretch: so a slow link shows progress soon
-                    buffer = page_aligned(wanted_bytes)
+                self._fetch(stretch, buffer.block)
+                # Not before the first stretch: so a slow link shows progress soon.
+                buffer.resize(block_bytes(self._budget, self._controller.connections))
         except AbandonedError:
             pass
         except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that waits raises it
