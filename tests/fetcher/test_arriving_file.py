@@ -11,7 +11,7 @@ import pytest
 
 from modelyard.fetcher import arriving_file
 from modelyard.fetcher.arriving_file import ArrivingFile
-from modelyard.fetcher.memory import Buffer
+from modelyard.fetcher.memory import page_aligned
 from modelyard.fetcher.parts import PAGE_BYTES
 
 CONTENT = random.Random(9).randbytes(10 * PAGE_BYTES + 77)
@@ -34,7 +34,7 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 
 def write(file: ArrivingFile, begin: int, end: int) -> None:
-    memory = Buffer().block
+    memory = page_aligned(16 * PAGE_BYTES)
     into_page = begin % PAGE_BYTES
     block = memory[into_page : into_page + end - begin]
     block[:] = CONTENT[begin:end]
@@ -48,7 +48,7 @@ def test_stretches_in_any_order_make_the_file(path: Path, seed: int) -> None:
     file = ArrivingFile(path, len(CONTENT))
     for begin, end in stretches:
         write(file, begin, end)
-    memory = Buffer().block
+    memory = page_aligned(16 * PAGE_BYTES)
     for begin, end in stretches:
         block = memory[begin % PAGE_BYTES : begin % PAGE_BYTES + end - begin]
         file.read(block, begin)

@@ -13,7 +13,7 @@ from modelyard.fetcher.arrival import Arrival
 from modelyard.fetcher.concurrency import Controller
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
 from modelyard.fetcher.manifest import RemoteFile
-from modelyard.fetcher.memory import BLOCK_BYTES, Buffer, block_bytes
+from modelyard.fetcher.memory import BLOCK_BYTES, block_bytes, page_aligned
 from modelyard.fetcher.parts import PAGE_BYTES, Part
 from modelyard.fetcher.source import Source
 from modelyard.fetcher.staging import Staging
@@ -79,12 +79,13 @@ class _Download:
             raise self._error
 
     def _work(self, number: int) -> None:
-        buffer = Buffer()
+        buffer = page_aligned(BLOCK_BYTES)
         try:
             while stretch := self._queue.take(number):
-                self._fetch(stretch, buffer.block)
-                # Not before the first stretch: so a slow link shows progress soon.
-                buffer.resize(block_bytes(self._budget, self._controller.connections))
+                self._fetch(stretch, buffer)
+                wanted_bytes = block_bytes(self._budget, self._controller.connections)
+                if len(buffer) != wanted_bytes:  # not before the first stretch: so a slow link shows progress soon
+                    buffer = page_aligned(wanted_bytes)
         except AbandonedError:
             pass
         except BaseException as error:  # noqa: BLE001 - whatever it is, the thread that waits raises it

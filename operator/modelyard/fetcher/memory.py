@@ -16,6 +16,8 @@ _BLOCK_LIMIT_BYTES = 4 * MIB
 BUDGET_LIMIT_BYTES = 32 * MIB
 """Enough for as many connections as one process can drive."""
 
+_HUGE_PAGE_BYTES = 2 * MIB
+
 _SHARE = 0.5
 """Of what the limit leaves: the kernel's own buffers of sockets and files count as the container's too."""
 
@@ -37,24 +39,16 @@ def block_bytes(budget: int, connections: int) -> int:
     return max(BLOCK_BYTES, min(_BLOCK_LIMIT_BYTES, budget // connections // MIB * MIB))
 
 
-class Buffer:
-    """One connection's memory, from a page's border on; it grows and shrinks without being made anew.
+def page_aligned(size_bytes: int) -> memoryview:
+    """New memory that begins at a page's border, in huge pages where the kernel has them and ``size_bytes`` fills some.
 
-    In huge pages, where the kernel has them: in pages of 4 KiB their first use costs as much as a third of the network
-    does (measured).
+    The first use of pages of 4 KiB costs a third as much as the network does (measured).
     """
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _BLOCK_LIMIT_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size_bytes >= _HUGE_PAGE_BYTES:
         with contextlib.suppress(OSError):
-            self._memory.madvise(mmap.MADV_HUGEPAGE)
-        self.block = memoryview(self._memory)[:BLOCK_BYTES]
-
-    def resize(self, size_bytes: int) -> None:
-        """Makes ``block`` so long, of a whole number of pages and at most 4 MiB."""
-        if size_bytes < len(self.block):
-            self._memory.madvise(mmap.MADV_DONTNEED, size_bytes)
-        self.block = memoryview(self._memory)[:size_bytes]
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
 
 
 def _limit_bytes(limits: tuple[Path, ...]) -> int | None:
