@@ -31,7 +31,7 @@ def server(*answers: bytes) -> Iterator[str]:
 
 
 def opened(url: str) -> HttpConnection:
-    return HttpConnection(Route.to(url, None), ssl.create_default_context())
+    return HttpConnection(Route.to(url, None), ssl.create_default_context)
 
 
 def body(connection: HttpConnection, block_bytes: int = 7) -> bytes:

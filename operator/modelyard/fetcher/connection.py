@@ -8,7 +8,7 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -24,6 +24,10 @@ _ENDLESS = 1 << 62
 _LOW_WATER_BYTES = 512 * 1024
 """The kernel wakes a reader for so many bytes and no fewer, rather than for each packet: half the processor's time of
 receiving (measured over the loopback)."""
+
+
+Trust = Callable[[], ssl.SSLContext]
+"""Whom to trust; asked only where TLS is spoken, since to read all authorities takes the processor 30 ms."""
 
 
 class ConnectionFailedError(Exception):
@@ -67,7 +71,7 @@ class Head:
 class HttpConnection:
     """A connection that is open, for one request after the other. One thread at a time, but for ``abort``."""
 
-    def __init__(self, route: Route, trust: ssl.SSLContext) -> None:
+    def __init__(self, route: Route, trust: Trust) -> None:
         """Connects. Raises ConnectionFailedError."""
         self._route = route
         self._rest = bytearray()  # received and not yet read: what came in one piece with a head or a chunk's size
@@ -82,7 +86,7 @@ class HttpConnection:
             raise ConnectionFailedError(_said(error)) from error
         self._has_tls = _speaks_tls(self._socket)
 
-    def _connect(self, trust: ssl.SSLContext) -> socket.socket:
+    def _connect(self, trust: Trust) -> socket.socket:
         route = self._route
         opened = _open(route, trust)
         try:
@@ -265,7 +269,7 @@ class HttpConnection:
         return line
 
 
-def _open(route: Route, trust: ssl.SSLContext) -> socket.socket:
+def _open(route: Route, trust: Trust) -> socket.socket:
     """A connection to the server, or to its proxy. Raises OSError."""
     near = route
     try:
@@ -279,15 +283,15 @@ def _open(route: Route, trust: ssl.SSLContext) -> socket.socket:
         raise OSError(f"Unable to connect to proxy: {problem}" if route.proxy else problem) from error
 
 
-def _with_tls(opened: socket.socket, trust: ssl.SSLContext, host: str) -> socket.socket:
+def _with_tls(opened: socket.socket, trust: Trust, host: str) -> socket.socket:
     """TLS over a connection, also over one that has TLS to a proxy already. Raises OSError, and closes it then."""
     try:
         if isinstance(opened, ssl.SSLSocket):
             from urllib3.util.ssltransport import SSLTransport  # noqa: PLC0415 - for proxies that speak TLS only
 
-            inner: socket.socket = SSLTransport(opened, trust, host)  # type: ignore[assignment] # has its methods
+            inner: socket.socket = SSLTransport(opened, trust(), host)  # type: ignore[assignment] # has its methods
             return inner
-        return trust.wrap_socket(opened, server_hostname=host)
+        return trust().wrap_socket(opened, server_hostname=host)
     except BaseException:
         opened.close()
         raise

@@ -1,7 +1,7 @@
 """The open connections of one source: taken for a request, given back once its answer was read."""
 
 import contextlib
-import ssl
+import functools
 import threading
 import weakref
 from collections import defaultdict
@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from modelyard.fetcher.connection import ConnectionClosedError, ConnectionFailedError, Head, HttpConnection, Route
+from modelyard.fetcher.connection import (
+    ConnectionClosedError,
+    ConnectionFailedError,
+    Head,
+    HttpConnection,
+    Route,
+    Trust,
+)
 from modelyard.fetcher.failure import StreamBrokenError
 from modelyard.fetcher.proxy import proxy_of
 
@@ -61,8 +68,9 @@ class Answer:
 class ConnectionPool:
     """Thread-safe. As many connections are kept as were in use at once, as long as the pool itself."""
 
-    def __init__(self, trust: ssl.SSLContext) -> None:
-        self._trust = trust
+    def __init__(self, trust: Trust) -> None:
+        """``trust`` is asked once, and only where a server speaks TLS."""
+        self._trust = functools.cache(trust)
         self._lock = threading.Lock()
         self._free: defaultdict[Route, list[HttpConnection]] = defaultdict(list)
         weakref.finalize(self, _close_all, self._free)

@@ -55,7 +55,7 @@ class HttpClient:
         trust = ssl.create_default_context()
         if ca_bundle:
             trust.load_verify_locations(ca_bundle)
-        self._connections = ConnectionPool(trust)
+        self._connections = ConnectionPool(lambda: trust)
         self._redirected_to: dict[str, str] = {}
         """Where the files' addresses led to: a redirect is followed once."""
         self._without_ranges: set[str] = set()

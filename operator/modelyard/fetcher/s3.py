@@ -22,6 +22,7 @@ from modelyard.fetcher import s3_credentials
 from modelyard.fetcher.checksums import Algorithm, Checksum, is_composite
 from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.connection import Trust
 from modelyard.fetcher.connection_errors import explain_connection
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.manifest import FILES_LIMIT, RemoteFile, check_paths, safe_path
@@ -92,9 +93,10 @@ def _client(configuration: Configuration, credentials: s3_credentials.Credential
         ) from error
 
 
-def _trust(configuration: Configuration) -> ssl.SSLContext:
+def _trust(configuration: Configuration) -> Trust:
     """As boto3: the service's own authorities, else those that botocore brings."""
-    return ssl.create_default_context(cafile=ca_bundle(configuration) or get_cert_path(verify=True))
+    authorities = ca_bundle(configuration) or get_cert_path(verify=True)
+    return lambda: ssl.create_default_context(cafile=authorities)
 
 
 @dataclass(frozen=True)

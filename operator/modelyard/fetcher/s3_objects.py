@@ -1,6 +1,5 @@
 """The objects of a bucket, over connections of our own: heads and bytes. Refusals are read as boto3 reads them."""
 
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import RestXMLParser
 
-from modelyard.fetcher.connection import ConnectionFailedError
+from modelyard.fetcher.connection import ConnectionFailedError, Trust
 from modelyard.fetcher.connection_errors import explain_connection
 from modelyard.fetcher.connection_pool import Answer, ConnectionPool
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
@@ -37,7 +36,7 @@ class Span:
 class Objects:
     """Thread-safe. Every method raises FetchError by name for what the store refuses."""
 
-    def __init__(self, requests: ObjectRequests, trust: ssl.SSLContext, asked: Asked) -> None:
+    def __init__(self, requests: ObjectRequests, trust: Trust, asked: Asked) -> None:
         self._requests = requests
         self._connections = ConnectionPool(trust)
         self._asked = asked
