@@ -25,8 +25,8 @@ def run(controller: Controller, link: Link, seconds: float, begin_s: float = 0.0
     return seen
 
 
-def test_a_store_that_gives_each_connection_little_gets_many_within_two_seconds() -> None:
-    assert run(Controller(32), per_connection(90 * MB), 2)[-1] == 32
+def test_a_store_that_gives_each_connection_little_gets_many_within_one_second() -> None:
+    assert run(Controller(32), per_connection(90 * MB), 1)[-1] == 32
 
 
 def test_a_link_that_a_few_connections_fill_keeps_few() -> None:
@@ -38,6 +38,11 @@ def test_a_link_that_a_few_connections_fill_keeps_few() -> None:
 def test_a_link_that_twelve_connections_fill_gets_at_most_twice_as_many() -> None:
     seen = run(Controller(64), per_connection(90 * MB, at_most=1100 * MB), 20)
     assert 12 <= seen[-1] <= 24
+
+
+def test_a_link_that_eight_connections_fill_is_not_left_at_the_first_ones() -> None:
+    seen = run(Controller(32), per_connection(90 * MB, at_most=700 * MB), 20)
+    assert seen[-1] == 2 * FIRST
 
 
 def test_the_limit_is_kept() -> None:
