@@ -45,6 +45,9 @@ RUN --mount=from=wheel,source=/wheel,target=/wheel \
     python3 -m pip --python /opt/modelyard/bin/python install --no-cache-dir --no-deps /wheel/*.whl
 
 FROM ${BASE} AS program
+# Python's official images come without compiled modules, and a program that may not write compiles them at each start.
+RUN python3 -m compileall -q -x '/(test|tests|idlelib|lib2to3|site-packages|dist-packages)/' \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 ENV PATH=/opt/modelyard/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /
 USER 65532:65532

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 
+from bench.fetch.container import packages
 from bench.fetch.model import PREFIX
 from bench.fetch.places import Place
 from modelyard import names
@@ -45,7 +46,7 @@ def fetcher(place: Place, folder: Path, pod_uid: str, state_port: int) -> Comman
     cache = folder / "cache"
     environment = {
         "PATH": _SYSTEM_PATH,
-        "PYTHONPATH": str(REPOSITORY / "operator"),
+        "PYTHONPATH": f"{packages()}:{REPOSITORY / 'operator'}",
         "AWS_EC2_METADATA_DISABLED": "true",
         names.ENV_MODEL_URI: f"s3://{place.bucket}/{PREFIX}",
         names.ENV_S3_ENDPOINT: place.endpoint,
