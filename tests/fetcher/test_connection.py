@@ -1,37 +1,41 @@
 """Answers as servers of all kinds write them, read into memory of the caller's."""
 
 import contextlib
+import random
 import socket
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
+from modelyard.fetcher import connection as http_connection
 from modelyard.fetcher.connection import ConnectionClosedError, ConnectionFailedError, Head, HttpConnection, Route
+from tests.fetcher.places import certificates, server_tls
 from tests.support.loopback_server import LoopbackServer
 
 
 @contextmanager
-def server(*answers: bytes) -> Iterator[str]:
+def server(*answers: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Gives these answers to the requests of each connection, one after the other, and closes it then."""
 
     def serve(client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client:
+        with contextlib.suppress(OSError), tls.wrap_socket(client, server_side=True) if tls else client as connection:
             for answer in answers:
-                if not client.recv(65536):
+                if not connection.recv(65536):
                     return
-                client.sendall(answer)
+                connection.sendall(answer)
 
     running = LoopbackServer(serve)
     try:
-        yield f"http://127.0.0.1:{running.port}/file"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{running.port}/file"
     finally:
         running.close()
 
 
 def opened(url: str) -> HttpConnection:
-    return HttpConnection(Route.to(url, None), ssl.create_default_context)
+    return HttpConnection(Route.to(url, None), lambda: ssl.create_default_context(cafile=certificates().ca))
 
 
 def body(connection: HttpConnection, block_bytes: int = 7) -> bytes:
@@ -69,6 +73,30 @@ def test_a_connection_serves_one_request_after_the_other(first: bytes) -> None:
         connection.ask("GET", url, {})
         assert body(connection) == b"hello world"
         assert connection.can_be_kept
+        connection.ask("GET", url, {})
+        assert body(connection) == b"hello world"
+        connection.close()
+
+
+@pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("block_bytes", [100_003, 1024 * 1024])
+@pytest.mark.parametrize("above_bytes", [-1, 0, 1, 2_000_005])
+def test_no_byte_is_waited_for_in_vain_where_the_connection_stays_open(
+    above_bytes: int, block_bytes: int, with_tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_connection, "SILENCE_LIMIT_S", 1000.0)
+    content = random.Random(above_bytes).randbytes(http_connection._LAST_BYTES + above_bytes)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+    with server(answer, ANSWERS["with a length"], tls=server_tls() if with_tls else None) as url:
+        connection = opened(url)
+        connection.ask("GET", url, {})
+        with ThreadPoolExecutor(1) as thread:
+            reading = thread.submit(body, connection, block_bytes)
+            try:
+                assert reading.result(30) == content
+            finally:
+                if not reading.done():
+                    connection.abort()
         connection.ask("GET", url, {})
         assert body(connection) == b"hello world"
         connection.close()

@@ -25,6 +25,8 @@ _LOW_WATER_BYTES = 512 * 1024
 """The kernel wakes a reader for so many bytes and no fewer, rather than for each packet: half the processor's time of
 receiving (measured over the loopback)."""
 
+_LAST_BYTES = _LOW_WATER_BYTES + 64 * 1024
+"""Of an answer, for which none may be waited in vain: TLS has taken a part of a record from the kernel already."""
 
 Trust = Callable[[], ssl.SSLContext]
 """Whom to trust; asked only where TLS is spoken, since to read all authorities takes the processor 30 ms."""
@@ -213,15 +215,13 @@ class HttpConnection:
             target[:count] = self._rest[:count]
             del self._rest[:count]
             return count
-        if self._has_tls:
-            return self._decrypt_into(target)
-        # Of the answer's last bytes, none may be waited for in vain.
-        before_last_bytes = self._left_bytes - _LOW_WATER_BYTES
+        before_last_bytes = self._left_bytes - _LAST_BYTES
         if before_last_bytes > 0:
             self._wake_for(_LOW_WATER_BYTES)
-            return self._socket.recv_into(target[:before_last_bytes], 0, socket.MSG_WAITALL)
-        self._wake_for(1)
-        return self._socket.recv_into(target, 0, socket.MSG_WAITALL)
+            target = target[:before_last_bytes]
+        else:
+            self._wake_for(1)
+        return self._decrypt_into(target) if self._has_tls else self._socket.recv_into(target, 0, socket.MSG_WAITALL)
 
     def _wake_for(self, low_water_bytes: int) -> None:
         if low_water_bytes != self._low_water_bytes:
