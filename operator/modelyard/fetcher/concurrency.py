@@ -11,12 +11,18 @@ FIRST = 4
 found out within the first window."""
 
 _FAST_BYTES_PER_S = 150e6
-"""Of one connection. Where each gives less, it is the connections that are slow: many more are tried at once."""
+"""Of one connection. Where each gives less, it may be the connections that are slow: many more are tried at once."""
+
+_MANY_MORE = 8
+"""Times. What proves too many is halved: a link that is full already loses nothing by that."""
 
 _SETTLE_S = 0.1
 """After a change: new connections have to be made, and to get up to speed."""
 
+_FIRST_WINDOW_S = 0.1
 _WINDOW_S = 0.2
+"""Longer where two levels are compared."""
+
 _WORTH = 0.35
 """More connections are kept where they bring at least this share of what they would bring if each were as fast."""
 
@@ -56,7 +62,7 @@ class Controller:
             self._window = (now_s, bytes_total)
             return self.connections
         begin_s, begin_bytes = self._window
-        if now_s - begin_s >= _WINDOW_S:
+        if now_s - begin_s >= (_WINDOW_S if self._before else _FIRST_WINDOW_S):
             self._decide(now_s, _Level(self.connections, max(0, bytes_total - begin_bytes) / (now_s - begin_s)))
         return self.connections
 
@@ -71,7 +77,7 @@ class Controller:
         before = self._before
         if before and level.bytes_per_s < before.bytes_per_s * _worth(before, level):
             if level.connections > 2 * before.connections:
-                self._change(now_s, 2 * before.connections)
+                self._change(now_s, level.connections // 2)
             else:
                 self._settle(now_s, before.connections)
         elif self._probe_at_s and now_s < self._probe_at_s:
@@ -94,7 +100,7 @@ class Controller:
 
 def _growth(level: _Level) -> int:
     """How many times as many connections to try."""
-    return 4 if level.bytes_per_s < level.connections * _FAST_BYTES_PER_S else 2
+    return _MANY_MORE if level.bytes_per_s < level.connections * _FAST_BYTES_PER_S else 2
 
 
 def _worth(before: _Level, level: _Level) -> float:
