@@ -225,8 +225,9 @@ class HttpConnection:
 
     def _wake_for(self, low_water_bytes: int) -> None:
         if low_water_bytes != self._low_water_bytes:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low_water_bytes)
             self._low_water_bytes = low_water_bytes
+            with contextlib.suppress(OSError):  # a sandbox's kernel may not know it, and does without
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low_water_bytes)
 
     def _decrypt_into(self, target: memoryview) -> int:
         """A record of 16 KiB at a time, until the target is full."""
