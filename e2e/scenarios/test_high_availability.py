@@ -1,7 +1,7 @@
 """Several replicas, several installations, and a service that is to be left alone. These run alone."""
 
 import json
-import time
+from datetime import timedelta
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.alone
 
-TAKE_OVER_S = 15.0
+TAKE_OVER = timedelta(seconds=15)
 READY_S = 240
 PAUSED = "serving.modelyard.dev/paused"
 NAMES = [f"svc-{index}" for index in range(10)]
@@ -34,11 +34,12 @@ def test_a_killed_leader_is_followed_within_fifteen_seconds_under_ten_creations_
         namespace.apply(service(name, engine=standin, replicas=0))
 
     installation.kill()
-    killed_s = time.monotonic()
+    _, last_renewed = installation.led()
     namespace.apply(*(service(name, engine=standin, replicas=0) for name in NAMES[5:]))
     namespace.run("scale", "infsvc/busy", "--replicas=2")
     eventually(lambda: installation.holder() not in ("", before), within_s=60, every_s=0.2)
-    assert time.monotonic() - killed_s < TAKE_OVER_S
+    taken_over, _ = installation.led()
+    assert taken_over - last_renewed < TAKE_OVER
 
     eventually(lambda: len(namespace.list("deployments")) == len(NAMES) + 1, within_s=60, every_s=0.5)
     eventually(lambda: _all_told(namespace), within_s=60, every_s=0.5)

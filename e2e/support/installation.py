@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,11 @@ class Installation:
         if not self._kubectl.exists("lease", LEADER_LEASE):
             return ""
         return str(self._kubectl.get("lease", LEADER_LEASE)["spec"].get("holderIdentity", ""))
+
+    def led(self) -> tuple[datetime, datetime]:
+        """Since when, and until when, the process that has the Lease is known to have it, by its own clock."""
+        spec = self._kubectl.get("lease", LEADER_LEASE)["spec"]
+        return datetime.fromisoformat(spec["acquireTime"]), datetime.fromisoformat(spec["renewTime"])
 
     def kill(self) -> str:
         """End the leader's process without a chance to say goodbye; the kubelet starts it again. Returns its pod."""
