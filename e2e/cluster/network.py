@@ -11,15 +11,6 @@ from e2e.cluster.steps import Making
 
 COREFILE = Path(__file__).parent / "Corefile"
 COREFILE_OBJECT = ("configmap", "coredns", "--namespace=kube-system")
-API_SERVICE = "10.96.0.1 . tcp . 443"
-"""The API server's Service, as kube-proxy has it in its map: the first address of kind's default range."""
-
-KUBE_PROXY = ("daemonset/kube-proxy", "--namespace=kube-system")
-SERVICES_ARE_THERE = ["nft", "get", "element", "ip", "kube-proxy", "service-ips", f"{{ {API_SERVICE} }}"]
-"""Linux 6.18 was seen to lose every element of this map at once, on all nodes, after many Services had come and gone.
-kube-proxy finds out after an hour at the latest, and till then refuses all new connections to Services; started anew it
-writes the map whole."""
-
 COREFILE_QUERY = ("get", *COREFILE_OBJECT, "--output=jsonpath={.data.Corefile}")
 
 
@@ -53,7 +44,7 @@ def is_connected(making: Making, *, local_node_image: bool) -> bool:
     ready = nodes is not None and all(_is_ready(node) for node in json.loads(nodes)["items"])
     closed_to_names = not (local_node_image or is_hermetic()) or _quiet(making, *COREFILE_QUERY) == COREFILE.read_text()
     kept_inside = not is_hermetic() or _is_kept_inside()
-    return ready and closed_to_names and kept_inside and _services_are_watched_over(making)
+    return ready and closed_to_names and kept_inside
 
 
 def connect(making: Making, *, local_node_image: bool) -> None:
@@ -67,27 +58,10 @@ def connect(making: Making, *, local_node_image: bool) -> None:
         _keep_inside(making)
     if local_node_image:
         _connect_pods(making)
-    _watch_over_services(making)
     making.commands.run(*kubectl, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=180s")
     making.commands.run(
         *kubectl, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=180s"
     )
-
-
-def _watch_over_services(making: Making) -> None:
-    """Have kube-proxy started anew where its map of Services is lost."""
-    # At the first miss, since each second is one in which no Service answers; a slow answer is none.
-    times = {"initialDelaySeconds": 15, "periodSeconds": 3, "timeoutSeconds": 10, "failureThreshold": 1}
-    probe = {"exec": {"command": SERVICES_ARE_THERE}, **times}
-    containers = [{"name": "kube-proxy", "livenessProbe": probe}]
-    patch = json.dumps({"spec": {"template": {"spec": {"containers": containers}}}})
-    making.commands.run(*kind_cluster.kubectl(making), "patch", *KUBE_PROXY, f"--patch={patch}")
-    making.commands.run(*kind_cluster.kubectl(making), "rollout", "status", *KUBE_PROXY, "--timeout=180s")
-
-
-def _services_are_watched_over(making: Making) -> bool:
-    probed = "--output=jsonpath={.spec.template.spec.containers[0].livenessProbe.periodSeconds}"
-    return bool(_quiet(making, "get", *KUBE_PROXY, probed))
 
 
 def is_hermetic() -> bool:
