@@ -19,6 +19,8 @@ from e2e.support.stories import Stories, stories
 from tests.support.eventually import eventually
 
 SLOW_BYTES_PER_S = 800_000
+NOBODYS_PORT = 10
+"""Of the store's pod, whose kernel refuses it."""
 
 
 def _model(
@@ -153,7 +155,7 @@ CAUSES = (
         "EndpointUnreachable",
         ("http://closed:9", "the connection is refused"),
         applies(in_front_of(store.NAME, "closed", 9, to=store.HTTP)),
-        before=applies(in_front_of(store.NAME, "closed", 10, to=store.HTTP)),
+        before=applies(in_front_of(store.NAME, "closed", 9, to=NOBODYS_PORT)),
     ),
     Cause(
         "a host that is not there",
