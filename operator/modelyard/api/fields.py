@@ -37,15 +37,18 @@ ShortText = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 ImageName = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Argument = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
+DOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+"""A DNS-1123 subdomain, as a regular expression inside a CEL text."""
+
 ObjectName = Annotated[
     str,
     StringConstraints(max_length=253),
     Field(
         json_schema_extra=with_rules(
             rule(
-                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                f"self.matches('^{DOMAIN}$')",
                 "must be the name of an object: lower-case letters, digits, '-' and '.', "
-                "beginning and ending with a letter or digit",
+                "beginning and ending with a letter or digit, as each part between dots does",
             )
         )
     ),
@@ -83,9 +86,6 @@ Quantity = Annotated[
     ),
 ]
 """An amount of a resource, as in a pod; a fraction is written as text ("0.5" or 500m)."""
-
-DOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-"""A DNS-1123 subdomain, as a regular expression inside a CEL text."""
 
 NAME_PART = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 """What stands after the domain in the key of a label or the name of a resource, and is at most 63 characters long."""

@@ -14,7 +14,7 @@ NAME = Rule(
 )
 OBJECT_NAME = (
     "must be the name of an object: lower-case letters, digits, '-' and '.', "
-    "beginning and ending with a letter or digit"
+    "beginning and ending with a letter or digit, as each part between dots does"
 )
 DATA_KEY = "must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'"
 QUANTITY = "must be a quantity that is not negative, such as 4, 500m or 32Gi"
