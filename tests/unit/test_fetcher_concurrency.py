@@ -45,6 +45,26 @@ def test_a_link_that_eight_connections_fill_is_not_left_at_the_first_ones() -> N
     assert seen[-1] == 2 * FIRST
 
 
+def test_a_disk_that_stops_for_a_moment_is_not_taken_for_a_slow_link() -> None:
+    now = {"tick": 0}
+
+    def link(connections: int) -> float:
+        now["tick"] += 1
+        return 0.0 if 3 <= now["tick"] < 9 else min(1200 * MB, connections * 500 * MB)
+
+    assert max(run(Controller(32), link, 5)) <= 2 * FIRST
+
+
+def test_a_link_on_which_hardly_anything_comes_is_not_waited_for() -> None:
+    now = {"tick": 0}
+
+    def link(connections: int) -> float:
+        now["tick"] += 1
+        return connections * 10.0 * MB if now["tick"] % 8 == 0 else 0.0
+
+    assert run(Controller(32), link, 5)[-1] > FIRST
+
+
 def test_the_limit_is_kept() -> None:
     assert max(run(Controller(3), per_connection(90 * MB), 10)) == 3
 

@@ -10,7 +10,7 @@ FIRST = 4
 """Enough for a link to a server on the same network, at the least time of the processor (measured); a slower one is
 found out within the first window."""
 
-_FAST_BYTES_PER_S = 150e6
+_FAST_BYTES_PER_S = 110e6
 """Of one connection. Where each gives less, it may be the connections that are slow: many more are tried at once."""
 
 _MANY_MORE = 8
@@ -22,6 +22,10 @@ _SETTLE_S = 0.1
 _FIRST_WINDOW_S = 0.1
 _WINDOW_S = 0.2
 """Longer where two levels are compared."""
+
+_STALL_LIMIT_S = 1.0
+"""For so long after a change, a moment in which nothing at all came does not count: a disk that flushes stops every
+connection (seen: 0.3 s), and says nothing of the link."""
 
 _WORTH = 0.35
 """More connections are kept where they bring at least this share of what they would bring if each were as fast."""
@@ -48,6 +52,7 @@ class Controller:
         """The level that is being left, while it is not known whether the new one is better."""
         self._window: tuple[float, int] | None = None
         self._begins_s: float | None = None
+        self._bytes_before = 0
         self._probe_at_s: float | None = None
         self._probe_delay_s = _PROBE_AGAIN_S
 
@@ -58,7 +63,9 @@ class Controller:
             return self.connections
         if now_s < self._begins_s:
             return self.connections
-        if self._window is None:
+        is_stalled = bytes_total == self._bytes_before and now_s < self._begins_s + _STALL_LIMIT_S
+        self._bytes_before = bytes_total
+        if self._window is None or is_stalled:
             self._window = (now_s, bytes_total)
             return self.connections
         begin_s, begin_bytes = self._window
