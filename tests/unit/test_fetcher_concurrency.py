@@ -1,5 +1,6 @@
 """The number of connections that is found on links of different kinds."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -46,21 +47,19 @@ def test_a_link_that_eight_connections_fill_is_not_left_at_the_first_ones() -> N
 
 
 def test_a_disk_that_stops_for_a_moment_is_not_taken_for_a_slow_link() -> None:
-    now = {"tick": 0}
+    ticks = itertools.count(1)
 
     def link(connections: int) -> float:
-        now["tick"] += 1
-        return 0.0 if 3 <= now["tick"] < 9 else min(1200 * MB, connections * 500 * MB)
+        return 0.0 if 3 <= next(ticks) < 9 else min(1200 * MB, connections * 500 * MB)
 
     assert max(run(Controller(32), link, 5)) <= 2 * FIRST
 
 
 def test_a_link_on_which_hardly_anything_comes_is_not_waited_for() -> None:
-    now = {"tick": 0}
+    ticks = itertools.count(1)
 
     def link(connections: int) -> float:
-        now["tick"] += 1
-        return connections * 10.0 * MB if now["tick"] % 8 == 0 else 0.0
+        return connections * 10.0 * MB if next(ticks) % 8 == 0 else 0.0
 
     assert run(Controller(32), link, 5)[-1] > FIRST
 

@@ -98,6 +98,11 @@ class Process:
             self._wake.clear()
             await self._wake.wait()
 
+    async def stop(self) -> None:
+        """End what it does, wherever it is."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
     def wake(self) -> None:
         self._wake.set()
 
@@ -117,6 +122,14 @@ class World:
     def start(self, name: str) -> Process:
         self.processes.append(Process(name, self))
         return self.processes[-1]
+
+    async def leader_and_standby(self) -> tuple[Process, Process]:
+        """Two that have been there for a while."""
+        first = self.start("first")
+        await self.pass_time(1)
+        second = self.start("second")
+        await self.pass_time(10)
+        return first, second
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass, in which never two processes may write."""
@@ -149,8 +162,7 @@ async def world() -> AsyncIterator[World]:
     made = World()
     yield made
     for process in made.processes:
-        process.task.cancel()
-    await asyncio.gather(*(process.task for process in made.processes), return_exceptions=True)
+        await process.stop()
 
 
 async def test_the_first_leads_and_the_second_stands_by(world: World) -> None:
@@ -164,20 +176,14 @@ async def test_the_first_leads_and_the_second_stands_by(world: World) -> None:
 
 
 async def test_a_killed_leader_is_followed_within_fifteen_seconds(world: World) -> None:
-    first = world.start("first")
-    await world.pass_time(1)
-    second = world.start("second")
-    await world.pass_time(10)
+    first, second = await world.leader_and_standby()
     first.task.cancel()
     assert await world.until_written_by(second) <= TAKE_OVER_S
     assert (world.spec["holderIdentity"], world.spec["leaseTransitions"]) == ("second", 1)
 
 
 async def test_one_that_gives_the_lease_back_is_followed_at_the_next_look(world: World) -> None:
-    first = world.start("first")
-    await world.pass_time(1)
-    second = world.start("second")
-    await world.pass_time(10)
+    first, second = await world.leader_and_standby()
     first.task.cancel()
     await first.leadership.release()
     assert first.lost == 1
@@ -187,10 +193,7 @@ async def test_one_that_gives_the_lease_back_is_followed_at_the_next_look(world:
 async def test_a_renewal_that_is_cut_off_and_yet_stored_does_not_keep_the_lease_from_being_given_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = world.start("first")
-    await world.pass_time(1)
-    second = world.start("second")
-    await world.pass_time(10)
+    first, second = await world.leader_and_standby()
     write = world.cluster.replace_lease
 
     async def write_and_never_answer(lease: Object) -> Object:
@@ -202,8 +205,7 @@ async def test_a_renewal_that_is_cut_off_and_yet_stored_does_not_keep_the_lease_
     renewed = world.spec["renewTime"]
     while world.spec["renewTime"] == renewed:
         await world.pass_time(STEP_S)
-    first.task.cancel()
-    await asyncio.gather(first.task, return_exceptions=True)
+    await first.stop()
     monkeypatch.setattr(world.cluster, "replace_lease", write)
     await first.leadership.release()
     assert await world.until_written_by(second) <= 1.2 * RETRY_S + STEP_S
@@ -214,8 +216,7 @@ async def test_a_renewal_that_is_stored_while_the_lease_is_given_back_does_not_k
 ) -> None:
     first = world.start("first")
     await world.pass_time(1)
-    first.task.cancel()
-    await asyncio.gather(first.task, return_exceptions=True)
+    await first.stop()
     write = world.cluster.replace_lease
     late = [world.cluster.see(kinds.LEASE, PLACE)]
 
@@ -240,10 +241,7 @@ async def test_one_that_never_held_it_gives_nothing_back(world: World) -> None:
 
 
 async def test_a_frozen_leader_may_write_nothing_when_it_wakes(world: World) -> None:
-    first = world.start("first")
-    await world.pass_time(1)
-    second = world.start("second")
-    await world.pass_time(10)
+    first, second = await world.leader_and_standby()
     first.is_frozen = True
     assert await world.until_written_by(second) <= TAKE_OVER_S
     first.is_frozen = False
