@@ -6,7 +6,8 @@ import logging
 import sys
 from pathlib import Path
 
-from modelyard import __version__, app, log, settings
+from modelyard import __version__, app, log
+from modelyard.api import settings
 from modelyard.errors import InvalidError
 from modelyard.login import LoginError
 

@@ -12,13 +12,15 @@ from typing import Any
 import kopf
 from aiohttp import web
 
-from modelyard import health, kinds, names, watch
+from modelyard import health, names, watch
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
+from modelyard.api.settings import Settings
 from modelyard.cache import Cache
 from modelyard.claims import ClaimError, Claims
 from modelyard.cluster import ApiError, Cluster, NotFoundError
 from modelyard.fence import Fence
-from modelyard.kinds import Kind
 from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.leadership import Leadership
 from modelyard.login import credentials, login
@@ -26,7 +28,6 @@ from modelyard.metrics import Metrics
 from modelyard.placement import Placement
 from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync
-from modelyard.settings import Settings
 from modelyard.signals import bounded_http, fetch_state, node_cache, repository_index
 from modelyard.workers import Workers
 from modelyard.workqueue import WorkQueue

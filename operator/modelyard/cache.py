@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
-from modelyard.kinds import Kind
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

@@ -7,8 +7,8 @@ Objects go in and out as the API server's own JSON; typed models cost ten times 
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple, Protocol
 
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
-from modelyard.kinds import Kind
 
 
 class ApiError(Exception):

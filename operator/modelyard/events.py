@@ -7,7 +7,8 @@ nobody's event list.
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
 
 WINDOW = timedelta(minutes=10)

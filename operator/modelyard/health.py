@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from modelyard.kinds import Kind
+from modelyard.api.kinds import Kind
 
 OVERDUE_INTERVALS = 3
 """A resync that is older than so many intervals means that the loop stands still."""

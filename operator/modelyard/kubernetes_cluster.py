@@ -16,7 +16,9 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import OpenApiException
 from kubernetes.aio.config import ConfigException
 
-from modelyard import __version__, kinds, names
+from modelyard import __version__, names
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
 from modelyard.cluster import (
     ApiError,
@@ -29,7 +31,6 @@ from modelyard.cluster import (
     UnreachableError,
 )
 from modelyard.fence import Fence
-from modelyard.kinds import Kind
 
 CALL_TIMEOUT_S = 10.0
 """Longest time of one call. A healthy API server answers within one second (Kubernetes' own objective)."""

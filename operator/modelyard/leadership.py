@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cluster import ApiError, ConflictError, Leases
 from modelyard.fence import Fence

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Key
 from modelyard.cache import Cache
 from modelyard.cluster import Cluster

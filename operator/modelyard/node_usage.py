@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.cluster import ApiError, Cluster
 from modelyard.observe.nodes import Requested, requested
 

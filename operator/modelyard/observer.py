@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
+from modelyard.api.prefetch_round import job_of
 from modelyard.api.service import Key, Object, Service
+from modelyard.api.settings import Settings
 from modelyard.cache import Cache
 from modelyard.cluster import Cluster
-from modelyard.kinds import Kind
 from modelyard.node_drivers import NodeDrivers
 from modelyard.node_usage import NodeUsage
 from modelyard.observe import children as observed
 from modelyard.observe.node_cache import nodes_in_doubt
 from modelyard.observe.prefetch import Plan, Present, job_for, pods_of
 from modelyard.ownership import Ownership, ownership
-from modelyard.prefetching import job_of
-from modelyard.settings import Settings
 from modelyard.signals.fetch_state import FetchState
 from modelyard.signals.repository_index import Index
 

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.conditions import Explanation
+from modelyard.api.kinds import Kind
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object, Service, parse
+from modelyard.api.settings import Settings
 from modelyard.cache import Cache
 from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
 from modelyard.cluster import Cluster
@@ -22,7 +25,6 @@ from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
 from modelyard.desired.update import Update, update
 from modelyard.errors import InvalidError, NotReadyError
-from modelyard.kinds import Kind
 from modelyard.observe import children as observed
 from modelyard.observe.prefetch import Plan, plan
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
@@ -30,7 +32,6 @@ from modelyard.observe.wanted import Wanted
 from modelyard.observer import Observer, ReadFetchState, ReadIndex
 from modelyard.reporter import Reporter
 from modelyard.revisions import Revisions
-from modelyard.settings import Settings
 
 OUTDATED_WAIT_S = 1.0
 """Time until another look at a service that changed while it was looked at."""

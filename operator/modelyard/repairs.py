@@ -3,8 +3,8 @@
 from collections import deque
 from datetime import datetime, timedelta
 
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key
-from modelyard.kinds import Kind
 
 WINDOW = timedelta(minutes=10)
 

@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, key_of
 from modelyard.cache import Cache
 from modelyard.cluster import ApiError, Cluster, Listed
-from modelyard.kinds import Kind
 from modelyard.workqueue import WorkQueue
 
 WATCH_LAG_S = 10.0

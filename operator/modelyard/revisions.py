@@ -1,6 +1,6 @@
 """What the revisions of services were served with: read from the ConfigMaps that hold it, and from pods that told."""
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object, Service
 from modelyard.cache import Cache
 from modelyard.cluster import Cluster

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.kinds import INFERENCE_SERVICE
+from modelyard.api.kinds import INFERENCE_SERVICE
 from tests.support import apiserver as support
 from tests.support.api_client import Client, RefusedError
 from tests.support.apiserver import ALICE, BOB, OPERATOR, ApiServer

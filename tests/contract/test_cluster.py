@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard import kinds, names
 from modelyard import kubernetes_cluster as under_test
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object, key_of, parse
 from modelyard.cluster import ApiError, ConflictError, ForbiddenError, NotFoundError, RejectedError, UnreachableError
 from modelyard.desired import desired

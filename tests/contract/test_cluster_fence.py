@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cluster import ConflictError, NotLeadingError, UnreachableError
 from modelyard.events import event

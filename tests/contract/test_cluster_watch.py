@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import kopf
 import pytest
 
-from modelyard import kinds, names, watch
+from modelyard import names, watch
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.login import credentials, login

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from modelyard.api import crd
+from modelyard.api.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from modelyard.api.profile import ServingProfile
-from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.support import crd_schema
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ApiServer

@@ -3,7 +3,7 @@
 import pytest
 
 from modelyard.api import crd
-from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
+from modelyard.api.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.contract.crd_rules.case import Case, Changes
 from tests.contract.crd_rules.profile import PROFILE_CASES, PROFILE_RULES
 from tests.contract.crd_rules.service import CASES

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
+from modelyard.api.kinds import DEPLOYMENT, INFERENCE_SERVICE
 from modelyard.desired.metadata import fingerprint
-from modelyard.kinds import DEPLOYMENT, INFERENCE_SERVICE
 from tests.support import apiserver as support
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import OPERATOR, ApiServer

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelyard.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
+from modelyard.api.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import REPOSITORY
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.conditions import MESSAGE_LENGTH
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import ApiServer

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.fence import always_open
 from modelyard.kubernetes_cluster import KubernetesCluster

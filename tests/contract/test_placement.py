@@ -2,7 +2,8 @@
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, NotFoundError

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.prefetch_round import Round, job_of
 from modelyard.api.service import Service, parse
 from modelyard.cache import Cache
 from modelyard.children import Children
@@ -14,7 +15,6 @@ from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.drift import is_as_rendered
 from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.prefetching import Round, job_of
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.eventually import eventually

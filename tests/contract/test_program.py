@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from modelyard import kinds, names
-from modelyard.kinds import Kind
+from modelyard import names
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually

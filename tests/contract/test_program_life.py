@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, LIMITED, OPERATOR, ApiServer
 from tests.support.eventually import eventually

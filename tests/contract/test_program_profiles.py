@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelyard import names
-from modelyard.kinds import DEPLOYMENT, INFERENCE_SERVICE, SERVING_PROFILE
+from modelyard.api.kinds import DEPLOYMENT, INFERENCE_SERVICE, SERVING_PROFILE
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually

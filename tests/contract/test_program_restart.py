@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.kinds import INFERENCE_SERVICE
 from modelyard.api.service import Object, key_of
 from modelyard.fence import always_open
-from modelyard.kinds import INFERENCE_SERVICE
 from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.login import login
 from tests.support.apiserver import OPERATOR, ApiServer

@@ -14,7 +14,7 @@ import yaml
 from kubernetes.client import V1ConfigMap, V1Deployment, V1Job, V1NetworkPolicy, V1PodDisruptionBudget, V1Service
 from pydantic import BaseModel
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.desired import desired
 from modelyard.engines.flags import flag_names

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.api.settings import EngineImage, Settings
 from modelyard.desired.inputs import recorded
-from modelyard.settings import EngineImage, Settings
 from tests.support.golden_cases import ADDED_BY_THE_SERVER
 from tests.support.releases import RELEASES, Kept, kept
 from tests.support.rendering import available, deployment

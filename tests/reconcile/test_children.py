@@ -1,8 +1,8 @@
 """What becomes of the children of a service: made in order, left alone when nothing changed, pruned."""
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Object
-from modelyard.settings import Settings
+from modelyard.api.settings import Settings
 from tests.support import factories
 from tests.support.conditions import KEY, condition, place_of_child
 from tests.support.in_memory_cluster import InMemoryCluster

@@ -1,8 +1,8 @@
 """A child that somebody keeps changing: neither side wears out the cluster, and the status says so."""
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Object
-from modelyard.kinds import Kind
 from modelyard.repairs import UNHINDERED
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster

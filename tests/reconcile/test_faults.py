@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cluster import ApiError, ConflictError, NotFoundError, UnreachableError
 from tests.support import factories

@@ -2,9 +2,9 @@
 
 import pytest
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
-from modelyard.kinds import Kind
 from tests.support import factories
 from tests.support.conditions import KEY, condition, place_of_child
 from tests.support.in_memory_cluster import InMemoryCluster

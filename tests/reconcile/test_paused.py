@@ -1,6 +1,7 @@
 """A service that is to be left alone."""
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from tests.support import factories
 from tests.support.conditions import KEY, condition

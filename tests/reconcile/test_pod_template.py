@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.cluster import ApiError, RejectedError
 from tests.support import factories

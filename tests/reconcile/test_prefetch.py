@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from tests.support import factories
 from tests.support.conditions import condition

@@ -1,8 +1,9 @@
 """Profiles come, change and go: what services make of it, and that none is forgotten."""
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key
-from modelyard.settings import Settings
+from modelyard.api.settings import Settings
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster

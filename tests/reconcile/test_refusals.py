@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.cluster import ApiError, ForbiddenError, RejectedError
 from tests.support import factories
 from tests.support.conditions import KEY, condition

@@ -2,7 +2,8 @@
 
 import json
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.desired import revision
 from tests.support import factories

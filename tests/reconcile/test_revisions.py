@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.types import Model
 from modelyard.desired import revision

@@ -1,6 +1,7 @@
 """What the operator says: a status once per change, events on transitions, and when it looks again."""
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.cluster import ConflictError, ForbiddenError
 from modelyard.signals.fetch_state import FetchState

@@ -2,10 +2,11 @@
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.api.settings import EngineImage
 from modelyard.engines import ENGINES
-from modelyard.settings import EngineImage
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.files_engine import Files

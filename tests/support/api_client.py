@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from modelyard.kinds import Kind
+from modelyard.api.kinds import Kind
 
 Object = dict[str, Any]
 

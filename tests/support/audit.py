@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from modelyard import kinds
+from modelyard.api import kinds
 from tests.support.apiserver import ApiServer
 
 WRITING = {"create", "update", "patch", "delete"}

@@ -1,7 +1,7 @@
 """What the cluster in memory holds of a service's status."""
 
+from modelyard.api.kinds import INFERENCE_SERVICE, Kind
 from modelyard.api.service import Key, Object
-from modelyard.kinds import INFERENCE_SERVICE, Kind
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.inference_services import child_name
 

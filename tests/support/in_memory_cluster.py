@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
 from modelyard.cluster import ApiError, ConflictError, Listed, NotFoundError
-from modelyard.kinds import Kind
 
 T = TypeVar("T")
 

@@ -3,8 +3,8 @@
 from copy import deepcopy
 from typing import Any
 
-from modelyard import kinds
-from modelyard.kinds import Kind
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from tests.support import crd_schema
 
 Object = dict[str, Any]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from tests.support import factories
 from tests.support.api_client import Client

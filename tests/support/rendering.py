@@ -4,15 +4,15 @@ import re
 from functools import cache
 from pathlib import Path
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Object, parse
+from modelyard.api.settings import Settings
 from modelyard.desired import desired
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Named, Offer
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
 from modelyard.desired.update import Update, update
-from modelyard.settings import Settings
 from tests.support.recordings import RECORDINGS
 
 REPOSITORY = Path(__file__).parents[2]

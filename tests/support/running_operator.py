@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
+from modelyard.api.settings import Settings
 from modelyard.cache import Cache
 from modelyard.cluster import ApiError
-from modelyard.kinds import Kind
 from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync
-from modelyard.settings import Settings
 from modelyard.signals.fetch_state import FetchState
 from modelyard.signals.repository_index import Index
 from modelyard.workqueue import WorkQueue

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from aiohttp import ClientSession, web
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.health import OLDEST_KEY_S, Health, endpoint
 
 RESYNC_S = 600.0

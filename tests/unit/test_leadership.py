@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cluster import ApiError, UnreachableError
 from modelyard.fence import Fence

@@ -1,6 +1,6 @@
 """What a scrape of the operator's metrics shows."""
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.metrics import Metrics
 from tests.support import factories, metrics_page

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from modelyard.api.service import Object
+from modelyard.api.settings import Settings
 from modelyard.desired import desired
 from modelyard.drift import differing_field
-from modelyard.settings import Settings
 from tests.support.factories import service
 from tests.support.rendering import SETTINGS, resolved
 

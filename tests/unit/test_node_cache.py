@@ -8,9 +8,9 @@ import pytest
 
 from modelyard import names
 from modelyard.api.service import Object
+from modelyard.api.settings import Settings
 from modelyard.errors import InvalidError
 from modelyard.layout import CacheLayout
-from modelyard.settings import Settings
 from tests.support.factories import UID, profile, service
 from tests.support.rendering import (
     SETTINGS,

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from modelyard.desired import desired
 from modelyard.desired.inputs import RENDERING, recorded
-from modelyard.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from tests.support.factories import service
 from tests.support.rendering import deployment, resolved
 

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 import yaml
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, ForbiddenError, NotLeadingError

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from modelyard import names
+from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Object
 from modelyard.desired import prefetch
 from modelyard.observe.prefetch import LARGEST_ROUND, Plan, Present, Step, plan
-from modelyard.prefetching import Asked, Round
 from tests.support import factories
 from tests.support.prefetching import asking, gpu_node, holding
 from tests.support.rendering import resolved

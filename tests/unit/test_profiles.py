@@ -7,10 +7,10 @@ import pytest
 from modelyard import names
 from modelyard.api.profile import ProfileDefaults, ServingProfileSpec
 from modelyard.api.service import Object, parse
+from modelyard.api.settings import EngineImage, Settings
 from modelyard.api.types import InferenceServiceSpec
 from modelyard.desired.profile import named, taken, used_fields, with_defaults
 from modelyard.errors import InvalidError
-from modelyard.settings import EngineImage, Settings
 from tests.support.factories import namespace, profile, service
 from tests.support.rendering import SETTINGS, deployment, engine_command, environment, missing, offer, resolved
 

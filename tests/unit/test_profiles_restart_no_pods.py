@@ -7,10 +7,10 @@ import pytest
 
 from modelyard import names
 from modelyard.api.service import Object
+from modelyard.api.settings import Settings
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Offer
 from modelyard.errors import InvalidError
-from modelyard.settings import Settings
 from tests.support.factories import profile, service
 from tests.support.rendering import deployment, missing, offer, resolved
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Key
 from modelyard.repairs import UNHINDERED, WINDOW, Repairs
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelyard import kinds
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Key
 from modelyard.cache import Cache
-from modelyard.kinds import Kind
 from modelyard.resync import RETRY_S, WATCH_LAG_S, Resync
 from modelyard.workqueue import WorkQueue
 from tests.support import factories

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object, parse
 from modelyard.api.types import Model
 from modelyard.desired import desired, revision

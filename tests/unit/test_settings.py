@@ -7,8 +7,7 @@ import pytest
 import yaml
 from pydantic_core import to_jsonable_python
 
-from modelyard.errors import InvalidError
-from modelyard.settings import (
+from modelyard.api.settings import (
     AcceleratorType,
     ContainerResources,
     EngineImage,
@@ -18,6 +17,7 @@ from modelyard.settings import (
     TemplateSettings,
     load,
 )
+from modelyard.errors import InvalidError
 from tests.support.rendering import REPOSITORY
 
 DOCUMENT = (REPOSITORY / "docs" / "settings.md").read_text()

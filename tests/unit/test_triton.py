@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.desired import desired
 from modelyard.engines import triton

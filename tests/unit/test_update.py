@@ -7,17 +7,10 @@ import pytest
 
 from modelyard import names
 from modelyard.api.service import Object, parse
+from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from modelyard.desired.update import FORM, Update, differences, update
 from modelyard.engines.base import Program, Serving
 from modelyard.engines.vllm import Vllm
-from modelyard.settings import (
-    AcceleratorType,
-    ContainerResources,
-    EngineImage,
-    FetchProxy,
-    PodSecurity,
-    Settings,
-)
 from tests.support.factories import profile, service
 from tests.support.rendering import SETTINGS, available, deployment, missing, offer, resolved
 

@@ -1,6 +1,7 @@
 """The Deployment that runs the engine pods of a service."""
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.desired import inputs, metadata, pod
 from modelyard.desired.resolved import Resolved

@@ -1,6 +1,6 @@
 """The PodDisruptionBudget: a node that is drained takes one replica of a service at a time."""
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved

@@ -21,7 +21,7 @@ from pydantic import (
 from modelyard import names
 from modelyard.api.profile import ProfileDefaults
 from modelyard.api.service import Object
-from modelyard.settings import Settings, TemplateSettings
+from modelyard.api.settings import Settings, TemplateSettings
 
 RENDERING = 2
 """The newest form of pod template that this operator writes. See TemplateInputs.rendering.

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from modelyard import names
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Object
 from modelyard.desired.resolved import Resolved
-from modelyard.kinds import Kind
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

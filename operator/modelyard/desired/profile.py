@@ -15,10 +15,10 @@ from modelyard import names
 from modelyard.api.fields import ApiModel
 from modelyard.api.profile import ProfileDefaults, ProfileEngine, ServingProfileSpec
 from modelyard.api.service import Object, Service, problems
+from modelyard.api.settings import Settings
 from modelyard.api.types import Accelerator, Engine, InferenceServiceSpec, Resources
 from modelyard.desired.inputs import AppliedProfile
 from modelyard.errors import InvalidError
-from modelyard.settings import Settings
 
 M = TypeVar("M", bound=ApiModel)
 

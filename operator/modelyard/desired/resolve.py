@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from modelyard.api.service import Object, Service
+from modelyard.api.settings import Settings
 from modelyard.api.types import InferenceServiceSpec
 from modelyard.desired import amounts, pod, prefetch
 from modelyard.desired.inputs import AppliedProfile, Recorded, TemplateInputs
@@ -14,7 +15,6 @@ from modelyard.engines import ENGINES, engine_of
 from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
 from modelyard.errors import InvalidError
-from modelyard.settings import Settings
 from modelyard.sources import source_of
 
 

@@ -8,7 +8,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from modelyard import kinds, names
+from modelyard import names
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.types import Model
 from modelyard.desired import metadata

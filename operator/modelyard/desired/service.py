@@ -1,6 +1,6 @@
 """The Service through which clients reach a model: http://<name>.<namespace>.svc."""
 
-from modelyard import kinds
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved

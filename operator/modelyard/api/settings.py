@@ -10,8 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelyard import names
+from modelyard.api.validation import Amount, ProxyUrl, problems
 from modelyard.errors import InvalidError
-from modelyard.validation import Amount, ProxyUrl, problems
 
 
 class SettingsModel(BaseModel):
