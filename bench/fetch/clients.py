@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.fetch.container import packages
 from bench.fetch.model import PREFIX
 from bench.fetch.places import Place
-from modelyard import names
-from modelyard.layout import CacheLayout
+from modelyard.contract import names
+from modelyard.contract.cache_layout import CacheLayout
 from tests.support.background_process import REPOSITORY
 from tests.support.ports import free_port
 

@@ -16,7 +16,7 @@ from e2e.support.kubectl import Kubectl, condition
 from e2e.support.node_cache import NodeCache
 from e2e.support.port_forward import port_forward
 from e2e.support.services import pods_of
-from modelyard import names
+from modelyard.contract import names
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.alone

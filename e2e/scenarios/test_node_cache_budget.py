@@ -9,7 +9,7 @@ from e2e.support import store
 from e2e.support.cached_services import READY_S, cached, fetches, ready, tiny_files
 from e2e.support.kubectl import Kubectl, condition
 from e2e.support.node_cache import NodeCache
-from modelyard import names
+from modelyard.contract import names
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.alone

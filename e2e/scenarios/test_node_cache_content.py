@@ -13,7 +13,7 @@ from e2e.support.kubectl import Kubectl, Object, condition
 from e2e.support.on_nodes import folders_of
 from e2e.support.services import pods_of
 from e2e.support.stories import stories
-from modelyard import names
+from modelyard.contract import names
 from tests.support.eventually import eventually
 
 TOLD_S = 60

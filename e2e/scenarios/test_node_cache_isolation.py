@@ -16,7 +16,7 @@ from e2e.support.cached_services import fetches, ready
 from e2e.support.kubectl import Kubectl, KubectlError
 from e2e.support.node_cache import NodeCache
 from e2e.support.services import light, pods_of
-from modelyard.layout import CacheLayout, folder_name
+from modelyard.contract.cache_layout import CacheLayout, folder_name
 from tests.support.eventually import eventually
 
 _ROOT = Path("/")

@@ -5,7 +5,7 @@ from e2e.support.cached_services import READY_S, fetches
 from e2e.support.kubectl import Kubectl, Object
 from e2e.support.node_cache import NodeCache
 from e2e.support.services import light
-from modelyard import names
+from modelyard.contract import names
 from tests.support.eventually import eventually
 
 WARM_S = 120

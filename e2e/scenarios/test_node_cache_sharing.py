@@ -12,7 +12,7 @@ from e2e.support.kubectl import Kubectl, Object, condition
 from e2e.support.node_cache import NodeCache
 from e2e.support.objects import secret
 from e2e.support.services import pods_of
-from modelyard import names
+from modelyard.contract import names
 from tests.support.eventually import eventually
 
 TOLD_S = 60

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from e2e.cluster.images import reference
 from e2e.support.kubectl import Kubectl, Object
 from e2e.support.objects import pod
-from modelyard import names
+from modelyard.contract import names
 from tests.support.eventually import eventually
 
 SEEN = """

@@ -9,7 +9,7 @@ from dataclasses import replace
 from e2e.cluster.operator_installation import AGENTS, CACHE_PATH, NAMESPACE
 from e2e.support.kubectl import Kubectl, Object
 from e2e.support.on_nodes import folders_of, get_on, kill_container
-from modelyard import names
+from modelyard.contract import names
 from tests.support.eventually import eventually
 
 SELECTOR = f"{names.LABEL_APP_COMPONENT}={names.COMPONENT_NODE}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelyard import __version__, app, log
 from modelyard.api import settings
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from modelyard.login import LoginError
 
 logger = logging.getLogger("modelyard")

@@ -12,7 +12,7 @@ from typing import Any
 import kopf
 from aiohttp import web
 
-from modelyard import health, names, watch
+from modelyard import health, watch
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
@@ -20,6 +20,7 @@ from modelyard.api.settings import Settings
 from modelyard.cache import Cache
 from modelyard.claims import ClaimError, Claims
 from modelyard.cluster import ApiError, Cluster, NotFoundError
+from modelyard.contract import names
 from modelyard.fence import Fence
 from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.leadership import Leadership

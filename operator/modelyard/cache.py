@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
+from modelyard.contract import names
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

@@ -7,11 +7,11 @@ removes it. An installation for the whole cluster leaves claimed namespaces alon
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, Leases, NotFoundError
+from modelyard.contract import names
 
 
 class ClaimError(Exception):

@@ -7,10 +7,10 @@ form than they were sent in: it fills in defaults, drops what is empty and rewri
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelyard import names
 from modelyard.api import quantity
 from modelyard.api.service import Object
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.strategic_merge import MERGE_KEYS, identity, written
 
 WHOLE = frozenset({"selector", "podSelector", "ingress"})

@@ -7,9 +7,9 @@ nobody's event list.
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.contract import names
 
 WINDOW = timedelta(minutes=10)
 """The same event about the same service is told once within this time."""

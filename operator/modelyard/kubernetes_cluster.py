@@ -16,7 +16,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import OpenApiException
 from kubernetes.aio.config import ConfigException
 
-from modelyard import __version__, names
+from modelyard import __version__
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
@@ -30,6 +30,7 @@ from modelyard.cluster import (
     RejectedError,
     UnreachableError,
 )
+from modelyard.contract import names
 from modelyard.fence import Fence
 
 CALL_TIMEOUT_S = 10.0

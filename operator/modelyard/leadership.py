@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cluster import ApiError, ConflictError, Leases
+from modelyard.contract import names
 from modelyard.fence import Fence
 
 DURATION_S = 10.0

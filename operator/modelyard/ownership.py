@@ -2,8 +2,8 @@
 
 from enum import Enum
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 
 
 class Ownership(Enum):

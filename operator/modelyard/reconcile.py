@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.conditions import Explanation
 from modelyard.api.kinds import Kind
@@ -18,13 +17,14 @@ from modelyard.api.settings import Settings
 from modelyard.cache import Cache
 from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
 from modelyard.cluster import Cluster
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.desired import desired, prefetch
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Offer, named
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
 from modelyard.desired.update import Update, update
-from modelyard.errors import InvalidError, NotReadyError
 from modelyard.observe import children as observed
 from modelyard.observe.prefetch import Plan, plan
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable

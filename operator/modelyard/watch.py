@@ -11,11 +11,11 @@ from typing import Any
 
 import kopf
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
+from modelyard.contract import names
 from modelyard.login import Credentials
 from modelyard.workqueue import WorkQueue
 

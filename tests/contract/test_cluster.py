@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from modelyard import kubernetes_cluster as under_test
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object, key_of, parse
 from modelyard.cluster import ApiError, ConflictError, ForbiddenError, NotFoundError, RejectedError, UnreachableError
+from modelyard.contract import names
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.events import event

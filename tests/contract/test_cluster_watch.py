@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import kopf
 import pytest
 
-from modelyard import names, watch
+from modelyard import watch
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
+from modelyard.contract import names
 from modelyard.login import credentials, login
 from modelyard.workqueue import WorkQueue
 from tests.support import factories

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard import names
 from modelyard.api.kinds import INFERENCE_SERVICE, SERVING_PROFILE
 from modelyard.api.service import parse
+from modelyard.contract import names
 from tests.support.api_client import TABLE, Client, Object, RefusedError, resource_path
 from tests.support.apiserver import REPOSITORY, ApiServer
 from tests.support.inference_services import FULL_PROFILE, FULL_STATUS, full, minimal, profile

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.kinds import DEPLOYMENT, INFERENCE_SERVICE
+from modelyard.contract import names
 from modelyard.desired.metadata import fingerprint
 from tests.support import apiserver as support
 from tests.support.api_client import Client, Object

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
+from modelyard.contract import names
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator

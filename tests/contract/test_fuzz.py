@@ -16,14 +16,14 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import parse
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.drift import differing_field
-from modelyard.errors import InvalidError
 from modelyard.kubernetes_cluster import APPLY, yaml_of
 from tests.support import crd_schema
 from tests.support.api_client import Object, resource_path

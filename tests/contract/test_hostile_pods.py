@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.conditions import MESSAGE_LENGTH
+from modelyard.contract import names
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
+from modelyard.contract import names
 from modelyard.node.api_server import ApiServer as AgentsApi
 from modelyard.node.api_server import UnreachableError
 from modelyard.node.namespaces import Namespaces

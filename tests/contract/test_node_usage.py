@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
+from modelyard.contract import names
 from modelyard.fence import always_open
 from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.login import login

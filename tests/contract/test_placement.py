@@ -2,11 +2,11 @@
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, NotFoundError
+from modelyard.contract import names
 from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.metrics import Metrics
 from modelyard.placement import Placement

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
+from modelyard.contract import names
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually

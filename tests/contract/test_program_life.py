@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
+from modelyard.contract import names
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, LIMITED, OPERATOR, ApiServer
 from tests.support.eventually import eventually

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
+from modelyard.contract import names
 from tests.support.api_client import Client
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.audit import children_made, writes

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelyard import names
 from modelyard.api.kinds import DEPLOYMENT, INFERENCE_SERVICE, SERVING_PROFILE
+from modelyard.contract import names
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually

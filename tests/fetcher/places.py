@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import ClassVar
 
-from modelyard import names
+from modelyard.contract import names
 from tests.fetcher.conftest import Pod
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.fetcher.manifest import FILES_LIMIT
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import Claim, opened

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from tests.fetcher.conftest import Pod
 from tests.support.background_process import BackgroundProcess
 from tests.support.faulty_proxy import Fault, FaultyProxy

@@ -10,7 +10,8 @@ from typing import cast
 
 import pytest
 
-from modelyard import compile_cache, launcher, names
+from modelyard import compile_cache, launcher
+from modelyard.contract import names
 from modelyard.fetcher import registry
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import (

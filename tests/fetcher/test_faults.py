@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.layout import CacheLayout
+from modelyard.contract.cache_layout import CacheLayout
 from tests.fetcher.conftest import Pod
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import Answer, Fault, FaultyProxy

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from tests.fetcher.conftest import Pod
 from tests.support.object_store import MODELS, ObjectStore
 from tests.support.peak_memory import peak_memory_bytes

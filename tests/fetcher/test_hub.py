@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import Hub, opened
 from tests.support.forward_proxy import forward_proxy

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.fetcher import agent_client
 from tests.fetcher.conftest import Node, Pod
 from tests.support import faulty_proxy

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from tests.fetcher.conftest import Node, Pod
 from tests.support import faulty_proxy
 from tests.support.background_process import BackgroundProcess

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import Web, opened, server_tls
 from tests.support.faulty_proxy import Answer, FaultyProxy, faulty_proxy

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.settings import EngineImage, Settings
+from modelyard.contract import names
 from modelyard.desired.inputs import recorded
 from tests.support.golden_cases import ADDED_BY_THE_SERVER
 from tests.support.releases import RELEASES, Kept, kept

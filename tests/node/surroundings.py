@@ -14,8 +14,8 @@ from typing import Any
 import grpc
 from awscrt import checksums
 
-from modelyard import names
-from modelyard.layout import CacheLayout
+from modelyard.contract import names
+from modelyard.contract.cache_layout import CacheLayout
 from modelyard.node import publish, syscalls
 from modelyard.node.agent import Agent
 from modelyard.node.amounts import Amount

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.node.configuration import Configuration
 
 GOOD = {

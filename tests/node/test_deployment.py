@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.node import configuration
 from modelyard.node.configuration import Configuration
 

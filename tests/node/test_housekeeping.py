@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.layout import folder_name
+from modelyard.contract.cache_layout import folder_name
 from modelyard.node import mounts
 from modelyard.node.agent import Agent
 from modelyard.node.api_server import UnreachableError

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from modelyard import names
+from modelyard.contract import names
 from tests.node.surroundings import Surroundings
 from tests.support.background_process import REPOSITORY, BackgroundProcess
 from tests.support.eventually import eventually

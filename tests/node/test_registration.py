@@ -7,7 +7,7 @@ import urllib.request
 import grpc
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.node.own_node import taint_removal
 from modelyard.node.proto import csi_pb2, csi_pb2_grpc, registration_pb2, registration_pb2_grpc
 from tests.node.surroundings import MIB, NODE, TIMEOUT_S, Surroundings, digest

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from modelyard.layout import folder_name
+from modelyard.contract.cache_layout import folder_name
 from tests.node.surroundings import MIB, Surroundings, digest
 from tests.support.eventually import eventually
 

@@ -1,8 +1,8 @@
 """A repository of models is asked for what its readiness leaves open, and asked again until it is cured."""
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.signals.repository_index import IndexedModel
 from tests.support import factories
 from tests.support.conditions import KEY, condition

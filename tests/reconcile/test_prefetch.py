@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.contract import names
 from tests.support import factories
 from tests.support.conditions import condition
 from tests.support.in_memory_cluster import CrashError, InMemoryCluster

@@ -1,9 +1,9 @@
 """Profiles come, change and go: what services make of it, and that none is forgotten."""
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key
 from modelyard.api.settings import Settings
+from modelyard.contract import names
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster

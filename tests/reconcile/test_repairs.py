@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Object
 from modelyard.cluster import RejectedError
+from modelyard.contract import names
 from tests.support.conditions import KEY, place_of_child
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator

@@ -2,9 +2,9 @@
 
 import json
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
+from modelyard.contract import names
 from modelyard.desired import revision
 from tests.support import factories
 from tests.support.conditions import KEY, condition

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.types import Model
+from modelyard.contract import names
 from modelyard.desired import revision
 from tests.support import factories
 from tests.support.conditions import KEY, place_of_child

@@ -1,9 +1,9 @@
 """What the operator says: a status once per change, events on transitions, and when it looks again."""
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.cluster import ConflictError, ForbiddenError
+from modelyard.contract import names
 from modelyard.signals.fetch_state import FetchState
 from tests.support import factories
 from tests.support.conditions import KEY, condition

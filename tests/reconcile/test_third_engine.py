@@ -2,10 +2,10 @@
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.settings import EngineImage
+from modelyard.contract import names
 from modelyard.engines import ENGINES
 from tests.support import factories
 from tests.support.conditions import KEY, condition

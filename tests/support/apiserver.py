@@ -20,8 +20,8 @@ from pathlib import Path
 
 import yaml
 
-from modelyard import names
 from modelyard.api.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
+from modelyard.contract import names
 from tests.support.api_client import NAMESPACE, Client, Object, RefusedError
 from tests.support.eventually import eventually
 from tests.support.ports import free_port

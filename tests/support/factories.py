@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Object
+from modelyard.contract import names
 
 UID = "uid-of-the-service"
 

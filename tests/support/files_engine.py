@@ -1,7 +1,7 @@
 """A third engine, whole: the model's files over HTTP. Tests register it; the operator knows nothing else of it."""
 
-from modelyard import names
 from modelyard.api.conditions import Reason
+from modelyard.contract import names
 from modelyard.engines.base import Port, Program, Serving
 from modelyard.pod_parts import PodParts
 

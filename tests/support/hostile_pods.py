@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from modelyard import names
+from modelyard.contract import names
 
 Lie = Callable[[socketserver.StreamRequestHandler, threading.Event], None]
 """Writes to who asks, until it has enough of it or the event says that the test is over."""

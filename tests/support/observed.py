@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from modelyard import names
 from modelyard.api.conditions import timestamp
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.status import Effective
 from modelyard.api.types import InferenceServiceSpec, Model
-from modelyard.errors import InvalidError, NotReadyError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.children import Children, facts, questions
 from modelyard.observe.node_cache import UNKNOWN, Registered
 from modelyard.observe.reading import text

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
+from modelyard.contract import names
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.in_memory_cluster import InMemoryCluster

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from modelyard import names
 from modelyard.api import kinds
+from modelyard.contract import names
 from tests.support.api_client import Object
 from tests.support.apiserver import LIMITED, OPERATOR, REPOSITORY, ApiServer
 from tests.support.background_process import BackgroundProcess

@@ -3,8 +3,8 @@
 import pytest
 
 from modelyard.api.types import Resources
+from modelyard.contract.errors import InvalidError
 from modelyard.desired.amounts import check
-from modelyard.errors import InvalidError
 from tests.support.api_client import Object
 
 

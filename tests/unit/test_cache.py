@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
+from modelyard.contract import names
 from tests.support import factories
 
 KEY = Key("team-a", "smollm")

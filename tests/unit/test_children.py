@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired import desired
 from tests.support.factories import UID, service
 from tests.support.inference_services import EVERY_CHILD, child_name

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.claims import ClaimError, Claims, holder_of
 from modelyard.cluster import NotFoundError
+from modelyard.contract import names
 from tests.support.in_memory_cluster import InMemoryCluster
 
 CLAIMED_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.drift import differing_field, is_as_rendered
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import names
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 
 LEAST = {names.ENV_MODEL_URI: "s3://models/a", names.ENV_POD_UID: "0a-1b"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.fetcher.proxy import proxy_of
 
 

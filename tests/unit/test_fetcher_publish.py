@@ -12,11 +12,11 @@ from typing import NoReturn
 
 import pytest
 
+from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.record import record_of
 from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.store import Store
-from modelyard.layout import CacheLayout
 
 DIGEST = f"sha256:{'ab' * 32}"
 POD = "0a-1b"

@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher import lock
 from modelyard.fetcher.checksums import Algorithm, Checksum, new_hash
 from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.record import record_of
 from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.store import Store
-from modelyard.layout import CacheLayout
 
 DIGEST = f"sha256:{'ab' * 32}"
 OTHER = f"sha256:{'cd' * 32}"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from modelyard.contract.errors import InvalidError
 from modelyard.engines.flags import Flag, flag_names, has, merged, refuse, value_of
-from modelyard.errors import InvalidError
 
 OURS = [Flag("--port", "8000"), Flag("--enforce-eager", unless=("--no-enforce-eager", "-eager"))]
 

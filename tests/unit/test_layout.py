@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.layout import CacheLayout, folder_name
+from modelyard.contract.cache_layout import CacheLayout, folder_name
 
 DIGEST = f"sha256:{'ab' * 32}"
 LAYOUT = CacheLayout(Path("/cache"))

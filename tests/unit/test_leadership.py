@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cluster import ApiError, UnreachableError
+from modelyard.contract import names
 from modelyard.fence import Fence
 from modelyard.leadership import (
     DURATION_S,

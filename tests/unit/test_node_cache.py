@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings
-from modelyard.errors import InvalidError
-from modelyard.layout import CacheLayout
+from modelyard.contract import names
+from modelyard.contract.cache_layout import CacheLayout
+from modelyard.contract.errors import InvalidError
 from tests.support.factories import UID, profile, service
 from tests.support.rendering import (
     SETTINGS,

@@ -1,7 +1,7 @@
 """Which labels tell the scheduler what nodes hold."""
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired.node_labels import LABELS_LIMIT, LabelChange, ServedModel, label_changes
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
+from modelyard.contract import names
 from modelyard.desired import desired
 from modelyard.desired.inputs import RENDERING, recorded
 from tests.support.factories import service

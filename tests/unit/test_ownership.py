@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.ownership import Ownership, ownership
 from tests.support import factories
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 import yaml
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, ForbiddenError, NotLeadingError
+from modelyard.contract import names
 from modelyard.metrics import Metrics
 from modelyard.observe.node_cache import agents
 from modelyard.placement import CHANGES_PER_ROUND, GONE_S, INTERVAL_S, Placement

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import pod_template
-from modelyard.errors import InvalidError
 from tests.support.factories import service
 from tests.support.rendering import deployment, pod_spec
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.prefetch_round import Round, round_of
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import desired, prefetch
 from modelyard.desired.resolved import Resolved
-from modelyard.errors import InvalidError
 from tests.support.factories import service
 from tests.support.inference_services import FULL_SPEC
 from tests.support.prefetching import asking, hosts

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired import prefetch
 from modelyard.observe.prefetch import LARGEST_ROUND, Plan, Present, Step, plan
 from tests.support import factories

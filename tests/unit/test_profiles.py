@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api.profile import ProfileDefaults, ServingProfileSpec
 from modelyard.api.service import Object, parse
 from modelyard.api.settings import EngineImage, Settings
 from modelyard.api.types import InferenceServiceSpec
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired.profile import named, taken, used_fields, with_defaults
-from modelyard.errors import InvalidError
 from tests.support.factories import namespace, profile, service
 from tests.support.rendering import SETTINGS, deployment, engine_command, environment, missing, offer, resolved
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Offer
-from modelyard.errors import InvalidError
 from tests.support.factories import profile, service
 from tests.support.rendering import deployment, missing, offer, resolved
 

@@ -6,7 +6,7 @@ import pytest
 from kubernetes.utils.quantity import parse_quantity as quantity_of_the_client
 
 from modelyard.api.quantity import MULTIPLES, number
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 
 
 @pytest.mark.parametrize("suffix", ["", *MULTIPLES])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, Settings
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from tests.support.factories import service
 from tests.support.rendering import SETTINGS, pod_spec, resolved
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object, parse
 from modelyard.api.types import Model
+from modelyard.contract import names
 from modelyard.desired import desired, revision
 from modelyard.desired.resolved import Resolved
 from tests.support.factories import service

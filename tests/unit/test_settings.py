@@ -17,7 +17,7 @@ from modelyard.api.settings import (
     TemplateSettings,
     load,
 )
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from tests.support.rendering import REPOSITORY
 
 DOCUMENT = (REPOSITORY / "docs" / "settings.md").read_text()

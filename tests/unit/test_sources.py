@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api.types import Model
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.pod_parts import PodParts, SourceParts
 from modelyard.sources import SOURCES, source_of
 from modelyard.sources.s3 import S3Location

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.errors import InvalidError, NotReadyError
+from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.children import Children, facts, questions
 from modelyard.observe.status import Verdict, status_of_unreadable
 from modelyard.observe.wanted import Wanted

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.observe.model import NODES_LIMIT, verified_digests
 from modelyard.signals.fetch_state import FetchError, FetchState
 from tests.support.observed import DIGEST, NOW, OLD, World, conditions, ended, fetched, pod, running, serving

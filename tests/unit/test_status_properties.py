@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard import names
 from modelyard.api.conditions import MESSAGE_LENGTH
 from modelyard.api.status import InferenceServiceStatus
+from modelyard.contract import names
 from modelyard.observe.children import FAILED_CREATIONS, wants_retry
 from modelyard.observe.model import verified_digests
 from modelyard.observe.node_cache import Registered, agents, has_driver, nodes_in_doubt

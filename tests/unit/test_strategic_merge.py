@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from modelyard.strategic_merge import merged
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import desired
 from modelyard.engines import triton
-from modelyard.errors import InvalidError
 from tests.support.factories import service
 from tests.support.rendering import deployment, engine_command, engine_container, engine_flags, resolved
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from modelyard import names
 from modelyard.api.service import Object, parse
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
+from modelyard.contract import names
 from modelyard.desired.update import FORM, Update, differences, update
 from modelyard.engines.base import Program, Serving
 from modelyard.engines.vllm import Vllm

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from modelyard.contract.errors import InvalidError
 from modelyard.engines import vllm
-from modelyard.errors import InvalidError
 from tests.support.factories import service
 from tests.support.rendering import engine_command, engine_container, engine_flags, environment
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from modelyard import names
 from modelyard.api.fields import ApiModel
 from modelyard.api.profile import ServingProfile
 from modelyard.api.service import Object
 from modelyard.api.types import InferenceService
+from modelyard.contract import names
 
 FOLDER = Path(__file__).parents[3] / "crds"
 """In a checkout; an installed package has no crds/."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from modelyard import names
+from modelyard.contract import names
 
 
 class ApiModel(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from modelyard import names
+from modelyard.contract import names
 
 
 class Kind(NamedTuple):

@@ -2,8 +2,8 @@
 
 from pydantic import ConfigDict, Field
 
-from modelyard import names
 from modelyard.api.fields import ApiModel, WantedLabels, rule, with_rules
+from modelyard.contract import names
 
 MEDIUM = (
     f"{names.MEDIUM_NODE_LOCAL}: in the node's cache, where all pods of the namespace find it, also the next ones. "

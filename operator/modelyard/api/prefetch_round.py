@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from modelyard import names
 from modelyard.api.service import Key, Object
+from modelyard.contract import names
 
 
 @dataclass(frozen=True)

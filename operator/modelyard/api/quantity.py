@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 
 MULTIPLES = {
     "Ki": Decimal(2**10),

@@ -4,8 +4,8 @@ All texts that a user reads in status and events are here, in one table, each wi
 has a section per reason; a test holds the two lists together. Which reason holds is decided in observe/.
 """
 
-from modelyard import names
 from modelyard.api.conditions import Kind, Reason
+from modelyard.contract import names
 
 
 def _good(name: str, says: str, remedy: str = "") -> Reason:

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from modelyard import names
 from modelyard.api.types import InferenceServiceSpec
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 
 Object = dict[str, Any]
 """A Kubernetes object as the API server sends it."""

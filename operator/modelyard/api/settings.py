@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from modelyard import names
 from modelyard.api.validation import Amount, ProxyUrl, problems
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 
 
 class SettingsModel(BaseModel):

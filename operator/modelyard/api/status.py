@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from modelyard import names
 from modelyard.api.fields import ApiModel, ImageName, ShortText, Word
+from modelyard.contract import names
 
 
 class Condition(ApiModel):

@@ -9,7 +9,6 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from modelyard import names
 from modelyard.api.fields import (
     EXTENDED_RESOURCE,
     Amounts,
@@ -38,6 +37,7 @@ from modelyard.api.model_source import (
 from modelyard.api.network import NetworkPolicy
 from modelyard.api.pod_types import EnvironmentVariable, PodTemplate, PullSecret, ServiceMetadata
 from modelyard.api.status import InferenceServiceStatus
+from modelyard.contract import names
 
 Alias = Annotated[
     ShortText,

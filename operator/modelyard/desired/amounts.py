@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from modelyard.api.quantity import number
 from modelyard.api.types import Resources
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 
 HUGE_PAGES = "hugepages-"
 

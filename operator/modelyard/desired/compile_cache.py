@@ -1,7 +1,7 @@
 """Which pods start with what earlier ones compiled: those of one model, engine and accelerator, on one node."""
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
 from modelyard.engines.base import CompileCache

@@ -1,8 +1,8 @@
 """The Deployment that runs the engine pods of a service."""
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired import inputs, metadata, pod
 from modelyard.desired.resolved import Resolved
 

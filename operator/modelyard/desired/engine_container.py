@@ -2,14 +2,14 @@
 
 import math
 
-from modelyard import names
 from modelyard.api.pod_types import EnvironmentVariable
 from modelyard.api.service import Object
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import compile_cache
 from modelyard.desired.fetch_container import POD_UID
 from modelyard.desired.resolved import Resolved
 from modelyard.engines.base import Program, Serving
-from modelyard.errors import InvalidError
 from modelyard.pod_parts import ModelRef, PodParts, SourceParts
 
 PROBE_PERIOD_S = 5

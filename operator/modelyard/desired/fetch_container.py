@@ -3,8 +3,8 @@
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired import compile_cache, revision
 from modelyard.desired.resolved import Resolved
 from modelyard.pod_parts import PodParts, SourceParts

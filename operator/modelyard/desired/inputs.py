@@ -18,10 +18,10 @@ from pydantic import (
     model_serializer,
 )
 
-from modelyard import names
 from modelyard.api.profile import ProfileDefaults
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings, TemplateSettings
+from modelyard.contract import names
 
 RENDERING = 2
 """The newest form of pod template that this operator writes. See TemplateInputs.rendering.

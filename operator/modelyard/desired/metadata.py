@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from modelyard import names
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired.resolved import Resolved
 
 NOTHING: Mapping[str, str] = MappingProxyType({})

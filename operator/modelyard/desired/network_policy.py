@@ -1,8 +1,8 @@
 """The NetworkPolicy: who may call the engine, whose control endpoints know no authentication."""
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
 

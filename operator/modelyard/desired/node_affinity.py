@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelyard.api.service import Object
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 
 NODE_AFFINITY = "spec.podTemplate.spec.affinity.nodeAffinity"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 
 PREFIX = f"{names.LABEL_MODEL_DOMAIN}/"
 

@@ -3,8 +3,8 @@
 It passes Pod Security `restricted`, carries no secret, and holds nothing that is learned at run time.
 """
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.desired import engine_container, fetch_container, metadata, node_affinity, pod_template, product_affinity
 from modelyard.desired.resolved import Resolved
 

@@ -9,10 +9,10 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelyard import names
 from modelyard.api.pod_types import PodTemplate
 from modelyard.api.service import Object
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.strategic_merge import DIRECTIVE, merged
 
 LONGEST_BYTES = 32 * 1024

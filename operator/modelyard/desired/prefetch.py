@@ -3,13 +3,13 @@
 Its pods fetch as the service's pods do, and end where those would load: no accelerator is asked for, nothing serves.
 """
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.prefetch_round import Asked
 from modelyard.api.service import Object
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import metadata, node_affinity, pod
 from modelyard.desired.resolved import Resolved
-from modelyard.errors import InvalidError
 
 RETRIES = 2**31 - 1
 """A Job counts each restart of a container. The fetcher gives up no sooner here than in the service's pods."""

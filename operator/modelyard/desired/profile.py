@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from modelyard import names
 from modelyard.api.fields import ApiModel
 from modelyard.api.profile import ProfileDefaults, ProfileEngine, ServingProfileSpec
 from modelyard.api.service import Object, Service, problems
 from modelyard.api.settings import Settings
 from modelyard.api.types import Accelerator, Engine, InferenceServiceSpec, Resources
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.desired.inputs import AppliedProfile
-from modelyard.errors import InvalidError
 
 M = TypeVar("M", bound=ApiModel)
 

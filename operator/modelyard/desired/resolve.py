@@ -7,6 +7,7 @@ from dataclasses import replace
 from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.api.types import InferenceServiceSpec
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import amounts, pod, prefetch
 from modelyard.desired.inputs import AppliedProfile, Recorded, TemplateInputs
 from modelyard.desired.profile import Offer, fields_spoken_of, taken, with_defaults
@@ -14,7 +15,6 @@ from modelyard.desired.resolved import Accelerator, Resolved
 from modelyard.engines import ENGINES, engine_of
 from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
-from modelyard.errors import InvalidError
 from modelyard.sources import source_of
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelyard import names
 from modelyard.api.prefetch_round import Round
 from modelyard.api.service import Service
 from modelyard.api.status import Effective
+from modelyard.contract import names
 from modelyard.desired.inputs import TemplateInputs
 from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion

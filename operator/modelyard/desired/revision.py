@@ -8,10 +8,10 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from modelyard import names
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.types import Model
+from modelyard.contract import names
 from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
 

@@ -9,12 +9,12 @@ from pydantic import BaseModel
 from modelyard.api.fields import ApiModel
 from modelyard.api.service import Service
 from modelyard.api.settings import Settings
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import fetch_container, pod
 from modelyard.desired.inputs import AppliedProfile, TemplateInputs
 from modelyard.desired.profile import Offer
 from modelyard.desired.resolve import checked_template, resolved_anew
 from modelyard.desired.resolved import Resolved
-from modelyard.errors import InvalidError
 
 FORM = "the form of the pod template"
 """What a refresh changes where only the rendering differs: a newer operator writes pods in another way."""

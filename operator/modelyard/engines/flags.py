@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import re
 
-from modelyard import names
 from modelyard.api.conditions import Reason
 from modelyard.api.reasons import Reasons
+from modelyard.contract import names
 from modelyard.engines import flags
 from modelyard.engines.base import Port, Program, Serving
 from modelyard.engines.flags import Flag

@@ -4,16 +4,16 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 
-from modelyard import names
 from modelyard.api import quantity
 from modelyard.api.conditions import Reason
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.types import Resources
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.engines import flags
 from modelyard.engines.base import CompileCache, Port, Program, Serving
 from modelyard.engines.flags import Flag
-from modelyard.errors import InvalidError
 from modelyard.pod_parts import PodParts
 
 HTTP_PORT = 8000

@@ -15,8 +15,8 @@ from itertools import chain, repeat
 from pathlib import Path
 from types import FrameType
 
-from modelyard import names
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.fetch import fetch

@@ -1,4 +1,4 @@
-"""What the fetcher is told, by environment variables that carry no secret (their names are in modelyard.names)."""
+"""What the fetcher is told, by environment variables that carry no secret (their names are in modelyard.contract.names)."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from modelyard import names
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.cache_layout import CacheLayout
+from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.failure import Reason
-from modelyard.layout import CacheLayout
 
 Text = TypeVar("Text", str, str | None)
 

@@ -5,7 +5,8 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from modelyard import names
+from modelyard.contract import names
+from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher import lock, progress
 from modelyard.fetcher.agent_client import Agent
 from modelyard.fetcher.configuration import Configuration
@@ -21,7 +22,6 @@ from modelyard.fetcher.source import MountedModel, Source
 from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.state import Phase, State
 from modelyard.fetcher.store import Store
-from modelyard.layout import CacheLayout
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 

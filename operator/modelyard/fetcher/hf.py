@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.checksums import Checksum
 from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote, urljoin
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from modelyard.fetcher import file_list
 from modelyard.fetcher.checksums import Checksum
 from modelyard.fetcher.concurrently import concurrently

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import Reason
 from modelyard.fetcher.source import MountedModel, Source

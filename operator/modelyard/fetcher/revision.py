@@ -4,7 +4,7 @@ The operator keeps the first verified digest of a service's revision in a Config
 is no part of the pod template, so a digest that becomes known restarts nobody.
 """
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import FetchError, Reason
 

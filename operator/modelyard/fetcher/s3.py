@@ -17,7 +17,7 @@ from botocore.exceptions import (
 from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from modelyard.fetcher import s3_credentials
 from modelyard.fetcher.checksums import Algorithm, Checksum, is_composite
 from modelyard.fetcher.concurrently import concurrently

@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from modelyard.contract.cache_layout import FOLDER_MODE
 from modelyard.fetcher.arriving_file import ArrivingFile
 from modelyard.fetcher.journal import Journal, PartNote
 from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.parts import PART_LIMIT_BYTES
-from modelyard.layout import FOLDER_MODE
 
 
 def make_folder(folder: Path) -> None:

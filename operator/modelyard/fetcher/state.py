@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from modelyard import names
+from modelyard.contract import names
 
 SIZE_LIMIT_BYTES = 4096
 """The kubelet's limit for a termination message (Kubernetes documentation, "Determine the Reason for Pod Failure")."""

@@ -7,7 +7,7 @@ import sys
 import threading
 from types import FrameType
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from modelyard.node.agent import Agent
 from modelyard.node.api_server import ApiServer
 from modelyard.node.configuration import Configuration

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 import grpc
 
 import modelyard
-from modelyard import names
+from modelyard.contract import names
 from modelyard.node import http_server, state
 from modelyard.node.api_server import Api, UnreachableError
 from modelyard.node.byte_check import ByteCheck

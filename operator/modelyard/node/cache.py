@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from modelyard.layout import BROKEN_PREFIX, RECORD_SUFFIX, ROTTEN_SUFFIX
+from modelyard.contract.cache_layout import BROKEN_PREFIX, RECORD_SUFFIX, ROTTEN_SUFFIX
 from modelyard.node import contents, leftovers, trees
 from modelyard.node.budget import Holding, Item, Kind, Limits, Reason, Refusal, evictions_for, evictions_to_fit
 from modelyard.node.contents import Contents, Measurements

@@ -1,4 +1,4 @@
-"""What the agent is told, by environment variables (their names are in modelyard.names)."""
+"""What the agent is told, by environment variables (their names are in modelyard.contract.names)."""
 
 import re
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from modelyard import names
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.node.amounts import Amount
 from modelyard.node.budget import Limits
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from modelyard.layout import BROKEN_PREFIX, COMPILE_KEY, FOLDER_NAME
+from modelyard.contract.cache_layout import BROKEN_PREFIX, COMPILE_KEY, FOLDER_NAME
 from modelyard.node import trees
 from modelyard.node.budget import Item, Kind
 from modelyard.node.mounts import Seen

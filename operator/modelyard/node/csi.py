@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 import grpc
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.node.api_server import UnreachableError
 from modelyard.node.metrics import Metrics
 from modelyard.node.namespaces import NoNamespaceError

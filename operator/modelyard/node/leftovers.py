@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from modelyard.layout import RECORD_SUFFIX
+from modelyard.contract.cache_layout import RECORD_SUFFIX
 from modelyard.node import contents, trees
 from modelyard.node.budget import Kind
 from modelyard.node.mounts import Seen

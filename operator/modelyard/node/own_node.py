@@ -2,7 +2,7 @@
 
 import logging
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.node.api_server import Api, Object, UnreachableError
 
 MIRROR_ANNOTATION = "kubernetes.io/config.hash"

@@ -1,6 +1,6 @@
 """The cache's folder on the node: one part for each namespace, named by its UID, and a folder of the agent's own.
 
-    <cache>/<namespace uid>/          what a volume of the namespace's pods shows (modelyard.layout)
+    <cache>/<namespace uid>/          what a volume of the namespace's pods shows (modelyard.contract.cache_layout)
     <cache>/.modelyard/namespaces/    a file per part that holds the namespace's name
     <cache>/.modelyard/trash/         what is being removed
     <cache>/.modelyard/sockets/       where sockets are made before they appear in a part
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelyard.layout import CacheLayout
+from modelyard.contract.cache_layout import CacheLayout
 from modelyard.node import trees
 from modelyard.node.overview import Disk
 from modelyard.node.quota import Quotas

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from modelyard.layout import RECORD_SUFFIX
+from modelyard.contract.cache_layout import RECORD_SUFFIX
 from modelyard.node import trees
 
 SIZE_LIMIT_BYTES = 2 << 20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.node.proto import registration_pb2, registration_pb2_grpc
 
 CSI_VERSION = "1.0.0"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelyard.layout import CacheLayout, folder_name
+from modelyard.contract.cache_layout import CacheLayout, folder_name
 from modelyard.node import trees
 from modelyard.node.budget import Refusal
 from modelyard.node.cache import NodeCache

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.observe.node_cache import UNKNOWN, Registered
 from modelyard.observe.nodes import NodeFacts, Requested, node_facts
 from modelyard.observe.pods import LONG_AGO, PodEvent, PodFacts, pod_event, pod_facts, silent_since

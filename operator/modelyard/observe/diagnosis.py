@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from modelyard import names
 from modelyard.api.conditions import Explanation, amount, sentence, timestamp, told
 from modelyard.api.reasons import FETCH_FAILURES, Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import StartupStatus
+from modelyard.contract import names
 from modelyard.observe import node_cache
 from modelyard.observe.causes import classify
 from modelyard.observe.children import SILENCE_S, Facts

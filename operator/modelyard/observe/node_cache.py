@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from modelyard import names
 from modelyard.api.conditions import Explanation, sentence
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.observe.kubelet import newest
 from modelyard.observe.pods import LONG_AGO, PodFacts, Stage, pod_facts
 from modelyard.observe.reading import entries, text, texts

@@ -6,8 +6,8 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
-from modelyard import names
 from modelyard.api.service import Object
+from modelyard.contract import names
 from modelyard.observe.nodes import Placement, placement
 from modelyard.observe.reading import at, entries, entry, moment, number, text
 from modelyard.signals.fetch_state import FetchState, parse

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from modelyard import names
 from modelyard.api.prefetch_round import Asked, Round, round_of
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.status import PrefetchStatus
+from modelyard.contract import names
 from modelyard.observe.nodes import NodeFacts, Placement, excluded, exclusions, node_facts, offer, placement
 from modelyard.observe.pods import LONG_AGO, PodFacts, pod_facts
 from modelyard.observe.reading import entries, entry, moment, readable, text

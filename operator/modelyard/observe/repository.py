@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.observe.pods import PodFacts
 from modelyard.signals.repository_index import READY, IndexedModel
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from modelyard import names
 from modelyard.api.conditions import Explanation, Kind, told
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object
 from modelyard.api.status import StartupStatus
-from modelyard.errors import InvalidError, NotReadyError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.children import Facts
 from modelyard.observe.diagnosis import Surroundings, age_s, answers, explain
 from modelyard.observe.pods import LONG_AGO, PodFacts, Stage

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from modelyard import names
 from modelyard.api.conditions import ConditionType, Explanation, Kind, condition
 from modelyard.api.fields import ApiModel
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object, Service, key_of
 from modelyard.api.status import Effective, PrefetchStatus
-from modelyard.errors import InvalidError, NotReadyError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.children import SILENCE_S, Facts
 from modelyard.observe.diagnosis import settling_s, start_deadline
 from modelyard.observe.model import differing_contents, fetch_news, model_status

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from modelyard.api.status import Effective
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 
 
 @dataclass(frozen=True)

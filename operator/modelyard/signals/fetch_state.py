@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard import names
 from modelyard.api.conditions import bounded
+from modelyard.contract import names
 from modelyard.signals import bounded_http
 
 WAITING = "Waiting"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard import names
+from modelyard.contract import names
 from modelyard.signals import bounded_http
 
 PATH = "/cache"

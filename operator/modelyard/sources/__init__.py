@@ -1,6 +1,6 @@
 """Where models come from: what each kind of source adds to a pod, one file each, and their registry."""
 
-from modelyard.errors import InvalidError
+from modelyard.contract.errors import InvalidError
 from modelyard.sources.base import Source
 from modelyard.sources.hf import HuggingFaceSource
 from modelyard.sources.https import HttpsSource

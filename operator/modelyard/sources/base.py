@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from modelyard import names
 from modelyard.api.model_source import CaBundle
 from modelyard.api.types import Model
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.pod_parts import PodParts, SourceParts
 
 READABLE_BY_GROUP = 0o440

@@ -2,9 +2,9 @@
 
 import re
 
-from modelyard import names
 from modelyard.api.model_source import HuggingFace
 from modelyard.api.types import Model
+from modelyard.contract import names
 from modelyard.pod_parts import SourceParts
 from modelyard.sources import base
 

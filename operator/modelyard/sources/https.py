@@ -2,9 +2,9 @@
 
 import re
 
-from modelyard import names
 from modelyard.api.types import Model
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.pod_parts import SourceParts
 from modelyard.sources import base
 

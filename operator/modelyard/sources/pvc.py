@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from modelyard import names
 from modelyard.api.service import Object
 from modelyard.api.types import Model
+from modelyard.contract import names
 from modelyard.pod_parts import PodParts, SourceParts
 from modelyard.sources import base
 

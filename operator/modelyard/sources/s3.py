@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from modelyard import names
 from modelyard.api.model_source import S3, CaBundle
 from modelyard.api.types import Model
-from modelyard.errors import InvalidError
+from modelyard.contract import names
+from modelyard.contract.errors import InvalidError
 from modelyard.pod_parts import SourceParts
 from modelyard.sources import base
 
