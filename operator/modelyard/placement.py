@@ -13,8 +13,8 @@ from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
+from modelyard.controller.metrics import Metrics
 from modelyard.desired.node_labels import Held, LabelChange, ServedModel, label_changes
-from modelyard.metrics import Metrics
 from modelyard.observe.node_cache import agents
 from modelyard.observe.reading import at, text
 from modelyard.signals.node_cache import NodeCache

@@ -5,10 +5,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from modelyard import log
 from modelyard.api.service import Key
 from modelyard.cluster import ApiError
-from modelyard.metrics import Metrics
+from modelyard.controller import log
+from modelyard.controller.metrics import Metrics
 from modelyard.workqueue import WorkQueue
 
 RECONCILE_TIMEOUT_S = 60.0

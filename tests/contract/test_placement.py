@@ -7,8 +7,8 @@ from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, NotFoundError
 from modelyard.contract import names
+from modelyard.controller.metrics import Metrics
 from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.metrics import Metrics
 from modelyard.placement import Placement
 from modelyard.signals.node_cache import NodeCache
 from tests.support import factories

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard import app
 from modelyard.api import kinds
 from modelyard.api.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
 from modelyard.contract import names
+from modelyard.controller import app
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.apiserver import ALICE, BOB, LIMITED, OPERATOR, REPOSITORY, ApiServer
 from tests.support.eventually import eventually

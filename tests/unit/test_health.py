@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from modelyard.api import kinds
-from modelyard.health import OLDEST_KEY_S, Health, endpoint
+from modelyard.controller.health import OLDEST_KEY_S, Health, endpoint
 
 RESYNC_S = 600.0
 NONE: frozenset[kinds.Kind] = frozenset()

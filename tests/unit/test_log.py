@@ -28,7 +28,7 @@ def test_a_line_is_json_with_the_service_that_it_is_about() -> None:
     about, other = logged(
         "with log.service('team-a/smollm'):\n"
         "    logging.getLogger('modelyard.children').info('child applied', extra={'kind': 'Service'})\n"
-        "logging.getLogger('modelyard.app').info('started')"
+        "logging.getLogger('modelyard.controller.app').info('started')"
     )
     assert datetime.fromisoformat(about.pop("time")).utcoffset() == timedelta(0)
     assert about == {

@@ -2,7 +2,7 @@
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
-from modelyard.metrics import Metrics
+from modelyard.controller.metrics import Metrics
 from tests.support import factories, metrics_page
 
 

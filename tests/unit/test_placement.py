@@ -12,7 +12,7 @@ from modelyard.api.service import Key, Object
 from modelyard.cache import Cache
 from modelyard.cluster import ConflictError, ForbiddenError, NotLeadingError
 from modelyard.contract import names
-from modelyard.metrics import Metrics
+from modelyard.controller.metrics import Metrics
 from modelyard.observe.node_cache import agents
 from modelyard.placement import CHANGES_PER_ROUND, GONE_S, INTERVAL_S, Placement
 from modelyard.signals.node_cache import NodeCache

@@ -10,7 +10,7 @@ import pytest
 from modelyard import workers as under_test
 from modelyard.api.service import Key
 from modelyard.cluster import ApiError
-from modelyard.metrics import Metrics
+from modelyard.controller.metrics import Metrics
 from modelyard.workers import Workers
 from modelyard.workqueue import WorkQueue
 from tests.support.clock import FakeClock

@@ -12,7 +12,7 @@ from typing import Any
 import kopf
 from aiohttp import web
 
-from modelyard import health, watch
+from modelyard import watch
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
@@ -21,11 +21,12 @@ from modelyard.cache import Cache
 from modelyard.claims import ClaimError, Claims
 from modelyard.cluster import ApiError, Cluster, NotFoundError
 from modelyard.contract import names
+from modelyard.controller import health
+from modelyard.controller.metrics import Metrics
 from modelyard.fence import Fence
 from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.leadership import Leadership
 from modelyard.login import credentials, login
-from modelyard.metrics import Metrics
 from modelyard.placement import Placement
 from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync

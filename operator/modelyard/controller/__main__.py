@@ -6,9 +6,10 @@ import logging
 import sys
 from pathlib import Path
 
-from modelyard import __version__, app, log
+from modelyard import __version__
 from modelyard.api import settings
 from modelyard.contract.errors import InvalidError
+from modelyard.controller import app, log
 from modelyard.login import LoginError
 
 logger = logging.getLogger("modelyard")
