@@ -15,10 +15,10 @@ from modelyard.api import kinds
 from modelyard.api.conditions import timestamp
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, Service, key_of
-from modelyard.cache import Cache
-from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError, RejectedError
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, RejectedError
 from modelyard.drift import differing_field, edited_field, is_as_rendered
 from modelyard.ownership import Ownership, ownership
 from modelyard.repairs import PACE, Repairs

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cache import Cache
-from modelyard.cluster import ConflictError, Leases, NotFoundError
 from modelyard.contract import names
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import ConflictError, Leases, NotFoundError
 
 
 class ClaimError(Exception):

@@ -16,9 +16,9 @@ from enum import Enum, auto
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cluster import ApiError, ConflictError, Leases
 from modelyard.contract import names
-from modelyard.fence import Fence
+from modelyard.controller.cluster.fence import Fence
+from modelyard.controller.cluster.protocol import ApiError, ConflictError, Leases
 
 DURATION_S = 10.0
 """How long after the last change of the Lease that it saw another process takes it."""

@@ -4,8 +4,8 @@ import asyncio
 
 from modelyard.api import kinds
 from modelyard.api.service import Key
-from modelyard.cache import Cache
-from modelyard.cluster import Cluster
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import Cluster
 from modelyard.observe.node_cache import UNKNOWN, Registered, agents, has_driver
 from modelyard.observe.reading import moment
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from modelyard.api import kinds
-from modelyard.cluster import ApiError, Cluster
+from modelyard.controller.cluster.protocol import ApiError, Cluster
 from modelyard.observe.nodes import Requested, requested
 
 KEPT = timedelta(seconds=30)

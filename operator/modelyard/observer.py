@@ -9,8 +9,8 @@ from modelyard.api.kinds import Kind
 from modelyard.api.prefetch_round import job_of
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.settings import Settings
-from modelyard.cache import Cache
-from modelyard.cluster import Cluster
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import Cluster
 from modelyard.node_drivers import NodeDrivers
 from modelyard.node_usage import NodeUsage
 from modelyard.observe import children as observed

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cache import Cache
-from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.controller.metrics import Metrics
 from modelyard.desired.node_labels import Held, LabelChange, ServedModel, label_changes
 from modelyard.observe.node_cache import agents

@@ -14,11 +14,11 @@ from modelyard.api.kinds import Kind
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object, Service, parse
 from modelyard.api.settings import Settings
-from modelyard.cache import Cache
 from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
-from modelyard.cluster import Cluster
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import Cluster
 from modelyard.desired import desired, prefetch
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Offer, named

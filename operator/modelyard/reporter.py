@@ -6,8 +6,8 @@ from datetime import datetime
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
-from modelyard.cache import Cache
-from modelyard.cluster import ApiError, Cluster, ConflictError, NotFoundError
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError
 from modelyard.events import EventFilter, event
 from modelyard.observe.status import ServiceEvent
 

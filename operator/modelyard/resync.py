@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, key_of
-from modelyard.cache import Cache
-from modelyard.cluster import ApiError, Cluster, Listed
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import ApiError, Cluster, Listed
 from modelyard.workqueue import WorkQueue
 
 WATCH_LAG_S = 10.0

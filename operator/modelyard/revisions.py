@@ -2,8 +2,8 @@
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object, Service
-from modelyard.cache import Cache
-from modelyard.cluster import Cluster
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import Cluster
 from modelyard.desired import revision
 from modelyard.desired.resolved import Resolved
 from modelyard.observe.model import verified_digests

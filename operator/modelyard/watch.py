@@ -14,9 +14,9 @@ import kopf
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
-from modelyard.cache import Cache
 from modelyard.contract import names
-from modelyard.login import Credentials
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.login import Credentials
 from modelyard.workqueue import WorkQueue
 
 CHILD_DELAY_S = 0.1

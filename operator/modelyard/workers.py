@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from modelyard.api.service import Key
-from modelyard.cluster import ApiError
 from modelyard.controller import log
+from modelyard.controller.cluster.protocol import ApiError
 from modelyard.controller.metrics import Metrics
 from modelyard.workqueue import WorkQueue
 

@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from modelyard.fence import always_open
-from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.login import login
+from modelyard.controller.cluster.fence import always_open
+from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
+from modelyard.controller.cluster.login import login
 from tests.support import apiserver as support
 from tests.support.api_client import Client
 from tests.support.apiserver import ApiServer

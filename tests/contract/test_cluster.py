@@ -10,17 +10,24 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard import kubernetes_cluster as under_test
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object, key_of, parse
-from modelyard.cluster import ApiError, ConflictError, ForbiddenError, NotFoundError, RejectedError, UnreachableError
 from modelyard.contract import names
+from modelyard.controller.cluster import kubernetes_client as under_test
+from modelyard.controller.cluster.fence import always_open
+from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
+from modelyard.controller.cluster.login import LoginError, credentials, login
+from modelyard.controller.cluster.protocol import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    RejectedError,
+    UnreachableError,
+)
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from modelyard.events import event
-from modelyard.fence import always_open
-from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.login import LoginError, credentials, login
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, ApiServer

@@ -8,11 +8,11 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cluster import ConflictError, NotLeadingError, UnreachableError
+from modelyard.controller.cluster.fence import Fence
+from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
+from modelyard.controller.cluster.login import login
+from modelyard.controller.cluster.protocol import ConflictError, NotLeadingError, UnreachableError
 from modelyard.events import event
-from modelyard.fence import Fence
-from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.login import login
 from tests.support import factories
 from tests.support.apiserver import ApiServer
 from tests.support.wire import wire

@@ -11,9 +11,9 @@ import pytest
 from modelyard import watch
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cache import Cache
 from modelyard.contract import names
-from modelyard.login import credentials, login
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.login import credentials, login
 from modelyard.workqueue import WorkQueue
 from tests.support import factories
 from tests.support.api_client import Client

@@ -7,9 +7,9 @@ import pytest
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
-from modelyard.fence import always_open
-from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.login import login
+from modelyard.controller.cluster.fence import always_open
+from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
+from modelyard.controller.cluster.login import login
 from modelyard.node_usage import KEPT, SOONEST, NodeUsage
 from tests.support import factories
 from tests.support.api_client import Client

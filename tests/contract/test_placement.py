@@ -4,11 +4,11 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cache import Cache
-from modelyard.cluster import ConflictError, NotFoundError
 from modelyard.contract import names
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
+from modelyard.controller.cluster.protocol import ConflictError, NotFoundError
 from modelyard.controller.metrics import Metrics
-from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.placement import Placement
 from modelyard.signals.node_cache import NodeCache
 from tests.support import factories

@@ -8,9 +8,9 @@ from typing import TypeVar
 from modelyard.api import kinds
 from modelyard.api.kinds import INFERENCE_SERVICE
 from modelyard.api.service import Object, key_of
-from modelyard.fence import always_open
-from modelyard.kubernetes_cluster import KubernetesCluster
-from modelyard.login import login
+from modelyard.controller.cluster.fence import always_open
+from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
+from modelyard.controller.cluster.login import login
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.audit import writes
 from tests.support.eventually import eventually

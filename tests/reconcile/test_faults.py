@@ -8,7 +8,7 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cluster import ApiError, ConflictError, NotFoundError, UnreachableError
+from modelyard.controller.cluster.protocol import ApiError, ConflictError, NotFoundError, UnreachableError
 from tests.support import factories
 from tests.support.conditions import KEY
 from tests.support.in_memory_cluster import CrashError, InMemoryCluster, unavailable

@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
-from modelyard.cluster import ApiError, RejectedError
+from modelyard.controller.cluster.protocol import ApiError, RejectedError
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster

@@ -3,7 +3,7 @@
 import pytest
 
 from modelyard.api import kinds
-from modelyard.cluster import ApiError, ForbiddenError, RejectedError
+from modelyard.controller.cluster.protocol import ApiError, ForbiddenError, RejectedError
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster

@@ -7,8 +7,8 @@ import pytest
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Object
-from modelyard.cluster import RejectedError
 from modelyard.contract import names
+from modelyard.controller.cluster.protocol import RejectedError
 from tests.support.conditions import KEY, place_of_child
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator

@@ -2,8 +2,8 @@
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
-from modelyard.cluster import ConflictError, ForbiddenError
 from modelyard.contract import names
+from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
 from modelyard.signals.fetch_state import FetchState
 from tests.support import factories
 from tests.support.conditions import KEY, condition

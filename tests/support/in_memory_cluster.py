@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
-from modelyard.cluster import ApiError, ConflictError, Listed, NotFoundError
+from modelyard.controller.cluster.protocol import ApiError, ConflictError, Listed, NotFoundError
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
 from modelyard.api.settings import Settings
-from modelyard.cache import Cache
-from modelyard.cluster import ApiError
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import ApiError
 from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync
 from modelyard.signals.fetch_state import FetchState

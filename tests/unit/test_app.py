@@ -4,11 +4,11 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.settings import Settings
-from modelyard.cluster import ApiError, Cluster, NotFoundError, RejectedError, UnreachableError
 from modelyard.controller import app
+from modelyard.controller.cluster.fence import always_open
+from modelyard.controller.cluster.login import Credentials
+from modelyard.controller.cluster.protocol import ApiError, Cluster, NotFoundError, RejectedError, UnreachableError
 from modelyard.controller.metrics import Metrics
-from modelyard.fence import always_open
-from modelyard.login import Credentials
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import SETTINGS

@@ -6,8 +6,8 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cache import Cache
 from modelyard.contract import names
+from modelyard.controller.cluster.cache import Cache
 from tests.support import factories
 
 KEY = Key("team-a", "smollm")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.fence import Fence, always_open
+from modelyard.controller.cluster.fence import Fence, always_open
 
 
 class World:

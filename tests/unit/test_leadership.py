@@ -8,9 +8,9 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cluster import ApiError, UnreachableError
 from modelyard.contract import names
-from modelyard.fence import Fence
+from modelyard.controller.cluster.fence import Fence
+from modelyard.controller.cluster.protocol import ApiError, UnreachableError
 from modelyard.leadership import (
     DURATION_S,
     END_OF_WRITES_S,

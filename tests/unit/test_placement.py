@@ -9,9 +9,9 @@ import yaml
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.cache import Cache
-from modelyard.cluster import ConflictError, ForbiddenError, NotLeadingError
 from modelyard.contract import names
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError, NotLeadingError
 from modelyard.controller.metrics import Metrics
 from modelyard.observe.node_cache import agents
 from modelyard.placement import CHANGES_PER_ROUND, GONE_S, INTERVAL_S, Placement

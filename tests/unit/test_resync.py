@@ -8,7 +8,7 @@ import pytest
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key
-from modelyard.cache import Cache
+from modelyard.controller.cluster.cache import Cache
 from modelyard.resync import RETRY_S, WATCH_LAG_S, Resync
 from modelyard.workqueue import WorkQueue
 from tests.support import factories

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard import workers as under_test
 from modelyard.api.service import Key
-from modelyard.cluster import ApiError
+from modelyard.controller.cluster.protocol import ApiError
 from modelyard.controller.metrics import Metrics
 from modelyard.workers import Workers
 from modelyard.workqueue import WorkQueue

@@ -10,7 +10,7 @@ from modelyard import __version__
 from modelyard.api import settings
 from modelyard.contract.errors import InvalidError
 from modelyard.controller import app, log
-from modelyard.login import LoginError
+from modelyard.controller.cluster.login import LoginError
 
 logger = logging.getLogger("modelyard")
 

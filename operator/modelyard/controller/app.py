@@ -17,16 +17,16 @@ from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
 from modelyard.api.settings import Settings
-from modelyard.cache import Cache
 from modelyard.claims import ClaimError, Claims
-from modelyard.cluster import ApiError, Cluster, NotFoundError
 from modelyard.contract import names
 from modelyard.controller import health
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.fence import Fence
+from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
+from modelyard.controller.cluster.login import credentials, login
+from modelyard.controller.cluster.protocol import ApiError, Cluster, NotFoundError
 from modelyard.controller.metrics import Metrics
-from modelyard.fence import Fence
-from modelyard.kubernetes_cluster import KubernetesCluster
 from modelyard.leadership import Leadership
-from modelyard.login import credentials, login
 from modelyard.placement import Placement
 from modelyard.reconcile import Reconciler
 from modelyard.resync import Resync

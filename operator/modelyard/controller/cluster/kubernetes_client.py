@@ -20,7 +20,9 @@ from modelyard import __version__
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
-from modelyard.cluster import (
+from modelyard.contract import names
+from modelyard.controller.cluster.fence import Fence
+from modelyard.controller.cluster.protocol import (
     ApiError,
     ConflictError,
     ForbiddenError,
@@ -30,8 +32,6 @@ from modelyard.cluster import (
     RejectedError,
     UnreachableError,
 )
-from modelyard.contract import names
-from modelyard.fence import Fence
 
 CALL_TIMEOUT_S = 10.0
 """Longest time of one call. A healthy API server answers within one second (Kubernetes' own objective)."""
