@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import kopf
 import pytest
 
-from modelyard import watch
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.login import credentials, login
-from modelyard.workqueue import WorkQueue
+from modelyard.controller.dispatch import watch
+from modelyard.controller.dispatch.workqueue import WorkQueue
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ApiServer

@@ -9,11 +9,11 @@ from modelyard.api.service import Key, Object
 from modelyard.api.settings import Settings
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError
+from modelyard.controller.dispatch.resync import Resync
+from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.reconcile import Reconciler
-from modelyard.resync import Resync
 from modelyard.signals.fetch_state import FetchState
 from modelyard.signals.repository_index import Index
-from modelyard.workqueue import WorkQueue
 from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of
 

@@ -6,10 +6,10 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
-from modelyard.claims import ClaimError, Claims, holder_of
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import NotFoundError
+from modelyard.controller.dispatch.namespace_claims import ClaimError, Claims, holder_of
 from tests.support.in_memory_cluster import InMemoryCluster
 
 CLAIMED_AT = datetime(2026, 1, 1, tzinfo=UTC)

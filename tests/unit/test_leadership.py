@@ -11,7 +11,7 @@ from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.fence import Fence
 from modelyard.controller.cluster.protocol import ApiError, UnreachableError
-from modelyard.leadership import (
+from modelyard.controller.dispatch.leadership import (
     DURATION_S,
     END_OF_WRITES_S,
     RENEW_DEADLINE_S,

@@ -9,8 +9,8 @@ from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key
 from modelyard.controller.cluster.cache import Cache
-from modelyard.resync import RETRY_S, WATCH_LAG_S, Resync
-from modelyard.workqueue import WorkQueue
+from modelyard.controller.dispatch.resync import RETRY_S, WATCH_LAG_S, Resync
+from modelyard.controller.dispatch.workqueue import WorkQueue
 from tests.support import factories
 from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import InMemoryCluster, unavailable

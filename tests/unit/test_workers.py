@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from modelyard import workers as under_test
 from modelyard.api.service import Key
 from modelyard.controller.cluster.protocol import ApiError
+from modelyard.controller.dispatch import workers as under_test
+from modelyard.controller.dispatch.workers import Workers
+from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.metrics import Metrics
-from modelyard.workers import Workers
-from modelyard.workqueue import WorkQueue
 from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import unavailable
 

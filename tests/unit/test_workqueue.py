@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from modelyard.workqueue import BACKOFF_FIRST_S, BACKOFF_LONGEST_S, WorkQueue
+from modelyard.controller.dispatch.workqueue import BACKOFF_FIRST_S, BACKOFF_LONGEST_S, WorkQueue
 from tests.support.clock import FakeClock
 
 

@@ -12,12 +12,10 @@ from typing import Any
 import kopf
 from aiohttp import web
 
-from modelyard import watch
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
 from modelyard.api.settings import Settings
-from modelyard.claims import ClaimError, Claims
 from modelyard.contract import names
 from modelyard.controller import health
 from modelyard.controller.cluster.cache import Cache
@@ -25,14 +23,16 @@ from modelyard.controller.cluster.fence import Fence
 from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
 from modelyard.controller.cluster.login import credentials, login
 from modelyard.controller.cluster.protocol import ApiError, Cluster, NotFoundError
+from modelyard.controller.dispatch import watch
+from modelyard.controller.dispatch.leadership import Leadership
+from modelyard.controller.dispatch.namespace_claims import ClaimError, Claims
+from modelyard.controller.dispatch.resync import Resync
+from modelyard.controller.dispatch.workers import Workers
+from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.metrics import Metrics
-from modelyard.leadership import Leadership
 from modelyard.placement import Placement
 from modelyard.reconcile import Reconciler
-from modelyard.resync import Resync
 from modelyard.signals import bounded_http, fetch_state, node_cache, repository_index
-from modelyard.workers import Workers
-from modelyard.workqueue import WorkQueue
 
 HTTP_PORT = 8080
 GRACE_S = 10.0

@@ -9,7 +9,7 @@ from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, key_of
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, Listed
-from modelyard.workqueue import WorkQueue
+from modelyard.controller.dispatch.workqueue import WorkQueue
 
 WATCH_LAG_S = 10.0
 """How long after a LIST a watch may take to tell of what the LIST saw; a healthy one takes less than one."""

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from modelyard.api.service import Key
 from modelyard.controller import log
 from modelyard.controller.cluster.protocol import ApiError
+from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.metrics import Metrics
-from modelyard.workqueue import WorkQueue
 
 RECONCILE_TIMEOUT_S = 60.0
 """Longest time of one reconcile; each call in it ends by itself after 10 s."""

@@ -17,7 +17,7 @@ from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.login import Credentials
-from modelyard.workqueue import WorkQueue
+from modelyard.controller.dispatch.workqueue import WorkQueue
 
 CHILD_DELAY_S = 0.1
 """A change of a child waits so long for more of its kind: a rollout changes Deployment and pods many times a second."""
