@@ -2,7 +2,7 @@
 
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.desired.node_labels import LABELS_LIMIT, LabelChange, ServedModel, label_changes
+from modelyard.controller.placement.node_labels import LABELS_LIMIT, LabelChange, ServedModel, label_changes
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 A, B = "a" * 16, "b" * 16

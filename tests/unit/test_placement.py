@@ -13,8 +13,8 @@ from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError, NotLeadingError
 from modelyard.controller.metrics import Metrics
+from modelyard.controller.placement.loop import CHANGES_PER_ROUND, GONE_S, INTERVAL_S, Placement
 from modelyard.observe.node_cache import agents
-from modelyard.placement import CHANGES_PER_ROUND, GONE_S, INTERVAL_S, Placement
 from modelyard.signals.node_cache import NodeCache
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of

@@ -30,7 +30,7 @@ from modelyard.controller.dispatch.resync import Resync
 from modelyard.controller.dispatch.workers import Workers
 from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.metrics import Metrics
-from modelyard.placement import Placement
+from modelyard.controller.placement.loop import Placement
 from modelyard.reconcile import Reconciler
 from modelyard.signals import bounded_http, fetch_state, node_cache, repository_index
 

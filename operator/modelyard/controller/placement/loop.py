@@ -14,7 +14,7 @@ from modelyard.api.service import Key, Object
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.controller.metrics import Metrics
-from modelyard.desired.node_labels import Held, LabelChange, ServedModel, label_changes
+from modelyard.controller.placement.node_labels import Held, LabelChange, ServedModel, label_changes
 from modelyard.observe.node_cache import agents
 from modelyard.observe.reading import at, text
 from modelyard.signals.node_cache import NodeCache
