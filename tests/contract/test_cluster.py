@@ -25,9 +25,9 @@ from modelyard.controller.cluster.protocol import (
     RejectedError,
     UnreachableError,
 )
+from modelyard.controller.reconcile.events import event
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
-from modelyard.events import event
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, ApiServer

@@ -12,7 +12,7 @@ from modelyard.controller.cluster.fence import Fence
 from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
 from modelyard.controller.cluster.login import login
 from modelyard.controller.cluster.protocol import ConflictError, NotLeadingError, UnreachableError
-from modelyard.events import event
+from modelyard.controller.reconcile.events import event
 from tests.support import factories
 from tests.support.apiserver import ApiServer
 from tests.support.wire import wire

@@ -22,9 +22,9 @@ from modelyard.api.service import parse
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.controller.cluster.kubernetes_client import APPLY, yaml_of
+from modelyard.controller.reconcile.drift import differing_field
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
-from modelyard.drift import differing_field
 from tests.support import crd_schema
 from tests.support.api_client import Object, resource_path
 from tests.support.apiserver import ADMIN, CRDS, ApiServer

@@ -10,7 +10,7 @@ from modelyard.contract import names
 from modelyard.controller.cluster.fence import always_open
 from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
 from modelyard.controller.cluster.login import login
-from modelyard.node_usage import KEPT, SOONEST, NodeUsage
+from modelyard.controller.reconcile.accelerator_usage import KEPT, SOONEST, NodeUsage
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ApiServer

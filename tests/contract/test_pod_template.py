@@ -10,8 +10,8 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.kinds import INFERENCE_SERVICE
+from modelyard.controller.reconcile.drift import differing_field
 from modelyard.desired import desired
-from modelyard.drift import differing_field
 from tests.support import rendering
 from tests.support.api_client import Client, Object, RefusedError, resource_path
 from tests.support.apiserver import ApiServer

@@ -9,12 +9,12 @@ import pytest
 from modelyard.api import kinds
 from modelyard.api.prefetch_round import Round, job_of
 from modelyard.api.service import Service, parse
-from modelyard.children import Children
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
+from modelyard.controller.reconcile.children import Children
+from modelyard.controller.reconcile.drift import is_as_rendered
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
-from modelyard.drift import is_as_rendered
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.eventually import eventually

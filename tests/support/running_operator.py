@@ -11,7 +11,7 @@ from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError
 from modelyard.controller.dispatch.resync import Resync
 from modelyard.controller.dispatch.workqueue import WorkQueue
-from modelyard.reconcile import Reconciler
+from modelyard.controller.reconcile.reconciler import Reconciler
 from modelyard.signals.fetch_state import FetchState
 from modelyard.signals.repository_index import Index
 from tests.support.clock import FakeClock

@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.drift import differing_field, is_as_rendered
+from modelyard.controller.reconcile.drift import differing_field, is_as_rendered
 
 
 def rendered(**spec: Any) -> Object:

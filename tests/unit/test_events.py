@@ -2,7 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
-from modelyard.events import MOST_IN_WINDOW, MOST_OF_A_REASON, REMEMBERED_SERVICES, WINDOW, EventFilter, event
+from modelyard.controller.reconcile.events import (
+    MOST_IN_WINDOW,
+    MOST_OF_A_REASON,
+    REMEMBERED_SERVICES,
+    WINDOW,
+    EventFilter,
+    event,
+)
 from tests.support import factories
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

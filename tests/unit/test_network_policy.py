@@ -6,8 +6,8 @@ import pytest
 
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings
+from modelyard.controller.reconcile.drift import differing_field
 from modelyard.desired import desired
-from modelyard.drift import differing_field
 from tests.support.factories import service
 from tests.support.rendering import SETTINGS, resolved
 

@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.ownership import Ownership, ownership
+from modelyard.controller.reconcile.ownership import Ownership, ownership
 from tests.support import factories
 
 

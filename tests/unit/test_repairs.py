@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from modelyard.api import kinds
 from modelyard.api.service import Key
-from modelyard.repairs import UNHINDERED, WINDOW, Repairs
+from modelyard.controller.reconcile.repair_limits import UNHINDERED, WINDOW, Repairs
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = Key("team-a", "smollm")

@@ -31,7 +31,7 @@ from modelyard.controller.dispatch.workers import Workers
 from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.metrics import Metrics
 from modelyard.controller.placement.loop import Placement
-from modelyard.reconcile import Reconciler
+from modelyard.controller.reconcile.reconciler import Reconciler
 from modelyard.signals import bounded_http, fetch_state, node_cache, repository_index
 
 HTTP_PORT = 8080

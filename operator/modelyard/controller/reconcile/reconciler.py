@@ -14,11 +14,14 @@ from modelyard.api.kinds import Kind
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object, Service, parse
 from modelyard.api.settings import Settings
-from modelyard.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster
+from modelyard.controller.reconcile.children import Adopted, Children, Contested, DoneByOthers, ObstacleError
+from modelyard.controller.reconcile.content_pins import Revisions
+from modelyard.controller.reconcile.observer import Observer, ReadFetchState, ReadIndex
+from modelyard.controller.reconcile.reporter import Reporter
 from modelyard.desired import desired, prefetch
 from modelyard.desired.inputs import recorded
 from modelyard.desired.profile import Offer, named
@@ -29,9 +32,6 @@ from modelyard.observe import children as observed
 from modelyard.observe.prefetch import Plan, plan
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
 from modelyard.observe.wanted import Wanted
-from modelyard.observer import Observer, ReadFetchState, ReadIndex
-from modelyard.reporter import Reporter
-from modelyard.revisions import Revisions
 
 OUTDATED_WAIT_S = 1.0
 """Time until another look at a service that changed while it was looked at."""

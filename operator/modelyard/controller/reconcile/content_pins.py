@@ -4,10 +4,10 @@ from modelyard.api import kinds
 from modelyard.api.service import Key, Object, Service
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster
+from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.desired import revision
 from modelyard.desired.resolved import Resolved
 from modelyard.observe.model import verified_digests
-from modelyard.ownership import Ownership, ownership
 
 
 class Revisions:

@@ -19,9 +19,9 @@ from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, RejectedError
-from modelyard.drift import differing_field, edited_field, is_as_rendered
-from modelyard.ownership import Ownership, ownership
-from modelyard.repairs import PACE, Repairs
+from modelyard.controller.reconcile.drift import differing_field, edited_field, is_as_rendered
+from modelyard.controller.reconcile.ownership import Ownership, ownership
+from modelyard.controller.reconcile.repair_limits import PACE, Repairs
 
 PREDECESSOR_WAIT_S = 2.0
 """Time until another look at a child that the garbage collector is about to remove; it mostly takes less than one."""

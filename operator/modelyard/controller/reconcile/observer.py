@@ -11,12 +11,12 @@ from modelyard.api.service import Key, Object, Service
 from modelyard.api.settings import Settings
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster
-from modelyard.node_drivers import NodeDrivers
-from modelyard.node_usage import NodeUsage
+from modelyard.controller.reconcile.accelerator_usage import NodeUsage
+from modelyard.controller.reconcile.csi_drivers import NodeDrivers
+from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.observe import children as observed
 from modelyard.observe.node_cache import nodes_in_doubt
 from modelyard.observe.prefetch import Plan, Present, job_for, pods_of
-from modelyard.ownership import Ownership, ownership
 from modelyard.signals.fetch_state import FetchState
 from modelyard.signals.repository_index import Index
 

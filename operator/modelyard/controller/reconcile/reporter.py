@@ -8,7 +8,7 @@ from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError
-from modelyard.events import EventFilter, event
+from modelyard.controller.reconcile.events import EventFilter, event
 from modelyard.observe.status import ServiceEvent
 
 logger = logging.getLogger(__name__)
