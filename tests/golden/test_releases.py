@@ -12,7 +12,7 @@ from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.settings import EngineImage, Settings
 from modelyard.contract import names
-from modelyard.desired.inputs import recorded
+from modelyard.desired.template_record import recorded
 from tests.support.golden_cases import ADDED_BY_THE_SERVER
 from tests.support.releases import RELEASES, Kept, kept
 from tests.support.rendering import available, deployment

@@ -5,20 +5,20 @@ import json
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
-from modelyard.desired import revision
+from modelyard.desired import content_pin
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
-CONFIG_MAP = Key(KEY.namespace, revision.config_map_name(KEY.name))
+CONFIG_MAP = Key(KEY.namespace, content_pin.config_map_name(KEY.name))
 
 
 def kept(cluster: InMemoryCluster) -> list[str]:
     """The digests that are written down, the present revision's last."""
     found = cluster.see(kinds.CONFIG_MAP, CONFIG_MAP)
-    return list(revision.contents(found).values())
+    return list(content_pin.contents(found).values())
 
 
 def pod(cluster: InMemoryCluster, digest: str, name: str = "smollm-1", minute: int = 20) -> Object:
@@ -101,7 +101,7 @@ async def test_what_another_process_wrote_down_is_kept_by_one_that_has_not_heard
     await successor.resync()
     await successor.run()
     first = pod(cluster, DIGEST)
-    digests = revision.with_verified({}, {_key(first): DIGEST})
+    digests = content_pin.with_verified({}, {_key(first): DIGEST})
     cluster.edit(kinds.CONFIG_MAP, CONFIG_MAP, lambda body: body.update(data=digests))
     successor.cache.upsert(kinds.POD, pod(cluster, OTHER, "late", minute=21))
     successor.queue.add(KEY)

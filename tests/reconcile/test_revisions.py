@@ -6,7 +6,7 @@ from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.types import Model
 from modelyard.contract import names
-from modelyard.desired import revision
+from modelyard.desired import content_pin
 from tests.support import factories
 from tests.support.conditions import KEY, place_of_child
 from tests.support.in_memory_cluster import InMemoryCluster
@@ -22,7 +22,7 @@ def model(**fields: str) -> Object:
 
 
 def key(**fields: str) -> str:
-    return revision.key(Model.model_validate(model(**fields)))
+    return content_pin.key(Model.model_validate(model(**fields)))
 
 
 def pod_that_verified(digest: str, *, name: str = "smollm-0", of_key: str = key()) -> Object:

@@ -8,11 +8,11 @@ from modelyard.api import kinds
 from modelyard.api.service import Object, parse
 from modelyard.api.settings import Settings
 from modelyard.desired import desired
-from modelyard.desired.inputs import recorded
-from modelyard.desired.profile import Named, Offer
+from modelyard.desired.profile_defaults import Named, Offer
+from modelyard.desired.refresh import Update, update
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
-from modelyard.desired.update import Update, update
+from modelyard.desired.template_record import recorded
 from tests.support.recordings import RECORDINGS
 
 REPOSITORY = Path(__file__).parents[2]

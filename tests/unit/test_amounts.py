@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.api.types import Resources
 from modelyard.contract.errors import InvalidError
-from modelyard.desired.amounts import check
+from modelyard.desired.resource_rules import check
 from tests.support.api_client import Object
 
 

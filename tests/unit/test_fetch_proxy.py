@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from modelyard.api.settings import FetchProxy, Settings
 from modelyard.desired.fetch_container import METADATA_SERVERS
-from modelyard.desired.inputs import annotation, recorded
+from modelyard.desired.template_record import annotation, recorded
 from tests.support.factories import service
 from tests.support.rendering import SETTINGS, deployment, environment, pod_spec
 

@@ -14,7 +14,7 @@ from modelyard.api.service import Object
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from modelyard.contract import names
 from modelyard.desired import desired
-from modelyard.desired.inputs import RENDERING, recorded
+from modelyard.desired.template_record import RENDERING, recorded
 from tests.support.factories import service
 from tests.support.rendering import deployment, resolved
 

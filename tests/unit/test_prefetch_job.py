@@ -12,7 +12,7 @@ from modelyard.api.service import Object
 from modelyard.api.settings import Settings
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.desired import desired, prefetch
+from modelyard.desired import desired, prefetch_job
 from modelyard.desired.resolved import Resolved
 from tests.support.factories import service
 from tests.support.inference_services import FULL_SPEC
@@ -39,7 +39,7 @@ def pod_spec(**spec: Any) -> Object:
 
 
 def fingerprint(**spec: Any) -> str:
-    asked = prefetch.asked(resolved(asking(**spec)))
+    asked = prefetch_job.asked(resolved(asking(**spec)))
     assert asked is not None
     return asked.fingerprint
 
@@ -49,7 +49,7 @@ def with_pod_template(**fields: Any) -> Object:
 
 
 def test_a_service_that_asks_for_nothing_gets_nothing() -> None:
-    assert prefetch.asked(resolved(asking(None))) is None
+    assert prefetch_job.asked(resolved(asking(None))) is None
     assert "Job" not in {child["kind"] for child in desired(resolved(asking(2)))}
 
 
@@ -77,7 +77,7 @@ def test_the_container_of_the_engine_pulls_its_image_and_ends() -> None:
 def test_no_accelerator_is_asked_for_and_nothing_that_a_node_must_make_room_for() -> None:
     spec = pod_spec(resources={"requests": {"cpu": 32, "memory": "256Gi"}}, accelerator={"count": 8})
     asked = [container["resources"] for container in spec["containers"]]
-    assert asked == [prefetch.SMALL]
+    assert asked == [prefetch_job.SMALL]
     assert "nvidia.com/gpu" not in str(spec["initContainers"])
 
 
@@ -196,7 +196,7 @@ def test_pods_that_keep_their_model_to_themselves_are_a_reason_to_refuse_with_th
         resolved(body)
     assert refused.value.reason == "InvalidSpec"
     node_local = SETTINGS.model_copy(update={"cache_medium": "NodeLocal"})
-    assert prefetch.asked(resolved(body, node_local)) is not None
+    assert prefetch_job.asked(resolved(body, node_local)) is not None
 
 
 def test_asking_for_it_replaces_no_pods_whatever_the_settings_say_by_now() -> None:
@@ -223,7 +223,7 @@ def test_a_service_that_uses_every_field_is_rendered() -> None:
     body = asking()
     body["spec"] |= {**FULL_SPEC, "profile": None, "engine": {**FULL_SPEC["engine"], "triton": None}}
     answered: Resolved = resolved(body)
-    assert prefetch.asked(answered) is not None
-    child = prefetch.build(replace(answered, round=ROUND))
+    assert prefetch_job.asked(answered) is not None
+    child = prefetch_job.build(replace(answered, round=ROUND))
     assert child is not None
     assert kinds.of(child) == kinds.JOB

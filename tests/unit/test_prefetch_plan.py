@@ -8,7 +8,7 @@ import pytest
 from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.desired import prefetch
+from modelyard.desired import prefetch_job
 from modelyard.observe.prefetch import LARGEST_ROUND, Plan, Present, Step, plan
 from tests.support import factories
 from tests.support.prefetching import asking, gpu_node, holding
@@ -36,7 +36,7 @@ IN_ZONE_A = {
 
 
 def asked(**spec: Any) -> Asked:
-    found = prefetch.asked(resolved(asking(**spec)))
+    found = prefetch_job.asked(resolved(asking(**spec)))
     assert found is not None
     return found
 
@@ -68,7 +68,7 @@ def recorded(ready: int = 1, *, ended_s: float = 700, fingerprint: str | None = 
         "ready": ready,
         "nodes": [{"name": "gpu-1", "state": "Ready"}][:ready],
         "reason": "Prefetched",
-        "fingerprint": fingerprint or asked(prefetch=prefetch).fingerprint,
+        "fingerprint": fingerprint or asked(prefetch=prefetch_job).fingerprint,
         "finishedAt": finished,
     }
 

@@ -10,7 +10,7 @@ from modelyard.api.settings import EngineImage, Settings
 from modelyard.api.types import InferenceServiceSpec
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.desired.profile import named, taken, used_fields, with_defaults
+from modelyard.desired.profile_defaults import named, taken, used_fields, with_defaults
 from tests.support.factories import namespace, profile, service
 from tests.support.rendering import SETTINGS, deployment, engine_command, environment, missing, offer, resolved
 

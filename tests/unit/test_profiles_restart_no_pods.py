@@ -9,8 +9,8 @@ from modelyard.api.service import Object
 from modelyard.api.settings import Settings
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.desired.inputs import recorded
-from modelyard.desired.profile import Offer
+from modelyard.desired.profile_defaults import Offer
+from modelyard.desired.template_record import recorded
 from tests.support.factories import profile, service
 from tests.support.rendering import deployment, missing, offer, resolved
 

@@ -10,7 +10,7 @@ from modelyard.api import kinds
 from modelyard.api.service import Object, parse
 from modelyard.api.types import Model
 from modelyard.contract import names
-from modelyard.desired import desired, revision
+from modelyard.desired import content_pin, desired
 from modelyard.desired.resolved import Resolved
 from tests.support.factories import service
 from tests.support.rendering import environment, pod_spec, resolved
@@ -33,7 +33,7 @@ def data(contents: Mapping[str, str], **spec: Any) -> Any:
 
 
 def key(**model: str) -> str:
-    return revision.key(Model.model_validate({"uri": "s3://models/smollm2-135m", **model}))
+    return content_pin.key(Model.model_validate({"uri": "s3://models/smollm2-135m", **model}))
 
 
 def with_rendering(number: int) -> Resolved:
@@ -86,11 +86,13 @@ def test_it_holds_what_was_verified() -> None:
 
 def test_what_is_known_never_changes() -> None:
     known = {key(): ONE}
-    assert revision.with_verified(known, {key(): OTHER, key(revision="2"): OTHER}) == known | {key(revision="2"): OTHER}
+    assert content_pin.with_verified(known, {key(): OTHER, key(revision="2"): OTHER}) == known | {
+        key(revision="2"): OTHER
+    }
 
 
 def test_what_pods_tell_is_taken_only_in_the_form_of_ours() -> None:
-    assert revision.with_verified({}, {"../../etc": ONE, key(): "none"}) == {}
+    assert content_pin.with_verified({}, {"../../etc": ONE, key(): "none"}) == {}
 
 
 def test_what_it_holds_is_read_again_in_its_order() -> None:
@@ -98,13 +100,13 @@ def test_what_it_holds_is_read_again_in_its_order() -> None:
     found = config_map(held)
     assert found is not None
     sorted_by_the_server = found | {"data": dict(sorted(found["data"].items()))}
-    assert list(revision.contents(sorted_by_the_server)) == list(held)
+    assert list(content_pin.contents(sorted_by_the_server)) == list(held)
 
 
 def test_the_oldest_are_forgotten_and_never_that_of_the_present_revision() -> None:
     held = {key(): ONE} | {f"{number:016x}": OTHER for number in range(20)}
     kept = data(held)
-    assert len(kept) == revision.KEPT
+    assert len(kept) == content_pin.KEPT
     assert list(kept) == [*(f"{number:016x}" for number in range(11, 20)), key()]
 
 
@@ -118,13 +120,13 @@ def test_the_oldest_are_forgotten_and_never_that_of_the_present_revision() -> No
     ],
 )
 def test_what_nobody_of_us_wrote_is_left_out(body: Object | None) -> None:
-    assert revision.contents(body) == {}
+    assert content_pin.contents(body) == {}
 
 
 def test_a_key_that_the_order_lacks_is_the_first_to_be_forgotten() -> None:
     held = {"0" * 16: ONE, "1" * 16: ONE, "2" * 16: ONE}
     annotations = {names.ANNOTATION_REVISIONS: f"{'2' * 16},{'0' * 16}"}
-    assert list(revision.contents({"data": held, "metadata": {"annotations": annotations}})) == [
+    assert list(content_pin.contents({"data": held, "metadata": {"annotations": annotations}})) == [
         "1" * 16,
         "2" * 16,
         "0" * 16,
@@ -144,5 +146,5 @@ def test_pods_of_the_former_rendering_have_none() -> None:
 
 
 def test_its_name_fits_a_label_for_the_longest_name_of_a_service() -> None:
-    assert len(revision.config_map_name("a" * names.NAME_LENGTH)) <= 63
+    assert len(content_pin.config_map_name("a" * names.NAME_LENGTH)) <= 63
     assert parse(service(name="a" * names.NAME_LENGTH)).key.name == "a" * names.NAME_LENGTH

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelyard.contract.errors import InvalidError
-from modelyard.strategic_merge import merged
+from modelyard.desired.strategic_merge import merged
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from modelyard.api.service import Object, parse
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from modelyard.contract import names
-from modelyard.desired.update import FORM, Update, differences, update
+from modelyard.desired.refresh import FORM, Update, differences, update
 from modelyard.engines.base import Program, Serving
 from modelyard.engines.vllm import Vllm
 from tests.support.factories import profile, service

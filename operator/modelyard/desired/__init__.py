@@ -7,16 +7,16 @@ with build(resolved) -> Object, or None where the service asks for no such child
 from collections.abc import Callable
 
 from modelyard.api.service import Object
-from modelyard.desired import deployment, disruption_budget, network_policy, prefetch, revision, service
+from modelyard.desired import content_pin, deployment, disruption_budget, network_policy, prefetch_job, service
 from modelyard.desired.resolved import Resolved
 
 CHILDREN: tuple[Callable[[Resolved], Object | None], ...] = (
     service.build,
     disruption_budget.build,
     network_policy.build,
-    revision.build,
+    content_pin.build,
     deployment.build,
-    prefetch.build,
+    prefetch_job.build,
 )
 """In the order in which they are applied, that of kinds.OWNED: when pods come up, all in front of them is there."""
 

@@ -3,7 +3,7 @@
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.desired import inputs, metadata, pod
+from modelyard.desired import metadata, pod, template_record
 from modelyard.desired.resolved import Resolved
 
 FETCH_ALLOWANCE_S = 1800
@@ -22,13 +22,13 @@ def build(resolved: Resolved) -> Object:
     serves on while proxies learn of the new one.
     """
     template = pod.template(resolved)
-    record = inputs.Recorded(
+    record = template_record.Recorded(
         resolved.inputs, pod.template_hash(template), resolved.refresh, resolved.service.spec.profile
     )
     return metadata.child(
         kinds.DEPLOYMENT,
         resolved,
-        annotations={names.ANNOTATION_INPUTS: inputs.annotation(record)},
+        annotations={names.ANNOTATION_INPUTS: template_record.annotation(record)},
         content={
             "spec": {
                 "replicas": resolved.replicas,

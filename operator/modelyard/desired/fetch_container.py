@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.desired import compile_cache, revision
+from modelyard.desired import compile_cache, content_pin
 from modelyard.desired.resolved import Resolved
 from modelyard.pod_parts import PodParts, SourceParts
 
@@ -67,12 +67,12 @@ def _variables(resolved: Resolved) -> list[Object]:
 def _kept_content(resolved: Resolved) -> PodParts:
     """How the fetcher learns which content its revision was first served with; not where the user says which it is."""
     model = resolved.service.spec.model
-    if not revision.is_kept(resolved) or model.digest:
+    if not content_pin.is_kept(resolved) or model.digest:
         return PodParts()
     # Optional: the first pods come before anything is known.
-    config_map = {"name": revision.config_map_name(resolved.service.key.name), "optional": True}
+    config_map = {"name": content_pin.config_map_name(resolved.service.key.name), "optional": True}
     return PodParts(
-        env=({"name": names.ENV_REVISION_KEY, "value": revision.key(model)},),
+        env=({"name": names.ENV_REVISION_KEY, "value": content_pin.key(model)},),
         volumes=({"name": names.VOLUME_REVISION, "configMap": config_map},),
         mounts=({"name": names.VOLUME_REVISION, "mountPath": names.PATH_REVISION, "readOnly": True},),
     )

@@ -5,8 +5,8 @@ It passes Pod Security `restricted`, carries no secret, and holds nothing that i
 
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.desired import engine_container, fetch_container, metadata, node_affinity, pod_template, product_affinity
-from modelyard.desired.resolved import Resolved
+from modelyard.desired import engine_container, fetch_container, metadata, node_affinity, pod_template
+from modelyard.desired.resolved import Accelerator, Resolved
 
 CONTAINER_SECURITY: Object = {
     "allowPrivilegeEscalation": False,
@@ -18,7 +18,7 @@ CONTAINER_SECURITY: Object = {
 def template(resolved: Resolved) -> Object:
     """The pod template. Raises InvalidError for what only an engine or a source can know to be wrong."""
     rendered = pod_template.merge(_template(resolved), resolved.service.spec.pod_template)
-    product_affinity.require(rendered["spec"], resolved.accelerator)
+    _require_product(rendered["spec"], resolved.accelerator)
     if resolved.is_node_local:
         # Words that never change, whichever nodes have the label: the scheduler reads it afresh for each pod.
         node_affinity.prefer(rendered["spec"], {"key": model_label(resolved), "operator": "Exists"})
@@ -85,3 +85,13 @@ def _pod_security(resolved: Resolved) -> Object:
         "seccompProfile": {"type": "RuntimeDefault"},
         **{name: value for name, value in stated.items() if value is not None},
     }
+
+
+def _require_product(spec: Object, accelerator: Accelerator) -> None:
+    """Add to the pod's ``spec``, in place, that its node must have one of the accelerator's products, if any is asked.
+
+    Raises InvalidError as node_affinity.require.
+    """
+    if accelerator.products:
+        condition = {"key": accelerator.product_label, "operator": "In", "values": list(accelerator.products)}
+        node_affinity.require(spec, condition)

@@ -13,7 +13,7 @@ from modelyard.api.pod_types import PodTemplate
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.strategic_merge import DIRECTIVE, merged
+from modelyard.desired.strategic_merge import DIRECTIVE, merged
 
 LONGEST_BYTES = 32 * 1024
 """As JSON. The CRD cannot bound what it does not describe. The Deployment carries it, and so does each ReplicaSet."""

@@ -8,10 +8,10 @@ from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.api.types import InferenceServiceSpec
 from modelyard.contract.errors import InvalidError
-from modelyard.desired import amounts, pod, prefetch
-from modelyard.desired.inputs import AppliedProfile, Recorded, TemplateInputs
-from modelyard.desired.profile import Offer, fields_spoken_of, taken, with_defaults
+from modelyard.desired import pod, prefetch_job, resource_rules
+from modelyard.desired.profile_defaults import Offer, fields_spoken_of, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Resolved
+from modelyard.desired.template_record import AppliedProfile, Recorded, TemplateInputs
 from modelyard.engines import ENGINES, engine_of
 from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
@@ -34,7 +34,7 @@ def resolve(service: Service, settings: Settings, recorded: Recorded | None, pro
         resolved = resolved_anew(service, settings, profile, refresh)
         checked_template(resolved)
     # Not in _kept: pods that keep their record are not replaced because what is asked beside them cannot be had.
-    prefetch.asked(resolved)
+    prefetch_job.asked(resolved)
     return replace(resolved, operator_namespace=settings.operator_namespace)
 
 
@@ -92,7 +92,7 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
     spec = service.spec
     engine = _engine(spec, inputs)
     accelerator = _accelerator(spec, inputs)
-    amounts.check(spec.resources)
+    resource_rules.check(spec.resources)
     version, image = _image(spec, inputs, engine.name, accelerator.type)
     return Resolved(
         service=service,

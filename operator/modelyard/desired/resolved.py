@@ -7,7 +7,7 @@ from modelyard.api.prefetch_round import Round
 from modelyard.api.service import Service
 from modelyard.api.status import Effective
 from modelyard.contract import names
-from modelyard.desired.inputs import TemplateInputs
+from modelyard.desired.template_record import TemplateInputs
 from modelyard.engines.base import Engine
 from modelyard.engines.version import EngineVersion
 from modelyard.sources.base import Source

@@ -5,7 +5,7 @@ from modelyard.api.service import Key, Object, Service
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster
 from modelyard.controller.reconcile.ownership import Ownership, ownership
-from modelyard.desired import revision
+from modelyard.desired import content_pin
 from modelyard.desired.resolved import Resolved
 from modelyard.observe.model import verified_digests
 
@@ -23,17 +23,17 @@ class Revisions:
         Before the ConfigMap is made or added to, it is asked for now: what it holds must never change.
         """
         service = resolved.service
-        place = Key(service.key.namespace, revision.config_map_name(service.key.name))
+        place = Key(service.key.namespace, content_pin.config_map_name(service.key.name))
         cached = self._cache.get(kinds.CONFIG_MAP, place)
         pods = (*self._cache.pods(service.key), *self._cache.prefetch_pods(service.key))
         known, verified = _own(cached, service), verified_digests(pods)
-        if verified.keys() <= known.keys() and (cached is not None or not revision.is_kept(resolved)):
+        if verified.keys() <= known.keys() and (cached is not None or not content_pin.is_kept(resolved)):
             return known
         live = await self._cluster.get(kinds.CONFIG_MAP, place)
-        return revision.with_verified(_own(live, service), verified)
+        return content_pin.with_verified(_own(live, service), verified)
 
 
 def _own(config_map: Object | None, service: Service) -> dict[str, str]:
     """What ``config_map`` holds, where it is the service's own or about to become so."""
     whose = ownership(config_map, service.key.name, service.uid) if config_map else Ownership.FOREIGN
-    return revision.contents(config_map) if whose in {Ownership.OURS, Ownership.ORPHAN} else {}
+    return content_pin.contents(config_map) if whose in {Ownership.OURS, Ownership.ORPHAN} else {}

@@ -11,7 +11,7 @@ from modelyard.api import quantity
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.strategic_merge import MERGE_KEYS, identity, written
+from modelyard.desired.strategic_merge import MERGE_KEYS, identity, written
 
 WHOLE = frozenset({"selector", "podSelector", "ingress"})
 """Fields that are one value to Kubernetes, with all that is in them: a label that somebody adds to a selector leaves it

@@ -22,12 +22,12 @@ from modelyard.controller.reconcile.children import Adopted, Children, Contested
 from modelyard.controller.reconcile.content_pins import Revisions
 from modelyard.controller.reconcile.observer import Observer, ReadFetchState, ReadIndex
 from modelyard.controller.reconcile.reporter import Reporter
-from modelyard.desired import desired, prefetch
-from modelyard.desired.inputs import recorded
-from modelyard.desired.profile import Offer, named
+from modelyard.desired import desired, prefetch_job
+from modelyard.desired.profile_defaults import Offer, named
+from modelyard.desired.refresh import Update, update
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
-from modelyard.desired.update import Update, update
+from modelyard.desired.template_record import recorded
 from modelyard.observe import children as observed
 from modelyard.observe.prefetch import Plan, plan
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
@@ -47,7 +47,7 @@ class Attempt:
 
     service: Service | None = None
     wanted: Wanted | None = None
-    prefetch: Plan | None = None
+    prefetch_job: Plan | None = None
     done_by_others: tuple[DoneByOthers, ...] = ()
     problem: InvalidError | NotReadyError | None = None
 
@@ -118,7 +118,7 @@ class Reconciler:
         resolved = resolve(service, self._settings, recorded(deployment), profile)
         if service.paused:
             return
-        asked = prefetch.asked(resolved)
+        asked = prefetch_job.asked(resolved)
         reached.prefetch = plan(asked, self._observer.prefetching(service), self._now()) if asked else None
         round_ = reached.prefetch.round if reached.prefetch else None
         children = desired(replace(resolved, contents=await self._revisions.contents(resolved), round=round_))

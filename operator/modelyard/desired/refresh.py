@@ -11,10 +11,10 @@ from modelyard.api.service import Service
 from modelyard.api.settings import Settings
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import fetch_container, pod
-from modelyard.desired.inputs import AppliedProfile, TemplateInputs
-from modelyard.desired.profile import Offer
+from modelyard.desired.profile_defaults import Offer
 from modelyard.desired.resolve import checked_template, resolved_anew
 from modelyard.desired.resolved import Resolved
+from modelyard.desired.template_record import AppliedProfile, TemplateInputs
 
 FORM = "the form of the pod template"
 """What a refresh changes where only the rendering differs: a newer operator writes pods in another way."""

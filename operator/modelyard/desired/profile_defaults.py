@@ -18,7 +18,7 @@ from modelyard.api.settings import Settings
 from modelyard.api.types import Accelerator, Engine, InferenceServiceSpec, Resources
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.desired.inputs import AppliedProfile
+from modelyard.desired.template_record import AppliedProfile
 
 M = TypeVar("M", bound=ApiModel)
 
