@@ -10,6 +10,7 @@ from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher import lock, progress
 from modelyard.fetcher.agent_client import Agent
 from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.content_pin import check_content
 from modelyard.fetcher.download import download
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.manifest import content_digest
@@ -17,7 +18,6 @@ from modelyard.fetcher.memory import budget_bytes
 from modelyard.fetcher.own_word import Files, held_to_own_word
 from modelyard.fetcher.record import record_of
 from modelyard.fetcher.registry import open_source
-from modelyard.fetcher.revision import check_content
 from modelyard.fetcher.source import MountedModel, Source
 from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.state import Phase, State
