@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.contract import names
-from modelyard.fetcher.manifest import FILES_LIMIT
+from modelyard.fetcher.content.remote_file import FILES_LIMIT
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import Claim, opened
 

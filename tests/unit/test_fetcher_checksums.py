@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from modelyard.fetcher.checksums import Algorithm, Checksum, is_composite, new_hash, written
+from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_composite, new_hash, written
 
 CHECK_VALUES = {
     # reveng.sourceforge.io/crc-catalogue, field "check"

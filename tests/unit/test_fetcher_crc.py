@@ -8,7 +8,7 @@ from awscrt import checksums as crt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.fetcher import crc
+from modelyard.fetcher.content import crc
 
 Compute = Callable[[bytes], int]
 

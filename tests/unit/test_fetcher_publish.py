@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from modelyard.contract.cache_layout import CacheLayout
-from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.record import record_of
 from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.store import Store

@@ -4,9 +4,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from modelyard.fetcher.checksums import Algorithm, Checksum
+from modelyard.fetcher.content.checksums import Algorithm, Checksum
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.journal import PartNote
-from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.staging import Staging
 
 FILE = RemoteFile(PurePosixPath("weights/a"), 3, "m/weights/a", "v", None)

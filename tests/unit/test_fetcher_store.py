@@ -10,8 +10,8 @@ import pytest
 
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher import lock
-from modelyard.fetcher.checksums import Algorithm, Checksum, new_hash
-from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.content.checksums import Algorithm, Checksum, new_hash
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.record import record_of
 from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.store import Store

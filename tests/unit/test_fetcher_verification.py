@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from awscrt import checksums as crt
 
-from modelyard.fetcher.checksums import Algorithm, Checksum
+from modelyard.fetcher.content.checksums import Algorithm, Checksum
 from modelyard.fetcher.parts import Part
 from modelyard.fetcher.verification import Verification
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from modelyard.fetcher.arriving_file import ArrivingFile
-from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.parts import PAGE_BYTES, Part, parts
 from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.verification import PartSum, Verification

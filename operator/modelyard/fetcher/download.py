@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from modelyard.fetcher.arrival import Arrival
 from modelyard.fetcher.concurrency import Controller
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
-from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.memory import BLOCK_BYTES, block_bytes, page_aligned
 from modelyard.fetcher.parts import PAGE_BYTES, Part
 from modelyard.fetcher.source import Source

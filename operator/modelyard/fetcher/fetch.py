@@ -10,10 +10,10 @@ from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher import lock, progress
 from modelyard.fetcher.agent_client import Agent
 from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.content.remote_file import content_digest
 from modelyard.fetcher.content_pin import check_content
 from modelyard.fetcher.download import download
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.manifest import content_digest
 from modelyard.fetcher.memory import budget_bytes
 from modelyard.fetcher.own_word import Files, held_to_own_word
 from modelyard.fetcher.record import record_of

@@ -14,8 +14,8 @@ from urllib.parse import urljoin, urlsplit
 from modelyard.fetcher.connection import ConnectionFailedError, Head
 from modelyard.fetcher.connection_errors import Server, explain_connection, explain_proxy
 from modelyard.fetcher.connection_pool import Answer, ConnectionPool
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError, WholeFileOnlyError
-from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.ranges import begins_at, file_size, range_header

@@ -11,15 +11,15 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote, urljoin
 
 from modelyard.contract.errors import InvalidError
-from modelyard.fetcher import file_list
-from modelyard.fetcher.checksums import Checksum
 from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.connection_errors import Server
+from modelyard.fetcher.content import manifest_json
+from modelyard.fetcher.content.checksums import Checksum
+from modelyard.fetcher.content.manifest_json import ListedFile
+from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.file_list import ListedFile
 from modelyard.fetcher.http_client import HttpClient, Refusal
-from modelyard.fetcher.manifest import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.secret import Secret, secret_of
@@ -30,7 +30,7 @@ USER_NAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a Secret's key
 """As in Kubernetes' own Secrets of type kubernetes.io/basic-auth."""
 
-MANIFEST = f"/{file_list.NAME}"
+MANIFEST = f"/{manifest_json.NAME}"
 _URI = re.compile(r"(https://[^/@?#\s]+)/[^?#\s]*[^/?#\s]")
 
 
@@ -41,7 +41,7 @@ def open_source(configuration: Configuration) -> "WebSource":
     """
     uri = _URI.fullmatch(configuration.uri)
     sha256 = configuration.https_sha256 or ""
-    if uri is None or not file_list.is_sha256(sha256):
+    if uri is None or not manifest_json.is_sha256(sha256):
         raise InvalidError(
             Reason.INVALID_CONFIGURATION,
             f"spec.model.uri is {configuration.uri!r} and spec.model.https.sha256 {sha256!r}; they must be "
@@ -127,7 +127,7 @@ class WebSource:
         return RemoteFile(path, int(size), self._uri, self._sha256, Checksum.sha256(self._sha256))
 
     def _listed(self) -> tuple[RemoteFile, ...]:
-        manifest = self._client.document(self._uri, file_list.LIMIT_BYTES)
+        manifest = self._client.document(self._uri, manifest_json.LIMIT_BYTES)
         computed = hashlib.sha256(manifest).hexdigest()
         if computed != self._sha256:
             raise FetchError(
@@ -136,7 +136,7 @@ class WebSource:
                 "that, or put the wanted manifest back",
             )
         try:
-            return tuple(map(self._file, file_list.read(manifest)))
+            return tuple(map(self._file, manifest_json.read(manifest)))
         except ValueError as error:
             raise _no_manifest(self._uri, str(error)) from error
 

@@ -11,10 +11,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from modelyard.fetcher import file_list
-from modelyard.fetcher.checksums import Checksum
+from modelyard.fetcher.content import manifest_json
+from modelyard.fetcher.content.checksums import Checksum
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.source import Source
 from modelyard.fetcher.stream import Stream
 
@@ -34,11 +34,11 @@ def held_to_own_word(source: Source, files: Files) -> Files:
     for file in files:
         if file.path.name.endswith(_INDEX) and file.size_bytes <= _INDEX_LIMIT_BYTES:
             _check_shards(file, _document(source, file), by_path.keys())
-    own_list = by_path.get(PurePosixPath(file_list.NAME))
-    if own_list is None or own_list.size_bytes > file_list.LIMIT_BYTES:
+    own_list = by_path.get(PurePosixPath(manifest_json.NAME))
+    if own_list is None or own_list.size_bytes > manifest_json.LIMIT_BYTES:
         return files
     try:
-        listed = file_list.read(_document(source, own_list))
+        listed = manifest_json.read(_document(source, own_list))
     except ValueError:
         return files  # some other program's file of that name
     if missing := sorted(str(each.path) for each in listed if each.path not in by_path):
@@ -58,7 +58,7 @@ def _check_shards(index: RemoteFile, document: bytes, present: Collection[PurePo
         raise _incomplete(index, missing, len(names))
 
 
-def _checked(listed: file_list.ListedFile, file: RemoteFile, own_list: RemoteFile) -> Checksum:
+def _checked(listed: manifest_json.ListedFile, file: RemoteFile, own_list: RemoteFile) -> Checksum:
     if file.size_bytes != listed.size_bytes:
         raise FetchError(
             Reason.CHECKSUM_MISMATCH,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.content.remote_file import FILES_LIMIT, too_many_files
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.manifest import FILES_LIMIT, too_many_files
 from modelyard.fetcher.source import MountedModel
 
 _NAMES_SHOWN = 10

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.content.remote_file import RemoteFile
 
 SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 """Above that of the largest record: manifest.FILES_LIMIT files with the longest paths, each letter escaped."""

@@ -19,13 +19,13 @@ from botocore.parsers import ResponseParserError
 
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher import s3_credentials
-from modelyard.fetcher.checksums import Algorithm, Checksum, is_composite
 from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.connection import Trust
 from modelyard.fetcher.connection_errors import explain_connection
+from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_composite
+from modelyard.fetcher.content.remote_file import FILES_LIMIT, RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
-from modelyard.fetcher.manifest import FILES_LIMIT, RemoteFile, check_paths, safe_path
 from modelyard.fetcher.proxy import proxy_of
 from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.s3_errors import Asked, explain

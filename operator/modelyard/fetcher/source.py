@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelyard.fetcher.manifest import RemoteFile
+from modelyard.fetcher.content.remote_file import RemoteFile
 
 
 class RangeReader(Protocol):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from modelyard.contract.cache_layout import FOLDER_MODE
 from modelyard.fetcher.arriving_file import ArrivingFile
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.journal import Journal, PartNote
-from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.parts import PART_LIMIT_BYTES
 
 

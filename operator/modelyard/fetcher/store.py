@@ -12,8 +12,8 @@ from pathlib import Path
 
 from modelyard.contract.cache_layout import BROKEN_PREFIX, CacheLayout
 from modelyard.fetcher import lock, record
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.record import Record
 from modelyard.fetcher.staging import Staging, make_folder
 

@@ -2,8 +2,8 @@
 
 import threading
 
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
-from modelyard.fetcher.manifest import RemoteFile
 from modelyard.fetcher.source import RangeReader, Source
 
 _BARREN_TRIES = 3

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
-from modelyard.fetcher import crc
-from modelyard.fetcher.checksums import COMBINABLE, Algorithm, Checksum, Hash, new_hash, written
+from modelyard.fetcher.content import crc
+from modelyard.fetcher.content.checksums import COMBINABLE, Algorithm, Checksum, Hash, new_hash, written
 from modelyard.fetcher.journal import PartNote
 from modelyard.fetcher.parts import Part
 

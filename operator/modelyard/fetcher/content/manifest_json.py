@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from modelyard.fetcher.manifest import safe_path
+from modelyard.fetcher.content.remote_file import safe_path
 
 NAME = "manifest.json"
 LIMIT_BYTES = 4 * 1024 * 1024

@@ -17,7 +17,7 @@ from typing import Protocol, Self
 from awscrt import checksums as crt
 from zlib_ng import zlib_ng
 
-from modelyard.fetcher import crc
+from modelyard.fetcher.content import crc
 
 
 class Algorithm(StrEnum):

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from modelyard.fetcher.checksums import Checksum
+from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.failure import FetchError, Reason
 
 FILES_LIMIT = 10_000
