@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.fetcher import arriving_file
-from modelyard.fetcher.arriving_file import ArrivingFile
+from modelyard.fetcher.disk import direct_file
+from modelyard.fetcher.disk.direct_file import ArrivingFile
+from modelyard.fetcher.disk.parts import PAGE_BYTES
 from modelyard.fetcher.memory import page_aligned
-from modelyard.fetcher.parts import PAGE_BYTES
 
 CONTENT = random.Random(9).randbytes(10 * PAGE_BYTES + 77)
 BORDERS = (0, 1, 100, PAGE_BYTES - 1, 3 * PAGE_BYTES, 3 * PAGE_BYTES + 5, 9 * PAGE_BYTES + 3, len(CONTENT))
@@ -88,7 +88,7 @@ def test_a_link_in_the_files_place_is_not_followed(tmp_path: Path) -> None:
 def test_writing_through_the_page_cache_is_said_once(
     ramfs: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arriving_file, "_said_buffered", False)
+    monkeypatch.setattr(direct_file, "_said_buffered", False)
     with caplog.at_level(logging.WARNING):
         for name in ("a", "b"):
             ArrivingFile(ramfs / name, len(CONTENT)).close()

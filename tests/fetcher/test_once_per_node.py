@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelyard.fetcher import lock
+from modelyard.fetcher.disk import lock
 from tests.fetcher.conftest import Node, Pod
 from tests.support.background_process import REPOSITORY, BackgroundProcess
 from tests.support.eventually import eventually

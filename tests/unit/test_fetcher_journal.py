@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.fetcher.journal import Journal, PartNote
+from modelyard.fetcher.disk.journal import Journal, PartNote
 
 FIRST = PartNote(0, 10, 0x0123456789ABCDEF, b"abc")
 SECOND = PartNote(10, 5, 1, b"")

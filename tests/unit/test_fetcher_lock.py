@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.fetcher.lock import locked, locked_if_free, shared
+from modelyard.fetcher.disk.lock import locked, locked_if_free, shared
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.record import record_of
-from modelyard.fetcher.staging import Staging
-from modelyard.fetcher.store import Store
+from modelyard.fetcher.disk.record import record_of
+from modelyard.fetcher.disk.staging import Staging
+from modelyard.fetcher.disk.store import Store
 
 DIGEST = f"sha256:{'ab' * 32}"
 POD = "0a-1b"

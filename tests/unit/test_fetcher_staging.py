@@ -6,8 +6,8 @@ import pytest
 
 from modelyard.fetcher.content.checksums import Algorithm, Checksum
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.journal import PartNote
-from modelyard.fetcher.staging import Staging
+from modelyard.fetcher.disk.journal import PartNote
+from modelyard.fetcher.disk.staging import Staging
 
 FILE = RemoteFile(PurePosixPath("weights/a"), 3, "m/weights/a", "v", None)
 NOTE = PartNote(0, 2, 5, b"")

@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from modelyard.contract.cache_layout import CacheLayout
-from modelyard.fetcher import lock
 from modelyard.fetcher.content.checksums import Algorithm, Checksum, new_hash
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.record import record_of
-from modelyard.fetcher.staging import Staging
-from modelyard.fetcher.store import Store
+from modelyard.fetcher.disk import lock
+from modelyard.fetcher.disk.record import record_of
+from modelyard.fetcher.disk.staging import Staging
+from modelyard.fetcher.disk.store import Store
 
 DIGEST = f"sha256:{'ab' * 32}"
 OTHER = f"sha256:{'cd' * 32}"

@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable
 
-from modelyard.fetcher.arriving_file import ArrivingFile
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.parts import PAGE_BYTES, Part, parts
-from modelyard.fetcher.staging import Staging
+from modelyard.fetcher.disk.direct_file import ArrivingFile
+from modelyard.fetcher.disk.parts import PAGE_BYTES, Part, parts
+from modelyard.fetcher.disk.staging import Staging
 from modelyard.fetcher.verification import PartSum, Verification
 
 _SYNC_BYTES = 512 * 1024 * 1024

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from modelyard.fetcher.arrival import Arrival
 from modelyard.fetcher.concurrency import Controller
 from modelyard.fetcher.content.remote_file import RemoteFile
+from modelyard.fetcher.disk.parts import PAGE_BYTES, Part
+from modelyard.fetcher.disk.staging import Staging
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
 from modelyard.fetcher.memory import BLOCK_BYTES, block_bytes, page_aligned
-from modelyard.fetcher.parts import PAGE_BYTES, Part
 from modelyard.fetcher.source import Source
-from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.stream import AbandonedError, Stream
 from modelyard.fetcher.work_queue import Stretch, WorkQueue
 

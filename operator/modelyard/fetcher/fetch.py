@@ -7,21 +7,22 @@ from typing import NoReturn
 
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
-from modelyard.fetcher import lock, progress
+from modelyard.fetcher import progress
 from modelyard.fetcher.agent_client import Agent
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import content_digest
 from modelyard.fetcher.content_pin import check_content
+from modelyard.fetcher.disk import lock
+from modelyard.fetcher.disk.record import record_of
+from modelyard.fetcher.disk.staging import Staging
+from modelyard.fetcher.disk.store import Store
 from modelyard.fetcher.download import download
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.memory import budget_bytes
 from modelyard.fetcher.own_word import Files, held_to_own_word
-from modelyard.fetcher.record import record_of
 from modelyard.fetcher.registry import open_source
 from modelyard.fetcher.source import MountedModel, Source
-from modelyard.fetcher.staging import Staging
 from modelyard.fetcher.state import Phase, State
-from modelyard.fetcher.store import Store
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 

@@ -12,8 +12,8 @@ from itertools import groupby
 
 from modelyard.fetcher.content import crc
 from modelyard.fetcher.content.checksums import COMBINABLE, Algorithm, Checksum, Hash, new_hash, written
-from modelyard.fetcher.journal import PartNote
-from modelyard.fetcher.parts import Part
+from modelyard.fetcher.disk.journal import PartNote
+from modelyard.fetcher.disk.parts import Part
 
 ReadBack = Callable[[Part, Callable[[memoryview], None]], None]
 """Gives the bytes of a part that is on the disk, block by block."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelyard.fetcher.arrival import Arrival
-from modelyard.fetcher.parts import Part
+from modelyard.fetcher.disk.parts import Part
 
 _STRETCH_LIMIT_BYTES = 64 * 1024 * 1024
 _ROUNDS_LEFT = 2

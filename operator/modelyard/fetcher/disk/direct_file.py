@@ -8,7 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from modelyard.fetcher.parts import PAGE_BYTES
+from modelyard.fetcher.disk.parts import PAGE_BYTES
 
 _log = logging.getLogger(__name__)
 _said_buffered = False

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from modelyard.contract.cache_layout import FOLDER_MODE
-from modelyard.fetcher.arriving_file import ArrivingFile
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.journal import Journal, PartNote
-from modelyard.fetcher.parts import PART_LIMIT_BYTES
+from modelyard.fetcher.disk.direct_file import ArrivingFile
+from modelyard.fetcher.disk.journal import Journal, PartNote
+from modelyard.fetcher.disk.parts import PART_LIMIT_BYTES
 
 
 def make_folder(folder: Path) -> None:
