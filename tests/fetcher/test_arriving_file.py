@@ -12,7 +12,7 @@ import pytest
 from modelyard.fetcher.disk import direct_file
 from modelyard.fetcher.disk.direct_file import ArrivingFile
 from modelyard.fetcher.disk.parts import PAGE_BYTES
-from modelyard.fetcher.memory import page_aligned
+from modelyard.fetcher.download.buffers import page_aligned
 
 CONTENT = random.Random(9).randbytes(10 * PAGE_BYTES + 77)
 BORDERS = (0, 1, 100, PAGE_BYTES - 1, 3 * PAGE_BYTES, 3 * PAGE_BYTES + 5, 9 * PAGE_BYTES + 3, len(CONTENT))

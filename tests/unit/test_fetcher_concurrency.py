@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard.fetcher.concurrency import FIRST, Controller
+from modelyard.fetcher.download.connection_count import FIRST, Controller
 
 MB = 1_000_000
 Link = Callable[[int], float]

@@ -11,7 +11,7 @@ from awscrt import checksums as crt
 
 from modelyard.fetcher.content.checksums import Algorithm, Checksum
 from modelyard.fetcher.disk.parts import Part
-from modelyard.fetcher.verification import Verification
+from modelyard.fetcher.download.verification import Verification
 
 CONTENT = random.Random(3).randbytes(1000)
 BORDERS = (0, 100, 350, 351, 700, 1000)

@@ -16,10 +16,10 @@ from modelyard.fetcher.disk import lock
 from modelyard.fetcher.disk.record import record_of
 from modelyard.fetcher.disk.staging import Staging
 from modelyard.fetcher.disk.store import Store
-from modelyard.fetcher.download import download
+from modelyard.fetcher.download.buffers import budget_bytes
+from modelyard.fetcher.download.completeness import Files, held_to_own_word
+from modelyard.fetcher.download.download import download
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.memory import budget_bytes
-from modelyard.fetcher.own_word import Files, held_to_own_word
 from modelyard.fetcher.registry import open_source
 from modelyard.fetcher.source import MountedModel, Source
 from modelyard.fetcher.state import Phase, State

@@ -7,7 +7,7 @@ from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.disk.direct_file import ArrivingFile
 from modelyard.fetcher.disk.parts import PAGE_BYTES, Part, parts
 from modelyard.fetcher.disk.staging import Staging
-from modelyard.fetcher.verification import PartSum, Verification
+from modelyard.fetcher.download.verification import PartSum, Verification
 
 _SYNC_BYTES = 512 * 1024 * 1024
 """A power cut costs at most so much of each file. Syncing more often costs time (measured)."""

@@ -9,16 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from modelyard.fetcher.arrival import Arrival
-from modelyard.fetcher.concurrency import Controller
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.disk.parts import PAGE_BYTES, Part
 from modelyard.fetcher.disk.staging import Staging
+from modelyard.fetcher.download.buffers import BLOCK_BYTES, block_bytes, page_aligned
+from modelyard.fetcher.download.connection_count import Controller
+from modelyard.fetcher.download.file_download import Arrival
+from modelyard.fetcher.download.stream import AbandonedError, Stream
+from modelyard.fetcher.download.stretches import Stretch, WorkQueue
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
-from modelyard.fetcher.memory import BLOCK_BYTES, block_bytes, page_aligned
 from modelyard.fetcher.source import Source
-from modelyard.fetcher.stream import AbandonedError, Stream
-from modelyard.fetcher.work_queue import Stretch, WorkQueue
 
 CONNECTIONS_LIMIT = 32
 """More are no faster in one process (measured), and unkind to the server."""

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modelyard.fetcher.arrival import Arrival
 from modelyard.fetcher.disk.parts import Part
+from modelyard.fetcher.download.file_download import Arrival
 
 _STRETCH_LIMIT_BYTES = 64 * 1024 * 1024
 _ROUNDS_LEFT = 2
