@@ -18,7 +18,7 @@ from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
-from modelyard.fetcher.state import Snapshot, State
+from modelyard.fetcher.report.state import Snapshot, State
 from tests.support.background_process import REPOSITORY, BackgroundProcess
 from tests.support.cache_agent import CacheAgent, cache_agent
 from tests.support.eventually import eventually

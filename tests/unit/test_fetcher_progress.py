@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.fetcher import progress
-from modelyard.fetcher.progress import FILE_NAME, Progress, latest
-from modelyard.fetcher.state import State
+from modelyard.fetcher.report import progress
+from modelyard.fetcher.report.progress import FILE_NAME, Progress, latest
+from modelyard.fetcher.report.state import State
 from tests.support.eventually import eventually
 
 POD = "0a-1b"

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelyard.fetcher.state import SIZE_LIMIT_BYTES, Phase, State
-from modelyard.fetcher.state_server import serve
+from modelyard.fetcher.report.state import SIZE_LIMIT_BYTES, Phase, State
+from modelyard.fetcher.report.state_server import serve
 from tests.support.ports import free_port
 
 DIGEST = f"sha256:{'ab' * 32}"

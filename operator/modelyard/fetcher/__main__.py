@@ -20,8 +20,8 @@ from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.fetch import fetch
-from modelyard.fetcher.state import Phase, State
-from modelyard.fetcher.state_server import serve
+from modelyard.fetcher.report.state import Phase, State
+from modelyard.fetcher.report.state_server import serve
 
 _log = logging.getLogger("modelyard.fetcher")
 

@@ -7,7 +7,6 @@ from typing import NoReturn
 
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
-from modelyard.fetcher import progress
 from modelyard.fetcher.agent_client import Agent
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import content_digest
@@ -21,8 +20,9 @@ from modelyard.fetcher.download.completeness import Files, held_to_own_word
 from modelyard.fetcher.download.download import download
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.registry import open_source
+from modelyard.fetcher.report import progress
+from modelyard.fetcher.report.state import Phase, State
 from modelyard.fetcher.source import MountedModel, Source
-from modelyard.fetcher.state import Phase, State
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 

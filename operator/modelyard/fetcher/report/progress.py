@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modelyard.fetcher.state import State
+from modelyard.fetcher.report.state import State
 
 FILE_NAME = "progress.json"
 INTERVAL_S = 1.0

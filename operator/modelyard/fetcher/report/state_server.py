@@ -5,7 +5,7 @@ import http.server
 import socket
 import threading
 
-from modelyard.fetcher.state import State
+from modelyard.fetcher.report.state import State
 
 CONNECTION_LIMIT_S = 2.0
 """How long one client may hold the port, however slowly it speaks: any pod in the cluster can call it."""
