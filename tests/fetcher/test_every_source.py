@@ -12,7 +12,7 @@ import pytest
 
 from modelyard import compile_cache, launcher
 from modelyard.contract import names
-from modelyard.fetcher import registry
+from modelyard.fetcher.sources import registry
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import (
     FETCHED,

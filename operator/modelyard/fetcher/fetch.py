@@ -19,10 +19,10 @@ from modelyard.fetcher.download.buffers import budget_bytes
 from modelyard.fetcher.download.completeness import Files, held_to_own_word
 from modelyard.fetcher.download.download import download
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.registry import open_source
 from modelyard.fetcher.report import progress
 from modelyard.fetcher.report.state import Phase, State
-from modelyard.fetcher.source import MountedModel, Source
+from modelyard.fetcher.sources.registry import open_source
+from modelyard.fetcher.sources.source import MountedModel, Source
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 

@@ -19,7 +19,6 @@ from botocore.parsers import ResponseParserError
 
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher import s3_credentials
-from modelyard.fetcher.concurrently import concurrently
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.connection import Trust
 from modelyard.fetcher.connection_errors import explain_connection
@@ -31,7 +30,8 @@ from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.s3_errors import Asked, explain
 from modelyard.fetcher.s3_objects import Objects, Span
 from modelyard.fetcher.s3_requests import ObjectRequests
-from modelyard.fetcher.trust import ca_bundle
+from modelyard.fetcher.sources.ca_bundle import ca_bundle
+from modelyard.fetcher.sources.concurrently import concurrently
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.download.stream import Stream
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.source import Source
+from modelyard.fetcher.sources.source import Source
 
 _INDEX = ".safetensors.index.json"
 _INDEX_LIMIT_BYTES = 64 * 1024 * 1024

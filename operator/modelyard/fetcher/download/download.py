@@ -18,7 +18,7 @@ from modelyard.fetcher.download.file_download import Arrival
 from modelyard.fetcher.download.stream import AbandonedError, Stream
 from modelyard.fetcher.download.stretches import Stretch, WorkQueue
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
-from modelyard.fetcher.source import Source
+from modelyard.fetcher.sources.source import Source
 
 CONNECTIONS_LIMIT = 32
 """More are no faster in one process (measured), and unkind to the server."""

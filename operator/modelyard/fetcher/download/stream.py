@@ -4,7 +4,7 @@ import threading
 
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
-from modelyard.fetcher.source import RangeReader, Source
+from modelyard.fetcher.sources.source import RangeReader, Source
 
 _BARREN_TRIES = 3
 """So many connections in a row may break before a first byte; each byte that comes starts the count anew."""

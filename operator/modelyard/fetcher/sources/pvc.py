@@ -12,7 +12,7 @@ from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import FILES_LIMIT, too_many_files
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.source import MountedModel
+from modelyard.fetcher.sources.source import MountedModel
 
 _NAMES_SHOWN = 10
 _MADE_BY_FILE_SYSTEMS = "lost+found"

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.failure import Reason
-from modelyard.fetcher.source import MountedModel, Source
+from modelyard.fetcher.sources.source import MountedModel, Source
 
 SOURCES = {
     "s3": "modelyard.fetcher.s3",
-    "hf": "modelyard.fetcher.hf",
-    "https": "modelyard.fetcher.https",
-    "pvc": "modelyard.fetcher.pvc",
+    "hf": "modelyard.fetcher.sources.hf",
+    "https": "modelyard.fetcher.sources.https",
+    "pvc": "modelyard.fetcher.sources.pvc",
 }
 """Scheme -> module with a function ``open_source(configuration)`` that returns a Source or a MountedModel."""
 
