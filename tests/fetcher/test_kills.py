@@ -29,7 +29,9 @@ def model(store: ObjectStore) -> None:
 
 @pytest.fixture
 def program(node: Node) -> Iterator[Preloaded]:
-    with preloaded("modelyard.fetcher.__main__", ["modelyard.fetcher.s3"], node.pod().environment) as program:
+    with preloaded(
+        "modelyard.fetcher.__main__", ["modelyard.fetcher.sources.s3.bucket"], node.pod().environment
+    ) as program:
         yield program
 
 

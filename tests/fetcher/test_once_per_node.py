@@ -60,7 +60,9 @@ def waits(pod: Pod) -> bool:
 
 def test_twenty_pods_at_once_fetch_the_bytes_once(node: Node, traffic: Traffic) -> None:
     pods = [node.pod() for _ in range(20)]
-    with preloaded("modelyard.fetcher.__main__", ["modelyard.fetcher.s3"], pods[0].environment) as program:
+    with preloaded(
+        "modelyard.fetcher.__main__", ["modelyard.fetcher.sources.s3.bucket"], pods[0].environment
+    ) as program:
         running = [program.start(pod.environment) for pod in pods]
         codes = [program.exit_code(pid) for pid in running]
     assert [pod.last_word()["error"] for pod in pods] == [None] * len(pods)

@@ -15,7 +15,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.s3_errors import Asked, explain
+from modelyard.fetcher.sources.s3.errors import Asked, explain
 
 ASKED = Asked("models", "llama", "https://s3.example", "the key in Secret 's3-read'")
 

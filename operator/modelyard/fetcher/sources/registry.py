@@ -9,7 +9,7 @@ from modelyard.fetcher.failure import Reason
 from modelyard.fetcher.sources.source import MountedModel, Source
 
 SOURCES = {
-    "s3": "modelyard.fetcher.s3",
+    "s3": "modelyard.fetcher.sources.s3.bucket",
     "hf": "modelyard.fetcher.sources.hf",
     "https": "modelyard.fetcher.sources.https",
     "pvc": "modelyard.fetcher.sources.pvc",

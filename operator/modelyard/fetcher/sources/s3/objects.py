@@ -13,8 +13,8 @@ from modelyard.fetcher.connection_pool import Answer, ConnectionPool
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.ranges import begins_at, file_size, range_header
-from modelyard.fetcher.s3_errors import Asked, explain
-from modelyard.fetcher.s3_requests import ObjectRequests
+from modelyard.fetcher.sources.s3.errors import Asked, explain
+from modelyard.fetcher.sources.s3.requests import ObjectRequests
 
 _ERROR_LIMIT_BYTES = 64 * 1024
 _FAILURES = {500, 502, 504}
