@@ -10,8 +10,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from modelyard.fetcher import connection as http_connection
-from modelyard.fetcher.connection import ConnectionClosedError, ConnectionFailedError, Head, HttpConnection, Route
+from modelyard.fetcher.transport import connection as http_connection
+from modelyard.fetcher.transport.connection import (
+    ConnectionClosedError,
+    ConnectionFailedError,
+    Head,
+    HttpConnection,
+    Route,
+)
 from tests.fetcher.places import certificates, server_tls
 from tests.support.loopback_server import LoopbackServer
 

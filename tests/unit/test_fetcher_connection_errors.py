@@ -3,8 +3,8 @@
 import pytest
 from botocore.exceptions import ProxyConnectionError
 
-from modelyard.fetcher.connection_errors import Server, explain_connection
 from modelyard.fetcher.failure import Reason
+from modelyard.fetcher.transport.connection_errors import Server, explain_connection
 
 DIRECT = Server("https://hub.example", "spec.model.hf.endpoint", otherwise="Or use s3://")
 PROXIED = Server("https://hub.example", "spec.model.hf.endpoint", "http://proxy.example:3128")

@@ -15,16 +15,16 @@ from urllib.parse import quote
 
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.connection_errors import Server
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.proxy import proxy_of
-from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.sources.ca_bundle import ca_bundle
 from modelyard.fetcher.sources.concurrently import concurrently
 from modelyard.fetcher.sources.http_client import HttpClient, Refusal
 from modelyard.fetcher.sources.secret import Secret, secret_of
+from modelyard.fetcher.transport.connection_errors import Server
+from modelyard.fetcher.transport.proxy import proxy_of
+from modelyard.fetcher.transport.range_reader import ExactReader
 
 HUB = "https://huggingface.co"
 TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a Secret's key

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from modelyard.fetcher.connection import ConnectionFailedError, Head
-from modelyard.fetcher.connection_errors import Server, explain_connection, explain_proxy
-from modelyard.fetcher.connection_pool import Answer, ConnectionPool
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError, WholeFileOnlyError
-from modelyard.fetcher.proxy import proxy_of
-from modelyard.fetcher.range_reader import ExactReader
-from modelyard.fetcher.ranges import begins_at, file_size, range_header
+from modelyard.fetcher.transport.connection import ConnectionFailedError, Head
+from modelyard.fetcher.transport.connection_errors import Server, explain_connection, explain_proxy
+from modelyard.fetcher.transport.connection_pool import Answer, ConnectionPool
+from modelyard.fetcher.transport.proxy import proxy_of
+from modelyard.fetcher.transport.range_reader import ExactReader
+from modelyard.fetcher.transport.ranges import begins_at, file_size, range_header
 
 _DOCUMENT_LIMIT_S = 60
 _DOCUMENT_BLOCK_BYTES = 256 * 1024

@@ -12,18 +12,18 @@ from urllib.parse import quote, unquote, urljoin
 
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.connection_errors import Server
 from modelyard.fetcher.content import manifest_json
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.manifest_json import ListedFile
 from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.proxy import proxy_of
-from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.sources.ca_bundle import ca_bundle
 from modelyard.fetcher.sources.concurrently import concurrently
 from modelyard.fetcher.sources.http_client import HttpClient, Refusal
 from modelyard.fetcher.sources.secret import Secret, secret_of
+from modelyard.fetcher.transport.connection_errors import Server
+from modelyard.fetcher.transport.proxy import proxy_of
+from modelyard.fetcher.transport.range_reader import ExactReader
 
 BEARER_TOKEN = "HTTPS_BEARER_TOKEN"  # noqa: S105 - the name of a Secret's key
 USER_NAME = "username"

@@ -19,19 +19,19 @@ from botocore.parsers import ResponseParserError
 
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.connection import Trust
-from modelyard.fetcher.connection_errors import explain_connection
 from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_composite
 from modelyard.fetcher.content.remote_file import FILES_LIMIT, RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
-from modelyard.fetcher.proxy import proxy_of
-from modelyard.fetcher.range_reader import ExactReader
 from modelyard.fetcher.sources.ca_bundle import ca_bundle
 from modelyard.fetcher.sources.concurrently import concurrently
 from modelyard.fetcher.sources.s3 import credentials
 from modelyard.fetcher.sources.s3.errors import Asked, explain
 from modelyard.fetcher.sources.s3.objects import Objects, Span
 from modelyard.fetcher.sources.s3.requests import ObjectRequests
+from modelyard.fetcher.transport.connection import Trust
+from modelyard.fetcher.transport.connection_errors import explain_connection
+from modelyard.fetcher.transport.proxy import proxy_of
+from modelyard.fetcher.transport.range_reader import ExactReader
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from modelyard.fetcher.connection_errors import Server, explain_connection, explain_proxy
 from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.transport.connection_errors import Server, explain_connection, explain_proxy
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import RestXMLParser
 
-from modelyard.fetcher.connection import ConnectionFailedError, Trust
-from modelyard.fetcher.connection_errors import explain_connection
-from modelyard.fetcher.connection_pool import Answer, ConnectionPool
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
-from modelyard.fetcher.range_reader import ExactReader
-from modelyard.fetcher.ranges import begins_at, file_size, range_header
 from modelyard.fetcher.sources.s3.errors import Asked, explain
 from modelyard.fetcher.sources.s3.requests import ObjectRequests
+from modelyard.fetcher.transport.connection import ConnectionFailedError, Trust
+from modelyard.fetcher.transport.connection_errors import explain_connection
+from modelyard.fetcher.transport.connection_pool import Answer, ConnectionPool
+from modelyard.fetcher.transport.range_reader import ExactReader
+from modelyard.fetcher.transport.ranges import begins_at, file_size, range_header
 
 _ERROR_LIMIT_BYTES = 64 * 1024
 _FAILURES = {500, 502, 504}

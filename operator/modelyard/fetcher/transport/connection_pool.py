@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from modelyard.fetcher.connection import (
+from modelyard.fetcher.failure import StreamBrokenError
+from modelyard.fetcher.transport.connection import (
     ConnectionClosedError,
     ConnectionFailedError,
     Head,
@@ -17,8 +18,7 @@ from modelyard.fetcher.connection import (
     Route,
     Trust,
 )
-from modelyard.fetcher.failure import StreamBrokenError
-from modelyard.fetcher.proxy import proxy_of
+from modelyard.fetcher.transport.proxy import proxy_of
 
 
 class Answer:

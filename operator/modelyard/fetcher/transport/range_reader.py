@@ -1,6 +1,6 @@
 """Exactly the bytes that were asked for, out of an answer that may hold more (source.RangeReader)."""
 
-from modelyard.fetcher.connection_pool import Answer
+from modelyard.fetcher.transport.connection_pool import Answer
 
 _SKIP_BYTES = 64 * 1024
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from modelyard.fetcher.connection import Head
+from modelyard.fetcher.transport.connection import Head
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
