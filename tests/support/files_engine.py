@@ -3,7 +3,7 @@
 from modelyard.api.conditions import Reason
 from modelyard.contract import names
 from modelyard.engines.base import Port, Program, Serving
-from modelyard.pod_parts import PodParts
+from modelyard.integrations.pod_parts import PodParts
 
 PORT = 8000
 

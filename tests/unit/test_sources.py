@@ -7,7 +7,7 @@ import pytest
 from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.pod_parts import PodParts, SourceParts
+from modelyard.integrations.pod_parts import PodParts, SourceParts
 from modelyard.sources import SOURCES, source_of
 from modelyard.sources.s3 import S3Location
 

@@ -10,7 +10,7 @@ from modelyard.desired import compile_cache
 from modelyard.desired.fetch_container import POD_UID
 from modelyard.desired.resolved import Resolved
 from modelyard.engines.base import Program, Serving
-from modelyard.pod_parts import ModelRef, PodParts, SourceParts
+from modelyard.integrations.pod_parts import ModelRef, PodParts, SourceParts
 
 PROBE_PERIOD_S = 5
 """Of start-up and readiness: a model that is ready is asked this much later at most."""

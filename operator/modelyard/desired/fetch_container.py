@@ -7,7 +7,7 @@ from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.desired import compile_cache, content_pin
 from modelyard.desired.resolved import Resolved
-from modelyard.pod_parts import PodParts, SourceParts
+from modelyard.integrations.pod_parts import PodParts, SourceParts
 
 POD_UID: Object = {"name": names.ENV_POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 """Names the pod's link in the cache. Only a variable of the same container can be part of a subPathExpr."""

@@ -6,7 +6,7 @@ from typing import Protocol
 from modelyard.api.conditions import Reason
 from modelyard.api.types import Resources
 from modelyard.engines.version import EngineVersion
-from modelyard.pod_parts import ModelRef, PodParts
+from modelyard.integrations.pod_parts import ModelRef, PodParts
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from modelyard.contract import names
 from modelyard.engines import flags
 from modelyard.engines.base import Port, Program, Serving
 from modelyard.engines.flags import Flag
-from modelyard.pod_parts import PodParts
+from modelyard.integrations.pod_parts import PodParts
 
 HTTP_PORT = 8000
 GRPC_PORT = 8001

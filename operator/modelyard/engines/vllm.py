@@ -14,7 +14,7 @@ from modelyard.contract.errors import InvalidError
 from modelyard.engines import flags
 from modelyard.engines.base import CompileCache, Port, Program, Serving
 from modelyard.engines.flags import Flag
-from modelyard.pod_parts import PodParts
+from modelyard.integrations.pod_parts import PodParts
 
 HTTP_PORT = 8000
 

@@ -6,7 +6,7 @@ from modelyard.api.model_source import CaBundle
 from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.pod_parts import PodParts, SourceParts
+from modelyard.integrations.pod_parts import PodParts, SourceParts
 
 READABLE_BY_GROUP = 0o440
 """Mode of mounted credentials: the fetcher reads them as a member of the pod's fsGroup, nobody writes them."""

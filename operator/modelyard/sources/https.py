@@ -5,7 +5,7 @@ import re
 from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.pod_parts import SourceParts
+from modelyard.integrations.pod_parts import SourceParts
 from modelyard.sources import base
 
 _URI = re.compile(r"https://[^/@?#\s]+/[^?#\s]*[^/?#\s]")

@@ -7,7 +7,7 @@ from typing import Self
 from modelyard.api.service import Object
 from modelyard.api.types import Model
 from modelyard.contract import names
-from modelyard.pod_parts import PodParts, SourceParts
+from modelyard.integrations.pod_parts import PodParts, SourceParts
 from modelyard.sources import base
 
 CLAIM = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

@@ -8,7 +8,7 @@ from modelyard.api.model_source import S3, CaBundle
 from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.pod_parts import SourceParts
+from modelyard.integrations.pod_parts import SourceParts
 from modelyard.sources import base
 
 BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
