@@ -15,7 +15,7 @@ from tests.support import files_engine
 pytestmark = pytest.mark.alone
 
 READY_S = 240
-REGISTRY_LINE = "from modelyard.engines.files_engine import Files; ENGINES[Files.name] = Files()"
+REGISTRY_LINE = "from modelyard.integrations.engines.files_engine import Files; ENGINES[Files.name] = Files()"
 
 
 def test_an_added_engine_serves_a_model(namespace: Kubectl, standin: Object, installation: Installation) -> None:

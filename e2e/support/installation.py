@@ -107,7 +107,7 @@ class Installation:
     def image_with_engine(self, file: Path, line: str) -> str:
         """The installed operator's image with one more engine: its file, and its line in the registry; on the nodes."""
         name = f"{reference('operator')}-{file.stem.replace('_', '-')}"
-        find = "import modelyard.engines; print(modelyard.engines.__path__[0])"
+        find = "import modelyard.integrations.engines; print(modelyard.integrations.engines.__path__[0])"
         text = f"""
             FROM {reference("operator")}
             USER 0:0

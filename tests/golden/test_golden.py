@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.desired import desired
-from modelyard.engines.flags import flag_names
+from modelyard.integrations.engines.flags import flag_names
 from tests.support.golden_cases import CASES, planned, read
 from tests.support.pod_security import violations
 from tests.support.rendering import REPOSITORY, deployment, engine_command, engine_flags, resolved

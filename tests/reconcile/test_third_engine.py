@@ -6,7 +6,7 @@ from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.settings import EngineImage
 from modelyard.contract import names
-from modelyard.engines import ENGINES
+from modelyard.integrations.engines import ENGINES
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.files_engine import Files

@@ -2,7 +2,7 @@
 
 from modelyard.api.conditions import Reason
 from modelyard.contract import names
-from modelyard.engines.base import Port, Program, Serving
+from modelyard.integrations.engines.base import Port, Program, Serving
 from modelyard.integrations.pod_parts import PodParts
 
 PORT = 8000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.engines.version import EngineVersion
+from modelyard.integrations.engines.version import EngineVersion
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from modelyard.contract.errors import InvalidError
-from modelyard.engines.flags import Flag, flag_names, has, merged, refuse, value_of
+from modelyard.integrations.engines.flags import Flag, flag_names, has, merged, refuse, value_of
 
 OURS = [Flag("--port", "8000"), Flag("--enforce-eager", unless=("--no-enforce-eager", "-eager"))]
 

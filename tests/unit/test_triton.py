@@ -9,7 +9,7 @@ from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import desired
-from modelyard.engines import triton
+from modelyard.integrations.engines import triton
 from tests.support.factories import service
 from tests.support.rendering import deployment, engine_command, engine_container, engine_flags, resolved
 

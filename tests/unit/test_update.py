@@ -9,8 +9,8 @@ from modelyard.api.service import Object, parse
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from modelyard.contract import names
 from modelyard.desired.refresh import FORM, Update, differences, update
-from modelyard.engines.base import Program, Serving
-from modelyard.engines.vllm import Vllm
+from modelyard.integrations.engines.base import Program, Serving
+from modelyard.integrations.engines.vllm import Vllm
 from tests.support.factories import profile, service
 from tests.support.rendering import SETTINGS, available, deployment, missing, offer, resolved
 

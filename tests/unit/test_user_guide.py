@@ -9,7 +9,7 @@ import yaml
 
 from modelyard.api import crd
 from modelyard.desired import pod_template
-from modelyard.engines import vllm
+from modelyard.integrations.engines import vllm
 from tests.support.crd_schema import Object, nodes
 from tests.support.rendering import REPOSITORY
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelyard.contract.errors import InvalidError
-from modelyard.engines import vllm
+from modelyard.integrations.engines import vllm
 from tests.support.factories import service
 from tests.support.rendering import engine_command, engine_container, engine_flags, environment
 

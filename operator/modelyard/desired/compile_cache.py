@@ -4,7 +4,7 @@ from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
-from modelyard.engines.base import CompileCache
+from modelyard.integrations.engines.base import CompileCache
 
 
 def kept(resolved: Resolved) -> CompileCache | None:

@@ -9,7 +9,7 @@ from modelyard.contract.errors import InvalidError
 from modelyard.desired import compile_cache
 from modelyard.desired.fetch_container import POD_UID
 from modelyard.desired.resolved import Resolved
-from modelyard.engines.base import Program, Serving
+from modelyard.integrations.engines.base import Program, Serving
 from modelyard.integrations.pod_parts import ModelRef, PodParts, SourceParts
 
 PROBE_PERIOD_S = 5

@@ -12,9 +12,9 @@ from modelyard.desired import pod, prefetch_job, resource_rules
 from modelyard.desired.profile_defaults import Offer, fields_spoken_of, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Resolved
 from modelyard.desired.template_record import AppliedProfile, Recorded, TemplateInputs
-from modelyard.engines import ENGINES, engine_of
-from modelyard.engines.base import Engine
-from modelyard.engines.version import EngineVersion
+from modelyard.integrations.engines import ENGINES, engine_of
+from modelyard.integrations.engines.base import Engine
+from modelyard.integrations.engines.version import EngineVersion
 from modelyard.sources import source_of
 
 

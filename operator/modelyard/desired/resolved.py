@@ -8,8 +8,8 @@ from modelyard.api.service import Service
 from modelyard.api.status import Effective
 from modelyard.contract import names
 from modelyard.desired.template_record import TemplateInputs
-from modelyard.engines.base import Engine
-from modelyard.engines.version import EngineVersion
+from modelyard.integrations.engines.base import Engine
+from modelyard.integrations.engines.version import EngineVersion
 from modelyard.sources.base import Source
 
 

@@ -9,7 +9,7 @@ import re
 
 from modelyard.api.conditions import Reason
 from modelyard.api.reasons import Reasons
-from modelyard.engines import ENGINES
+from modelyard.integrations.engines import ENGINES
 
 _TABLE: tuple[tuple[Reason, str], ...] = (
     # PyTorch: torch.OutOfMemoryError ("CUDA out of memory. Tried to allocate ..."), "HIP" on ROCm

@@ -11,9 +11,9 @@ from modelyard.api.service import Object
 from modelyard.api.types import Resources
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.engines import flags
-from modelyard.engines.base import CompileCache, Port, Program, Serving
-from modelyard.engines.flags import Flag
+from modelyard.integrations.engines import flags
+from modelyard.integrations.engines.base import CompileCache, Port, Program, Serving
+from modelyard.integrations.engines.flags import Flag
 from modelyard.integrations.pod_parts import PodParts
 
 HTTP_PORT = 8000

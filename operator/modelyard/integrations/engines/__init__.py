@@ -1,9 +1,9 @@
 """The engines that can serve a model, one file each, and their registry."""
 
 from modelyard.contract.errors import InvalidError
-from modelyard.engines.base import Engine
-from modelyard.engines.triton import Triton
-from modelyard.engines.vllm import Vllm
+from modelyard.integrations.engines.base import Engine
+from modelyard.integrations.engines.triton import Triton
+from modelyard.integrations.engines.vllm import Vllm
 
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (Vllm(), Triton())}
 """``engine.type`` -> engine. One file and one entry here are all that a new engine needs."""

@@ -5,9 +5,9 @@ import re
 from modelyard.api.conditions import Reason
 from modelyard.api.reasons import Reasons
 from modelyard.contract import names
-from modelyard.engines import flags
-from modelyard.engines.base import Port, Program, Serving
-from modelyard.engines.flags import Flag
+from modelyard.integrations.engines import flags
+from modelyard.integrations.engines.base import Port, Program, Serving
+from modelyard.integrations.engines.flags import Flag
 from modelyard.integrations.pod_parts import PodParts
 
 HTTP_PORT = 8000

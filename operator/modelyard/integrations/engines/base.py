@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelyard.api.conditions import Reason
 from modelyard.api.types import Resources
-from modelyard.engines.version import EngineVersion
+from modelyard.integrations.engines.version import EngineVersion
 from modelyard.integrations.pod_parts import ModelRef, PodParts
 
 
