@@ -10,7 +10,7 @@ from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
 from modelyard.controller.cluster.protocol import ConflictError, NotFoundError
 from modelyard.controller.metrics import Metrics
 from modelyard.controller.placement.loop import Placement
-from modelyard.signals.node_cache import NodeCache
+from modelyard.integrations.signals.node_cache import NodeCache
 from tests.support import factories
 from tests.support.api_client import Client
 

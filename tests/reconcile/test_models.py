@@ -3,7 +3,7 @@
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.signals.repository_index import IndexedModel
+from modelyard.integrations.signals.repository_index import IndexedModel
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster

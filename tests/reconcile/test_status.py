@@ -4,7 +4,7 @@ from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
-from modelyard.signals.fetch_state import FetchState
+from modelyard.integrations.signals.fetch_state import FetchState
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster

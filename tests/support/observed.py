@@ -13,13 +13,13 @@ from modelyard.api.status import Effective
 from modelyard.api.types import InferenceServiceSpec, Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
+from modelyard.integrations.signals.fetch_state import FetchState
+from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.children import Children, facts, questions
 from modelyard.observe.node_cache import UNKNOWN, Registered
 from modelyard.observe.reading import text
 from modelyard.observe.status import Verdict, status
 from modelyard.observe.wanted import Wanted
-from modelyard.signals.fetch_state import FetchState
-from modelyard.signals.repository_index import Index
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 NEW, OLD = "hash-new", "hash-old"

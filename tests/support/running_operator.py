@@ -12,8 +12,8 @@ from modelyard.controller.cluster.protocol import ApiError
 from modelyard.controller.dispatch.resync import Resync
 from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.reconcile.reconciler import Reconciler
-from modelyard.signals.fetch_state import FetchState
-from modelyard.signals.repository_index import Index
+from modelyard.integrations.signals.fetch_state import FetchState
+from modelyard.integrations.signals.repository_index import Index
 from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from modelyard.signals import bounded_http
-from modelyard.signals.bounded_http import Reader, ask
+from modelyard.integrations.signals import pod_http
+from modelyard.integrations.signals.pod_http import Reader, ask
 
 
 class Pods:
@@ -33,7 +33,7 @@ async def test_a_pod_that_answers_is_heard_at_once() -> None:
 
 
 async def test_a_late_answer_is_that_of_the_next_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_http, "WAIT_S", 0.01)
+    monkeypatch.setattr(pod_http, "WAIT_S", 0.01)
     pods = Pods()
     reader = Reader(pods.question)
     assert await reader.read("10.0.0.1") is None
@@ -48,8 +48,8 @@ async def test_five_hundred_silent_pods_hold_up_sixteen_workers_once_and_then_ha
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The pods are asked one after the other by 16 workers, as their services' reconciles would."""
-    monkeypatch.setattr(bounded_http, "WAIT_S", bounded_http.WAIT_S / 5)
-    monkeypatch.setattr(bounded_http, "SHORT_WAIT_S", bounded_http.SHORT_WAIT_S / 5)
+    monkeypatch.setattr(pod_http, "WAIT_S", pod_http.WAIT_S / 5)
+    monkeypatch.setattr(pod_http, "SHORT_WAIT_S", pod_http.SHORT_WAIT_S / 5)
     pods = Pods()
     reader = Reader(pods.question)
     addresses = [f"10.0.{number // 250}.{number % 250}" for number in range(500)]
@@ -72,8 +72,8 @@ async def test_five_hundred_silent_pods_hold_up_sixteen_workers_once_and_then_ha
 
 
 async def test_so_many_questions_are_on_their_way_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_http, "CONNECTIONS_LIMIT", 3)
-    monkeypatch.setattr(bounded_http, "WAIT_S", 0.01)
+    monkeypatch.setattr(pod_http, "CONNECTIONS_LIMIT", 3)
+    monkeypatch.setattr(pod_http, "WAIT_S", 0.01)
     pods = Pods()
     reader = Reader(pods.question)
     await asyncio.gather(*(reader.read(f"10.0.0.{number}") for number in range(10)))
@@ -81,7 +81,7 @@ async def test_so_many_questions_are_on_their_way_at_once_and_no_more(monkeypatc
 
 
 async def test_what_nobody_asks_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_http, "KEPT_S", 0.0)
+    monkeypatch.setattr(pod_http, "KEPT_S", 0.0)
 
     async def question(address: str) -> str | None:
         return address

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.signals import bounded_http, fetch_state
-from modelyard.signals.fetch_state import FetchError, FetchState, parse, read
+from modelyard.integrations.signals import fetch_state, pod_http
+from modelyard.integrations.signals.fetch_state import FetchError, FetchState, parse, read
 
 TOLD = {
     "phase": "Downloading",
@@ -184,7 +184,7 @@ async def test_a_lying_answer_is_unknown(text: bytes) -> None:
 
 @pytest.mark.parametrize("answer", [endless_body, slow_drip, silence])
 async def test_an_endless_answer_ends_in_unknown(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_http, "TIME_LIMIT_S", 0.2)
+    monkeypatch.setattr(pod_http, "TIME_LIMIT_S", 0.2)
     async with answering(answer) as port:
         assert await read("127.0.0.1", port) is None
 
@@ -194,7 +194,7 @@ async def test_no_more_is_read_than_a_fetcher_would_send(monkeypatch: pytest.Mon
         writer.write(b"x" * (fetch_state.SIZE_LIMIT_BYTES + 1))
         await silence(reader, writer)
 
-    monkeypatch.setattr(bounded_http, "TIME_LIMIT_S", 3600)
+    monkeypatch.setattr(pod_http, "TIME_LIMIT_S", 3600)
     async with answering(flood_and_wait) as port, asyncio.timeout(20):
         assert await read("127.0.0.1", port) is None
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.signals import node_cache
-from modelyard.signals.node_cache import NodeCache, parse, read
+from modelyard.integrations.signals import node_cache
+from modelyard.integrations.signals.node_cache import NodeCache, parse, read
 from tests.support.pod_port import answering
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.signals import repository_index
-from modelyard.signals.repository_index import IndexedModel, parse, read
+from modelyard.integrations.signals import repository_index
+from modelyard.integrations.signals.repository_index import IndexedModel, parse, read
 from tests.support.pod_port import answering
 from tests.support.recordings import triton_recording
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.signals.repository_index import Index, IndexedModel
+from modelyard.integrations.signals.repository_index import Index, IndexedModel
 from tests.support.observed import World, conditions, serving, serving_repository
 
 UID = "uid-of-smollm-1"

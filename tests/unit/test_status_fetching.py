@@ -1,6 +1,6 @@
 """The model on its way to the node."""
 
-from modelyard.signals.fetch_state import FetchError, FetchState
+from modelyard.integrations.signals.fetch_state import FetchError, FetchState
 from tests.support.observed import (
     World,
     a_service,

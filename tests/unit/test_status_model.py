@@ -6,8 +6,8 @@ import pytest
 
 from modelyard.api.service import Object
 from modelyard.contract import names
+from modelyard.integrations.signals.fetch_state import FetchError, FetchState
 from modelyard.observe.model import NODES_LIMIT, verified_digests
-from modelyard.signals.fetch_state import FetchError, FetchState
 from tests.support.observed import DIGEST, NOW, OLD, World, conditions, ended, fetched, pod, running, serving
 
 OTHER = "sha256:" + "b" * 64

@@ -32,7 +32,7 @@ from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.metrics import Metrics
 from modelyard.controller.placement.loop import Placement
 from modelyard.controller.reconcile.reconciler import Reconciler
-from modelyard.signals import bounded_http, fetch_state, node_cache, repository_index
+from modelyard.integrations.signals import fetch_state, node_cache, pod_http, repository_index
 
 HTTP_PORT = 8080
 GRACE_S = 10.0
@@ -136,8 +136,8 @@ class Operator:
             settings,
             cluster,
             self._cache,
-            read_fetch_state=bounded_http.Reader(fetch_state.read).read,
-            read_index=bounded_http.Reader(repository_index.read).read,
+            read_fetch_state=pod_http.Reader(fetch_state.read).read,
+            read_index=pod_http.Reader(repository_index.read).read,
             now=_now,
             instance=socket.gethostname(),
         )

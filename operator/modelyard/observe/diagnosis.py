@@ -14,6 +14,7 @@ from modelyard.api.reasons import FETCH_FAILURES, Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import StartupStatus
 from modelyard.contract import names
+from modelyard.integrations.signals.fetch_state import WAITING, FetchState, parse
 from modelyard.observe import node_cache
 from modelyard.observe.causes import classify
 from modelyard.observe.children import SILENCE_S, Facts
@@ -23,7 +24,6 @@ from modelyard.observe.refusals import scheduling_refusal
 from modelyard.observe.repository import is_awaited, unready_models
 from modelyard.observe.startup import pace
 from modelyard.observe.wanted import Wanted
-from modelyard.signals.fetch_state import WAITING, FetchState, parse
 
 CRASH_LOOP_RESTARTS = 3
 """From so many ends on, an unexplained failure is a loop."""

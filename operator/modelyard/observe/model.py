@@ -7,10 +7,10 @@ from modelyard.api.conditions import Explanation, amount
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.status import ModelStatus, NodeFetch
+from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.observe.pods import LONG_AGO, PodFacts, pod_facts
 from modelyard.observe.reading import readable
 from modelyard.observe.startup import words
-from modelyard.signals.fetch_state import FetchState
 
 NODES_LIMIT = 32
 """Nodes that a status names: the bound of status.model.nodes."""

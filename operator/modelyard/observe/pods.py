@@ -8,10 +8,10 @@ from typing import Any
 
 from modelyard.api.service import Object
 from modelyard.contract import names
+from modelyard.integrations.signals.fetch_state import FetchState, parse
+from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.nodes import Placement, placement
 from modelyard.observe.reading import at, entries, entry, moment, number, text
-from modelyard.signals.fetch_state import FetchState, parse
-from modelyard.signals.repository_index import Index
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 

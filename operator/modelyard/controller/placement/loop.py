@@ -15,9 +15,9 @@ from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.controller.metrics import Metrics
 from modelyard.controller.placement.node_labels import Held, LabelChange, ServedModel, label_changes
+from modelyard.integrations.signals.node_cache import NodeCache
 from modelyard.observe.node_cache import agents
 from modelyard.observe.reading import at, text
-from modelyard.signals.node_cache import NodeCache
 
 INTERVAL_S = 30.0
 """Time between two rounds."""

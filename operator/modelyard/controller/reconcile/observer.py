@@ -14,11 +14,11 @@ from modelyard.controller.cluster.protocol import Cluster
 from modelyard.controller.reconcile.accelerator_usage import NodeUsage
 from modelyard.controller.reconcile.csi_drivers import NodeDrivers
 from modelyard.controller.reconcile.ownership import Ownership, ownership
+from modelyard.integrations.signals.fetch_state import FetchState
+from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe import children as observed
 from modelyard.observe.node_cache import nodes_in_doubt
 from modelyard.observe.prefetch import Plan, Present, job_for, pods_of
-from modelyard.signals.fetch_state import FetchState
-from modelyard.signals.repository_index import Index
 
 ReadFetchState = Callable[[str], Awaitable[FetchState | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.contract import names
-from modelyard.signals import bounded_http
+from modelyard.integrations.signals import pod_http
 
 PATH = "/cache"
 
@@ -45,7 +45,7 @@ def parse(text: bytes | None) -> NodeCache | None:
 
 async def read(pod_ip: str, port: int = names.NODE_PORT) -> NodeCache | None:
     """What the agent at ``pod_ip`` tells now; None when it gives no usable answer in time."""
-    answer = await bounded_http.ask(
+    answer = await pod_http.ask(
         pod_ip, port, PATH, size_limit_bytes=SIZE_LIMIT_BYTES, time_limit_s=TIME_LIMIT_S, host="modelyard-node"
     )
     return parse(answer)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.api.conditions import bounded
-from modelyard.signals import bounded_http
+from modelyard.integrations.signals import pod_http
 
 PATH = "/v2/repository/index"
 READY = "READY"
@@ -49,7 +49,7 @@ def parse(text: bytes | None) -> Index | None:
 async def read(address: str) -> Index | None:
     """The index that the server at ``address`` (ip:port) tells now; None when it gives no usable answer in time."""
     pod_ip, _, port = address.rpartition(":")
-    answer = await bounded_http.ask(pod_ip, int(port), PATH, method="POST", size_limit_bytes=SIZE_LIMIT_BYTES)
+    answer = await pod_http.ask(pod_ip, int(port), PATH, method="POST", size_limit_bytes=SIZE_LIMIT_BYTES)
     return parse(answer)
 
 

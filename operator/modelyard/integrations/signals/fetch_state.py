@@ -13,7 +13,7 @@ from typing import Any
 
 from modelyard.api.conditions import bounded
 from modelyard.contract import names
-from modelyard.signals import bounded_http
+from modelyard.integrations.signals import pod_http
 
 WAITING = "Waiting"
 """The phase in which another pod of the node brings the model."""
@@ -90,7 +90,7 @@ def parse(text: str | bytes | None) -> FetchState | None:
 
 async def read(pod_ip: str, port: int = names.FETCH_STATE_PORT) -> FetchState | None:
     """The state that the fetcher at ``pod_ip`` tells now; None when it gives no usable answer in time."""
-    return parse(await bounded_http.ask(pod_ip, port, size_limit_bytes=SIZE_LIMIT_BYTES, host="modelyard-fetch"))
+    return parse(await pod_http.ask(pod_ip, port, size_limit_bytes=SIZE_LIMIT_BYTES, host="modelyard-fetch"))
 
 
 def _text(value: Any, length: int) -> str | None:
