@@ -8,8 +8,8 @@ from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.pod_parts import PodParts, SourceParts
-from modelyard.sources import SOURCES, source_of
-from modelyard.sources.s3 import S3Location
+from modelyard.integrations.sources import SOURCES, source_of
+from modelyard.integrations.sources.s3 import S3Location
 
 
 @pytest.mark.parametrize(

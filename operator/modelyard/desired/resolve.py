@@ -15,7 +15,7 @@ from modelyard.desired.template_record import AppliedProfile, Recorded, Template
 from modelyard.integrations.engines import ENGINES, engine_of
 from modelyard.integrations.engines.base import Engine
 from modelyard.integrations.engines.version import EngineVersion
-from modelyard.sources import source_of
+from modelyard.integrations.sources import source_of
 
 
 def resolve(service: Service, settings: Settings, recorded: Recorded | None, profile: Offer | None = None) -> Resolved:

@@ -10,7 +10,7 @@ from modelyard.contract import names
 from modelyard.desired.template_record import TemplateInputs
 from modelyard.integrations.engines.base import Engine
 from modelyard.integrations.engines.version import EngineVersion
-from modelyard.sources.base import Source
+from modelyard.integrations.sources.base import Source
 
 
 @dataclass(frozen=True)

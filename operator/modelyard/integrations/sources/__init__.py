@@ -1,11 +1,11 @@
 """Where models come from: what each kind of source adds to a pod, one file each, and their registry."""
 
 from modelyard.contract.errors import InvalidError
-from modelyard.sources.base import Source
-from modelyard.sources.hf import HuggingFaceSource
-from modelyard.sources.https import HttpsSource
-from modelyard.sources.pvc import ClaimSource
-from modelyard.sources.s3 import S3Source
+from modelyard.integrations.sources.base import Source
+from modelyard.integrations.sources.hf import HuggingFaceSource
+from modelyard.integrations.sources.https import HttpsSource
+from modelyard.integrations.sources.pvc import ClaimSource
+from modelyard.integrations.sources.s3 import S3Source
 
 SOURCES: dict[str, Source] = {
     source.scheme: source for source in (S3Source(), HuggingFaceSource(), HttpsSource(), ClaimSource())

@@ -6,7 +6,7 @@ from modelyard.api.model_source import HuggingFace
 from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.integrations.pod_parts import SourceParts
-from modelyard.sources import base
+from modelyard.integrations.sources import base
 
 _URI = re.compile(r"hf://([A-Za-z0-9][-A-Za-z0-9_.]*/)?[A-Za-z0-9][-A-Za-z0-9_.]*(@[^@\s]+)?")
 

@@ -8,7 +8,7 @@ from modelyard.api.service import Object
 from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.integrations.pod_parts import PodParts, SourceParts
-from modelyard.sources import base
+from modelyard.integrations.sources import base
 
 CLAIM = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """A DNS-1123 subdomain, as Kubernetes wants it of a claim's name."""

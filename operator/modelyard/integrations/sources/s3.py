@@ -9,7 +9,7 @@ from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.pod_parts import SourceParts
-from modelyard.sources import base
+from modelyard.integrations.sources import base
 
 BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """AWS's rules for bucket names: 3 to 63 of these characters, no two dots in a row, not in the form of an IP address.

@@ -6,7 +6,7 @@ from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.pod_parts import SourceParts
-from modelyard.sources import base
+from modelyard.integrations.sources import base
 
 _URI = re.compile(r"https://[^/@?#\s]+/[^?#\s]*[^/?#\s]")
 
