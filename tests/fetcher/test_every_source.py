@@ -10,9 +10,9 @@ from typing import cast
 
 import pytest
 
-from modelyard import compile_cache, launcher
 from modelyard.contract import names
 from modelyard.fetcher.sources import registry
+from modelyard.launcher import compile_cache, launcher
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import (
     FETCHED,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import compile_cache, launcher
+from modelyard.launcher import compile_cache, launcher
 from tests.launcher.fake_engine import SIZE
 from tests.support.background_process import BackgroundProcess
 from tests.support.eventually import eventually

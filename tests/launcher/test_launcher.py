@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from modelyard import compile_cache, launcher
+from modelyard.launcher import compile_cache, launcher
 from tests.support.background_process import BackgroundProcess
 from tests.support.eventually import eventually
 from tests.support.peak_memory import peak_memory_bytes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.launcher import CauseFinder, write_termination_log
+from modelyard.launcher.launcher import CauseFinder, write_termination_log
 from modelyard.observe.causes import LINES_LIMIT, classify
 from tests.support.recordings import RECORDINGS
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.launcher import CAUSES_LIMIT, LINE_LIMIT_BYTES, CauseFinder, cut, error_in
+from modelyard.launcher.launcher import CAUSES_LIMIT, LINE_LIMIT_BYTES, CauseFinder, cut, error_in
 from tests.support.recordings import RECORDINGS
 
 CAUSES = {
