@@ -18,8 +18,8 @@ from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.node import publish, syscalls
 from modelyard.node.agent import Agent
-from modelyard.node.amounts import Amount
 from modelyard.node.api_server import Api, Object, UnreachableError
+from modelyard.node.cache.sizes import Amount
 from modelyard.node.configuration import Configuration
 from modelyard.node.proto import csi_pb2, csi_pb2_grpc
 from modelyard.node.trees import opened_folder

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.node.amounts import Amount, readable
-from modelyard.node.budget import (
+from modelyard.node.cache.budget import (
     Holding,
     Item,
     Kind,
@@ -18,6 +17,7 @@ from modelyard.node.budget import (
     evictions_to_fit,
     shortage_bytes,
 )
+from modelyard.node.cache.sizes import Amount, readable
 
 LIMITS = Limits(budget_bytes=100, reserve_bytes=10, guaranteed_bytes=20, capacity_bytes=200)
 ROOMY = 1000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.node import byte_check, records
-from modelyard.node.budget import Item, Kind
+from modelyard.node.cache import records, scrubber
+from modelyard.node.cache.budget import Item, Kind
 from tests.node.surroundings import MIB, Surroundings, digest
 
 
@@ -107,5 +107,5 @@ def test_a_checked_entry_is_not_due_again_until_the_interval_is_over_a_restart_i
 )
 def test_what_is_due(checked_s: dict[str, float], due: str | None) -> None:
     entries = [Item("n", Kind.ENTRY, "old", 1, 100), Item("n", Kind.ENTRY, "new", 1, 400)]
-    found = byte_check.next_due(entries, checked_s, now_s=1000, interval_s=500)
+    found = scrubber.next_due(entries, checked_s, now_s=1000, interval_s=500)
     assert (found.name if found else None) == due

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.node.budget import Item, Kind
-from modelyard.node.contents import Contents
-from modelyard.node.ledger import Grant, Ledger
+from modelyard.node.cache.budget import Item, Kind
+from modelyard.node.cache.contents import Contents
+from modelyard.node.cache.grants import Grant, Ledger
 
 MIB = 1 << 20
 ONE = f"sha256-{'1' * 64}"

@@ -1,8 +1,8 @@
 """The agent's metrics, as docs/metrics.md lists them."""
 
-from modelyard.node.budget import Holding, Item, Kind, Limits
-from modelyard.node.metrics import Metrics
-from modelyard.node.overview import Disk, Overview
+from modelyard.node.cache.budget import Holding, Item, Kind, Limits
+from modelyard.node.cache.metrics import Metrics
+from modelyard.node.cache.overview import Disk, Overview
 from tests.support import metrics_page
 
 

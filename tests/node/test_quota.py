@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from modelyard.node import quota, trees
-from modelyard.node.parts import Parts
+from modelyard.node import trees
+from modelyard.node.cache import quota
+from modelyard.node.cache.namespace_folders import Parts
 
 NAMESPACE = "6d9b1f3e-0f5e-4f7c-8a57-2f0d1f5f0a10"
 

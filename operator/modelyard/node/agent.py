@@ -11,22 +11,23 @@ import grpc
 
 import modelyard
 from modelyard.contract import names
-from modelyard.node import http_server, state
+from modelyard.node import http_server
 from modelyard.node.api_server import Api, UnreachableError
-from modelyard.node.byte_check import ByteCheck
-from modelyard.node.cache import NodeCache
+from modelyard.node.cache import cache_page
+from modelyard.node.cache.grant_server import SpaceServer
+from modelyard.node.cache.metrics import Metrics
+from modelyard.node.cache.namespace_folders import Parts, PathMissingError
+from modelyard.node.cache.node_cache import NodeCache
+from modelyard.node.cache.overview import Overview, Recent
+from modelyard.node.cache.scrubber import ByteCheck
 from modelyard.node.configuration import Configuration
 from modelyard.node.csi import Identity, Node
 from modelyard.node.housekeeping import Housekeeping
-from modelyard.node.metrics import Metrics
 from modelyard.node.mounts import Published
 from modelyard.node.namespaces import Namespaces
-from modelyard.node.overview import Overview, Recent
 from modelyard.node.own_node import OwnNode
-from modelyard.node.parts import Parts, PathMissingError
 from modelyard.node.proto import csi_pb2_grpc, registration_pb2_grpc
 from modelyard.node.registration import Registration, served
-from modelyard.node.space import SpaceServer
 from modelyard.node.volumes import Volumes
 
 TRIM_EVERY_S = 30.0
@@ -168,7 +169,7 @@ class Agent:
             return None
 
     def _cache_page(self) -> http_server.Page:
-        return http_server.as_json(state.as_object(self._configuration.node, self._recent.get()))
+        return http_server.as_json(cache_page.as_object(self._configuration.node, self._recent.get()))
 
     def _readiness(self) -> http_server.Page:
         """Ready once the kubelet took the driver: a rollout stops at an agent that it does not take."""

@@ -8,8 +8,8 @@ from typing import Self
 
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.node.amounts import Amount
-from modelyard.node.budget import Limits
+from modelyard.node.cache.budget import Limits
+from modelyard.node.cache.sizes import Amount
 
 BUDGET = Amount(share=0.8)
 RESERVE = Amount(share=0.1)

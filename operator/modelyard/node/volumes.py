@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from modelyard.node import mounts, syscalls, trees
+from modelyard.node.cache.namespace_folders import Parts
 from modelyard.node.namespaces import Namespaces
-from modelyard.node.parts import Parts
 from modelyard.node.publish import Publication, Target
 
 # Models and compile caches are used from these mounts: libraries in the latter are executed, so noexec is not among it.

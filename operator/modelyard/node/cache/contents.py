@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 
 from modelyard.contract.cache_layout import BROKEN_PREFIX, COMPILE_KEY, FOLDER_NAME
 from modelyard.node import trees
-from modelyard.node.budget import Item, Kind
+from modelyard.node.cache.budget import Item, Kind
+from modelyard.node.cache.namespace_folders import FOLDERS
 from modelyard.node.mounts import Seen
-from modelyard.node.parts import FOLDERS
 
 _STAGING_OF_DIGEST = re.compile(rf"(?:{BROKEN_PREFIX})?({FOLDER_NAME.pattern})(?:[.-][0-9a-f]{{1,10}})?")
 _LINK = re.compile(rf"\.\./entries/({FOLDER_NAME.pattern})")

@@ -15,11 +15,12 @@ from enum import StrEnum
 
 from awscrt import checksums
 
-from modelyard.node import records, syscalls, trees
-from modelyard.node.budget import Item, Kind
-from modelyard.node.cache import NodeCache
-from modelyard.node.metrics import Metrics
-from modelyard.node.parts import Parts
+from modelyard.node import syscalls, trees
+from modelyard.node.cache import records
+from modelyard.node.cache.budget import Item, Kind
+from modelyard.node.cache.metrics import Metrics
+from modelyard.node.cache.namespace_folders import Parts
+from modelyard.node.cache.node_cache import NodeCache
 
 BYTES_PER_SECOND = 64 << 20
 """A tenth of what a cloud's cheapest NVMe reads: a terabyte is through in five hours."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelyard.node.contents import Contents
+from modelyard.node.cache.contents import Contents
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from modelyard.node.budget import Item, Kind
-from modelyard.node.overview import Overview
+from modelyard.node.cache.budget import Item, Kind
+from modelyard.node.cache.overview import Overview
 
 MAX_ENTRIES = 200
 """Entries told of one namespace, the largest first: a hundred namespaces fit into what the operator reads (4 MiB)."""

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from modelyard.node.budget import Holding, Limits
+from modelyard.node.cache.budget import Holding, Limits
 
 
 @dataclass(frozen=True)

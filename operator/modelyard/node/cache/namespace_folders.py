@@ -19,8 +19,8 @@ from pathlib import Path
 
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.node import trees
-from modelyard.node.overview import Disk
-from modelyard.node.quota import Quotas
+from modelyard.node.cache.overview import Disk
+from modelyard.node.cache.quota import Quotas
 
 OWN_FOLDER = ".modelyard"
 OPEN_TO_ALL = 0o1777

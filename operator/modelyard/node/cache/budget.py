@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelyard.node.amounts import readable
+from modelyard.node.cache.sizes import readable
 
 
 class Kind(StrEnum):

@@ -9,14 +9,15 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from modelyard.contract.cache_layout import BROKEN_PREFIX, RECORD_SUFFIX, ROTTEN_SUFFIX
-from modelyard.node import contents, leftovers, trees
-from modelyard.node.budget import Holding, Item, Kind, Limits, Reason, Refusal, evictions_for, evictions_to_fit
-from modelyard.node.contents import Contents, Measurements
-from modelyard.node.ledger import Grant, Ledger
-from modelyard.node.metrics import Metrics
+from modelyard.node import trees
+from modelyard.node.cache import contents, garbage
+from modelyard.node.cache.budget import Holding, Item, Kind, Limits, Reason, Refusal, evictions_for, evictions_to_fit
+from modelyard.node.cache.contents import Contents, Measurements
+from modelyard.node.cache.grants import Grant, Ledger
+from modelyard.node.cache.metrics import Metrics
+from modelyard.node.cache.namespace_folders import Parts
+from modelyard.node.cache.overview import Overview
 from modelyard.node.mounts import Published, Seen
-from modelyard.node.overview import Overview
-from modelyard.node.parts import Parts
 
 LEDGER = "granted.json"
 ATTEMPTS = 3
@@ -160,15 +161,15 @@ class NodeCache:
                 self._forget_pod(pod, part)
 
     def remove_leftovers(self, namespace: str, living_pods: frozenset[str], now_s: float, age_s: float) -> list[str]:
-        """Removes what nobody will use again (modelyard.node.leftovers); the paths that went."""
+        """Removes what nobody will use again (modelyard.node.cache.garbage); the paths that went."""
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             seen = self._seen()
-            around = leftovers.Surroundings(namespace, seen, living_pods, self._is_live, now_s, age_s)
-            gone = list(leftovers.found(part, around))
+            around = garbage.Surroundings(namespace, seen, living_pods, self._is_live, now_s, age_s)
+            gone = list(garbage.found(part, around))
             for path in gone:
                 with contextlib.suppress(FileNotFoundError):
-                    leftovers.remove(path, part, trash)
-            leftovers.forget_pods(part, living_pods | seen.pods_of(namespace), trash)
+                    garbage.remove(path, part, trash)
+            garbage.forget_pods(part, living_pods | seen.pods_of(namespace), trash)
             trees.empty(trash)
             return gone
 
@@ -185,7 +186,7 @@ class NodeCache:
             os.unlink(pod, dir_fd=by_pod)
         for key in trees.listed(Kind.COMPILE_CACHE, part):
             with contextlib.suppress(OSError), self._parts.trash() as trash:
-                with leftovers.opened_users(key, part) as users:
+                with garbage.opened_users(key, part) as users:
                     trees.discard(pod, users, trash)
                 _touch(Kind.COMPILE_CACHE, key, part)
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelyard.contract.cache_layout import RECORD_SUFFIX
-from modelyard.node import contents, trees
-from modelyard.node.budget import Kind
+from modelyard.node import trees
+from modelyard.node.cache import contents
+from modelyard.node.cache.budget import Kind
 from modelyard.node.mounts import Seen
 
 

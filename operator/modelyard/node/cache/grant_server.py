@@ -16,10 +16,10 @@ from typing import Any
 
 from modelyard.contract.cache_layout import CacheLayout, folder_name
 from modelyard.node import trees
-from modelyard.node.budget import Refusal
-from modelyard.node.cache import NodeCache
-from modelyard.node.ledger import Grant
-from modelyard.node.parts import Parts
+from modelyard.node.cache.budget import Refusal
+from modelyard.node.cache.grants import Grant
+from modelyard.node.cache.namespace_folders import Parts
+from modelyard.node.cache.node_cache import NodeCache
 
 LINE_LIMIT_BYTES = 4096
 FIRST_LINE_TIMEOUT_S = 10.0
