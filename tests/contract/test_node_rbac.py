@@ -13,7 +13,7 @@ from modelyard.api.kinds import Kind
 from modelyard.contract import names
 from modelyard.node.api_server import ApiServer as AgentsApi
 from modelyard.node.api_server import UnreachableError
-from modelyard.node.namespaces import Namespaces
+from modelyard.node.csi.namespaces import Namespaces
 from modelyard.node.own_node import OwnNode
 from tests.support.api_client import NAMESPACE, Client, Object, RefusedError
 from tests.support.apiserver import BOB, REPOSITORY, ApiServer

@@ -16,11 +16,12 @@ from awscrt import checksums
 
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
-from modelyard.node import publish, syscalls
+from modelyard.node import syscalls
 from modelyard.node.agent import Agent
 from modelyard.node.api_server import Api, Object, UnreachableError
 from modelyard.node.cache.sizes import Amount
 from modelyard.node.configuration import Configuration
+from modelyard.node.csi import publish_request
 from modelyard.node.proto import csi_pb2, csi_pb2_grpc
 from modelyard.node.trees import opened_folder
 from tests.support.eventually import eventually
@@ -98,11 +99,11 @@ class Pod:
     def context(self) -> dict[str, str]:
         """What the kubelet tells the driver of it."""
         return {
-            publish.NAMESPACE: self.namespace,
-            publish.POD_UID: self.uid,
-            publish.POD_NAME: "any",
-            publish.SERVICE_ACCOUNT: "default",
-            publish.EPHEMERAL: "true",
+            publish_request.NAMESPACE: self.namespace,
+            publish_request.POD_UID: self.uid,
+            publish_request.POD_NAME: "any",
+            publish_request.SERVICE_ACCOUNT: "default",
+            publish_request.EPHEMERAL: "true",
         }
 
     def request(self, **changed: Any) -> csi_pb2.NodePublishVolumeRequest:

@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from modelyard.node import publish, trees
+from modelyard.node import trees
+from modelyard.node.csi import publish_request
 from modelyard.node.proto import csi_pb2
 from tests.node.surroundings import MIB, TIMEOUT_S, Pod, Surroundings, digest
 from tests.support.eventually import eventually
@@ -26,7 +27,11 @@ def with_options() -> csi_pb2.VolumeCapability:
 
 def context(**changed: str | None) -> Callable[[Pod], dict[str, Any]]:
     def made(pod: Pod) -> dict[str, Any]:
-        names = {"ephemeral": publish.EPHEMERAL, "uid": publish.POD_UID, "namespace": publish.NAMESPACE}
+        names = {
+            "ephemeral": publish_request.EPHEMERAL,
+            "uid": publish_request.POD_UID,
+            "namespace": publish_request.NAMESPACE,
+        }
         values = pod.context() | {names.get(name, name): value for name, value in changed.items()}
         return {"volume_context": {name: value for name, value in values.items() if value is not None}}
 
@@ -100,9 +105,9 @@ def test_a_mount_point_that_is_a_symlink_is_not_followed(around: Surroundings, t
 @pytest.mark.parametrize(("namespace", "pods_folder"), [("a", "/var/lib/kubelet/pods")])
 def test_paths_of_the_kubelet_are_taken(namespace: str, pods_folder: str) -> None:
     uid = "6d9b1f3e-0f5e-4f7c-8a57-2f0d1f5f0a10"
-    values = {publish.NAMESPACE: namespace, publish.POD_UID: uid, publish.EPHEMERAL: "true"}
+    values = {publish_request.NAMESPACE: namespace, publish_request.POD_UID: uid, publish_request.EPHEMERAL: "true"}
     path = f"{pods_folder}/{uid}/volumes/kubernetes.io~csi/cache/mount"
-    asked = publish.publication(path, values, PurePosixPath(pods_folder), is_read_only=False)
+    asked = publish_request.publication(path, values, PurePosixPath(pods_folder), is_read_only=False)
     assert f"{pods_folder}/{asked.target.path}" == path
 
 

@@ -21,14 +21,14 @@ from modelyard.node.cache.node_cache import NodeCache
 from modelyard.node.cache.overview import Overview, Recent
 from modelyard.node.cache.scrubber import ByteCheck
 from modelyard.node.configuration import Configuration
-from modelyard.node.csi import Identity, Node
+from modelyard.node.csi.driver import Identity, Node
+from modelyard.node.csi.namespaces import Namespaces
+from modelyard.node.csi.registration import Registration, served
+from modelyard.node.csi.volumes import Volumes
 from modelyard.node.housekeeping import Housekeeping
 from modelyard.node.mounts import Published
-from modelyard.node.namespaces import Namespaces
 from modelyard.node.own_node import OwnNode
 from modelyard.node.proto import csi_pb2_grpc, registration_pb2_grpc
-from modelyard.node.registration import Registration, served
-from modelyard.node.volumes import Volumes
 
 TRIM_EVERY_S = 30.0
 TIDY_EVERY_S = 180.0

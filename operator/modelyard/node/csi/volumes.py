@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.node import mounts, syscalls, trees
 from modelyard.node.cache.namespace_folders import Parts
-from modelyard.node.namespaces import Namespaces
-from modelyard.node.publish import Publication, Target
+from modelyard.node.csi.namespaces import Namespaces
+from modelyard.node.csi.publish_request import Publication, Target
 
 # Models and compile caches are used from these mounts: libraries in the latter are executed, so noexec is not among it.
 _ATTRIBUTES = syscalls.MOUNT_NO_SUID | syscalls.MOUNT_NO_DEVICES

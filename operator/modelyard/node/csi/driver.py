@@ -12,10 +12,10 @@ from modelyard.contract import names
 from modelyard.node.api_server import UnreachableError
 from modelyard.node.cache.metrics import Metrics
 from modelyard.node.cache.namespace_folders import PathMissingError
-from modelyard.node.namespaces import NoNamespaceError
+from modelyard.node.csi.namespaces import NoNamespaceError
+from modelyard.node.csi.publish_request import RefusedError, publication, target_of
+from modelyard.node.csi.volumes import Volumes
 from modelyard.node.proto import csi_pb2, csi_pb2_grpc
-from modelyard.node.publish import RefusedError, publication, target_of
-from modelyard.node.volumes import Volumes
 
 Answer = TypeVar("Answer")
 
