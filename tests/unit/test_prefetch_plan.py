@@ -68,7 +68,7 @@ def recorded(ready: int = 1, *, ended_s: float = 700, fingerprint: str | None = 
         "ready": ready,
         "nodes": [{"name": "gpu-1", "state": "Ready"}][:ready],
         "reason": "Prefetched",
-        "fingerprint": fingerprint or asked(prefetch=prefetch_job).fingerprint,
+        "fingerprint": fingerprint or asked(prefetch=prefetch).fingerprint,
         "finishedAt": finished,
     }
 

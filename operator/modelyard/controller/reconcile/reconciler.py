@@ -47,7 +47,7 @@ class Attempt:
 
     service: Service | None = None
     wanted: Wanted | None = None
-    prefetch_job: Plan | None = None
+    prefetch: Plan | None = None
     done_by_others: tuple[DoneByOthers, ...] = ()
     problem: InvalidError | NotReadyError | None = None
 

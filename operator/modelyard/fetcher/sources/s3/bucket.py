@@ -24,7 +24,7 @@ from modelyard.fetcher.content.remote_file import FILES_LIMIT, RemoteFile, check
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.sources.ca_bundle import ca_bundle
 from modelyard.fetcher.sources.concurrently import concurrently
-from modelyard.fetcher.sources.s3 import credentials
+from modelyard.fetcher.sources.s3.credentials import Credentials, read_credentials
 from modelyard.fetcher.sources.s3.errors import Asked, explain
 from modelyard.fetcher.sources.s3.objects import Objects, Span
 from modelyard.fetcher.sources.s3.requests import ObjectRequests
@@ -50,7 +50,7 @@ def open_source(configuration: Configuration) -> "S3Source":
     Raises FetchError when credentials or the CA bundle are missing, InvalidError when the URI or the endpoint is wrong.
     """
     bucket, location = _split(configuration.uri)
-    credentials = credentials.read(configuration)
+    credentials = read_credentials(configuration)
     proxy = proxy_of(configuration.s3_endpoint or _AWS)
     asked = Asked(bucket, location, configuration.s3_endpoint, credentials.description, proxy)
     client = _client(configuration, credentials)
@@ -69,7 +69,7 @@ def _split(uri: str) -> tuple[str, str]:
     return bucket, path.removesuffix("/")
 
 
-def _client(configuration: Configuration, credentials: credentials.Credentials) -> Any:
+def _client(configuration: Configuration, credentials: Credentials) -> Any:
     trusted = ca_bundle(configuration)
     config = Config(
         connect_timeout=_CONNECT_TIMEOUT_S,

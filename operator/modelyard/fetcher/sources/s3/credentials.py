@@ -27,7 +27,7 @@ class Credentials:
         return None if self.anonymous else self.session.get_credentials()
 
 
-def read(configuration: Configuration) -> Credentials:
+def read_credentials(configuration: Configuration) -> Credentials:
     """Reads the Secret's files as they are now, or asks boto3's chain of cloud identities.
 
     Raises FetchError(CREDENTIALS_MISSING) when the named Secret or one of its keys is not there. Where no Secret is
