@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from modelyard.node import mounts, syscalls
+from modelyard.node.host import mounts, syscalls
 from tests.node.surroundings import Surroundings, small_disk
 
 

@@ -16,14 +16,14 @@ from awscrt import checksums
 
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
-from modelyard.node import syscalls
 from modelyard.node.agent import Agent
-from modelyard.node.api_server import Api, Object, UnreachableError
 from modelyard.node.cache.sizes import Amount
 from modelyard.node.configuration import Configuration
 from modelyard.node.csi import publish_request
+from modelyard.node.host import syscalls
+from modelyard.node.host.api_server import Api, Object, UnreachableError
+from modelyard.node.host.untrusted_files import opened_folder
 from modelyard.node.proto import csi_pb2, csi_pb2_grpc
-from modelyard.node.trees import opened_folder
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
 

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from modelyard.node import trees
 from modelyard.node.csi import publish_request
+from modelyard.node.host import untrusted_files
 from modelyard.node.proto import csi_pb2
 from tests.node.surroundings import MIB, TIMEOUT_S, Pod, Surroundings, digest
 from tests.support.eventually import eventually
@@ -166,7 +166,7 @@ def test_pipes_sockets_and_hard_links_block_nobody(around: Surroundings) -> None
     os.mkfifo(pod.layout.record(digest("a")))
     (entry / "again").hardlink_to(entry / "weights")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        with trees.opened_folder(str(entry)) as folder:
+        with untrusted_files.opened_folder(str(entry)) as folder:
             listening.bind(f"/proc/self/fd/{folder}/socket")
         os.utime(entry, (1, 1))
         assert around.line(pod).space(digest("b"), 39 * MIB) == {"granted": True}
@@ -193,15 +193,15 @@ def test_a_tree_deeper_than_any_stack_is_removed_all_the_same(around: Surroundin
     assert around.line(pod).ask(ask="discard", digest=digest("a")) == {"discarded": True}
     eventually(lambda: around.line(pod).space(digest("b"), MIB)["granted"])
     with agent._parts.trash() as trash:
-        eventually(lambda: trees.empty(trash))
+        eventually(lambda: untrusted_files.empty(trash))
 
 
 def test_a_tree_larger_than_any_patience_is_none_that_gets_more_room(around: Surroundings) -> None:
     around.started()
     pod = around.published()
-    with trees.opened_folder(str(pod.mount)) as folder:
+    with untrusted_files.opened_folder(str(pod.mount)) as folder:
         os.close(os.open("file", os.O_CREAT, dir_fd=folder))
-        for number in range(trees.MAX_FILES):
+        for number in range(untrusted_files.MAX_FILES):
             os.link("file", f"{number}", src_dir_fd=folder, dst_dir_fd=folder)
     assert around.line(pod).space(digest("a"), MIB)["reason"] == "OverBudget"
 
@@ -213,14 +213,14 @@ def test_whoever_keeps_a_folder_open_cannot_add_to_it_while_it_is_removed(around
     entry = around.part().entry(digest("a"))
     os.chown(entry, 1234, 1234)
     (entry / "inner").mkdir()
-    with agent._parts.trash() as trash, trees.opened_folder(str(entry)) as kept:
-        with trees.opened_folder(str(entry.parent)) as entries:
-            name = trees.discard(entry.name, entries, trash)
-        trees.empty(trash, limit=1)
+    with agent._parts.trash() as trash, untrusted_files.opened_folder(str(entry)) as kept:
+        with untrusted_files.opened_folder(str(entry.parent)) as entries:
+            name = untrusted_files.discard(entry.name, entries, trash)
+        untrusted_files.empty(trash, limit=1)
         assert os.fstat(kept).st_uid == 0
-        assert trees.status(name, trash) is not None
-        assert trees.empty(trash)
-        assert trees.folder_names(trash) == []
+        assert untrusted_files.status(name, trash) is not None
+        assert untrusted_files.empty(trash)
+        assert untrusted_files.folder_names(trash) == []
 
 
 def test_a_socket_that_a_tenant_removed_is_there_again_with_the_next_pod(around: Surroundings) -> None:

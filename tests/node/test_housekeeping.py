@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from modelyard.contract.cache_layout import folder_name
-from modelyard.node import mounts
 from modelyard.node.agent import Agent
-from modelyard.node.api_server import UnreachableError
+from modelyard.node.host import mounts
+from modelyard.node.host.api_server import UnreachableError
 from tests.node.surroundings import MIB, Pod, Surroundings, digest
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from modelyard.node import trees
 from modelyard.node.cache import quota
 from modelyard.node.cache.namespace_folders import Parts
+from modelyard.node.host import untrusted_files
 
 NAMESPACE = "6d9b1f3e-0f5e-4f7c-8a57-2f0d1f5f0a10"
 
@@ -22,7 +22,7 @@ def test_what_is_handed_to_the_kernel_has_its_size() -> None:
 
 
 def test_where_there_are_none_a_part_is_made_and_grows_all_the_same(disk: Path) -> None:
-    with trees.opened_folder(str(disk)) as folder:
+    with untrusted_files.opened_folder(str(disk)) as folder:
         assert not quota.Quotas().are_enforced(folder)
     parts = Parts(disk)
     parts.make(NAMESPACE, "team-a")

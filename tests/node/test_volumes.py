@@ -5,7 +5,7 @@ import os
 import grpc
 import pytest
 
-from modelyard.node import mounts
+from modelyard.node.host import mounts
 from tests.node.surroundings import TIMEOUT_S, Surroundings
 
 

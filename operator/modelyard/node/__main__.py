@@ -9,8 +9,8 @@ from types import FrameType
 
 from modelyard.contract.errors import InvalidError
 from modelyard.node.agent import Agent
-from modelyard.node.api_server import ApiServer
 from modelyard.node.configuration import Configuration
+from modelyard.node.host.api_server import ApiServer
 
 _log = logging.getLogger("modelyard.node")
 

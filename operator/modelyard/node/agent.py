@@ -12,7 +12,6 @@ import grpc
 import modelyard
 from modelyard.contract import names
 from modelyard.node import http_server
-from modelyard.node.api_server import Api, UnreachableError
 from modelyard.node.cache import cache_page
 from modelyard.node.cache.grant_server import SpaceServer
 from modelyard.node.cache.metrics import Metrics
@@ -25,9 +24,10 @@ from modelyard.node.csi.driver import Identity, Node
 from modelyard.node.csi.namespaces import Namespaces
 from modelyard.node.csi.registration import Registration, served
 from modelyard.node.csi.volumes import Volumes
+from modelyard.node.host.api_server import Api, UnreachableError
+from modelyard.node.host.mounts import Published
+from modelyard.node.host.own_node import OwnNode
 from modelyard.node.housekeeping import Housekeeping
-from modelyard.node.mounts import Published
-from modelyard.node.own_node import OwnNode
 from modelyard.node.proto import csi_pb2_grpc, registration_pb2_grpc
 
 TRIM_EVERY_S = 30.0

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelyard.contract.cache_layout import BROKEN_PREFIX, COMPILE_KEY, FOLDER_NAME
-from modelyard.node import trees
 from modelyard.node.cache.budget import Item, Kind
 from modelyard.node.cache.namespace_folders import FOLDERS
-from modelyard.node.mounts import Seen
+from modelyard.node.host import untrusted_files
+from modelyard.node.host.mounts import Seen
 
 _STAGING_OF_DIGEST = re.compile(rf"(?:{BROKEN_PREFIX})?({FOLDER_NAME.pattern})(?:[.-][0-9a-f]{{1,10}})?")
 _LINK = re.compile(rf"\.\./entries/({FOLDER_NAME.pattern})")
@@ -55,7 +55,7 @@ class _Measured:
     inode: int
     changed_ns: int
     at_s: float
-    size: trees.Size
+    size: untrusted_files.Size
 
 
 class Measurements:
@@ -65,7 +65,7 @@ class Measurements:
         self.now_s = now_s
         self._known: dict[tuple[str, Kind, str], _Measured] = {}
 
-    def of(self, namespace: str, kind: Kind, name: str, parent: int, found: os.stat_result) -> trees.Size:
+    def of(self, namespace: str, kind: Kind, name: str, parent: int, found: os.stat_result) -> untrusted_files.Size:
         """The size of a folder in the part."""
         key = (namespace, kind, name)
         known = self._known.get(key)
@@ -75,7 +75,7 @@ class Measurements:
             and 0 <= self.now_s() - known.at_s < AGE_OF_SIZE_S[kind]
         ):
             return known.size
-        size = trees.measure(name, parent)
+        size = untrusted_files.measure(name, parent)
         self._known[key] = _Measured(found.st_ino, found.st_ctime_ns, self.now_s(), size)
         return size
 
@@ -88,9 +88,9 @@ class Measurements:
 def links(part: int, pods: frozenset[str]) -> dict[str, list[str]]:
     """The pods that link an entry, by the entry's folder name. Links of pods without a volume pin nothing."""
     found: dict[str, list[str]] = {}
-    with contextlib.suppress(OSError), trees.opened_folder("by-pod", part) as by_pod:
+    with contextlib.suppress(OSError), untrusted_files.opened_folder("by-pod", part) as by_pod:
         for pod in pods:
-            target = _LINK.fullmatch(trees.read_link(pod, by_pod) or "")
+            target = _LINK.fullmatch(untrusted_files.read_link(pod, by_pod) or "")
             if target:
                 found.setdefault(target[1], []).append(pod)
     return found
@@ -99,8 +99,8 @@ def links(part: int, pods: frozenset[str]) -> dict[str, list[str]]:
 def is_locked(name: str, part: int) -> bool:
     """Whether a fetcher holds the lock of this digest (its folder's name)."""
     try:
-        with trees.opened_folder("locks", part) as locks:
-            descriptor = trees.open_file(name, locks)
+        with untrusted_files.opened_folder("locks", part) as locks:
+            descriptor = untrusted_files.open_file(name, locks)
     except OSError:
         return False
     try:
@@ -151,24 +151,24 @@ class _Look:
         self._links = links(part, self._pods)
         self._measurements = measurements
         self._is_live = is_live
-        self.other = trees.Size()
+        self.other = untrusted_files.Size()
         self.is_whole = True
         self._files = 0
         self.items: list[Item] = []
 
     def folder(self, kind: Kind) -> None:
         try:
-            with trees.opened_folder(kind, self._part) as folder:
-                for name, found in trees.listed("", folder).items():
+            with untrusted_files.opened_folder(kind, self._part) as folder:
+                for name, found in untrusted_files.listed("", folder).items():
                     if _FORMS[kind].fullmatch(name) and stat.S_ISDIR(found.st_mode):
                         self._item(kind, name, folder, found)
                     else:
-                        trees.measure(name, folder, self.other)
+                        untrusted_files.measure(name, folder, self.other)
         except OSError:  # not a folder, or no longer: what it is instead is measured with the rest
-            trees.measure(kind, self._part, self.other)
+            untrusted_files.measure(kind, self._part, self.other)
 
     def _item(self, kind: Kind, name: str, parent: int, found: os.stat_result) -> None:
-        if self._files >= trees.MAX_FILES:
+        if self._files >= untrusted_files.MAX_FILES:
             self.is_whole = False
             return
         size = self._measurements.of(self._namespace, kind, name, parent, found)
@@ -197,8 +197,8 @@ class _Look:
 
 def _pods_of_compile_cache(key: str, parent: int, pods: frozenset[str]) -> int:
     try:
-        with trees.opened_folder(key, parent) as cache, trees.opened_folder("pods", cache) as users:
-            return sum(trees.status(pod, users) is not None for pod in pods)
+        with untrusted_files.opened_folder(key, parent) as cache, untrusted_files.opened_folder("pods", cache) as users:
+            return sum(untrusted_files.status(pod, users) is not None for pod in pods)
     except OSError:
         return 0
 
@@ -211,9 +211,9 @@ def look(
     for kind in Kind:
         a_look.folder(kind)
     with_items = {str(kind) for kind in Kind}
-    for name in trees.folder_names(part):
+    for name in untrusted_files.folder_names(part):
         if name not in with_items:
-            trees.measure(name, part, a_look.other)
+            untrusted_files.measure(name, part, a_look.other)
     items = tuple(a_look.items)
     measurements.keep_only(namespace, items)
     used_bytes = a_look.other.size_bytes + sum(item.size_bytes for item in items)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelyard.contract.cache_layout import RECORD_SUFFIX
-from modelyard.node import trees
 from modelyard.node.cache import contents
 from modelyard.node.cache.budget import Kind
-from modelyard.node.mounts import Seen
+from modelyard.node.host import untrusted_files
+from modelyard.node.host.mounts import Seen
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Surroundings:
 def found(part: int, around: Surroundings) -> Iterator[str]:
     """The leftovers in a part, as paths of two names at most."""
     pods = around.seen.pods_of(around.namespace)
-    entries, records, staging = (trees.listed(name, part) for name in ("entries", "records", "staging"))
+    entries, records, staging = (untrusted_files.listed(name, part) for name in ("entries", "records", "staging"))
     linked = contents.links(part, pods)
 
     def is_busy(name: str) -> bool:
@@ -47,7 +47,7 @@ def found(part: int, around: Surroundings) -> Iterator[str]:
         "": contents.is_of_layout,
     }
     for folder, is_needed in needed.items():
-        for name, status in trees.listed(folder, part).items():
+        for name, status in untrusted_files.listed(folder, part).items():
             is_old = around.now_s - status.st_ctime > around.age_s or contents.is_broken(name)
             is_used = around.seen.is_used(PurePosixPath(around.namespace, folder, name))
             if is_old and not is_used and not is_needed(name):
@@ -58,27 +58,27 @@ def remove(path: str, part: int, trash: int) -> None:
     """Takes a leftover away. Raises OSError."""
     folder, _, name = path.rpartition("/")
     if not folder:
-        trees.discard(name, part, trash)
+        untrusted_files.discard(name, part, trash)
         return
-    with trees.opened_folder(folder, part) as parent:
-        trees.discard(name, parent, trash)
+    with untrusted_files.opened_folder(folder, part) as parent:
+        untrusted_files.discard(name, parent, trash)
 
 
 def forget_pods(part: int, living: frozenset[str], trash: int) -> None:
     """Takes away what pods that are gone had of compile caches for themselves."""
-    for key in trees.listed(Kind.COMPILE_CACHE, part):
+    for key in untrusted_files.listed(Kind.COMPILE_CACHE, part):
         with contextlib.suppress(OSError), opened_users(key, part) as users:
-            for pod in trees.folder_names(users):
+            for pod in untrusted_files.folder_names(users):
                 if pod not in living:
-                    trees.discard(pod, users, trash)
+                    untrusted_files.discard(pod, users, trash)
 
 
 @contextlib.contextmanager
 def opened_users(key: str, part: int) -> Iterator[int]:
     """The folder ``pods`` of a compile cache. Raises OSError where there is none."""
     with (
-        trees.opened_folder(Kind.COMPILE_CACHE, part) as caches,
-        trees.opened_folder(key, caches) as cache,
-        trees.opened_folder("pods", cache) as users,
+        untrusted_files.opened_folder(Kind.COMPILE_CACHE, part) as caches,
+        untrusted_files.opened_folder(key, caches) as cache,
+        untrusted_files.opened_folder("pods", cache) as users,
     ):
         yield users

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.contract.cache_layout import CacheLayout, folder_name
-from modelyard.node import trees
 from modelyard.node.cache.budget import Refusal
 from modelyard.node.cache.grants import Grant
 from modelyard.node.cache.namespace_folders import Parts
 from modelyard.node.cache.node_cache import NodeCache
+from modelyard.node.host import untrusted_files
 
 LINE_LIMIT_BYTES = 4096
 FIRST_LINE_TIMEOUT_S = 10.0
@@ -180,7 +180,7 @@ def _size_bytes(asked: dict[str, Any]) -> int:
 def _identity(namespace: str, parts: Parts) -> tuple[int, int] | None:
     """Which socket lies in the part; None for none."""
     with contextlib.suppress(FileNotFoundError), parts.opened(namespace) as part:
-        found = trees.status(_SOCKET, part)
+        found = untrusted_files.status(_SOCKET, part)
         return None if found is None else (found.st_dev, found.st_ino)
     return None
 
@@ -199,7 +199,7 @@ def _listening(namespace: str, parts: Parts) -> socket.socket:
                 os.rename(_SOCKET, _SOCKET, src_dir_fd=sockets, dst_dir_fd=part)
             except IsADirectoryError:
                 with parts.trash() as trash:
-                    trees.discard(_SOCKET, part, trash)
+                    untrusted_files.discard(_SOCKET, part, trash)
                 os.rename(_SOCKET, _SOCKET, src_dir_fd=sockets, dst_dir_fd=part)
     except BaseException:
         listening.close()

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelyard.contract.cache_layout import CacheLayout
-from modelyard.node import trees
 from modelyard.node.cache.overview import Disk
 from modelyard.node.cache.quota import Quotas
+from modelyard.node.host import untrusted_files
 
 OWN_FOLDER = ".modelyard"
 OPEN_TO_ALL = 0o1777
@@ -54,13 +54,13 @@ class Parts:
     @contextmanager
     def opened(self, uid: str) -> Iterator[int]:
         """A descriptor of the namespace's part. Raises FileNotFoundError where it has none."""
-        with self._opened_cache() as cache, trees.opened_folder(uid, cache) as part:
+        with self._opened_cache() as cache, untrusted_files.opened_folder(uid, cache) as part:
             yield part
 
     def names(self) -> dict[str, str]:
         """The namespaces that have a part: name by UID; "" where no name is known."""
         with self._opened_cache() as cache, self._own("namespaces") as known:
-            found = [name for name in trees.folder_names(cache) if _UID.fullmatch(name)]
+            found = [name for name in untrusted_files.folder_names(cache) if _UID.fullmatch(name)]
             return {uid: _read_name(uid, known) for uid in sorted(found)}
 
     def disk(self) -> Disk:
@@ -77,14 +77,14 @@ class Parts:
             _write_name(uid, name, known)
         with self._opened_cache() as cache, self.trash() as trash:
             self._make_open_to_all(uid, uid, cache, trash)
-            with trees.opened_folder(uid, cache) as part:
+            with untrusted_files.opened_folder(uid, cache) as part:
                 for folder in FOLDERS:
                     self._make_open_to_all(uid, folder, part, trash)
 
     def remove(self, uid: str) -> None:
         """Moves the namespace's part to the trash, and forgets its name."""
         with self._opened_cache() as cache, self.trash() as trash, self._own("namespaces") as known:
-            trees.discard(uid, cache, trash)
+            untrusted_files.discard(uid, cache, trash)
             self._quotas.limit(uid, 0, cache)
             os.unlink(uid, dir_fd=known)
         with self._own("sockets") as sockets, contextlib.suppress(FileNotFoundError):
@@ -109,7 +109,7 @@ class Parts:
         """
         with self._own("sockets") as sockets:
             _make_private(uid, sockets)
-            with trees.opened_folder(uid, sockets) as folder:
+            with untrusted_files.opened_folder(uid, sockets) as folder:
                 self._quotas.adopt(uid, folder)
                 yield folder
 
@@ -120,14 +120,14 @@ class Parts:
 
     def _make_open_to_all(self, uid: str, name: str, parent: int, trash: int) -> None:
         """Makes sure that ``name`` is a folder that all may write to; whatever else it is goes to the trash."""
-        found = trees.status(name, parent)
+        found = untrusted_files.status(name, parent)
         if found is not None and not stat.S_ISDIR(found.st_mode):
             _log.warning("%a is no folder and was removed", name)
-            trees.discard(name, parent, trash)
+            untrusted_files.discard(name, parent, trash)
             found = None
         if found is None:
             os.mkdir(name, 0o700, dir_fd=parent)
-        with trees.opened_folder(name, parent) as folder:
+        with untrusted_files.opened_folder(name, parent) as folder:
             os.fchown(folder, 0, 0)
             os.fchmod(folder, OPEN_TO_ALL)
             self._quotas.adopt(uid, folder)
@@ -136,12 +136,12 @@ class Parts:
     def _own(self, name: str) -> Iterator[int]:
         with self._opened_cache() as cache:
             _make_private(OWN_FOLDER, cache)
-            with trees.opened_folder(OWN_FOLDER, cache) as own:
+            with untrusted_files.opened_folder(OWN_FOLDER, cache) as own:
                 if not name:
                     yield own
                     return
                 _make_private(name, own)
-                with trees.opened_folder(name, own) as folder:
+                with untrusted_files.opened_folder(name, own) as folder:
                     yield folder
 
     @contextmanager
@@ -151,7 +151,7 @@ class Parts:
                 f"this node has no folder {self.cache}, where the node cache is configured to be: mount the node's "
                 "disk there, or make the folder, or keep pods that need the cache from this node (docs/node-cache.md)"
             )
-        with trees.opened_folder(str(self.cache)) as cache:
+        with untrusted_files.opened_folder(str(self.cache)) as cache:
             yield cache
 
 
@@ -164,13 +164,13 @@ def _make_private(name: str, parent: int) -> None:
 
 def _read_name(uid: str, known: int) -> str:
     try:
-        return trees.read_file(uid, known, _NAME_LIMIT_BYTES).decode()
+        return untrusted_files.read_file(uid, known, _NAME_LIMIT_BYTES).decode()
     except FileNotFoundError:
         return ""
 
 
 def _write_name(uid: str, name: str, known: int) -> None:
-    if trees.status(uid, known) is not None and _read_name(uid, known) == name:
+    if untrusted_files.status(uid, known) is not None and _read_name(uid, known) == name:
         return
     new = f".{uid}"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=known)

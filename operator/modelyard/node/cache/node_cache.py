@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from modelyard.contract.cache_layout import BROKEN_PREFIX, RECORD_SUFFIX, ROTTEN_SUFFIX
-from modelyard.node import trees
 from modelyard.node.cache import contents, garbage
 from modelyard.node.cache.budget import Holding, Item, Kind, Limits, Reason, Refusal, evictions_for, evictions_to_fit
 from modelyard.node.cache.contents import Contents, Measurements
@@ -17,7 +16,8 @@ from modelyard.node.cache.grants import Grant, Ledger
 from modelyard.node.cache.metrics import Metrics
 from modelyard.node.cache.namespace_folders import Parts
 from modelyard.node.cache.overview import Overview
-from modelyard.node.mounts import Published, Seen
+from modelyard.node.host import untrusted_files
+from modelyard.node.host.mounts import Published, Seen
 
 LEDGER = "granted.json"
 ATTEMPTS = 3
@@ -112,29 +112,32 @@ class NodeCache:
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             was_there = True
             try:
-                with trees.opened_folder(Kind.ENTRY, part) as entries, trees.opened_folder("staging", part) as staging:
+                with (
+                    untrusted_files.opened_folder(Kind.ENTRY, part) as entries,
+                    untrusted_files.opened_folder("staging", part) as staging,
+                ):
                     if self._is_pinned(namespace, folder, part):
                         aside = f"{BROKEN_PREFIX}{folder}.{os.urandom(4).hex()}"
                         os.rename(folder, aside, src_dir_fd=entries, dst_dir_fd=staging)
                     else:
-                        trees.discard(folder, entries, trash)
+                        untrusted_files.discard(folder, entries, trash)
             except FileNotFoundError:
                 was_there = False
             was_noted = _forget_record(folder, part)
-            trees.empty(trash)
+            untrusted_files.empty(trash)
             return was_there or was_noted
 
     def condemn(self, namespace: str, folder: str) -> None:
         """An entry's bytes are no longer what they were: it goes, or is marked where it is in use (layout.rotten)."""
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             if self._is_pinned(namespace, folder, part):
-                with contextlib.suppress(FileExistsError), trees.opened_folder("records", part) as records:
+                with contextlib.suppress(FileExistsError), untrusted_files.opened_folder("records", part) as records:
                     os.close(os.open(f"{folder}{ROTTEN_SUFFIX}", _NEW_FILE, 0o644, dir_fd=records))
                 return
-            with trees.opened_folder(Kind.ENTRY, part) as entries:
-                trees.discard(folder, entries, trash)
+            with untrusted_files.opened_folder(Kind.ENTRY, part) as entries:
+                untrusted_files.discard(folder, entries, trash)
             _forget_record(folder, part)
-            trees.empty(trash)
+            untrusted_files.empty(trash)
 
     def _is_pinned(self, namespace: str, folder: str, part: int) -> bool:
         seen = self._seen()
@@ -170,24 +173,24 @@ class NodeCache:
                 with contextlib.suppress(FileNotFoundError):
                     garbage.remove(path, part, trash)
             garbage.forget_pods(part, living_pods | seen.pods_of(namespace), trash)
-            trees.empty(trash)
+            untrusted_files.empty(trash)
             return gone
 
     def remove_namespace(self, namespace: str) -> None:
         """Removes all that a namespace had."""
         with self._lock, self._parts.trash() as trash:
             self._parts.remove(namespace)
-            trees.empty(trash)
+            untrusted_files.empty(trash)
 
     def _forget_pod(self, pod: str, part: int) -> None:
         for folder in contents.links(part, frozenset({pod})):
             _touch(Kind.ENTRY, folder, part)
-        with contextlib.suppress(OSError), trees.opened_folder("by-pod", part) as by_pod:
+        with contextlib.suppress(OSError), untrusted_files.opened_folder("by-pod", part) as by_pod:
             os.unlink(pod, dir_fd=by_pod)
-        for key in trees.listed(Kind.COMPILE_CACHE, part):
+        for key in untrusted_files.listed(Kind.COMPILE_CACHE, part):
             with contextlib.suppress(OSError), self._parts.trash() as trash:
                 with garbage.opened_users(key, part) as users:
-                    trees.discard(pod, users, trash)
+                    untrusted_files.discard(pod, users, trash)
                 _touch(Kind.COMPILE_CACHE, key, part)
 
     def _look(self) -> dict[str, Contents]:
@@ -230,14 +233,14 @@ class NodeCache:
                 _log.warning("%s/%s of namespace %s stays: %s", item.kind, item.name, item.namespace, error)
                 is_done = False
         with self._parts.trash() as trash:
-            if not trees.empty(trash):
+            if not untrusted_files.empty(trash):
                 _log.warning("the trash could not be emptied at once")
         return is_done
 
     def _evict_from(self, part: int, item: Item) -> bool:
         """Looks once more after the item lost its name: a pod may have linked it meanwhile, and finds it again."""
-        with self._parts.trash() as trash, trees.opened_folder(item.kind, part) as folder:
-            name = trees.discard(item.name, folder, trash)
+        with self._parts.trash() as trash, untrusted_files.opened_folder(item.kind, part) as folder:
+            name = untrusted_files.discard(item.name, folder, trash)
             if item.kind is Kind.ENTRY:
                 if item.name in contents.links(part, self._seen().pods_of(item.namespace)):
                     os.rename(name, item.name, src_dir_fd=trash, dst_dir_fd=folder)
@@ -263,8 +266,8 @@ def _is_staging_of(folder: str, item: Item) -> bool:
 def _touch(kind: Kind, name: str, part: int) -> None:
     with (
         contextlib.suppress(OSError),
-        trees.opened_folder(kind, part) as folder,
-        trees.opened_folder(name, folder) as item,
+        untrusted_files.opened_folder(kind, part) as folder,
+        untrusted_files.opened_folder(name, folder) as item,
     ):
         os.utime(item)
 
@@ -272,7 +275,7 @@ def _touch(kind: Kind, name: str, part: int) -> None:
 def _forget_record(folder: str, part: int) -> bool:
     """Whether anything was noted of the entry."""
     was_noted = False
-    with contextlib.suppress(OSError), trees.opened_folder("records", part) as records:
+    with contextlib.suppress(OSError), untrusted_files.opened_folder("records", part) as records:
         for suffix in (RECORD_SUFFIX, ROTTEN_SUFFIX):
             with contextlib.suppress(OSError):
                 os.unlink(f"{folder}{suffix}", dir_fd=records)

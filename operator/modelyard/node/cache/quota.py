@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 
-from modelyard.node import syscalls, trees
+from modelyard.node.host import syscalls, untrusted_files
 
 _GET_ATTRIBUTES = 0x801C581F  # FS_IOC_FSGETXATTR (linux/fs.h)
 _SET_ATTRIBUTES = 0x401C5820  # FS_IOC_FSSETXATTR
@@ -72,7 +72,7 @@ class Quotas:
         if not self.are_enforced(folder):
             return
         blocks = -(-size_bytes // _BLOCK_BYTES)
-        files = trees.MAX_FILES if size_bytes else 0
+        files = untrusted_files.MAX_FILES if size_bytes else 0
         wanted = _QUOTA.pack(blocks, 0, 0, files, 0, 0, 0, 0, _LIMITS_ARE_VALID)
         syscalls.quotactl(folder, _SET_QUOTA, project(namespace), bytearray(wanted))
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from modelyard.contract.cache_layout import RECORD_SUFFIX
-from modelyard.node import trees
+from modelyard.node.host import untrusted_files
 
 SIZE_LIMIT_BYTES = 2 << 20
 """Ten thousand files. As objects a record takes up to forty times its size, of this process's memory."""
@@ -25,8 +25,8 @@ class RecordedFile:
 def read(folder: str, part: int) -> list[RecordedFile] | None:
     """The files of the entry ``folder``; None where there is no record that can be used."""
     try:
-        with trees.opened_folder("records", part) as records:
-            return parsed(trees.read_file(f"{folder}{RECORD_SUFFIX}", records, SIZE_LIMIT_BYTES))
+        with untrusted_files.opened_folder("records", part) as records:
+            return parsed(untrusted_files.read_file(f"{folder}{RECORD_SUFFIX}", records, SIZE_LIMIT_BYTES))
     except (OSError, ValueError):
         return None
 

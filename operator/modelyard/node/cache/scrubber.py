@@ -15,12 +15,12 @@ from enum import StrEnum
 
 from awscrt import checksums
 
-from modelyard.node import syscalls, trees
 from modelyard.node.cache import records
 from modelyard.node.cache.budget import Item, Kind
 from modelyard.node.cache.metrics import Metrics
 from modelyard.node.cache.namespace_folders import Parts
 from modelyard.node.cache.node_cache import NodeCache
+from modelyard.node.host import syscalls, untrusted_files
 
 BYTES_PER_SECOND = 64 << 20
 """A tenth of what a cloud's cheapest NVMe reads: a terabyte is through in five hours."""
@@ -103,8 +103,8 @@ class ByteCheck:
     def _check(self, item: Item) -> None:
         with (
             self._parts.opened(item.namespace) as part,
-            trees.opened_folder("entries", part) as entries,
-            trees.opened_folder(item.name, entries) as entry,
+            untrusted_files.opened_folder("entries", part) as entries,
+            untrusted_files.opened_folder(item.name, entries) as entry,
             syscalls.idle(),
         ):
             files = records.read(item.name, part)
@@ -163,7 +163,7 @@ def _opened(path: str, entry: int) -> int:
         if error.errno != errno.EINVAL:
             raise
         descriptor = syscalls.open_beneath(entry, path, _READ)
-    if not trees.is_file(descriptor):
+    if not untrusted_files.is_file(descriptor):
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "no regular file", path)
     return descriptor
@@ -171,7 +171,7 @@ def _opened(path: str, entry: int) -> int:
 
 def _is_same(entry: int, name: str, entries: int) -> bool:
     """Whether the entry still is what was looked at: a fetcher may have replaced it meanwhile."""
-    now = trees.status(name, entries)
+    now = untrusted_files.status(name, entries)
     return now is not None and os.path.samestat(now, os.fstat(entry))
 
 

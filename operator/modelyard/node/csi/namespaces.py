@@ -3,7 +3,7 @@
 The API server is asked each time, which is once for each pod: a name can be used again within a second.
 """
 
-from modelyard.node.api_server import Api
+from modelyard.node.host.api_server import Api
 
 
 class NoNamespaceError(Exception):

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from modelyard.node import mounts, syscalls, trees
 from modelyard.node.cache.namespace_folders import Parts
 from modelyard.node.csi.namespaces import Namespaces
 from modelyard.node.csi.publish_request import Publication, Target
+from modelyard.node.host import mounts, syscalls, untrusted_files
 
 # Models and compile caches are used from these mounts: libraries in the latter are executed, so noexec is not among it.
 _ATTRIBUTES = syscalls.MOUNT_NO_SUID | syscalls.MOUNT_NO_DEVICES
@@ -49,7 +49,7 @@ class Volumes:
         """
         uid = self._namespaces.uid(publication.namespace_name)
         target = publication.target
-        with self._lock, trees.opened_folder(str(self._pods_folder)) as pods:
+        with self._lock, untrusted_files.opened_folder(str(self._pods_folder)) as pods:
             self._prepare(publication.namespace_name, uid)
             with _opened(target.folder, pods) as folder, contextlib.suppress(FileExistsError):
                 os.mkdir("mount", 0o750, dir_fd=folder)
@@ -63,7 +63,7 @@ class Volumes:
 
     def unpublish(self, target: Target) -> None:
         """Takes the volume away, whatever is left of it. Raises OSError."""
-        with self._lock, trees.opened_folder(str(self._pods_folder)) as pods:
+        with self._lock, untrusted_files.opened_folder(str(self._pods_folder)) as pods:
             shown = [] if self._parts.is_missing else list(self.seen().published)
             try:
                 with _opened(target.folder, pods) as folder:

@@ -3,7 +3,7 @@
 import logging
 
 from modelyard.contract import names
-from modelyard.node.api_server import Api, Object, UnreachableError
+from modelyard.node.host.api_server import Api, Object, UnreachableError
 
 MIRROR_ANNOTATION = "kubernetes.io/config.hash"
 """On the mirror of a static pod: the UID by which the kubelet knows it, which is not the mirror's."""
