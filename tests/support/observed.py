@@ -19,7 +19,7 @@ from modelyard.observe.children import Children, facts, questions
 from modelyard.observe.node_cache import UNKNOWN, Registered
 from modelyard.observe.reading import text
 from modelyard.observe.status import Verdict, status
-from modelyard.observe.wanted import Wanted
+from modelyard.observe.target import Wanted
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 NEW, OLD = "hash-new", "hash-old"

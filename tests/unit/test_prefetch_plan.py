@@ -9,7 +9,7 @@ from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.desired import prefetch_job
-from modelyard.observe.prefetch import LARGEST_ROUND, Plan, Present, Step, plan
+from modelyard.observe.prefetch_plan import LARGEST_ROUND, Plan, Present, Step, plan
 from tests.support import factories
 from tests.support.prefetching import asking, gpu_node, holding
 from tests.support.rendering import resolved

@@ -10,7 +10,7 @@ from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.observe.children import Children, facts, questions
 from modelyard.observe.status import Verdict, status_of_unreadable
-from modelyard.observe.wanted import Wanted
+from modelyard.observe.target import Wanted
 from tests.support.observed import (
     DIGEST,
     EFFECTIVE,

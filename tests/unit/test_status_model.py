@@ -7,7 +7,7 @@ import pytest
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.integrations.signals.fetch_state import FetchError, FetchState
-from modelyard.observe.model import NODES_LIMIT, verified_digests
+from modelyard.observe.model_status import NODES_LIMIT, verified_digests
 from tests.support.observed import DIGEST, NOW, OLD, World, conditions, ended, fetched, pod, running, serving
 
 OTHER = "sha256:" + "b" * 64

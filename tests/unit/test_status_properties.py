@@ -12,7 +12,7 @@ from modelyard.api.conditions import MESSAGE_LENGTH
 from modelyard.api.status import InferenceServiceStatus
 from modelyard.contract import names
 from modelyard.observe.children import FAILED_CREATIONS, wants_retry
-from modelyard.observe.model import verified_digests
+from modelyard.observe.model_status import verified_digests
 from modelyard.observe.node_cache import Registered, agents, has_driver, nodes_in_doubt
 from modelyard.observe.pods import pod_facts
 from tests.support.observed import (

@@ -23,7 +23,7 @@ from modelyard.observe.pods import ContainerFacts, Ended, PodEvent, PodFacts, St
 from modelyard.observe.refusals import scheduling_refusal
 from modelyard.observe.repository import is_awaited, unready_models
 from modelyard.observe.startup import pace
-from modelyard.observe.wanted import Wanted
+from modelyard.observe.target import Wanted
 
 CRASH_LOOP_RESTARTS = 3
 """From so many ends on, an unexplained failure is a loop."""

@@ -10,7 +10,7 @@ from modelyard.api.status import PrefetchNode, PrefetchStatus
 from modelyard.observe.children import Facts
 from modelyard.observe.diagnosis import Surroundings, explain
 from modelyard.observe.pods import PodFacts, Stage
-from modelyard.observe.prefetch import PAUSE, Plan, Step
+from modelyard.observe.prefetch_plan import PAUSE, Plan, Step
 from modelyard.observe.reading import moment, readable
 from modelyard.observe.refusals import admission_refusal
 

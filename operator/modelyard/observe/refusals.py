@@ -7,7 +7,7 @@ from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.observe.nodes import NodeFacts, exclusions, offer
 from modelyard.observe.pods import PodFacts
-from modelyard.observe.wanted import Wanted
+from modelyard.observe.target import Wanted
 
 _ADMISSION: tuple[tuple[Reason, str], ...] = (
     (Reasons.QUOTA_EXCEEDED, r"exceeded quota:|failed quota:|insufficient quota"),

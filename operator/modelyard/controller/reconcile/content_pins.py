@@ -7,7 +7,7 @@ from modelyard.controller.cluster.protocol import Cluster
 from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.desired import content_pin
 from modelyard.desired.resolved import Resolved
-from modelyard.observe.model import verified_digests
+from modelyard.observe.model_status import verified_digests
 
 
 class Revisions:

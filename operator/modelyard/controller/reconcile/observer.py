@@ -18,7 +18,7 @@ from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe import children as observed
 from modelyard.observe.node_cache import nodes_in_doubt
-from modelyard.observe.prefetch import Plan, Present, job_for, pods_of
+from modelyard.observe.prefetch_plan import Plan, Present, job_for, pods_of
 
 ReadFetchState = Callable[[str], Awaitable[FetchState | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]

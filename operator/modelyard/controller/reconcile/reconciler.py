@@ -29,9 +29,9 @@ from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
 from modelyard.desired.template_record import recorded
 from modelyard.observe import children as observed
-from modelyard.observe.prefetch import Plan, plan
+from modelyard.observe.prefetch_plan import Plan, plan
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
-from modelyard.observe.wanted import Wanted
+from modelyard.observe.target import Wanted
 
 OUTDATED_WAIT_S = 1.0
 """Time until another look at a service that changed while it was looked at."""

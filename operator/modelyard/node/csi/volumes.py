@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.node.cache.namespace_folders import Parts
 from modelyard.node.csi.namespaces import Namespaces
-from modelyard.node.csi.publish_request import Publication, Target
+from modelyard.node.csi.publish_request import Publication
 from modelyard.node.host import mounts, syscalls, untrusted_files
+from modelyard.node.host.targets import Target
 
 # Models and compile caches are used from these mounts: libraries in the latter are executed, so noexec is not among it.
 _ATTRIBUTES = syscalls.MOUNT_NO_SUID | syscalls.MOUNT_NO_DEVICES

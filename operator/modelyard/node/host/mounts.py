@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from modelyard.node.csi.publish_request import RefusedError, Target, target_of
+from modelyard.node.host.targets import RefusedError, Target, target_of
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 

@@ -14,10 +14,10 @@ from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.children import Facts
 from modelyard.observe.diagnosis import Surroundings, age_s, answers, explain
 from modelyard.observe.pods import LONG_AGO, PodFacts, Stage
-from modelyard.observe.prefetch import Plan
+from modelyard.observe.prefetch_plan import Plan
 from modelyard.observe.reading import entries, readable, text
 from modelyard.observe.refusals import admission_refusal
-from modelyard.observe.wanted import Wanted
+from modelyard.observe.target import Wanted
 
 REFUSED_AGAIN_S = 60.0
 """A pod that failed so soon after its creation explains a successor that waits for the scheduler."""
