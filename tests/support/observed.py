@@ -15,9 +15,9 @@ from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.integrations.signals.repository_index import Index
-from modelyard.observe.children import Children, facts, questions
-from modelyard.observe.node_cache import UNKNOWN, Registered
-from modelyard.observe.reading import text
+from modelyard.observe.facts.csi_nodes import UNKNOWN, Registered
+from modelyard.observe.facts.raw_object import text
+from modelyard.observe.facts.service import Children, facts, questions
 from modelyard.observe.status import Verdict, status
 from modelyard.observe.target import Wanted
 

@@ -3,8 +3,8 @@
 import pytest
 
 from modelyard.api.service import Object
+from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.kubelet import next_try
-from modelyard.observe.pods import pod_facts
 from tests.support.observed import NOW, ended, pod, running, waiting
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.observe.nodes import exclusions, node_facts, offer, placement, requested
+from modelyard.observe.facts.nodes import exclusions, node_facts, offer, placement, requested
 from tests.support.observed import GPU, node, pod
 
 TAINT = "team=search:NoSchedule"

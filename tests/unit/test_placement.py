@@ -15,7 +15,7 @@ from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError,
 from modelyard.controller.metrics import Metrics
 from modelyard.controller.placement.loop import CHANGES_PER_ROUND, GONE_S, INTERVAL_S, Placement
 from modelyard.integrations.signals.node_cache import NodeCache
-from modelyard.observe.node_cache import agents
+from modelyard.observe.facts.csi_nodes import agents
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of
 from tests.support.rendering import REPOSITORY

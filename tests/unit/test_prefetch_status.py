@@ -10,8 +10,8 @@ from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Key, Object
 from modelyard.api.status import PrefetchStatus
 from modelyard.integrations.signals.fetch_state import FetchError, FetchState
-from modelyard.observe.children import FAILED_PREFETCHES, Children, facts, questions
-from modelyard.observe.pods import pod_facts
+from modelyard.observe.facts.pods import pod_facts
+from modelyard.observe.facts.service import FAILED_PREFETCHES, Children, facts, questions
 from modelyard.observe.prefetch_plan import Plan, Step
 from modelyard.observe.prefetch_status import NODES_LIMIT, look_again_s, prefetch_status
 from tests.support import observed

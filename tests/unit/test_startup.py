@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from modelyard.api.status import StartupStatus
-from modelyard.observe.pods import pod_facts
-from modelyard.observe.reading import readable
+from modelyard.observe.facts.pods import pod_facts
+from modelyard.observe.facts.raw_object import readable
 from modelyard.observe.startup import measured, pace, words
 from tests.support.observed import NOW, OLD, World, ago, conditions, ended, loading, pod, running, serving
 

@@ -8,7 +8,7 @@ import pytest
 
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.integrations.signals.fetch_state import FetchState
-from modelyard.observe.children import Children, facts, questions
+from modelyard.observe.facts.service import Children, facts, questions
 from modelyard.observe.status import Verdict, status_of_unreadable
 from modelyard.observe.target import Wanted
 from tests.support.observed import (

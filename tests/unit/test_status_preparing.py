@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from modelyard.observe.node_cache import Registered
+from modelyard.observe.facts.csi_nodes import Registered
 from tests.support.observed import (
     NOW,
     World,

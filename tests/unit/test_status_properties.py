@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from modelyard.api.conditions import MESSAGE_LENGTH
 from modelyard.api.status import InferenceServiceStatus
 from modelyard.contract import names
-from modelyard.observe.children import FAILED_CREATIONS, wants_retry
+from modelyard.observe.facts.csi_nodes import Registered, agents, has_driver
+from modelyard.observe.facts.pods import pod_facts
+from modelyard.observe.facts.service import FAILED_CREATIONS, wants_retry
 from modelyard.observe.model_status import verified_digests
-from modelyard.observe.node_cache import Registered, agents, has_driver, nodes_in_doubt
-from modelyard.observe.pods import pod_facts
+from modelyard.observe.node_cache import nodes_in_doubt
 from tests.support.observed import (
     NOW,
     OLD,

@@ -5,7 +5,7 @@ import pytest
 from modelyard.api.reasons import REFUSALS
 from modelyard.api.service import Object
 from modelyard.contract.errors import InvalidError
-from modelyard.observe.children import FAILED_CREATIONS, Children, questions, wants_retry
+from modelyard.observe.facts.service import FAILED_CREATIONS, Children, questions, wants_retry
 from tests.support.observed import (
     NOW,
     World,

@@ -17,9 +17,9 @@ from modelyard.contract import names
 from modelyard.integrations.signals.fetch_state import WAITING, FetchState, parse
 from modelyard.observe import node_cache
 from modelyard.observe.causes import classify
-from modelyard.observe.children import SILENCE_S, Facts
+from modelyard.observe.facts.pods import ContainerFacts, Ended, PodEvent, PodFacts, Stage
+from modelyard.observe.facts.service import SILENCE_S, Facts
 from modelyard.observe.kubelet import from_events, next_try, not_created, preparing_step
-from modelyard.observe.pods import ContainerFacts, Ended, PodEvent, PodFacts, Stage
 from modelyard.observe.refusals import scheduling_refusal
 from modelyard.observe.repository import is_awaited, unready_models
 from modelyard.observe.startup import pace

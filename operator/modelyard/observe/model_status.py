@@ -8,8 +8,8 @@ from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.status import ModelStatus, NodeFetch
 from modelyard.integrations.signals.fetch_state import FetchState
-from modelyard.observe.pods import LONG_AGO, PodFacts, pod_facts
-from modelyard.observe.reading import readable
+from modelyard.observe.facts.pods import LONG_AGO, PodFacts, pod_facts
+from modelyard.observe.facts.raw_object import readable
 from modelyard.observe.startup import words
 
 NODES_LIMIT = 32

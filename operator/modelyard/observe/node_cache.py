@@ -6,16 +6,16 @@ the kubelet lists there what has registered with it.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from modelyard.api.conditions import Explanation, sentence
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.contract import names
+from modelyard.observe.facts.csi_nodes import Registered
+from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage, pod_facts
+from modelyard.observe.facts.raw_object import text
 from modelyard.observe.kubelet import newest
-from modelyard.observe.pods import LONG_AGO, PodFacts, Stage, pod_facts
-from modelyard.observe.reading import entries, text, texts
 
 FRESH_S = 150.0
 """How long a node that just joined may lack the driver before that is a problem: it pulls the agent's image first. The
@@ -31,31 +31,6 @@ _REFUSED = re.compile(
 """The agent's answer where its node has no cache to give: the text is its own (node/)."""
 
 
-@dataclass(frozen=True)
-class Registered:
-    """Where the driver runs. ``nodes``: whether on these; ``anywhere``: on any node at all, None where pods of the
-    operator's own namespace are not shown to us; ``joined``: when nodes joined the cluster, as far as it is known.
-    """
-
-    nodes: Mapping[str, bool]
-    anywhere: bool | None
-    joined: Mapping[str, datetime] = field(default_factory=dict)
-
-
-UNKNOWN = Registered({}, None)
-
-
-def agents(pods: Iterable[Object], namespace: str) -> list[Object]:
-    """The node agents among ``pods``: whoever may make pods in the operator's own ``namespace`` made them."""
-    wanted = {names.LABEL_APP_MANAGED_BY: names.APPLICATION, names.LABEL_APP_COMPONENT: names.COMPONENT_NODE}
-    return [
-        pod
-        for pod in pods
-        if text(pod, "metadata", "namespace") == namespace
-        and wanted.items() <= texts(pod, "metadata", "labels").items()
-    ]
-
-
 def nodes_in_doubt(pods: Iterable[Object], events: Mapping[str, tuple[Object, ...]]) -> frozenset[str]:
     """The nodes whose CSINode is worth asking for: their kubelet said of one of ``pods`` that it has no driver.
 
@@ -64,12 +39,6 @@ def nodes_in_doubt(pods: Iterable[Object], events: Mapping[str, tuple[Object, ..
     uids = ((pod, text(pod, "metadata", "uid")) for pod in pods)
     facts = (pod_facts(pod, events=events[uid]) for pod, uid in uids if uid in events)
     return frozenset(pod.node for pod in facts if pod.node and _lacks_driver(pod))
-
-
-def has_driver(csi_node: Object | None) -> bool:
-    """Whether the driver is registered on the node of a CSINode object."""
-    drivers = entries(csi_node, "spec", "drivers")
-    return any(text(driver, "name") == names.CSI_DRIVER for driver in drivers)
 
 
 def missing(pod: PodFacts, registered: Registered, now: datetime) -> Explanation | None:

@@ -14,9 +14,9 @@ from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.status import PrefetchStatus
 from modelyard.contract import names
-from modelyard.observe.nodes import NodeFacts, Placement, excluded, exclusions, node_facts, offer, placement
-from modelyard.observe.pods import LONG_AGO, PodFacts, pod_facts
-from modelyard.observe.reading import entries, entry, moment, readable, text
+from modelyard.observe.facts.nodes import NodeFacts, Placement, excluded, exclusions, node_facts, offer, placement
+from modelyard.observe.facts.pods import LONG_AGO, PodFacts, pod_facts
+from modelyard.observe.facts.raw_object import entries, entry, moment, readable, text
 
 LARGEST_ROUND = 100
 """Nodes that one Job may use: each of its pods carries their names."""

@@ -5,8 +5,8 @@ import re
 from modelyard.api.conditions import Explanation, Reason, sentence
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
-from modelyard.observe.nodes import NodeFacts, exclusions, offer
-from modelyard.observe.pods import PodFacts
+from modelyard.observe.facts.nodes import NodeFacts, exclusions, offer
+from modelyard.observe.facts.pods import PodFacts
 from modelyard.observe.target import Wanted
 
 _ADMISSION: tuple[tuple[Reason, str], ...] = (

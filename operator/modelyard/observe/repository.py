@@ -4,7 +4,7 @@ from datetime import datetime
 
 from modelyard.contract import names
 from modelyard.integrations.signals.repository_index import READY, IndexedModel
-from modelyard.observe.pods import PodFacts
+from modelyard.observe.facts.pods import PodFacts
 
 ASK_S = 10.0
 """How long after its readiness a pod's index is waited for. Where it cannot be read, readiness is believed."""

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from modelyard.api.conditions import timestamp
 from modelyard.api.status import StartupStatus
-from modelyard.observe.pods import PodFacts
-from modelyard.observe.reading import moment
+from modelyard.observe.facts.pods import PodFacts
+from modelyard.observe.facts.raw_object import moment
 
 _STEPS_S = (10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 2700)
 """At which ages a text changes, and then every hour: a status is not written anew each second."""

@@ -16,8 +16,8 @@ from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictErr
 from modelyard.controller.metrics import Metrics
 from modelyard.controller.placement.node_labels import Held, LabelChange, ServedModel, label_changes
 from modelyard.integrations.signals.node_cache import NodeCache
-from modelyard.observe.node_cache import agents
-from modelyard.observe.reading import at, text
+from modelyard.observe.facts.csi_nodes import agents
+from modelyard.observe.facts.raw_object import at, text
 
 INTERVAL_S = 30.0
 """Time between two rounds."""

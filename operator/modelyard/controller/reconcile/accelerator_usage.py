@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from modelyard.api import kinds
 from modelyard.controller.cluster.protocol import ApiError, Cluster
-from modelyard.observe.nodes import Requested, requested
+from modelyard.observe.facts.nodes import Requested, requested
 
 KEPT = timedelta(seconds=30)
 """How long an answer, or that there was none, serves all services."""

@@ -6,8 +6,8 @@ from modelyard.api import kinds
 from modelyard.api.service import Key
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster
-from modelyard.observe.node_cache import UNKNOWN, Registered, agents, has_driver
-from modelyard.observe.reading import moment
+from modelyard.observe.facts.csi_nodes import UNKNOWN, Registered, agents, has_driver
+from modelyard.observe.facts.raw_object import moment
 
 
 class NodeDrivers:

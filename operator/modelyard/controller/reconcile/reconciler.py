@@ -28,7 +28,7 @@ from modelyard.desired.refresh import Update, update
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
 from modelyard.desired.template_record import recorded
-from modelyard.observe import children as observed
+from modelyard.observe.facts import service as observed
 from modelyard.observe.prefetch_plan import Plan, plan
 from modelyard.observe.status import ServiceEvent, Verdict, status, status_of_unreadable
 from modelyard.observe.target import Wanted

@@ -10,8 +10,8 @@ from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.integrations.signals.fetch_state import FetchState, parse
 from modelyard.integrations.signals.repository_index import Index
-from modelyard.observe.nodes import Placement, placement
-from modelyard.observe.reading import at, entries, entry, moment, number, text
+from modelyard.observe.facts.nodes import Placement, placement
+from modelyard.observe.facts.raw_object import at, entries, entry, moment, number, text
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 

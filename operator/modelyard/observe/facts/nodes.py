@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.api.service import Object
-from modelyard.observe.reading import at, entries, entry, number, text, texts
+from modelyard.observe.facts.raw_object import at, entries, entry, number, text, texts
 
 Requested = Counter[tuple[str, str]]
 """Amounts of extended resources, by node name and resource."""

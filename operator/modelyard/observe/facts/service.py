@@ -10,10 +10,10 @@ from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.integrations.signals.repository_index import Index
-from modelyard.observe.node_cache import UNKNOWN, Registered
-from modelyard.observe.nodes import NodeFacts, Requested, node_facts
-from modelyard.observe.pods import LONG_AGO, PodEvent, PodFacts, pod_event, pod_facts, silent_since
-from modelyard.observe.reading import entry, moment, number, text
+from modelyard.observe.facts.csi_nodes import UNKNOWN, Registered
+from modelyard.observe.facts.nodes import NodeFacts, Requested, node_facts
+from modelyard.observe.facts.pods import LONG_AGO, PodEvent, PodFacts, pod_event, pod_facts, silent_since
+from modelyard.observe.facts.raw_object import entry, moment, number, text
 
 SILENCE_S = 20.0
 """How long a pod may be prepared, or run unready, before its Events are looked up."""
