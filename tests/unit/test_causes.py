@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.launcher.launcher import CauseFinder, write_termination_log
-from modelyard.observe.causes import LINES_LIMIT, classify
+from modelyard.observe.reasons.engine_errors import LINES_LIMIT, classify
 from tests.support.recordings import RECORDINGS
 
 PYDANTIC = "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig Value error, "

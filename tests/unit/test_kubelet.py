@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.api.service import Object
 from modelyard.observe.facts.pods import pod_facts
-from modelyard.observe.kubelet import next_try
+from modelyard.observe.reasons.kubelet import next_try
 from tests.support.observed import NOW, ended, pod, running, waiting
 
 

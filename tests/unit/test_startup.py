@@ -9,7 +9,7 @@ import pytest
 from modelyard.api.status import StartupStatus
 from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.raw_object import readable
-from modelyard.observe.startup import measured, pace, words
+from modelyard.observe.reasons.startup_times import measured, pace, words
 from tests.support.observed import NOW, OLD, World, ago, conditions, ended, loading, pod, running, serving
 
 LAST = StartupStatus(ready_at=ago(3600), prepare_seconds=5, fetch_seconds=20, load_seconds=45)

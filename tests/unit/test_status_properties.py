@@ -15,7 +15,7 @@ from modelyard.observe.facts.csi_nodes import Registered, agents, has_driver
 from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.service import FAILED_CREATIONS, wants_retry
 from modelyard.observe.model_status import verified_digests
-from modelyard.observe.node_cache import nodes_in_doubt
+from modelyard.observe.reasons.csi_driver import nodes_in_doubt
 from tests.support.observed import (
     NOW,
     OLD,

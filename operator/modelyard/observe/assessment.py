@@ -11,12 +11,12 @@ from modelyard.api.service import Key, Object
 from modelyard.api.status import StartupStatus
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
-from modelyard.observe.diagnosis import Surroundings, age_s, answers, explain
 from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage
 from modelyard.observe.facts.raw_object import entries, readable, text
 from modelyard.observe.facts.service import Facts
 from modelyard.observe.prefetch_plan import Plan
-from modelyard.observe.refusals import admission_refusal
+from modelyard.observe.reasons.diagnosis import Surroundings, age_s, answers, explain
+from modelyard.observe.reasons.scheduling import admission_refusal
 from modelyard.observe.target import Wanted
 
 REFUSED_AGAIN_S = 60.0

@@ -10,7 +10,7 @@ from modelyard.api.status import ModelStatus, NodeFetch
 from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.observe.facts.pods import LONG_AGO, PodFacts, pod_facts
 from modelyard.observe.facts.raw_object import readable
-from modelyard.observe.startup import words
+from modelyard.observe.reasons.startup_times import words
 
 NODES_LIMIT = 32
 """Nodes that a status names: the bound of status.model.nodes."""

@@ -7,12 +7,12 @@ from modelyard.api.conditions import Explanation, Kind, bounded, timestamp, told
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import PrefetchNode, PrefetchStatus
-from modelyard.observe.diagnosis import Surroundings, explain
 from modelyard.observe.facts.pods import PodFacts, Stage
 from modelyard.observe.facts.raw_object import moment, readable
 from modelyard.observe.facts.service import Facts
 from modelyard.observe.prefetch_plan import PAUSE, Plan, Step
-from modelyard.observe.refusals import admission_refusal
+from modelyard.observe.reasons.diagnosis import Surroundings, explain
+from modelyard.observe.reasons.scheduling import admission_refusal
 
 NODES_LIMIT = 32
 """Nodes that a status names: the bound of status.prefetch.nodes."""

@@ -29,15 +29,15 @@ from modelyard.api.status import Effective, PrefetchStatus
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.assessment import Situation, Subject, waited_for
-from modelyard.observe.diagnosis import settling_s, start_deadline
 from modelyard.observe.facts.pods import PodFacts, Stage, silent_since
 from modelyard.observe.facts.raw_object import at, entries, number, readable, text
 from modelyard.observe.facts.service import SILENCE_S, Facts
 from modelyard.observe.model_status import differing_contents, fetch_news, model_status
 from modelyard.observe.prefetch_plan import Plan
 from modelyard.observe.prefetch_status import look_again_s, prefetch_status
-from modelyard.observe.repository import is_awaited, unready_models
-from modelyard.observe.startup import measured
+from modelyard.observe.reasons.diagnosis import settling_s, start_deadline
+from modelyard.observe.reasons.model_repository import is_awaited, unready_models
+from modelyard.observe.reasons.startup_times import measured
 from modelyard.observe.target import Wanted
 
 FETCH_INTERVAL_S = 5.0

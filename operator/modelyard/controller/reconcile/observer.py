@@ -17,8 +17,8 @@ from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts import service as observed
-from modelyard.observe.node_cache import nodes_in_doubt
 from modelyard.observe.prefetch_plan import Plan, Present, job_for, pods_of
+from modelyard.observe.reasons.csi_driver import nodes_in_doubt
 
 ReadFetchState = Callable[[str], Awaitable[FetchState | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]

@@ -15,7 +15,7 @@ from modelyard.contract import names
 from modelyard.observe.facts.csi_nodes import Registered
 from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage, pod_facts
 from modelyard.observe.facts.raw_object import text
-from modelyard.observe.kubelet import newest
+from modelyard.observe.reasons.kubelet import newest
 
 FRESH_S = 150.0
 """How long a node that just joined may lack the driver before that is a problem: it pulls the agent's image first. The

@@ -15,14 +15,14 @@ from modelyard.api.service import Key
 from modelyard.api.status import StartupStatus
 from modelyard.contract import names
 from modelyard.integrations.signals.fetch_state import WAITING, FetchState, parse
-from modelyard.observe import node_cache
-from modelyard.observe.causes import classify
 from modelyard.observe.facts.pods import ContainerFacts, Ended, PodEvent, PodFacts, Stage
 from modelyard.observe.facts.service import SILENCE_S, Facts
-from modelyard.observe.kubelet import from_events, next_try, not_created, preparing_step
-from modelyard.observe.refusals import scheduling_refusal
-from modelyard.observe.repository import is_awaited, unready_models
-from modelyard.observe.startup import pace
+from modelyard.observe.reasons import csi_driver
+from modelyard.observe.reasons.engine_errors import classify
+from modelyard.observe.reasons.kubelet import from_events, next_try, not_created, preparing_step
+from modelyard.observe.reasons.model_repository import is_awaited, unready_models
+from modelyard.observe.reasons.scheduling import scheduling_refusal
+from modelyard.observe.reasons.startup_times import pace
 from modelyard.observe.target import Wanted
 
 CRASH_LOOP_RESTARTS = 3
@@ -195,9 +195,9 @@ def _prepared(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if pod.stage is not Stage.PREPARING:
         return None
     registered = around.facts.registered
-    if found := node_cache.missing(pod, registered, around.now):
+    if found := csi_driver.missing(pod, registered, around.now):
         return found
-    step = node_cache.awaited(pod, registered)
+    step = csi_driver.awaited(pod, registered)
     if not step and (found := from_events(pod, around.key.namespace)):
         return found
     so_far = pace(pod.begun, around.now, around.usual.prepare_seconds if around.usual else None)

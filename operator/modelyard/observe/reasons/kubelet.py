@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from modelyard.api.conditions import Explanation, Reason, bounded, sentence
 from modelyard.api.reasons import Reasons
-from modelyard.observe.causes import classify
 from modelyard.observe.facts.pods import ContainerFacts, PodEvent, PodFacts
+from modelyard.observe.reasons.engine_errors import classify
 
 _IMAGE = frozenset(
     {
