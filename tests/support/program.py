@@ -85,7 +85,7 @@ def started(
         "PYTHONPATH": str(REPOSITORY / "operator"),
     }
     options = [f"--settings={settings}", f"--port={port}", f"--namespace={home}"]
-    return Program(BackgroundProcess([sys.executable, "-m", "modelyard", *options], environment), port)
+    return Program(BackgroundProcess([sys.executable, "-m", "modelyard.controller", *options], environment), port)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ OPERATOR_ROOT = Path(__file__).parents[2] / "operator"
 
 def logged(statements: str) -> list[Object]:
     """The lines that ``statements`` log."""
-    program = f"import logging\nfrom modelyard import log\nlog.configure('INFO')\n{statements}"
+    program = f"import logging\nfrom modelyard.controller import log\nlog.configure('INFO')\n{statements}"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": str(OPERATOR_ROOT)},

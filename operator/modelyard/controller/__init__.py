@@ -1,1 +1,1 @@
-"""TODO"""
+"""The operator: how does what was observed become what is written?"""

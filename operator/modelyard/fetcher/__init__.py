@@ -1,1 +1,1 @@
-"""The init container's program: brings a model into the cache volume, complete and verified, or not at all."""
+"""The init container's program: how does a model get into the cache volume, complete and verified, or not at all?"""

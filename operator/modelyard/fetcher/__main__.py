@@ -111,9 +111,9 @@ def _delays_s() -> Iterator[int]:
 def _copy_launcher(folder: Path) -> None:
     """Puts the engine's first process, and what that runs, where its container finds them: its image has neither."""
     for program in ("launcher", "compile_cache"):
-        spec = importlib.util.find_spec(f"modelyard.{program}")
+        spec = importlib.util.find_spec(f"modelyard.launcher.{program}")
         if spec is None or spec.origin is None:
-            raise FileNotFoundError(f"modelyard/{program}.py is not in this image")
+            raise FileNotFoundError(f"modelyard/launcher/{program}.py is not in this image")
         new = folder / f".{program}.py"
         shutil.copyfile(spec.origin, new)
         new.replace(folder / f"{program}.py")

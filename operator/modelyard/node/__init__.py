@@ -1,1 +1,1 @@
-"""modelyard-node: the node cache's CSI driver, and the keeper of what is in the cache. Runs once on each node."""
+"""The node agent, once on each node: who gets which part of the node's cache, and what is kept in it?"""

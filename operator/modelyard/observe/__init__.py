@@ -1,1 +1,1 @@
-"""Pure: what exists, as facts, and what the facts mean to a user, as status."""
+"""What exists, and what does it mean to a user? Pure: raw objects to facts to reasons to status."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""How is the API server read and written?"""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Which service is looked at next, by which replica?"""

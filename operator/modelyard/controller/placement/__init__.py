@@ -1,1 +1,1 @@
-"""TODO"""
+"""Which nodes hold which models? A loop beside the reconciles."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What happens to one service, from its object to its status?"""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Which files are the model, and are their bytes right?"""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What of the model is on this disk, and when does it count as whole?"""

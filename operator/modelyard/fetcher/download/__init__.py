@@ -1,1 +1,1 @@
-"""TODO"""
+"""What is fetched next, over how many connections, into which buffers?"""

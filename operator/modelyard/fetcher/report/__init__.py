@@ -1,1 +1,1 @@
-"""TODO"""
+"""How far is the fetch, and why did it fail?"""

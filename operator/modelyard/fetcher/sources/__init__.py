@@ -1,1 +1,1 @@
-"""TODO"""
+"""Which files does a model's source have, and how are they read?"""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""How do bytes get from a server into our memory?"""

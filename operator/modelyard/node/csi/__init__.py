@@ -1,1 +1,1 @@
-"""TODO"""
+"""What does the kubelet ask of the driver, and what does a pod get?"""

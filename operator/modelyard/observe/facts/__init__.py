@@ -1,1 +1,1 @@
-"""TODO"""
+"""What is there? Raw objects of the API server to facts."""

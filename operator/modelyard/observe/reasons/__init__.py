@@ -1,1 +1,1 @@
-"""TODO"""
+"""Why is it not ready? Facts to reasons with their remedies."""
