@@ -51,10 +51,10 @@ verify: ## fail when a generated file differs from what makes it, or a real API 
 	@made=$$(mktemp -d); trap 'rm -r '$$made EXIT; \
 	$(PROTOC) --python_out=$$made --pyi_out=$$made --grpc_python_out=$$made; \
 	diff -r -x '*.proto' -x __init__.py -x __pycache__ $$made/modelyard/node/proto $(PROTOS)
-	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/contract/test_crd_*.py
+	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/apiserver/test_crd_*.py
 
 fuzz: ## have 10,000 services of every shape judged by a real API server
-	MODELYARD_BINARIES=$$($(SETUP) binaries) MODELYARD_FUZZ_SPECS=10000 $(PYTHON) -m pytest tests/contract/test_fuzz.py
+	MODELYARD_BINARIES=$$($(SETUP) binaries) MODELYARD_FUZZ_SPECS=10000 $(PYTHON) -m pytest tests/apiserver/test_fuzz.py
 
 generate: ## write the generated files anew
 	$(PYTHON) -m modelyard.api.crd

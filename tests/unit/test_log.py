@@ -27,13 +27,13 @@ def logged(statements: str) -> list[Object]:
 def test_a_line_is_json_with_the_service_that_it_is_about() -> None:
     about, other = logged(
         "with log.service('team-a/smollm'):\n"
-        "    logging.getLogger('modelyard.controller.reconcile.children').info('child applied', extra={'kind': 'Service'})\n"
+        "    logging.getLogger('modelyard.controller.children').info('child applied', extra={'kind': 'Service'})\n"
         "logging.getLogger('modelyard.controller.app').info('started')"
     )
     assert datetime.fromisoformat(about.pop("time")).utcoffset() == timedelta(0)
     assert about == {
         "level": "INFO",
-        "logger": "modelyard.controller.reconcile.children",
+        "logger": "modelyard.controller.children",
         "message": "child applied",
         "service": "team-a/smollm",
         "kind": "Service",

@@ -1,4 +1,4 @@
-"""What the fetcher is told, by environment variables that carry no secret (their names are in modelyard.contract.names)."""
+"""What the fetcher is told, by environment variables that carry no secret."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,1 +1,1 @@
-"""How does the engine's container start, stop, and keep what it compiled? Files that stand alone: standard library, Python 3.8."""
+"""How does the engine start, stop, and keep what it compiled? Files that stand alone: standard library, Python 3.8."""

@@ -4,9 +4,9 @@ import pytest
 
 from modelyard.api import crd
 from modelyard.api.kinds import INFERENCE_SERVICE, SERVING_PROFILE, Kind
-from tests.contract.crd_rules.case import Case, Changes
-from tests.contract.crd_rules.profile import PROFILE_CASES, PROFILE_RULES
-from tests.contract.crd_rules.service import CASES
+from tests.apiserver.crd_rules.case import Case, Changes
+from tests.apiserver.crd_rules.profile import PROFILE_CASES, PROFILE_RULES
+from tests.apiserver.crd_rules.service import CASES
 from tests.support import crd_schema
 from tests.support.api_client import Client, Object, RefusedError
 from tests.support.inference_services import full, profile, with_field

@@ -1,6 +1,6 @@
 """Rules of where a model comes from."""
 
-from tests.contract.crd_rules.case import Case, Changes
+from tests.apiserver.crd_rules.case import Case, Changes
 from tests.support.crd_schema import Rule
 
 SHA256 = "0" * 64

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from tests.contract.crd_rules.case import Case, Changes
-from tests.contract.crd_rules.label import LABEL_VALUE, label_cases, metadata_cases, peer_cases
-from tests.contract.crd_rules.source import SOURCE_CASES
+from tests.apiserver.crd_rules.case import Case, Changes
+from tests.apiserver.crd_rules.label import LABEL_VALUE, label_cases, metadata_cases, peer_cases
+from tests.apiserver.crd_rules.source import SOURCE_CASES
 from tests.support.crd_schema import Rule
 
 NAME = Rule(

@@ -1,4 +1,4 @@
-"""The API server that the contract tests stand on: who may do what, and what it says when it cannot start."""
+"""The API server that the tests of this folder stand on: who may do what, and what it says when it cannot start."""
 
 from pathlib import Path
 

@@ -7,7 +7,7 @@ from e2e.images.standin.engine import Engine
 from e2e.images.standin.exposition import Metrics
 from e2e.images.standin.scheduler import Request, Scheduler
 from tests.support.recordings import vllm_recording
-from tests.unit.test_standin_metrics import STANDIN, fixture, server_labels
+from tests.tools.test_standin_metrics import STANDIN, fixture, server_labels
 
 TIMES = re.compile(r"_seconds|_created|^http_|^python_|^process_|cache_config_info")
 

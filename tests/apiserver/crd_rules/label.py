@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.contract.crd_rules.case import Case
+from tests.apiserver.crd_rules.case import Case
 from tests.support.api_client import Object
 from tests.support.crd_schema import Rule
 

@@ -2,8 +2,8 @@
 
 from modelyard.api import crd
 from modelyard.api.profile import ServingProfile
-from tests.contract.crd_rules.case import Case
-from tests.contract.crd_rules.service import CASES
+from tests.apiserver.crd_rules.case import Case
+from tests.apiserver.crd_rules.service import CASES
 from tests.support import crd_schema
 from tests.support.crd_schema import Rule
 
