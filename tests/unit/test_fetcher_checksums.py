@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_composite, new_hash, written
+from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_md5, is_value_of, new_hash, part_count, written
 
 CHECK_VALUES = {
     # reveng.sourceforge.io/crc-catalogue, field "check"
@@ -70,6 +70,41 @@ def test_a_composite_is_over_the_parts_digests() -> None:
     assert computed(Checksum(Algorithm.SHA256, value, (2, 3, 1)), *parts) == value
 
 
-def test_only_a_composite_has_a_hyphen() -> None:
-    assert is_composite("ewo/cw==-3")
-    assert not is_composite("ewo/cw==")
+def test_only_a_composite_has_parts() -> None:
+    assert part_count("ewo/cw==-3") == 3
+    assert part_count("ewo/cw==") == 0
+
+
+MD5 = hashlib.md5(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize("etag", [MD5, MD5.upper(), f"{MD5}-1", f"{MD5.upper()}-10000"])
+def test_an_etag_is_an_md5_in_small_letters_or_capitals(etag: str) -> None:
+    assert is_md5(etag)
+
+
+@pytest.mark.parametrize(
+    "etag", ["", "CLjf35bOg+gCEAE=", MD5[1:], f"{MD5}-0", f"{MD5}-10001", f"{MD5}-", f"{MD5}-1-2", "é" * 32]
+)
+def test_an_etag_that_cannot_be_an_md5_is_no_checksum(etag: str) -> None:
+    assert not is_md5(etag)
+
+
+def test_capitals_are_the_same_checksum() -> None:
+    for checksum in (Checksum.etag(MD5.upper(), ()), Checksum.sha256(hashlib.sha256(b"abc").hexdigest().upper())):
+        assert computed(checksum, b"abc") == checksum.value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("ewo/cw==", True),
+        ("ewo/cw==-3", True),
+        ("", False),
+        ("ewo/cw", False),
+        ("7b0a3f73", False),
+        ("ewo/cw==-x", False),
+    ],
+)
+def test_what_cannot_be_a_checksum_of_its_kind_is_none(value: str, expected: bool) -> None:
+    assert is_value_of(Algorithm.CRC32, value) is expected

@@ -40,6 +40,19 @@ def test_a_key_that_would_leave_the_folder_or_fits_no_file_system_is_refused(key
     assert refusal.value.reason is Reason.UNSAFE_KEY
 
 
+@pytest.mark.parametrize(
+    "name", ["Bild\u202f1", "a\u00a0b", "a b", "\u200bzero", "a\u2028b", "\U0001f469\u200d\U0001f680"]
+)
+def test_a_name_with_any_blank_is_a_files_name(name: str) -> None:
+    assert str(safe_path(f"m/{name}", "m/")) == name
+
+
+@pytest.mark.parametrize("character", ["\t", "\x7f", "\x85", "\u202e", "\u2066", "\ud800"])
+def test_a_name_that_changes_how_others_are_shown_is_refused_with_the_character(character: str) -> None:
+    with pytest.raises(FetchError, match=f"holds U\\+{ord(character):04X}, a control character"):
+        safe_path(f"m/a{character}b", "m/")
+
+
 @given(st.text(alphabet="ab./\\\0~$ ", max_size=30))
 def test_no_key_whatever_leaves_the_folder(key: str) -> None:
     try:

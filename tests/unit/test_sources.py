@@ -42,7 +42,7 @@ def test_an_s3_uri_is_a_bucket_and_a_prefix(uri: str, bucket: str, prefix: str) 
         ("s3://models/a/./b", "neither"),
         ("s3://models//a", "two slashes"),
         ("s3://models/a//", "two slashes"),
-        ("s3://models/a\nb", "control character"),
+        ("s3://models/a\nb", r"U\+000A, a control character"),
         (f"s3://models/{'ü' * 513}", "1024 bytes"),
     ],
 )
@@ -172,3 +172,45 @@ def test_a_hubs_repository_may_have_an_organisation_and_a_revision(uri: str) -> 
 def test_a_file_without_a_sha256_is_refused() -> None:
     with pytest.raises(InvalidError, match=r"spec\.model\.https\.sha256 is missing"):
         parts_of({"uri": "https://host/file"})
+
+
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [
+        ("https://huggingface.co/org/model", "hf://org/model"),
+        ("https://huggingface.co/org/model/", "hf://org/model"),
+        ("https://www.huggingface.co/org/model?library=vllm", "hf://org/model"),
+        ("https://hf.co/org/model", "hf://org/model"),
+        ("https://HuggingFace.co/org/model/tree/main", "hf://org/model"),
+        ("https://huggingface.co/org/model/tree/refs%2Fpr%2F1", "hf://org/model@refs/pr/1"),
+        ("https://huggingface.co/org/model/blob/v2/config.json", "hf://org/model@v2"),
+        ("https://huggingface.co/org/model/resolve/main/model.gguf", "hf://org/model"),
+        ("https://huggingface.co/gpt2", "hf://gpt2"),
+        ("https://huggingface.co/gpt2/tree/v1", "hf://gpt2@v1"),
+        ("https://huggingface.co/", "hf://org/model"),
+    ],
+)
+def test_an_address_of_hugging_faces_hub_is_refused_with_the_uri_to_write(uri: str, named: str) -> None:
+    with pytest.raises(InvalidError, match=f"is written {named}$") as refused:
+        parts_of({"uri": uri})
+    assert refused.value.reason == "InvalidSpec"
+
+
+def test_a_page_of_the_hub_is_no_file_even_with_a_sha256() -> None:
+    with pytest.raises(InvalidError, match=r"is written hf://org/model$"):
+        parts_of({"uri": "https://huggingface.co/org/model/tree/main", "https": {"sha256": SHA256}})
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://huggingface.co/org/model/resolve/main/a.gguf", "https://hub.example.com/org/model"]
+)
+def test_a_file_with_a_sha256_is_fetched_from_the_hub_as_from_any_server(uri: str) -> None:
+    assert parts_of({"uri": uri, "https": {"sha256": SHA256}}).fetch.env
+
+
+@pytest.mark.parametrize("scheme", ["s3", "pvc"])
+def test_a_folder_may_have_any_blank_in_its_name_and_no_character_that_hides_others(scheme: str) -> None:
+    parts_of({"uri": f"{scheme}://models/Bildschirm\u202f1\u00a0a"})
+    for refused in ("\u202e", "\u2066", "\x85", "\x7f"):
+        with pytest.raises(InvalidError, match=f"holds U\\+{ord(refused):04X}, a control character"):
+            parts_of({"uri": f"{scheme}://models/a{refused}b"})

@@ -171,9 +171,17 @@ class Https(ApiModel):
     )
 
 
+_HUB = "^https://(www[.])?(huggingface[.]co|hf[.]co)/"
+"""Addresses of Hugging Face's own hub. One of its files may be named like any other server's, with a SHA-256."""
+
 MODEL_RULES = (
     rule(
-        "!self.uri.startsWith('https://') || has(self.https)",
+        f"!self.uri.matches('{_HUB}') || has(self.https)",
+        "a model on Hugging Face's hub is written hf://org/model, or hf://org/model@revision: write that as model.uri",
+        field_path=".uri",
+    ),
+    rule(
+        f"!self.uri.startsWith('https://') || self.uri.matches('{_HUB}') || has(self.https)",
         "an https:// model needs model.https.sha256, the SHA-256 of the file that model.uri names",
         field_path=".https",
     ),

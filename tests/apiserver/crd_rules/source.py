@@ -58,6 +58,24 @@ SOURCE_CASES = [
         of_uris("pvc://Claim/a", "pvc://claim/../a", "pvc://claim/a/.", "pvc://claim//a", "pvc://claim/a//"),
     ),
     Case(
+        Rule(
+            "spec.model",
+            "a model on Hugging Face's hub is written hf://org/model, or hf://org/model@revision: write that as "
+            "model.uri",
+        ),
+        "spec.model.uri",
+        of_uris("https://huggingface.co/org/model/resolve/main/model.gguf"),
+        [
+            {"spec.model": {"uri": uri}}
+            for uri in (
+                "https://huggingface.co/org/model",
+                "https://hf.co/org/model",
+                "https://huggingface.co/org/model/tree/main",
+                "https://huggingface.co/org/model/resolve/main/model.gguf",
+            )
+        ],
+    ),
+    Case(
         Rule("spec.model", "an https:// model needs model.https.sha256, the SHA-256 of the file that model.uri names"),
         "spec.model.https",
         of_uris("https://host/model.gguf"),

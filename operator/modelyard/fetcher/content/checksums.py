@@ -7,7 +7,9 @@ tests/fetcher.
 """
 
 import base64
+import binascii
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,13 +54,13 @@ class Checksum:
 
     @classmethod
     def sha256(cls, value: str) -> Self:
-        """From 64 hexadecimal digits."""
-        return cls(Algorithm.SHA256, value, is_hexadecimal=True)
+        """From 64 hexadecimal digits, in small letters or capitals."""
+        return cls(Algorithm.SHA256, value.lower(), is_hexadecimal=True)
 
     @classmethod
     def etag(cls, value: str, part_sizes: tuple[int, ...]) -> Self:
-        """From an ETag without its quotes."""
-        return cls(Algorithm.ETAG, value, part_sizes, is_hexadecimal=True)
+        """From an ETag without its quotes that ``is_md5`` finds to be one, in small letters or capitals."""
+        return cls(Algorithm.ETAG, value.lower(), part_sizes, is_hexadecimal=True)
 
     @classmethod
     def git_blob(cls, value: str, size_bytes: int) -> Self:
@@ -66,9 +68,39 @@ class Checksum:
         return cls(Algorithm.GIT_BLOB, value, is_hexadecimal=True, prefix=b"blob %d\0" % size_bytes)
 
 
-def is_composite(value: str) -> bool:
-    """Whether a stored value covers parts: neither base64 nor hexadecimal has a hyphen."""
-    return "-" in value
+PARTS_LIMIT = 10_000
+"""Of one upload (Amazon S3 User Guide, "Amazon S3 multipart upload limits")."""
+
+_PART_COUNT = re.compile(r"(?P<digest>[^-]*)(?:-(?P<count>[1-9][0-9]{0,4}))?")
+_MD5_BYTES = 16
+
+
+def part_count(value: str) -> int:
+    """Of how many parts' checksums a stored value is the checksum; 0 where it covers the whole file."""
+    stored = _PART_COUNT.fullmatch(value)
+    return int(stored["count"] or 0) if stored else 0
+
+
+def is_md5(etag: str) -> bool:
+    """Whether an ETag without its quotes can be an MD5, or one of the parts' MD5s. A store may choose any other text,
+    which then is the version's name and no checksum (RFC 9110, section 8.8.3).
+    """
+    return _is_stored(etag, binascii.unhexlify, _MD5_BYTES)
+
+
+def is_value_of(algorithm: Algorithm, value: str) -> bool:
+    """Whether a stored text can be a checksum of this kind in base64."""
+    return _is_stored(value, partial(base64.b64decode, validate=True), len(new_hash(algorithm).digest()))
+
+
+def _is_stored(value: str, decode: Callable[[str], bytes], digest_bytes: int) -> bool:
+    stored = _PART_COUNT.fullmatch(value)
+    if not stored or part_count(value) > PARTS_LIMIT:
+        return False
+    try:
+        return len(decode(stored["digest"])) == digest_bytes
+    except ValueError:
+        return False
 
 
 class Hash(Protocol):

@@ -15,7 +15,7 @@ from modelyard.fetcher.content.remote_file import safe_path
 NAME = "manifest.json"
 LIMIT_BYTES = 4 * 1024 * 1024
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ListedFile:
 
 
 def is_sha256(text: str) -> bool:
-    """Whether it is a SHA-256 as the list writes it."""
+    """Whether it is a SHA-256 in hexadecimal."""
     return bool(_SHA256.fullmatch(text))
 
 
@@ -51,5 +51,5 @@ def _file(entry: dict[str, Any]) -> ListedFile:
     if not isinstance(path, str) or type(size_bytes) is not int or size_bytes < 0:
         raise TypeError("a file without path or size")
     if not is_sha256(sha256):
-        raise ValueError(f"the sha256 of {path[:80]!r} is not 64 hexadecimal digits in lower case")
-    return ListedFile(safe_path(path, ""), size_bytes, sha256)
+        raise ValueError(f"the sha256 of {path[:80]!r} is not 64 hexadecimal digits")
+    return ListedFile(safe_path(path, ""), size_bytes, sha256.lower())

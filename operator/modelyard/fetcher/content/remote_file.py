@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from modelyard.contract.characters import refused_character
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.failure import FetchError, Reason
 
@@ -49,8 +50,8 @@ def safe_path(key: str, below: str) -> PurePosixPath:
     parts = relative.split("/")
     if any(part in {"", ".", ".."} for part in parts):
         raise _unsafe(key, "a part of its path is empty, '.' or '..'")
-    if not relative.isprintable():
-        raise _unsafe(key, "it contains control characters")
+    if refused := refused_character(relative):
+        raise _unsafe(key, f"it holds {refused}, a control character or one that turns the writing direction")
     too_long = len(relative.encode()) > _PATH_LIMIT_BYTES
     if too_long or any(len(part.encode()) > _COMPONENT_LIMIT_BYTES for part in parts):
         raise _unsafe(key, "it is longer than a file system allows")

@@ -31,7 +31,7 @@ TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a Secret's key
 
 _URI = re.compile(r"hf://(?P<repository>[^/@]+(?:/[^/@]+)?)(?:@(?P<revision>[^@]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _LISTING_LIMIT_BYTES = 16 * 1024 * 1024
 _OTHERWISE = (
     "If this cluster has no way to it, set spec.model.hf.endpoint to a mirror, spec.model.proxy to a proxy, or put the "

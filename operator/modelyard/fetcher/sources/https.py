@@ -40,7 +40,7 @@ def open_source(configuration: Configuration) -> "WebSource":
     Raises FetchError when credentials or the CA bundle are missing, InvalidError when URI or SHA-256 are wrong.
     """
     uri = _URI.fullmatch(configuration.uri)
-    sha256 = configuration.https_sha256 or ""
+    sha256 = (configuration.https_sha256 or "").lower()
     if uri is None or not manifest_json.is_sha256(sha256):
         raise InvalidError(
             Reason.INVALID_CONFIGURATION,

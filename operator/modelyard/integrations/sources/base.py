@@ -5,6 +5,7 @@ from typing import Protocol
 from modelyard.api.model_source import CaBundle
 from modelyard.api.types import Model
 from modelyard.contract import names
+from modelyard.contract.characters import refused_character
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.pod_parts import PodParts, SourceParts
 
@@ -36,6 +37,8 @@ def path_in(uri: str, path: str) -> str:
     path = path.removesuffix("/")
     if path and any(part in {"", ".", ".."} for part in path.split("/")):
         raise invalid_uri(uri, "the path may hold neither '.', '..' nor two slashes in a row")
+    if refused := refused_character(path):
+        raise invalid_uri(uri, f"the path holds {refused}, a control character or one that turns the writing direction")
     return path
 
 

@@ -1,6 +1,9 @@
 """Models on any web server: ``https://host/path``, one file or a manifest of files, known by its SHA-256."""
 
 import re
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import unquote, urlsplit
 
 from modelyard.api.types import Model
 from modelyard.contract import names
@@ -9,6 +12,11 @@ from modelyard.integrations.pod_parts import SourceParts
 from modelyard.integrations.sources import base
 
 _URI = re.compile(r"https://[^/@?#\s]+/[^?#\s]*[^/?#\s]")
+_HUB_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
+"""Of Hugging Face's own hub; a mirror's host looks like any other."""
+
+_PAGES = {"tree", "blob"}
+_FILES = {"resolve", "raw"}
 
 
 class HttpsSource:
@@ -18,6 +26,8 @@ class HttpsSource:
 
     def parts(self, model: Model) -> SourceParts:
         """See sources/base.py."""
+        if (on_hub := _HubAddress.parse(model.uri)) and not (on_hub.is_file and model.https):
+            raise base.invalid_uri(model.uri, f"a model on Hugging Face's hub is written {on_hub.uri}")
         if not _URI.fullmatch(model.uri):
             raise base.invalid_uri(
                 model.uri,
@@ -33,4 +43,31 @@ class HttpsSource:
             base.variables({names.ENV_HTTPS_SHA256: model.https.sha256})
             + base.credentials(model)
             + base.ca_bundle(model.ca_bundle)
+        )
+
+
+@dataclass(frozen=True)
+class _HubAddress:
+    """An address of the hub, as a browser has it: the repository's page, one of a revision, or one of its files."""
+
+    uri: str
+    """What names the repository at that revision as a model."""
+    is_file: bool
+
+    @classmethod
+    def parse(cls, uri: str) -> Self | None:
+        """None for any other address."""
+        try:
+            address = urlsplit(uri)
+        except ValueError:
+            return None
+        if address.hostname not in _HUB_HOSTS:
+            return None
+        parts = [unquote(part) for part in address.path.split("/") if part]
+        view = next((number for number, part in enumerate(parts[:3]) if part in _PAGES | _FILES), len(parts))
+        repository = "/".join(parts[: min(view, 2)]) or "org/model"
+        revision = parts[view + 1] if view + 1 < len(parts) else "main"
+        return cls(
+            f"hf://{repository}" + (f"@{revision}" if revision != "main" else ""),
+            is_file=view < len(parts) and parts[view] in _FILES,
         )

@@ -34,8 +34,6 @@ class ClaimFolder:
                 "beginning and ending with a letter or digit",
             )
         folder = base.path_in(uri, path)
-        if not folder.isprintable():
-            raise base.invalid_uri(uri, "the path holds a control character")
         return cls(claim, folder)
 
 

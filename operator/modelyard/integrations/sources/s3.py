@@ -37,8 +37,6 @@ class S3Location:
                 "beginning and ending with a letter or digit",
             )
         prefix = base.path_in(uri, path)
-        if any(ord(character) < 0x20 or ord(character) == 0x7F for character in prefix):
-            raise base.invalid_uri(uri, "the path holds a control character")
         if len(prefix.encode()) > LONGEST_KEY_BYTES:
             raise base.invalid_uri(uri, f"the path is longer than S3's {LONGEST_KEY_BYTES} bytes")
         return cls(bucket, prefix)

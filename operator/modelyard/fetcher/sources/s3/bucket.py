@@ -19,7 +19,7 @@ from botocore.parsers import ResponseParserError
 
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_composite
+from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_md5, is_value_of, part_count
 from modelyard.fetcher.content.remote_file import FILES_LIMIT, RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
 from modelyard.fetcher.sources.ca_bundle import ca_bundle
@@ -191,14 +191,14 @@ class S3Source:
     def _checksum(self, listed: _Listed, head: Mapping[str, str]) -> Checksum | None:
         """The strongest checksum that the store has of the object."""
         for algorithm in Algorithm:
-            value = head.get(f"x-amz-checksum-{algorithm.lower()}")
-            if value:
-                return Checksum(algorithm, value, self._part_sizes(listed) if is_composite(value) else ())
-        is_md5 = head.get(f"{_ENCRYPTION}", "AES256") == "AES256" and f"{_ENCRYPTION}-customer-algorithm" not in head
-        if not is_md5:
-            return None
+            value = head.get(f"x-amz-checksum-{algorithm.lower()}", "")
+            if is_value_of(algorithm, value):
+                return Checksum(algorithm, value, self._part_sizes(listed) if part_count(value) else ())
+        has_own_key = head.get(_ENCRYPTION, "AES256") != "AES256" or f"{_ENCRYPTION}-customer-algorithm" in head
         etag = listed.version.strip('"')
-        return Checksum.etag(etag, self._part_sizes(listed) if is_composite(etag) else ())
+        if has_own_key or not is_md5(etag):
+            return None
+        return Checksum.etag(etag, self._part_sizes(listed) if part_count(etag) else ())
 
     def _part_sizes(self, listed: _Listed) -> tuple[int, ...]:
         """The sizes, in bytes, of the parts that the object was uploaded in."""
