@@ -1,5 +1,6 @@
 """vLLM's command line and environment."""
 
+import re
 from typing import Any
 
 import pytest
@@ -132,6 +133,9 @@ def test_a_model_as_first_argument_is_refused() -> None:
         (["-tp", "2", "-pp=2"], 4),
         (["-tp=1", "-dp", "3"], 3),
         (["-tp=1", "-tp=4"], 4),
+        (["-tp=2", "-pcp=2"], 4),
+        (["-tp=16", "--distributed-executor-backend=ray"], 16),
+        (["-dp=16", "--data-parallel-backend=ray"], 16),
     ],
 )
 def test_more_parallel_parts_than_accelerators_are_refused_with_both_numbers(args: list[str], asked: int) -> None:
@@ -147,15 +151,61 @@ def test_more_parallel_parts_than_accelerators_are_refused_with_both_numbers(arg
         ["-tp=2"],
         ["-tp=1", "-pp=2"],
         ["-tp=4", "-tp=2"],
-        ["-tp=16", "--nnodes=8"],
-        ["-tp=16", "--distributed-executor-backend=ray"],
-        ["-dp=16", "--data-parallel-size-local=2"],
+        ["-tp=2", "--distributed-executor-backend=ray"],
+        ["-dp=2", "--data-parallel-size-local=2"],
+        ["--data-parallel-size-local=2", "--data_parallel_size=2"],
+        ["-dp=2", "--data-parallel-backend=ray"],
+        ["--nnodes=1", "--node-rank=0", "--master-addr=127.0.0.1", "--master-port=1"],
+        ["-n1", "-r", "0"],
+        ["--no-data-parallel-hybrid-lb"],
         ["-tp=many"],
         ["-tp"],
     ],
 )
 def test_a_division_that_fits_or_that_nobody_can_judge_is_the_users(args: list[str]) -> None:
     assert _command(accelerator={"count": 2}, engine={"args": args})[-len(args) :] == args
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--nnodes=2"], "--nnodes=2"),
+        (["-n", "2"], "--nnodes=2"),
+        (["-n2"], "--nnodes=2"),
+        (["--nn=2"], "--nnodes=2"),
+        (["--nnodes"], "--nnodes"),
+        (["-tp=16", "--nnodes=8", "--node-rank=0"], "--nnodes=8"),
+        (["--node_rank=1"], "--node-rank=1"),
+        (["-r", "1"], "--node-rank=1"),
+        (["--master-addr=10.0.0.1"], "--master-addr=10.0.0.1"),
+        (["-dpa=10.0.0.1"], "--data-parallel-address=10.0.0.1"),
+        (["-dp=2", "--data-parallel-rank=0"], "--data-parallel-rank=0"),
+        (["-dpn", "1"], "--data-parallel-rank=1"),
+        (["-dpr=4"], "--data-parallel-start-rank=4"),
+        (["--data-parallel-external-lb", "--seed=1"], "--data-parallel-external-lb"),
+        (["-dph", "1"], "--data-parallel-hybrid-lb"),
+        (["-dp=16", "--data-parallel-size-local=2"], "--data-parallel-size-local=2"),
+        (["-dpl=2", "--data-parallel-size", "16"], "--data-parallel-size-local=2"),
+        (["-dpl=0"], "--data-parallel-size-local=0"),
+        (["--api-server-count=0"], "--api-server-count=0"),
+    ],
+)
+@pytest.mark.parametrize("accelerator", [{"count": 2}, CPU], ids=["gpu", "cpu"])
+def test_an_argument_that_needs_other_pods_is_refused_by_name(
+    args: list[str], named: str, accelerator: dict[str, Any]
+) -> None:
+    wanted = (
+        rf"may not hold {re.escape(named)}: the engine would wait for other pods, .* raise spec\.accelerator\.count"
+    )
+    with pytest.raises(InvalidError, match=wanted) as refused:
+        _command(accelerator=accelerator, engine={"args": args})
+    assert refused.value.reason == "EngineArgumentRefused"
+
+
+@pytest.mark.parametrize("flag", ["--data-parallel-multi-port-external-lb", "-dpm"])
+def test_an_engine_with_a_port_for_each_of_its_parts_is_refused(flag: str) -> None:
+    with pytest.raises(InvalidError, match=f"may not hold {flag}: each part .* the Service leads to one"):
+        _command(engine={"args": [flag]})
 
 
 def test_on_cpu_parts_are_no_accelerators() -> None:
@@ -194,6 +244,10 @@ def test_a_name_like_a_flag_cannot_stand_beside_aliases() -> None:
 OURS = {
     *vllm._FIXED,
     *vllm._PARALLELISM,
+    *(spelling for spellings, _ in vllm._OTHER_PODS for spelling in spellings),
+    "-dpl",
+    "--api-server-count",
+    "-asc",
     *vllm._KV_CACHE_SIZE,
     "--no-disable-uvicorn-access-log",
     "--disable-access-log-for-endpoints",
@@ -208,7 +262,7 @@ OURS = {
 
 
 def test_every_flag_that_we_know_of_is_one_that_vllm_has() -> None:
-    assert (OURS | vllm._BEYOND_THE_POD) - engine_flags("vllm") == set()
+    assert (OURS | {*vllm._LOCAL_DATA_PARALLEL}) - engine_flags("vllm") == set()
 
 
 def test_no_flag_of_vllms_own_looks_like_the_beginning_of_one_that_we_look_for() -> None:

@@ -1,8 +1,8 @@
 """An engine's command line made of our flags and the user's: the user's word wins, except where nothing could work.
 
-Engines take a flag in more than one spelling: ``--flag value`` and ``--flag=value``, an underscore for a dash, and any
-beginning of its name that no other flag has (Python's argparse, and getopt_long). All of them are seen here. Given
-twice, the last one counts.
+Engines take a flag in more than one spelling: ``--flag value`` and ``--flag=value``, an underscore for a dash, any
+beginning of its name that no other flag has, and ``-f2`` for ``-f 2`` where the name is one letter (Python's argparse,
+and getopt_long). All of them are seen here. Given twice, the last one counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,8 +48,14 @@ def value_of(users: Sequence[str], *flags: str) -> str | None:
     for argument, following in zip_longest(users, users[1:]):
         if argument.startswith("-") and any(_is(_name(argument), flag) for flag in flags):
             _, equals, value = argument.partition("=")
-            found = value if equals else following
+            attached = next((argument[2:] for flag in flags if _has_value_attached(_name(argument), flag)), None)
+            found = value if equals else attached or following
     return found
+
+
+def without(users: Iterable[str], flag: str) -> list[str]:
+    """The user's arguments less those that name ``flag`` in full; a value that stands apart from it stays."""
+    return [argument for argument in users if _name(argument) != flag]
 
 
 def merged(ours: Iterable[Flag], users: Sequence[str]) -> tuple[str, ...]:
@@ -77,4 +83,10 @@ def _name(argument: str) -> str:
 
 def _is(name: str, flag: str) -> bool:
     """Whether an engine may read ``name`` as ``flag``; short flags such as -tp are not abbreviated."""
-    return name == flag or (name.startswith("--") and name != "--" and flag.startswith(name))
+    is_abbreviated = name.startswith("--") and name != "--" and flag.startswith(name)
+    return name == flag or is_abbreviated or _has_value_attached(name, flag)
+
+
+def _has_value_attached(name: str, flag: str) -> bool:
+    """Only a number: engines have flags of several letters behind one dash, such as -dp, beside those of one."""
+    return len(flag) == 2 and name.startswith(flag) and name[2:].isdecimal()

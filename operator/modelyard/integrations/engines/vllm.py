@@ -49,6 +49,8 @@ _FIXED = {
     "--uds": "the Service and the probes need the TCP port",
     "--grpc": "the Service and the probes speak HTTP",
     "--headless": "the Service and the probes speak HTTP",
+    "--data-parallel-multi-port-external-lb": "each part of the engine would have a port, and the Service leads to one",
+    "-dpm": "each part of the engine would have a port, and the Service leads to one",
     "--ssl-keyfile": "the Service and the probes speak plain HTTP, end TLS at a gateway",
     "--ssl-certfile": "the Service and the probes speak plain HTTP, end TLS at a gateway",
 }
@@ -56,18 +58,28 @@ _FIXED = {
 _TENSOR_PARALLEL = ("--tensor-parallel-size", "-tp")
 _PIPELINE_PARALLEL = ("--pipeline-parallel-size", "-pp")
 _DATA_PARALLEL = ("--data-parallel-size", "-dp")
-_PARALLELISM = (*_TENSOR_PARALLEL, *_PIPELINE_PARALLEL, *_DATA_PARALLEL)
+_PREFILL_PARALLEL = ("--prefill-context-parallel-size", "-pcp")
+_DIVISIONS = (_TENSOR_PARALLEL, _PIPELINE_PARALLEL, _DATA_PARALLEL, _PREFILL_PARALLEL)
+_PARALLELISM = tuple(spelling for spellings in _DIVISIONS for spelling in spellings)
 """Who says one of these divides the accelerators: ours on top would ask for more than there are."""
 
-_BEYOND_THE_POD = frozenset(
-    {
-        "--nnodes", "-n", "--distributed-executor-backend", "--data-parallel-backend", "-dpb",
-        "--data-parallel-size-local", "-dpl", "--data-parallel-rank", "-dpn",
-    }
-)  # fmt: skip
-"""Who says one of these computes in other pods too: how many accelerators there are is not known then."""
-
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_LOCAL_DATA_PARALLEL = ("--data-parallel-size-local", "-dpl")
+
+_OTHER_PODS: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
+    (("--nnodes", "-n"), frozenset({"1"})),
+    (("--node-rank", "-r"), frozenset({"0"})),
+    (("--master-addr",), _LOOPBACK),
+    (("--data-parallel-address", "-dpa"), _LOOPBACK),
+    (("--data-parallel-rank", "-dpn"), frozenset()),
+    (("--data-parallel-start-rank", "-dpr"), frozenset({"0"})),
+    (("--data-parallel-external-lb", "-dpe"), frozenset()),
+    (("--data-parallel-hybrid-lb", "-dph"), frozenset()),
+)
+"""Flags that make an engine one of several that serve a model together, and the values with which they do not
+(https://docs.vllm.ai/en/latest/serving/data_parallel_deployment/ and parallelism_scaling/). Ray is none of them: a
+cluster of its own within the pod has what the pod has."""
 
 _KV_CACHE_SIZE = ("--kv-cache-memory-bytes", "--gpu-memory-utilization")
 """The environment's VLLM_CPU_KVCACHE_SPACE would overrule these."""
@@ -131,7 +143,8 @@ def _refuse_clashes(serving: Serving) -> None:
             "spec.model.aliases says by which names the model is served",
             "Write all names into spec.model.name and spec.model.aliases.",
         )
-    asked = _accelerators_of(users)
+    _refuse_other_pods(users)
+    asked = math.prod(_size(users, spellings) or 1 for spellings in _DIVISIONS)
     if serving.accelerator_count and asked > serving.accelerator_count:
         raise flags.refusal(
             "parallel sizes whose product is more than the accelerators of a replica",
@@ -140,12 +153,32 @@ def _refuse_clashes(serving: Serving) -> None:
         )
 
 
-def _accelerators_of(users: Sequence[str]) -> int:
-    """How many accelerators of a pod the user's own division needs; 0 where the arguments don't tell."""
-    if flags.flag_names(users) & _BEYOND_THE_POD:
-        return 0
-    sizes = [flags.value_of(users, *spellings) for spellings in (_TENSOR_PARALLEL, _PIPELINE_PARALLEL, _DATA_PARALLEL)]
-    return math.prod(int(size) for size in sizes if size and size.isascii() and size.isdecimal())
+def _refuse_other_pods(users: Sequence[str]) -> None:
+    """Raises InvalidError (EngineArgumentRefused) for arguments that need more pods than the one of each replica."""
+    for spellings, harmless in _OTHER_PODS:
+        if flags.has(users, *spellings) and (value := flags.value_of(users, *spellings)) not in harmless:
+            raise _needs_other_pods(spellings[0], value)
+    # Exact: the name of the whole size is the beginning of the local one's.
+    local = _size(flags.without(users, _DATA_PARALLEL[0]), _LOCAL_DATA_PARALLEL)
+    if local is not None and local < (_size(users, _DATA_PARALLEL) or 1):
+        raise _needs_other_pods(_LOCAL_DATA_PARALLEL[0], str(local))
+    if _size(users, ("--api-server-count", "-asc")) == 0:
+        raise _needs_other_pods("--api-server-count", "0")
+
+
+def _needs_other_pods(flag: str, value: str | None) -> InvalidError:
+    is_switch = value is None or value.startswith("-") or flag.endswith("-lb")
+    return flags.refusal(
+        flag if is_switch else f"{flag}={value}",
+        "the engine would wait for other pods, and each replica is a single pod that serves by itself",
+        "Remove it; to divide the model within the pod, raise spec.accelerator.count.",
+    )
+
+
+def _size(users: Sequence[str], spellings: tuple[str, ...]) -> int | None:
+    """The number that the user gives a flag; None without one."""
+    value = flags.value_of(users, *spellings)
+    return int(value) if value and value.isascii() and value.isdecimal() else None
 
 
 def _flags(serving: Serving) -> list[Flag]:
