@@ -22,7 +22,7 @@ PROFILE: Object = {
         "args": ["--max-model-len=8192", "--enforce-eager"],
         "env": [{"name": "LEVEL", "value": "debug"}, {"name": "MODE", "value": "a"}],
     },
-    "accelerator": {"type": "nvidia", "count": 2, "resource": "nvidia.com/mig-1g.10gb"},
+    "accelerator": {"type": "nvidia", "count": 2, "resource": "example.com/gpu"},
     "resources": {"requests": {"cpu": 4, "memory": "32Gi"}, "limits": {"memory": "32Gi"}},
     "startup": {"timeoutSeconds": 600},
     "drain": {"timeoutSeconds": 90},
@@ -111,7 +111,7 @@ def test_the_pods_and_the_status_are_made_from_it() -> None:
     assert engine["image"] == "registry/vllm:v0.33.0"
     assert "--max-model-len=8192" in engine_command(engine)
     assert environment(engine)["LEVEL"] == "debug"
-    assert engine["resources"]["limits"] == {"memory": "32Gi", "nvidia.com/mig-1g.10gb": "2"}
+    assert engine["resources"]["limits"] == {"memory": "32Gi", "example.com/gpu": "2"}
     assert template["terminationGracePeriodSeconds"] == resolved(service()).inputs.propagation_pause_s + 90 + 15
     effective = resolved(service(), profile=gpu_small).effective()
     assert (effective.profile, effective.drain_timeout_seconds) == ("gpu-small", 90)

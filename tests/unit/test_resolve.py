@@ -22,6 +22,8 @@ TABLE = Settings(fetch_image="fetch:1", images=ROWS)
     [
         ({}, "vllm:v0.32.0", "0.32.0"),
         ({"engine": {"version": "0.31.0"}}, "vllm:v0.31.0", "0.31.0"),
+        ({"engine": {"version": "v0.31.0"}}, "vllm:v0.31.0", "0.31.0"),
+        ({"engine": {"version": "v0.32.0"}, "accelerator": {"type": "cpu"}}, "vllm-cpu:v0.32.0", "0.32.0"),
         ({"accelerator": {"type": "cpu"}}, "vllm-cpu:v0.32.0", "0.32.0"),
         ({"engine": {"image": "mine:v0.30.1"}}, "mine:v0.30.1", "0.30.1"),
         ({"engine": {"image": "mine:v0.30.1", "version": "0.29.0"}}, "mine:v0.30.1", "0.29.0"),
@@ -31,6 +33,50 @@ TABLE = Settings(fetch_image="fetch:1", images=ROWS)
 def test_the_image_is_the_users_or_the_settings_row(spec: dict[str, Any], image: str, version: str) -> None:
     effective = resolved(service(**spec), TABLE).effective()
     assert (effective.engine_image, effective.engine_version) == (image, version)
+
+
+def test_a_row_whose_version_is_written_as_a_tag_is_found_by_the_number() -> None:
+    row = EngineImage(engine="vllm", version="v0.33.0", accelerator="nvidia", image="vllm:v0.33.0")
+    settings = TABLE.model_copy(update={"images": (row,), "default_versions": {"vllm": "0.33.0"}})
+    assert resolved(service(engine={"version": "0.33.0"}), settings).image == "vllm:v0.33.0"
+    assert resolved(service(), settings).image == "vllm:v0.33.0"
+
+
+def test_a_version_written_as_a_tag_makes_the_same_pods() -> None:
+    assert pod_spec(service(engine={"version": "v0.32.0"})) == pod_spec(service(engine={"version": "0.32.0"}))
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "slice_"),
+    [
+        ({"resource": "nvidia.com/mig-1g.5gb", "count": 2}, r"nvidia\.com/mig-1g\.5gb"),
+        ({"resource": "nvidia.com/mig-1c.3g.20gb", "count": 3}, r"nvidia\.com/mig-1c\.3g\.20gb"),
+        ({"resource": "nvidia.com/mig-1g.5gb.me", "count": 2}, r"nvidia\.com/mig-1g\.5gb\.me"),
+        ({"product": ["NVIDIA-A100-SXM4-40GB-MIG-3g.20gb"], "count": 2}, "NVIDIA-A100-SXM4-40GB-MIG-3g.20gb"),
+        ({"product": ["NVIDIA-L4", "NVIDIA-H100-80GB-HBM3-MIG-1g.10gb-SHARED"], "count": 2}, "MIG-1g.10gb-SHARED"),
+    ],
+)
+def test_several_slices_of_a_gpu_per_replica_are_refused_with_the_reason(
+    accelerator: dict[str, Any], slice_: str
+) -> None:
+    remedy = f"{slice_} is a MIG slice of a GPU: a process sees only one slice, .* Set spec.accelerator.count to 1"
+    with pytest.raises(InvalidError, match=remedy) as refused:
+        resolved(service(accelerator=accelerator))
+    assert refused.value.reason == "InvalidSpec"
+
+
+@pytest.mark.parametrize(
+    "accelerator",
+    [
+        {"resource": "nvidia.com/mig-1g.5gb"},
+        {"resource": "nvidia.com/mig-1g.5gb", "count": 1},
+        {"product": ["NVIDIA-A100-SXM4-40GB-MIG-3g.20gb"]},
+        {"product": ["NVIDIA-A100-SXM4-40GB"], "count": 2},
+        {"type": "amd", "resource": "amd.com/cpx_nps1", "count": 2},
+    ],
+)
+def test_one_slice_and_several_whole_devices_are_served(accelerator: dict[str, Any]) -> None:
+    assert resolved(service(accelerator=accelerator)).accelerator.count == accelerator.get("count", 1)
 
 
 def test_what_nobody_says_comes_from_the_settings() -> None:
@@ -55,11 +101,11 @@ def test_the_users_word_is_above_the_settings() -> None:
     body = service(
         startup={"timeoutSeconds": 99},
         drain={"timeoutSeconds": 9},
-        accelerator={"type": "nvidia", "count": 3, "resource": "nvidia.com/mig-1g.5gb"},
+        accelerator={"type": "nvidia", "count": 3, "resource": "example.com/gpu"},
     )
     effective = resolved(body).effective()
     assert (effective.startup_timeout_seconds, effective.drain_timeout_seconds) == (99, 9)
-    assert (effective.accelerator_count, effective.accelerator_resource) == (3, "nvidia.com/mig-1g.5gb")
+    assert (effective.accelerator_count, effective.accelerator_resource) == (3, "example.com/gpu")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from modelyard.desired.resolved import Accelerator, Resolved
 from modelyard.desired.template_record import AppliedProfile, Recorded, TemplateInputs
 from modelyard.integrations.engines import ENGINES, engine_of
 from modelyard.integrations.engines.base import Engine
-from modelyard.integrations.engines.version import EngineVersion
+from modelyard.integrations.engines.version import EngineVersion, is_same_version
 from modelyard.integrations.sources import source_of
 
 
@@ -147,8 +147,9 @@ def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelera
         )
     label = row.product_label if products else None
     if row.resource is not None:
-        resource = spec.accelerator.resource or row.resource
-        return Accelerator(name, resource, spec.accelerator.count or 1, row.taints, products, label)
+        resource, count = spec.accelerator.resource or row.resource, spec.accelerator.count or 1
+        resource_rules.check_slices(resource, count, products)
+        return Accelerator(name, resource, count, row.taints, products, label)
     if spec.accelerator.resource or spec.accelerator.count:
         raise InvalidError(
             "InvalidSpec",
@@ -183,7 +184,7 @@ def _image(
         return EngineVersion.parse(said) if said else EngineVersion.of_image(image), image
     wanted = said or inputs.default_versions.get(engine)
     for row in inputs.images:
-        if (row.engine, row.version, row.accelerator) == (engine, wanted, accelerator):
+        if (row.engine, row.accelerator) == (engine, accelerator) and wanted and is_same_version(row.version, wanted):
             return EngineVersion.parse(row.version), row.image
     raise InvalidError("NoEngineImage", _no_image(inputs, engine, wanted, accelerator))
 

@@ -1,9 +1,11 @@
 """What a container may ask for of resources that cannot be shared out beyond what there is: extended ones, huge pages.
 
-Kubernetes refuses the Deployment of one that breaks these rules; said here, the message names the user's own field.
+Kubernetes refuses the Deployment of one that breaks these rules; said here, the message names the user's own field. It
+does not refuse several slices of an accelerator, which no engine can use.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from modelyard.api.quantity import number
@@ -11,6 +13,11 @@ from modelyard.api.types import Resources
 from modelyard.contract.errors import InvalidError
 
 HUGE_PAGES = "hugepages-"
+
+_MIG_RESOURCE = re.compile(r"nvidia\.com/mig-.+")
+_MIG_PRODUCT = re.compile(r".*-MIG-\d+[cg]\..+")
+"""How NVIDIA's device plugin and feature discovery name slices: by a resource each (strategy mixed), or by the product
+label alone (single). AMD's partitions (amd.com/cpx_nps1 and the like) are devices of their own to a process."""
 
 
 def check(resources: Resources) -> None:
@@ -30,6 +37,25 @@ def check(resources: Resources) -> None:
                 "InvalidSpec", f"spec.resources.limits.{name} is {amount}, which is no multiple of {page}: make it one."
             )
     _check_huge_pages({**resources.requests, **resources.limits})
+
+
+def check_slices(resource: str, count: int, products: Sequence[str]) -> None:
+    """Raises InvalidError (InvalidSpec) for several MIG slices per replica.
+
+    ``products`` are values of the label in which nodes name their accelerators.
+    """
+    slices = [name for name in products if _MIG_PRODUCT.fullmatch(name)]
+    if _MIG_RESOURCE.fullmatch(resource):
+        slices.append(resource)
+    if slices and count > 1:
+        # CUDA enumerates a single MIG instance, and there is no peer-to-peer traffic between them (NVIDIA's MIG User
+        # Guide, "CUDA Device Enumeration" and "Application Considerations").
+        raise InvalidError(
+            "InvalidSpec",
+            f"spec.accelerator.count is {count}, and {', '.join(slices)} is a MIG slice of a GPU: a process sees only "
+            "one slice, and slices exchange no data. Set spec.accelerator.count to 1 and choose a larger slice, or use "
+            "whole GPUs.",
+        )
 
 
 def _amount(field: str, name: str, amount: int | str) -> Decimal:

@@ -8,6 +8,13 @@ RELEASE = re.compile(r"v?((\d{1,4})\.(\d{1,4})(\.\d{1,4})?)")
 TAG = re.compile(r":([A-Za-z0-9_][A-Za-z0-9_.-]*)(@[^@]*)?$")
 """An image reference's tag: behind the last colon, before a digest. The port of a registry has a slash behind it."""
 
+_LEADING_V = re.compile(r"^v(?=\d)")
+
+
+def is_same_version(one: str, other: str) -> bool:
+    """Whether both name one version: ``v0.32.0``, as tags have it, is ``0.32.0``."""
+    return _LEADING_V.sub("", one) == _LEADING_V.sub("", other)
+
 
 @dataclass(frozen=True)
 class EngineVersion:
