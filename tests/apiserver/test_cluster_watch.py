@@ -42,6 +42,17 @@ class Watching:
                 if found == key and once():
                     return
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no service waits, nor will in a moment."""
+        return not len(self.queue) and not self.queue._later
+
+    async def drain(self) -> None:
+        """Take what waits, and what will in a moment."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.is_idle:
+                self.queue.done(await self.queue.get())
+
 
 @asynccontextmanager
 async def watching(apiserver: ApiServer, url: str = "") -> AsyncIterator[Watching]:
@@ -73,6 +84,14 @@ def deployment(namespace: str) -> Object:
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
         },
     )
+    for given_by_the_server in ("uid", "resourceVersion"):
+        del body["metadata"][given_by_the_server]
+    return body
+
+
+def pod(namespace: str, *, on: str) -> Object:
+    """A pod of the service on a node, as the API server takes it."""
+    body = factories.pod(namespace=namespace, spec={"nodeName": on, "containers": [{"name": "c", "image": "i"}]})
     for given_by_the_server in ("uid", "resourceVersion"):
         del body["metadata"][given_by_the_server]
     return body
@@ -135,6 +154,37 @@ async def test_what_was_there_before_the_watches_is_told_as_well(
     created = await asyncio.to_thread(admin.create, kinds.INFERENCE_SERVICE, minimal(namespace))
     async with watching(apiserver) as watches:
         await watches.queued(Key(namespace, created["metadata"]["name"]))
+
+
+async def test_a_node_that_is_cordoned_queues_the_service_with_a_pod_there_and_a_heartbeat_does_not(
+    apiserver: ApiServer, admin: Client, namespace: str
+) -> None:
+    key = Key(namespace, "smollm")
+    node = await asyncio.to_thread(admin.create, kinds.NODE, {"metadata": {"generateName": "worker-"}})
+    name = node["metadata"]["name"]
+    async with watching(apiserver) as watches:
+        await asyncio.to_thread(admin.create, kinds.POD, pod(namespace, on=name))
+        await watches.queued(key, lambda: len(watches.cache.pods(key)) == 1)
+
+        def is_known(version: str) -> bool:
+            known = watches.cache.get(kinds.NODE, Key("", name))
+            return known is not None and known["metadata"]["resourceVersion"] == version
+
+        await asyncio.to_thread(eventually, lambda: is_known(node["metadata"]["resourceVersion"]))
+        await watches.drain()
+        node["status"]["conditions"] = [
+            {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
+        ]
+        ready = await asyncio.to_thread(admin.replace, kinds.NODE, node, "status")
+        await watches.queued(key, lambda: is_known(ready["metadata"]["resourceVersion"]))
+        await watches.drain()
+        ready["status"]["conditions"][0]["lastHeartbeatTime"] = "2026-01-01T00:05:00Z"
+        beaten = await asyncio.to_thread(admin.replace, kinds.NODE, ready, "status")
+        await asyncio.to_thread(eventually, lambda: is_known(beaten["metadata"]["resourceVersion"]))
+        assert watches.is_idle
+        beaten["spec"]["unschedulable"] = True
+        cordoned = await asyncio.to_thread(admin.replace, kinds.NODE, beaten)
+        await watches.queued(key, lambda: is_known(cordoned["metadata"]["resourceVersion"]))
 
 
 async def test_a_watch_that_was_cut_off_silently_is_begun_anew(

@@ -148,9 +148,58 @@ def test_a_version_that_our_own_write_overtook_still_concerns_its_service(cache:
     assert cache.upsert(kinds.INFERENCE_SERVICE, factories.service(resource_version="10")) == {KEY}
 
 
-def test_a_node_concerns_no_single_service(cache: Cache) -> None:
+def pod_on(node: str, service: str = "smollm", version: str = "1") -> Object:
+    spec = {"nodeName": node} if node else {}
+    pod = factories.pod(name=f"{service}-0", uid=f"pod-of-{service}", resource_version=version, spec=spec)
+    pod["metadata"]["labels"][names.LABEL_SERVICE] = service
+    return pod
+
+
+def cordoned(version: str, *, name: str = "worker", cordon: bool = True) -> Object:
+    return factories.node(name=name, resource_version=version, spec={"unschedulable": cordon})
+
+
+def test_a_change_of_a_node_concerns_those_with_pods_on_it_or_on_none(cache: Cache) -> None:
+    for pod in (pod_on("worker", "here"), pod_on("", "waits"), pod_on("other", "elsewhere")):
+        cache.upsert(kinds.POD, pod)
+    concerned = {Key("team-a", "here"), Key("team-a", "waits")}
+    assert cache.upsert(kinds.NODE, factories.node()) == concerned, "it joins"
+    assert cache.upsert(kinds.NODE, cordoned("2")) == concerned
+    assert cache.delete(kinds.NODE, cordoned("3")) == concerned
+
+
+def test_a_heartbeat_of_a_node_concerns_nobody_and_is_remembered(cache: Cache) -> None:
+    cache.upsert(kinds.POD, pod_on("worker"))
+    cache.upsert(kinds.NODE, factories.node())
+    assert cache.upsert(kinds.NODE, factories.node(resource_version="2", status={"images": []})) == frozenset()
+    assert cache.all_of(kinds.NODE)[0]["metadata"]["resourceVersion"] == "2"
+
+
+def test_a_change_of_a_node_that_our_own_write_overtook_still_concerns_those_who_are_there(cache: Cache) -> None:
+    cache.upsert(kinds.POD, pod_on("worker"))
+    cache.upsert(kinds.NODE, factories.node(resource_version="1"))
+    cache.upsert(kinds.NODE, cordoned("3"))
+    assert cache.upsert(kinds.NODE, cordoned("2")) == {KEY}
+
+
+def test_a_pod_that_found_a_node_waits_for_none_any_more(cache: Cache) -> None:
+    cache.upsert(kinds.POD, pod_on(""))
+    cache.upsert(kinds.POD, pod_on("worker", version="2"))
+    assert cache.upsert(kinds.NODE, factories.node(name="other")) == frozenset()
+    assert cache.upsert(kinds.NODE, factories.node(name="worker")) == {KEY}
+
+
+@pytest.mark.parametrize("node", ["worker", ""])
+def test_a_pod_that_is_gone_is_on_no_node(cache: Cache, node: str) -> None:
+    cache.upsert(kinds.POD, pod_on(node))
+    cache.delete(kinds.POD, pod_on(node, version="2"))
     assert cache.upsert(kinds.NODE, factories.node()) == frozenset()
-    assert [body["metadata"]["name"] for body in cache.all_of(kinds.NODE)] == ["worker"]
+
+
+def test_a_list_of_pods_says_as_well_where_they_are(cache: Cache) -> None:
+    cache.upsert(kinds.POD, pod_on("worker", "ghost"))
+    cache.replace_all(kinds.POD, [pod_on("worker", version="7")], "20")
+    assert cache.upsert(kinds.NODE, factories.node()) == {KEY}
 
 
 def test_bulk_that_nobody_reads_is_dropped(cache: Cache) -> None:

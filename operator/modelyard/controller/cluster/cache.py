@@ -7,14 +7,21 @@ within one kind (KEP-5504). Makes no calls and decides nothing.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
+from modelyard.controller.cluster.node_changes import matters
+
+NO_NODE = ""
+"""Stands for the node of pods that have none yet."""
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Child(NamedTuple):
@@ -48,8 +55,7 @@ def _place_of(body: Object) -> Key:
 def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
     """The services that ``body`` concerns: itself, or those that its label and its owner references name.
 
-    Both count, since a person may have changed either. Empty for what has no namespace: a node
-    concerns whoever has pods there.
+    Both count, since a person may have changed either. Empty for what has no namespace.
     """
     if kind == kinds.INFERENCE_SERVICE:
         return frozenset({_place_of(body)})
@@ -72,6 +78,7 @@ class Cache:
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[Key, Object]] = defaultdict(dict)
         self._concerning: dict[Key, set[tuple[Kind, Key]]] = defaultdict(set)
+        self._pods_on: dict[str, set[Key]] = defaultdict(set)
         self._gone: dict[Kind, dict[str, int]] = defaultdict(dict)
         self._gone_before_resync: dict[Kind, dict[str, int]] = defaultdict(dict)
 
@@ -98,8 +105,9 @@ class Cache:
     def upsert(self, kind: Kind, body: Object) -> frozenset[Key]:
         """Take ``body`` unless something newer is known, and tell which services it concerns.
 
-        None are told when exactly this version is known already, as when a watch echoes our own write. An older
-        version than the known one still tells: the change that it carries was never looked at.
+        None are told when exactly this version is known already, as when a watch echoes our own write, and when the
+        change of a node does not matter. An older version than the known one still tells: the change that it carries
+        was never looked at.
         """
         place = _place_of(body)
         known = self._objects[kind].get(place)
@@ -107,6 +115,9 @@ class Cache:
             return frozenset()
         if known is not None and version_of(body) < version_of(known):
             return self._concerned_by(kind, known)
+        if kind == kinds.NODE and known is not None and not matters(known, body):
+            self._put(kind, place, slim(body))
+            return frozenset()
         before = self._concerned_by(kind, known) if known is not None else frozenset()
         self._put(kind, place, slim(body))
         return before | self._concerned_by(kind, body)
@@ -156,7 +167,8 @@ class Cache:
         return 0 < version_of(body) <= gone_at
 
     def _concerned_by(self, kind: Kind, body: Object) -> frozenset[Key]:
-        """As service_keys; a claim or a namespace's label concerns all services there, a profile all that may take it.
+        """As service_keys; a claim or a namespace's label concerns all services there, a profile all that may take it,
+        a node those with pods on it or on no node yet.
 
         A service that names no profile itself may be given any, by its namespace or the settings.
         """
@@ -168,6 +180,9 @@ class Cache:
         if kind == kinds.SERVING_PROFILE:
             named = ((key, (service.get("spec") or {}).get("profile")) for key, service in services.items())
             return frozenset(key for key, name in named if name in {None, place.name})
+        if kind == kinds.NODE:
+            pods = (self._objects[kinds.POD][pod] for on in (place.name, NO_NODE) for pod in self._pods_on.get(on, ()))
+            return frozenset(key for pod in pods for key in service_keys(kinds.POD, pod))
         return service_keys(kind, body)
 
     def _pods(self, service: Key) -> list[Object]:
@@ -179,6 +194,8 @@ class Cache:
     def _put(self, kind: Kind, place: Key, body: Object) -> None:
         self._drop(kind, place)
         self._objects[kind][place] = body
+        if kind == kinds.POD:
+            self._pods_on[_node_of(body)].add(place)
         if kind != kinds.INFERENCE_SERVICE:
             for service in service_keys(kind, body):
                 self._concerning[service].add((kind, place))
@@ -187,10 +204,20 @@ class Cache:
         known = self._objects[kind].pop(place, None)
         if known is None or kind == kinds.INFERENCE_SERVICE:
             return
+        if kind == kinds.POD:
+            _discard(self._pods_on, _node_of(known), place)
         for service in service_keys(kind, known):
-            self._concerning[service].discard((kind, place))
-            if not self._concerning[service]:
-                del self._concerning[service]
+            _discard(self._concerning, service, (kind, place))
+
+
+def _node_of(pod: Object) -> str:
+    return (pod.get("spec") or {}).get("nodeName") or NO_NODE
+
+
+def _discard(index: dict[K, set[V]], key: K, value: V) -> None:
+    index[key].discard(value)
+    if not index[key]:
+        del index[key]
 
 
 def _prefetches(pod: Object) -> bool:
