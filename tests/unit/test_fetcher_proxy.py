@@ -3,7 +3,7 @@
 import pytest
 
 from modelyard.contract import names
-from modelyard.fetcher.transport.proxy import proxy_of
+from modelyard.fetcher.transport.connection import proxy_of
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,14 @@ class FetchError(Exception):
 
 
 class StreamBrokenError(Exception):
-    """The bytes stopped coming before the file's end: ask again from where they stopped."""
+    """The bytes stopped coming before the file's end: ask again from where they stopped.
+
+    ``refusal`` is the server's own answer where there is one: what to raise when asking again does not help.
+    """
+
+    def __init__(self, cause: str, refusal: FetchError | None = None) -> None:
+        super().__init__(cause)
+        self.refusal = refusal
 
 
 class WholeFileOnlyError(Exception):

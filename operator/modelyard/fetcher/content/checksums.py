@@ -19,8 +19,6 @@ from typing import Protocol, Self
 from awscrt import checksums as crt
 from zlib_ng import zlib_ng
 
-from modelyard.fetcher.content import crc
-
 
 class Algorithm(StrEnum):
     """In order of strength: where a source stores several checksums of a file, the first counts."""
@@ -144,8 +142,16 @@ _HASHES: dict[Algorithm, Callable[[], Hash]] = {
 }
 
 
-COMBINABLE = {Algorithm.CRC64NVME: crc.CRC64NVME, Algorithm.CRC32C: crc.CRC32C, Algorithm.CRC32: crc.CRC32}
-"""The algorithms that need no order: the parts' CRCs give that of the whole."""
+Combine = Callable[[int, int, int], int]
+
+COMBINABLE: dict[Algorithm, Combine] = {
+    Algorithm.CRC64NVME: crt.combine_crc64nvme,
+    Algorithm.CRC32C: crt.combine_crc32c,
+    Algorithm.CRC32: crt.combine_crc32,
+}
+"""The algorithms that need no order. The CRC of some bytes, that of those which follow and how many these are give the
+CRC of all: so parts that arrive in any order are checked against the whole's, without reading them again.
+"""
 
 
 def new_hash(algorithm: Algorithm) -> Hash:

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 _said_buffered = False
 
 
-class ArrivingFile:
+class DirectFile:
     """Open for writing, at its full size. Thread-safe for bytes that are not the same. Methods raise OSError."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:

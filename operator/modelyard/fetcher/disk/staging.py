@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelyard.contract.cache_layout import FOLDER_MODE
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.disk.direct_file import ArrivingFile
+from modelyard.fetcher.disk.direct_file import DirectFile
 from modelyard.fetcher.disk.journal import Journal, PartNote
 from modelyard.fetcher.disk.parts import PART_LIMIT_BYTES
 
@@ -55,19 +55,19 @@ class Staging:
         """The parts, by offset, that are here of a file that is not whole."""
         return self._journal.notes.parts[_name(file)] if has_size(self.model / file.path, file.size_bytes) else {}
 
-    def open(self, file: RemoteFile) -> ArrivingFile:
+    def open(self, file: RemoteFile) -> DirectFile:
         """The file to write to, at its full size. Its disk space is taken now, so that a full disk shows at once."""
         path = self.model / file.path
         if not has_size(path, file.size_bytes):
             self._journal.again(_name(file))  # what was noted is gone, perhaps published: it says nothing of this one
         make_folder(path.parent)
-        return ArrivingFile(path, file.size_bytes)
+        return DirectFile(path, file.size_bytes)
 
     def note_part(self, file: RemoteFile, note: PartNote) -> None:
         """The part's bytes are written."""
         self._journal.part(_name(file), note)
 
-    def sync(self, file: RemoteFile, arriving: ArrivingFile) -> None:
+    def sync(self, file: RemoteFile, arriving: DirectFile) -> None:
         """Makes the parts that were noted so far outlive a power cut."""
         count = self._journal.noted(_name(file))
         arriving.sync()

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from modelyard.fetcher.content import manifest_json
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.download.stream import Stream
+from modelyard.fetcher.download.retrying_reader import RetryingReader
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.sources.source import Source
 
@@ -80,12 +80,12 @@ def _incomplete(said_by: RemoteFile, missing: list[str], of: int) -> FetchError:
 def _document(source: Source, file: RemoteFile) -> bytes:
     """A small file, whole. Raises FetchError."""
     document = bytearray(file.size_bytes)
-    stream = Stream(source, file, 0, len(document), threading.Event())
+    reader = RetryingReader(source, file, 0, len(document), threading.Event())
     try:
         with memoryview(document) as whole:
             done = 0
             while done < len(whole):
-                done += stream.fill(whole[done:])
+                done += reader.fill(whole[done:])
     finally:
-        stream.close()
+        reader.close()
     return bytes(document)

@@ -42,7 +42,7 @@ class _Level:
     bytes_per_s: float
 
 
-class Controller:
+class ConnectionCount:
     """Told the bytes that came so far, again and again; says how many connections there should be."""
 
     def __init__(self, limit: int) -> None:

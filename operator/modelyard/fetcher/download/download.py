@@ -13,10 +13,10 @@ from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.disk.parts import PAGE_BYTES, Part
 from modelyard.fetcher.disk.staging import Staging
 from modelyard.fetcher.download.buffers import BLOCK_BYTES, block_bytes, page_aligned
-from modelyard.fetcher.download.connection_count import Controller
-from modelyard.fetcher.download.file_download import Arrival
-from modelyard.fetcher.download.stream import AbandonedError, Stream
-from modelyard.fetcher.download.stretches import Stretch, WorkQueue
+from modelyard.fetcher.download.connection_count import ConnectionCount
+from modelyard.fetcher.download.file_download import FileDownload
+from modelyard.fetcher.download.retrying_reader import AbandonedError, RetryingReader
+from modelyard.fetcher.download.stretches import Stretch, Stretches
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
 from modelyard.fetcher.sources.source import Source
 
@@ -38,22 +38,24 @@ def download(
     ``on_bytes`` is told each block's size as it is written, and a negative size for what must come again; it is called
     from several threads. Raises the first FetchError or OSError, after all threads have ended.
     """
-    arrivals = [Arrival(file, staging) for file in files if not staging.holds(file)]
+    arrivals = [FileDownload(file, staging) for file in files if not staging.holds(file)]
     if arrivals:
         _Download(source, arrivals, on_bytes, budget).run()
 
 
 class _Download:
-    def __init__(self, source: Source, arrivals: list[Arrival], on_bytes: Callable[[int], None], budget: int) -> None:
+    def __init__(
+        self, source: Source, arrivals: list[FileDownload], on_bytes: Callable[[int], None], budget: int
+    ) -> None:
         self._source = source
         self._arrivals = arrivals
         self._on_bytes = on_bytes
         self._budget = budget
-        self._controller = Controller(max(1, min(CONNECTIONS_LIMIT, budget // BLOCK_BYTES)))
-        self._queue = WorkQueue(arrivals)
+        self._controller = ConnectionCount(max(1, min(CONNECTIONS_LIMIT, budget // BLOCK_BYTES)))
+        self._queue = Stretches(arrivals)
         self._lock = threading.Lock()
         self._abandoned = threading.Event()
-        self._streams: set[Stream] = set()
+        self._readers: set[RetryingReader] = set()
         self._bytes = 0
         self._throttled = 0
         self._error: BaseException | None = None
@@ -95,8 +97,8 @@ class _Download:
         with self._lock:
             self._error = self._error or error
             self._abandoned.set()
-            for stream in self._streams:
-                stream.abort()
+            for reader in self._readers:
+                reader.abort()
         self._queue.close()
 
     def _fetch(self, stretch: Stretch, buffer: memoryview) -> None:
@@ -106,14 +108,14 @@ class _Download:
             self._finish(arrival, buffer)
             self._queue.give_back(stretch, [])
             return
-        stream = Stream(self._source, arrival.file, parts[0].offset, parts[-1].end, self._abandoned)
+        reader = RetryingReader(self._source, arrival.file, parts[0].offset, parts[-1].end, self._abandoned)
         with self._lock:
-            self._streams.add(stream)
+            self._readers.add(reader)
         written = 0
         refusal: FetchError | None = None
         try:
             for part in parts:
-                self._fetch_part(stream, arrival, part, buffer)
+                self._fetch_part(reader, arrival, part, buffer)
                 written += 1
                 if self._queue.written(stretch):
                     self._finish(arrival, buffer)
@@ -123,20 +125,20 @@ class _Download:
             refusal = error
         finally:
             with self._lock:
-                self._streams.discard(stream)
-            stream.close()
+                self._readers.discard(reader)
+            reader.close()
         self._queue.give_back(stretch, parts[written:])
         if refusal:
             self._bear_throttling(refusal)
 
-    def _fetch_part(self, stream: Stream, arrival: Arrival, part: Part, buffer: memoryview) -> None:
+    def _fetch_part(self, reader: RetryingReader, arrival: FileDownload, part: Part, buffer: memoryview) -> None:
         computed = arrival.begin(part)
         offset = part.offset
         try:
             while offset < part.end:
                 into_page = offset % PAGE_BYTES
                 space = buffer[into_page : into_page + part.end - offset]
-                block = space[: stream.fill(space)]
+                block = space[: reader.fill(space)]
                 computed.update(block)
                 arrival.write(block, offset)
                 offset += len(block)
@@ -164,7 +166,7 @@ class _Download:
             pause_s = _THROTTLED_PAUSE_S * 2 ** min(4, self._throttled - 1)
         self._abandoned.wait(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers, nothing secret
 
-    def _finish(self, arrival: Arrival, buffer: memoryview) -> None:
+    def _finish(self, arrival: FileDownload, buffer: memoryview) -> None:
         """Accepts the file. One whose bytes are wrong gets a second chance, since a link may have flipped a bit."""
         problem = arrival.finish(buffer)
         if not problem:

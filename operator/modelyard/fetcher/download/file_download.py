@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.disk.direct_file import ArrivingFile
+from modelyard.fetcher.disk.direct_file import DirectFile
 from modelyard.fetcher.disk.parts import PAGE_BYTES, Part, parts
 from modelyard.fetcher.disk.staging import Staging
 from modelyard.fetcher.download.verification import PartSum, Verification
@@ -13,7 +13,7 @@ _SYNC_BYTES = 512 * 1024 * 1024
 """A power cut costs at most so much of each file. Syncing more often costs time (measured)."""
 
 
-class Arrival:
+class FileDownload:
     """Several threads begin and write parts; the queue alone calls ``take``, ``give_back`` and ``begin_again``.
 
     Methods that touch the disk raise OSError.
@@ -26,7 +26,7 @@ class Arrival:
         self._verification = Verification(file.checksum, self._parts)
         self._missing = list(reversed(self._verification.resume(staging.parts(file))))
         self._opening = threading.Lock()
-        self._opened: ArrivingFile | None = None
+        self._opened: DirectFile | None = None
         self._unsynced_bytes = 0
         self.parts_left = len(self._missing)
         """Not yet written, whether somebody fetches them or not."""

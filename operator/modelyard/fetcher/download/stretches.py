@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelyard.fetcher.disk.parts import Part
-from modelyard.fetcher.download.file_download import Arrival
+from modelyard.fetcher.download.file_download import FileDownload
 
 _STRETCH_LIMIT_BYTES = 64 * 1024 * 1024
 _ROUNDS_LEFT = 2
@@ -20,14 +20,14 @@ _ROUNDS_LEFT = 2
 class Stretch:
     """Parts of one file, one after the other. With none, the file needs only to be finished."""
 
-    arrival: Arrival
+    arrival: FileDownload
     parts: list[Part]
 
 
-class WorkQueue:
+class Stretches:
     """Thread-safe."""
 
-    def __init__(self, arrivals: Iterable[Arrival]) -> None:
+    def __init__(self, arrivals: Iterable[FileDownload]) -> None:
         self._changed = threading.Condition()
         self._waiting = list(arrivals)
         """Files with something to take, in order."""
@@ -82,14 +82,14 @@ class WorkQueue:
             stretch.arrival.parts_left -= 1
             return stretch.arrival.parts_left == 0
 
-    def begin_again(self, arrival: Arrival) -> None:
+    def begin_again(self, arrival: FileDownload) -> None:
         """All of the file must come again."""
         with self._changed:
             arrival.begin_again()
             self._put_back(arrival, [])
             self._missing_bytes += arrival.left_bytes
 
-    def _put_back(self, arrival: Arrival, untouched: list[Part]) -> None:
+    def _put_back(self, arrival: FileDownload, untouched: list[Part]) -> None:
         self._missing_bytes += sum(part.length for part in untouched)
         if arrival not in self._waiting:
             self._waiting.insert(0, arrival)
@@ -101,7 +101,7 @@ class WorkQueue:
         if self.is_done or self._waiting:
             self._changed.notify_all()
 
-    def _next(self) -> Arrival | None:
+    def _next(self) -> FileDownload | None:
         """A file whose bytes are wanted in order and that nobody works on; else the first one that takes a worker."""
         second_best = None
         for arrival in self._waiting:
@@ -113,7 +113,7 @@ class WorkQueue:
                     return arrival
         return second_best
 
-    def _take_of(self, arrival: Arrival) -> Stretch:
+    def _take_of(self, arrival: FileDownload) -> Stretch:
         wanted_bytes = min(_STRETCH_LIMIT_BYTES, self._missing_bytes // (_ROUNDS_LEFT * max(1, self._workers)))
         if arrival.is_whole_file_only:
             wanted_bytes = arrival.file.size_bytes

@@ -1,6 +1,6 @@
 """Verifies a file whose parts arrive in any order, on the bytes in flight.
 
-CRCs of parts combine to that of the whole (crc.py). Other hashes need the bytes in order: a part that begins where the
+CRCs of parts combine to that of the whole. Other hashes need the bytes in order: a part that begins where the
 hash has got to is hashed as it passes by; one that came early is read back from the disk when its turn comes. Each
 segment of a composite checksum (an uploaded part) is a chain of its own. The CRC64NVME of the whole file is computed
 always, so that the bytes can be checked again later whatever the source stores.
@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
-from modelyard.fetcher.content import crc
-from modelyard.fetcher.content.checksums import COMBINABLE, Algorithm, Checksum, Hash, new_hash, written
+from modelyard.fetcher.content.checksums import COMBINABLE, Algorithm, Checksum, Combine, Hash, new_hash, written
 from modelyard.fetcher.disk.journal import PartNote
 from modelyard.fetcher.disk.parts import Part
 
@@ -135,7 +134,7 @@ class Verification:
 
     def crc64nvme(self) -> int:
         """Of the whole file, once all parts are there."""
-        return self._combined(crc.CRC64NVME, lambda note: note.crc64nvme, self._parts)
+        return self._combined(COMBINABLE[Algorithm.CRC64NVME], lambda note: note.crc64nvme, self._parts)
 
     def mismatch(self) -> str:
         """What is wrong with the file, once all parts are there and caught up with: empty when it is as stored."""
@@ -148,12 +147,12 @@ class Verification:
         """Of each segment, in the stored kind of checksum."""
         if self._chains:
             return [chain.hash.digest() for chain in self._chains]
-        polynomial = COMBINABLE[checksum.algorithm]
-        combined = [self._combined(polynomial, lambda note: int.from_bytes(note.digest), of) for of in self._segments]
-        return [value.to_bytes(polynomial.width_bits // 8, "big") for value in combined]
+        combine, size_bytes = COMBINABLE[checksum.algorithm], len(new_hash(checksum.algorithm).digest())
+        combined = [self._combined(combine, lambda note: int.from_bytes(note.digest), of) for of in self._segments]
+        return [value.to_bytes(size_bytes, "big") for value in combined]
 
-    def _combined(self, polynomial: crc.Polynomial, crc_of: Callable[[PartNote], int], parts: Sequence[Part]) -> int:
+    def _combined(self, combine: Combine, crc_of: Callable[[PartNote], int], parts: Sequence[Part]) -> int:
         combined = 0
         for part in parts:
-            combined = crc.combine(combined, crc_of(self._notes[part.offset]), part.length, polynomial)
+            combined = combine(combined, crc_of(self._notes[part.offset]), part.length)
         return combined

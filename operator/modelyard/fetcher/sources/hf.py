@@ -18,13 +18,11 @@ from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.sources.ca_bundle import ca_bundle
-from modelyard.fetcher.sources.concurrently import concurrently
-from modelyard.fetcher.sources.http_client import HttpClient, Refusal
-from modelyard.fetcher.sources.secret import Secret, secret_of
+from modelyard.fetcher.sources.mounted_files import Secret, ca_bundle, secret_of
+from modelyard.fetcher.sources.ranged_client import RangedClient, Refusal, concurrently, web_dialect, web_trust
+from modelyard.fetcher.transport.connection import proxy_of
 from modelyard.fetcher.transport.connection_errors import Server
-from modelyard.fetcher.transport.proxy import proxy_of
-from modelyard.fetcher.transport.range_reader import ExactReader
+from modelyard.fetcher.transport.connection_pool import Answer
 
 HUB = "https://huggingface.co"
 TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a Secret's key
@@ -55,7 +53,7 @@ def open_source(configuration: Configuration) -> "HubSource":
     asked = Asked(endpoint, uri["repository"], uri["revision"] or "main", secret)
     authorization = _authorization(secret) if secret else None
     server = Server(endpoint, "spec.model.hf.endpoint", proxy_of(endpoint), _OTHERWISE)
-    client = HttpClient(server, authorization, ca_bundle(configuration), asked.explain)
+    client = RangedClient(web_dialect(server, authorization, asked.explain), web_trust(ca_bundle(configuration)))
     return HubSource(client, asked)
 
 
@@ -138,7 +136,7 @@ class Asked:
 class HubSource:
     """One commit of a repository: the one that the revision named when it was listed (source.Source)."""
 
-    def __init__(self, client: HttpClient, asked: Asked) -> None:
+    def __init__(self, client: RangedClient, asked: Asked) -> None:
         self._client = client
         self._asked = asked
 
@@ -156,7 +154,7 @@ class HubSource:
         check_paths(file.path for file in files)
         return files
 
-    def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
+    def open_range(self, file: RemoteFile, offset: int, length: int) -> Answer:
         return self._client.open_range(self._url(file), file, offset, length)
 
     def authorise(self, files: Iterable[RemoteFile]) -> None:

@@ -17,13 +17,11 @@ from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.manifest_json import ListedFile
 from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.sources.ca_bundle import ca_bundle
-from modelyard.fetcher.sources.concurrently import concurrently
-from modelyard.fetcher.sources.http_client import HttpClient, Refusal
-from modelyard.fetcher.sources.secret import Secret, secret_of
+from modelyard.fetcher.sources.mounted_files import Secret, ca_bundle, secret_of
+from modelyard.fetcher.sources.ranged_client import RangedClient, Refusal, concurrently, web_dialect, web_trust
+from modelyard.fetcher.transport.connection import proxy_of
 from modelyard.fetcher.transport.connection_errors import Server
-from modelyard.fetcher.transport.proxy import proxy_of
-from modelyard.fetcher.transport.range_reader import ExactReader
+from modelyard.fetcher.transport.connection_pool import Answer
 
 BEARER_TOKEN = "HTTPS_BEARER_TOKEN"  # noqa: S105 - the name of a Secret's key
 USER_NAME = "username"
@@ -50,7 +48,8 @@ def open_source(configuration: Configuration) -> "WebSource":
     secret = secret_of(configuration)
     server = Server(uri[1], "spec.model.uri", proxy_of(configuration.uri))
     authorization = _authorization(secret) if secret else None
-    client = HttpClient(server, authorization, ca_bundle(configuration), lambda refusal: _explain(refusal, secret))
+    dialect = web_dialect(server, authorization, lambda refusal: _explain(refusal, secret))
+    client = RangedClient(dialect, web_trust(ca_bundle(configuration)))
     return WebSource(client, configuration.uri, sha256)
 
 
@@ -96,7 +95,7 @@ def _explain(refusal: Refusal, secret: Secret | None) -> FetchError | None:
 class WebSource:
     """A file, or the files of a manifest (source.Source). Each is read only as far as its SHA-256 says it is right."""
 
-    def __init__(self, client: HttpClient, uri: str, sha256: str) -> None:
+    def __init__(self, client: RangedClient, uri: str, sha256: str) -> None:
         self._client = client
         self._uri = uri
         self._sha256 = sha256
@@ -106,7 +105,7 @@ class WebSource:
         check_paths(file.path for file in files)
         return files
 
-    def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
+    def open_range(self, file: RemoteFile, offset: int, length: int) -> Answer:
         return self._client.open_range(file.key, file, offset, length)
 
     def authorise(self, files: Iterable[RemoteFile]) -> None:

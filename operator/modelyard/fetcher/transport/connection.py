@@ -5,6 +5,7 @@ one system call (MSG_WAITALL); one with TLS decrypts into the block, a record at
 """
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 CONNECT_LIMIT_S = 5.0
 SILENCE_LIMIT_S = 20.0
@@ -20,6 +22,11 @@ SILENCE_LIMIT_S = 20.0
 _HEAD_LIMIT_BYTES = 64 * 1024
 _LINE_BYTES = 16 * 1024
 _ENDLESS = 1 << 62
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CHUNK_LENGTH = re.compile(r"[0-9a-fA-F]{1,15}")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+"""No file is longer than 18 digits say, and Python reads no number of thousands of them."""
 
 _LOW_WATER_BYTES = 512 * 1024
 """The kernel wakes a reader for so many bytes and no fewer, rather than for each packet: half the processor's time of
@@ -68,6 +75,36 @@ class Head:
 
     status: int
     headers: Mapping[str, str]
+
+    @property
+    def begins_at(self) -> int | None:
+        """The offset in the file of the body's first byte; None where the answer does not say what it is."""
+        if self.status == 200:
+            return 0
+        span = _CONTENT_RANGE.fullmatch(self.headers.get("content-range", ""))
+        return int(span[1]) if span else None
+
+    @property
+    def file_size(self) -> int | None:
+        """The whole file's size, in bytes; None where the answer does not tell it."""
+        if self.status == 200:
+            length = self.headers.get("content-length", "")
+            return int(length) if _LENGTH.fullmatch(length) else None
+        span = _CONTENT_RANGE.fullmatch(self.headers.get("content-range", ""))
+        return int(span[3]) if span and span[3] != "*" else None
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy for ``url``, from the pod's variables, read as boto3 reads them; None where the server is reached
+    directly, and for what is no URL.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.hostname is None or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 class HttpConnection:

@@ -17,8 +17,11 @@ from modelyard.fetcher.transport.connection import (
     HttpConnection,
     Route,
     Trust,
+    proxy_of,
 )
-from modelyard.fetcher.transport.proxy import proxy_of
+
+_SKIP_BYTES = 64 * 1024
+_NO_LIMIT_BYTES = 1 << 62
 
 
 class Answer:
@@ -28,6 +31,8 @@ class Answer:
         self._pool = pool
         self._route = route
         self._connection = connection
+        self._left_bytes = _NO_LIMIT_BYTES
+        self._skip_bytes = 0
         self.head = head
 
     def __enter__(self) -> Self:
@@ -38,24 +43,41 @@ class Answer:
     ) -> None:
         self.close()
 
-    def readinto(self, target: memoryview) -> int:
+    def limit_to(self, length: int, skip_bytes: int = 0) -> None:
+        """From now on ``readinto`` reads over the first ``skip_bytes``, then gives ``length`` bytes and no byte more:
+        a server that sends on could fill the disk.
+        """
+        self._left_bytes, self._skip_bytes = length, skip_bytes
+
+    def readinto(self, target: memoryview, /) -> int:
         """As HttpConnection.readinto, with StreamBrokenError for a connection that broke."""
         try:
-            return self._connection.readinto(target)
+            if self._skip_bytes and not self._skip():
+                return 0
+            count = self._connection.readinto(target[: self._left_bytes])
         except ConnectionFailedError as error:
             raise StreamBrokenError(str(error)) from error
+        self._left_bytes -= count
+        return count
+
+    def _skip(self) -> bool:
+        """Whether the answer goes on after what is to be skipped."""
+        with memoryview(bytearray(_SKIP_BYTES)) as scratch:
+            while self._skip_bytes and (count := self._connection.readinto(scratch[: self._skip_bytes])):
+                self._skip_bytes -= count
+        return not self._skip_bytes
 
     def document(self, limit_bytes: int) -> bytes:
         """The body up to ``limit_bytes``. Raises StreamBrokenError."""
         body = bytearray(min(limit_bytes, 64 * 1024))
-        document = b""
+        document = bytearray()
         while len(document) < limit_bytes:
             with memoryview(body)[: limit_bytes - len(document)] as target:
                 count = self.readinto(target)
             if not count:
                 break
             document += body[:count]
-        return document
+        return bytes(document)
 
     def abort(self) -> None:
         """Ends the answer under the thread that reads it."""

@@ -1,6 +1,5 @@
 """Models in S3, or in anything that speaks S3: boto3 for identity and listing, s3_objects.py for the objects' bytes."""
 
-import contextlib
 import logging
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,17 +20,15 @@ from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_md5, is_value_of, part_count
 from modelyard.fetcher.content.remote_file import FILES_LIMIT, RemoteFile, check_paths, safe_path
-from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
-from modelyard.fetcher.sources.ca_bundle import ca_bundle
-from modelyard.fetcher.sources.concurrently import concurrently
+from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.sources.mounted_files import ca_bundle
+from modelyard.fetcher.sources.ranged_client import concurrently
 from modelyard.fetcher.sources.s3.credentials import Credentials, read_credentials
 from modelyard.fetcher.sources.s3.errors import Asked, explain
-from modelyard.fetcher.sources.s3.objects import Objects, Span
+from modelyard.fetcher.sources.s3.objects import Objects
 from modelyard.fetcher.sources.s3.requests import ObjectRequests
-from modelyard.fetcher.transport.connection import Trust
-from modelyard.fetcher.transport.connection_errors import explain_connection
-from modelyard.fetcher.transport.proxy import proxy_of
-from modelyard.fetcher.transport.range_reader import ExactReader
+from modelyard.fetcher.transport.connection import Trust, proxy_of
+from modelyard.fetcher.transport.connection_pool import Answer
 
 _log = logging.getLogger(__name__)
 
@@ -127,21 +124,11 @@ class S3Source:
             _log.warning("%d of %d files have no stored checksum: they are checked by their ETag", by_etag, len(files))
         return files
 
-    def open_range(self, file: RemoteFile, offset: int, length: int) -> ExactReader:
-        return self._objects.open_range(file.key, file.version, file.size_bytes, Span(offset, length))
+    def open_range(self, file: RemoteFile, offset: int, length: int) -> Answer:
+        return self._objects.open_range(file, offset, length)
 
     def authorise(self, files: Iterable[RemoteFile]) -> None:
-        concurrently(self._read_one_byte, tuple(files))
-
-    def _read_one_byte(self, file: RemoteFile) -> None:
-        if not file.size_bytes:
-            self._objects.head(file.key, file.version)
-            return
-        try:
-            with contextlib.closing(self.open_range(file, 0, 1)) as reader:
-                reader.readinto(memoryview(bytearray(1)))
-        except StreamBrokenError as error:
-            raise explain_connection(str(error), self._asked.server) from error
+        concurrently(self._objects.read_one_byte, tuple(files))
 
     def check_unchanged(self) -> None:
         if tuple(self._list()) != self._listed:

@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.sources.secret import secret_of
+from modelyard.fetcher.sources.mounted_files import secret_of
 
 ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
 SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a Secret's key

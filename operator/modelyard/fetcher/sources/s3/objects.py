@@ -1,112 +1,77 @@
-"""The objects of a bucket, over connections of our own: heads and bytes. Refusals are read as boto3 reads them."""
+"""The objects of a bucket: heads and bytes, over connections of our own. Refusals are read as boto3 reads them."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import RestXMLParser
 
-from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
+from modelyard.fetcher.content.remote_file import RemoteFile
+from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.sources.ranged_client import PASSING, Dialect, RangedClient, Refusal, RefusedError
 from modelyard.fetcher.sources.s3.errors import Asked, explain
 from modelyard.fetcher.sources.s3.requests import ObjectRequests
-from modelyard.fetcher.transport.connection import ConnectionFailedError, Trust
-from modelyard.fetcher.transport.connection_errors import explain_connection
-from modelyard.fetcher.transport.connection_pool import Answer, ConnectionPool
-from modelyard.fetcher.transport.range_reader import ExactReader
-from modelyard.fetcher.transport.ranges import begins_at, file_size, range_header
+from modelyard.fetcher.transport.connection import Trust
+from modelyard.fetcher.transport.connection_pool import Answer
 
-_ERROR_LIMIT_BYTES = 64 * 1024
-_FAILURES = {500, 502, 504}
-"""Stores give these now and then: the same request is answered the next time."""
-
-_PASSING = {200, 206, 429, 503, *_FAILURES}
 _TRIES = 3
 _PAUSE_S = 0.2
-
-
-@dataclass(frozen=True)
-class Span:
-    """Some bytes of an object."""
-
-    offset: int
-    length: int
+_WORTH_ANOTHER_TRY = {429, 503, *PASSING}
 
 
 class Objects:
     """Thread-safe. Every method raises FetchError by name for what the store refuses."""
 
     def __init__(self, requests: ObjectRequests, trust: Trust, asked: Asked) -> None:
-        self._requests = requests
-        self._connections = ConnectionPool(trust)
-        self._asked = asked
+        self._client = RangedClient(_dialect(requests, asked), trust)
 
     def head(self, key: str, version: str) -> Mapping[str, str]:
         """The object's headers, its checksums among them. ``version`` is the ETag that it must have."""
+        condition = {"If-Match": version}
         for tries_left in reversed(range(_TRIES)):
             try:
-                with self._ask("HEAD", key, {"If-Match": version, "x-amz-checksum-mode": "ENABLED"}) as answer:
-                    if answer.head.status == 200:
-                        return answer.head.headers
-                # An answer to HEAD has no body and so no error code: a GET is told why.
-                with self._ask("GET", key, {"If-Match": version, "Range": range_header(0, 1)}) as answer:
-                    refusal = self._refused(answer, key)
-                    if answer.head.status not in _PASSING or not tries_left:
-                        raise refusal
-            except (ConnectionFailedError, StreamBrokenError) as error:
-                if not tries_left:
-                    raise explain_connection(str(error), self._asked.server) from error
+                headers = self._client.head(key, {**condition, "x-amz-checksum-mode": "ENABLED"})
+                if headers is not None:
+                    return headers
+                self._client.read_one_byte(key, condition)  # an answer to HEAD has no body and so no error code
+            except FetchError as error:
+                if not tries_left or not _is_passing(error):
+                    raise
             time.sleep(_PAUSE_S)
-        raise AssertionError("the last try returns or raises")
-
-    def open_range(self, key: str, version: str, size_bytes: int, span: Span) -> ExactReader:
-        """The object's bytes. Raises StreamBrokenError when no answer comes."""
-        headers = {"If-Match": version, "Range": range_header(span.offset, span.length)}
-        try:
-            answer = self._ask("GET", key, headers)
-        except ConnectionFailedError as error:
-            raise StreamBrokenError(str(error)) from error
-        try:
-            self._check(answer, key, size_bytes, span)
-        except BaseException:
-            answer.close()
-            raise
-        return ExactReader(answer, span.length)
-
-    def _check(self, answer: Answer, key: str, size_bytes: int, span: Span) -> None:
-        head = answer.head
-        if head.status not in {200, 206}:
-            refusal = self._refused(answer, key)
-            raise StreamBrokenError(refusal.message) if head.status in _FAILURES else refusal
-        if file_size(head.headers, head.status) != size_bytes:
-            raise self._changed(key)
-        if begins_at(head) != span.offset:
-            raise FetchError(
-                Reason.SOURCE_ERROR,
-                f"{self._asked.store} was asked for the bytes from {span.offset} on of {key} and sends others "
-                f"({head.status}): it must support ranges, as S3 does",
-            )
-
-    def _ask(self, method: str, key: str, headers: Mapping[str, str]) -> Answer:
-        try:
-            url, signed = self._requests.signed(method, key, headers)
-        except (ClientError, BotoCoreError) as error:
-            raise explain(error, self._asked, key) from error
-        return self._connections.ask(method, url, signed)
-
-    def _refused(self, answer: Answer, key: str) -> FetchError:
-        """What the store's answer means, read as boto3 reads it."""
-        head = answer.head
-        if head.status < 300:
-            return self._changed(key)
-        body = answer.document(_ERROR_LIMIT_BYTES)
-        response = {"status_code": head.status, "headers": dict(head.headers), "body": body}
-        parsed = RestXMLParser().parse(response, None)
-        return explain(ClientError(parsed, "GetObject"), self._asked, key)
-
-    def _changed(self, key: str) -> FetchError:
-        return FetchError(
+        raise FetchError(
             Reason.SOURCE_CHANGED,
-            f"s3://{self._asked.bucket}/{key} changed while it was fetched: the fetch begins anew. "
-            "Upload a model under a new prefix rather than over one in use",
+            f"{key} changed while it was fetched: the fetch begins anew. Upload a model under a new prefix rather than "
+            "over one in use",
         )
+
+    def open_range(self, file: RemoteFile, offset: int, length: int) -> Answer:
+        """The object's bytes, as source.Source.open_range gives them."""
+        return self._client.open_range(file.key, file, offset, length, {"If-Match": file.version})
+
+    def read_one_byte(self, file: RemoteFile) -> None:
+        """Asks whether the object may be read. Raises FetchError where it may not."""
+        if file.size_bytes:
+            self._client.read_one_byte(file.key, {"If-Match": file.version})
+        else:
+            self.head(file.key, file.version)
+
+
+def _is_passing(error: FetchError) -> bool:
+    if isinstance(error, RefusedError):
+        return error.status in _WORTH_ANOTHER_TRY
+    return error.reason is Reason.ENDPOINT_UNREACHABLE
+
+
+def _dialect(requests: ObjectRequests, asked: Asked) -> Dialect:
+    def sign(method: str, key: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        try:
+            return requests.signed(method, key, headers)
+        except (ClientError, BotoCoreError) as error:
+            raise explain(error, asked, key) from error
+
+    def explain_refusal(refusal: Refusal) -> FetchError:
+        response = {"status_code": refusal.status, "headers": dict(refusal.headers), "body": refusal.body}
+        parsed = RestXMLParser().parse(response, None)
+        return explain(ClientError(parsed, "GetObject"), asked, refusal.asked)
+
+    return Dialect(asked.server, sign, explain_refusal, follows_redirects=False)

@@ -1,5 +1,9 @@
-"""The Secret that a service names for its model: files that the kubelet keeps up to date, never variables."""
+"""What a service names for its source and the kubelet mounts: the Secret and the CA bundle.
 
+Both are files that the kubelet keeps up to date, never variables: each attempt reads them anew.
+"""
+
+import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -73,3 +77,29 @@ def secret_of(configuration: Configuration) -> Secret | None:
     """The Secret of ``model.credentials``; None where the service names none."""
     name = configuration.credentials_secret
     return Secret(name, configuration.credentials_folder) if name else None
+
+
+def ca_bundle(configuration: Configuration) -> Path | None:
+    """The PEM file of ``model.caBundle``; None where the service names none.
+
+    Raises FetchError when it is not there (CA_BUNDLE_MISSING) or holds no certificates (CA_BUNDLE_INVALID).
+    """
+    path = configuration.ca_bundle
+    if path is None:
+        return None
+    owner = f"ConfigMap {configuration.ca_bundle_config_map!r}" if configuration.ca_bundle_config_map else str(path)
+    if not path.is_file():
+        raise FetchError(
+            Reason.CA_BUNDLE_MISSING,
+            f"{owner} does not exist or has no key {path.name!r}, as spec.model.caBundle names it: create it. "
+            "The kubelet brings it into this pod within about a minute, and the fetch goes on",
+        )
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError as error:
+        raise FetchError(
+            Reason.CA_BUNDLE_INVALID,
+            f"key {path.name!r} of {owner} holds no PEM certificates ({error}): put the CA's certificate there, the "
+            "text from BEGIN CERTIFICATE to END CERTIFICATE. It is read again within about two minutes",
+        ) from error
+    return path

@@ -1,4 +1,4 @@
-"""The bytes of one stretch, over as many connections as it takes."""
+"""Some bytes of one file, over as many connections as it takes."""
 
 import threading
 
@@ -17,7 +17,7 @@ class AbandonedError(Exception):
     """Ends the workers of an attempt that has failed already."""
 
 
-class Stream:
+class RetryingReader:
     """For one worker; ``abandoned`` ends it from outside, and wakes it where it waits."""
 
     def __init__(self, source: Source, file: RemoteFile, offset: int, end: int, abandoned: threading.Event) -> None:
@@ -35,17 +35,17 @@ class Stream:
         Raises FetchError, WholeFileOnlyError, and AbandonedError once it is told to end.
         """
         while True:
-            cause = "the connection ended early"
+            broken = StreamBrokenError("the connection ended early")
             try:
                 count = self._opened().readinto(target)
             except StreamBrokenError as error:
-                count, cause = 0, str(error)
+                count, broken = 0, error
             if count:
                 self._offset += count
                 self._barren_tries = 0
                 return count
             self.close()
-            self._try_again(cause)
+            self._try_again(broken)
 
     def _opened(self) -> RangeReader:
         if self._abandoned.is_set():
@@ -54,12 +54,12 @@ class Stream:
             self._reader = self._source.open_range(self._file, self._offset, self._end - self._offset)
         return self._reader
 
-    def _try_again(self, cause: str) -> None:
+    def _try_again(self, broken: StreamBrokenError) -> None:
         self._barren_tries += 1
         if self._barren_tries == _BARREN_TRIES:
-            raise FetchError(
+            raise broken.refusal or FetchError(
                 Reason.ENDPOINT_UNREACHABLE,
-                f"{self._file.key} stopped coming at byte {self._offset} of {self._file.size_bytes} ({cause}), "
+                f"{self._file.key} stopped coming at byte {self._offset} of {self._file.size_bytes} ({broken}), "
                 f"{_BARREN_TRIES} times in a row: look at the network between this node and the source, and at the "
                 "source's own log",
             )

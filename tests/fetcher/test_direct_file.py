@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.fetcher.disk import direct_file
-from modelyard.fetcher.disk.direct_file import ArrivingFile
+from modelyard.fetcher.disk.direct_file import DirectFile
 from modelyard.fetcher.disk.parts import PAGE_BYTES
 from modelyard.fetcher.download.buffers import page_aligned
 
@@ -33,7 +33,7 @@ def path(request: pytest.FixtureRequest) -> Path:
     return folder / "weights"
 
 
-def write(file: ArrivingFile, begin: int, end: int) -> None:
+def write(file: DirectFile, begin: int, end: int) -> None:
     memory = page_aligned(16 * PAGE_BYTES)
     into_page = begin % PAGE_BYTES
     block = memory[into_page : into_page + end - begin]
@@ -45,7 +45,7 @@ def write(file: ArrivingFile, begin: int, end: int) -> None:
 def test_stretches_in_any_order_make_the_file(path: Path, seed: int) -> None:
     stretches = list(itertools.pairwise(BORDERS))
     random.Random(seed).shuffle(stretches)
-    file = ArrivingFile(path, len(CONTENT))
+    file = DirectFile(path, len(CONTENT))
     for begin, end in stretches:
         write(file, begin, end)
     memory = page_aligned(16 * PAGE_BYTES)
@@ -59,29 +59,29 @@ def test_stretches_in_any_order_make_the_file(path: Path, seed: int) -> None:
 
 
 def test_the_disks_space_is_taken_at_once(path: Path) -> None:
-    ArrivingFile(path, len(CONTENT)).close()
+    DirectFile(path, len(CONTENT)).close()
     assert path.stat().st_size == len(CONTENT)
     assert path.stat().st_blocks * 512 >= len(CONTENT)
 
 
 def test_what_was_written_stays_when_the_file_is_opened_again(path: Path) -> None:
-    file = ArrivingFile(path, len(CONTENT))
+    file = DirectFile(path, len(CONTENT))
     write(file, 0, 5)
     file.close()
-    ArrivingFile(path, len(CONTENT)).close()
+    DirectFile(path, len(CONTENT)).close()
     assert path.read_bytes()[:5] == CONTENT[:5]
 
 
 def test_a_file_of_another_size_is_begun_anew(path: Path) -> None:
     path.write_bytes(b"something else")
-    ArrivingFile(path, len(CONTENT)).close()
+    DirectFile(path, len(CONTENT)).close()
     assert path.read_bytes() == bytes(len(CONTENT))
 
 
 def test_a_link_in_the_files_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "weights").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
-        ArrivingFile(tmp_path / "weights", 5)
+        DirectFile(tmp_path / "weights", 5)
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -91,11 +91,11 @@ def test_writing_through_the_page_cache_is_said_once(
     monkeypatch.setattr(direct_file, "_said_buffered", False)
     with caplog.at_level(logging.WARNING):
         for name in ("a", "b"):
-            ArrivingFile(ramfs / name, len(CONTENT)).close()
+            DirectFile(ramfs / name, len(CONTENT)).close()
     (record,) = caplog.records
     assert "takes no direct writes ([Errno 22] Invalid argument" in record.message
 
 
 def test_an_empty_file_is_one(path: Path) -> None:
-    ArrivingFile(path, 0).close()
+    DirectFile(path, 0).close()
     assert path.read_bytes() == b""
