@@ -59,7 +59,7 @@ CAUSES = (
         "an engine that ends for a cause of its own",
         partial(light, "loops", engine=_environment(load_error="RuntimeError: the drum is out of beat")),
         "CrashLooping",
-        ("exit code 1", "RuntimeError: the drum is out of beat", "logs"),
+        ("exited with code 1", "RuntimeError: the drum is out of beat", "logs"),
         applies(partial(light, "loops")),
         meanwhile=frozenset({"EngineFailed"}),
         reason_within_s=THREE_RESTARTS_S,

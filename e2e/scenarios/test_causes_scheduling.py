@@ -56,7 +56,7 @@ CAUSES = (
         "an accelerator that no node has",
         partial(light, "service", accelerator=_on(ABSENT)),
         "InsufficientAccelerators",
-        (f"1 {ABSENT}", f"No node offers any {ABSENT}", "device plugin"),
+        (f"1 {ABSENT}", f"No node offers {ABSENT}", "device plugin"),
         _offers(GPU_WORKER, ABSENT, 1),
     ),
     Cause(

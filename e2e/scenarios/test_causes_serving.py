@@ -92,8 +92,8 @@ def test_an_engine_that_dies_again_and_again_after_it_came_up_does_not_count_as_
         looping = told.first(
             "dies", lambda m: m.says()[0] == "CrashLooping", since_s=made_s, within_s=THREE_RESTARTS_S + WITHIN_S
         )
-        assert "exit code 0" in looping.says()[1]
-        assert "ended 3 times" in looping.says()[1]
+        assert "exited with code 0" in looping.says()[1]
+        assert "exited 3 times" in looping.says()[1]
         told.stays("dies", lambda m: m.says()[0] == "CrashLooping", for_s=ONE_RUN_S)
 
         cured_s = time.monotonic()
@@ -131,7 +131,7 @@ def test_a_start_says_since_when_and_until_when_and_when_it_is_slower_than_usual
     with stories(namespace) as told:
         made_s = time.monotonic()
         namespace.apply(light("slow", engine=_environment(load_s="45"), startup={"timeoutSeconds": 300}, replicas=1))
-        slow = told.first("slow", lambda m: "slower than usual" in m.says()[1], since_s=made_s, within_s=READY_S)
+        slow = told.first("slow", lambda m: "; usually " in m.says()[1], since_s=made_s, within_s=READY_S)
         ready = told.first("slow", lambda m: m.says()[0] == "Ready", since_s=made_s, within_s=READY_S)
 
         assert slow.says()[0] == "Starting"

@@ -77,7 +77,7 @@ def test_models_that_are_not_asked_for_are_not_loaded(namespace: Kubectl) -> Non
 def test_a_repository_without_a_model_is_said_and_cured(namespace: Kubectl) -> None:
     namespace.apply(_triton("empty", repository="triton-empty"))
 
-    ready = eventually(_told(namespace, "empty", "its repository holds no model"), within_s=READY_S, every_s=1)
+    ready = eventually(_told(namespace, "empty", "the repository is empty"), within_s=READY_S, every_s=1)
     assert ready["reason"] == "ModelsNotReady"
 
     _ready(namespace, _triton("empty"))

@@ -66,7 +66,7 @@ async def test_a_node_that_just_joined_without_the_driver_is_told_after_the_kube
     only_another_has_the_driver(cluster, joined=SEEN)
     await operator.run(for_s=100)
     assert condition(cluster, "Ready")["reason"] == "Preparing"
-    assert "waits for the node's cache" in condition(cluster, "Ready")["message"]
+    assert "waiting for the node's cache" in condition(cluster, "Ready")["message"]
     await operator.run(for_s=90)
     assert condition(cluster, "Ready")["reason"] == "NoNodeCache"
     assert set(asked(cluster)) == {"worker"}
@@ -78,7 +78,7 @@ async def test_a_cluster_without_any_node_agent_is_told_at_once(
     await waiting(cluster, operator, NOT_REGISTERED)
     cluster.put(factories.agent(namespace="team-a"))  # anybody may give a pod of theirs such labels
     await operator.run(for_s=60)
-    assert "runs on no node of the cluster" in condition(cluster, "Ready")["message"]
+    assert "is not running on any node" in condition(cluster, "Ready")["message"]
 
 
 async def test_an_installation_that_does_not_see_the_agents_claims_nothing_of_the_whole_cluster(
@@ -96,7 +96,7 @@ async def test_a_driver_that_came_meanwhile_is_waited_for(cluster: InMemoryClust
     cluster.put(factories.csi_node(names.CSI_DRIVER))
     await operator.run(for_s=300)
     assert condition(cluster, "Ready")["reason"] == "Preparing"
-    assert "which has started" in condition(cluster, "Ready")["message"]
+    assert "the node's cache has started" in condition(cluster, "Ready")["message"]
 
 
 async def test_nobody_is_asked_about_another_failure(cluster: InMemoryCluster, operator: RunningOperator) -> None:

@@ -338,7 +338,7 @@ async def test_fewer_nodes_than_asked_for_are_told_and_those_that_join_are_used(
     assert cluster.see(kinds.JOB, JOB) is None
     said = prefetch_status(cluster)
     assert (said["desired"], said["ready"], said["reason"]) == (3, 1, "PrefetchLacksNodes")
-    assert "the taint maintenance:NoSchedule" in said["message"]
+    assert "untolerated taint maintenance:NoSchedule" in said["message"]
     cluster.put(gpu_node("gpu-8"))
     await operator.run(for_s=90)
     assert hosts(job_of(cluster)) == ["gpu-8"]
@@ -420,7 +420,7 @@ async def test_a_job_whose_pods_find_no_node_is_given_up_for_a_while(
     assert cluster.see(kinds.JOB, JOB) is None
     said = prefetch_status(cluster)
     assert said["reason"] == "Unschedulable"
-    assert "tried again in 10 minutes" in said["message"]
+    assert "next attempt is in 10 minutes" in said["message"]
     await prefetching.run(for_s=PAUSE_S + 60)
     assert cluster.see(kinds.JOB, JOB) is not None
 

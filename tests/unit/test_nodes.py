@@ -39,7 +39,7 @@ def test_a_tolerated_taint_excludes_nothing(toleration: dict[str, str]) -> None:
     ],
 )
 def test_another_toleration_does_not_help(toleration: dict[str, str]) -> None:
-    assert "by the taint team=search:NoSchedule" in excluded(node(taints=(TAINT,)), tolerations=[toleration])
+    assert "untolerated taint team=search:NoSchedule" in excluded(node(taints=(TAINT,)), tolerations=[toleration])
 
 
 def test_a_taint_that_only_prefers_others_excludes_nothing() -> None:
@@ -78,14 +78,14 @@ def test_a_label_that_fits_excludes_nothing(rules: list[dict[str, Any]]) -> None
 @pytest.mark.parametrize(
     ("rules", "says"),
     [
-        ([rule("In", "5", "6")], "zone, which must be 5 or 6, where it is 7"),
-        ([rule("In", "5", key="rack")], "rack, which must be 5, where it is missing"),
-        ([rule("NotIn", "7")], "which must not be 7"),
-        ([rule("Exists", key="rack")], "which must exist"),
-        ([rule("DoesNotExist")], "which must not exist"),
-        ([rule("Gt", "7")], "which must be above 7"),
-        ([rule("Lt", "6")], "which must be below 6"),
-        ([rule("Gt", "many")], "which must be above many"),
+        ([rule("In", "5", "6")], "zone must be 5 or 6, but is 7"),
+        ([rule("In", "5", key="rack")], "rack must be 5, but is missing"),
+        ([rule("NotIn", "7")], "must not be 7"),
+        ([rule("Exists", key="rack")], "must exist"),
+        ([rule("DoesNotExist")], "must not exist"),
+        ([rule("Gt", "7")], "must be greater than 7"),
+        ([rule("Lt", "6")], "must be less than 6"),
+        ([rule("Gt", "many")], "must be greater than many"),
         ([rule("In", "7"), rule("In", "5", key="rack")], "label rack"),
     ],
 )
@@ -102,19 +102,19 @@ def test_one_term_that_fits_is_enough_and_a_selector_counts_with_each() -> None:
 def test_many_nodes_are_counted_and_few_are_named() -> None:
     nodes = [node_facts(node(f"worker-{number}", cordoned=True), GPU, None) for number in range(9)]
     told = exclusions(placement(pod()), nodes)
-    assert told == "Excluded: 9 nodes (worker-0, worker-1, worker-2, ...) by being cordoned."
+    assert told == "Excluded: 9 nodes (worker-0, worker-1, worker-2, ...): cordoned."
 
 
 def test_of_many_causes_the_most_common_are_told() -> None:
     nodes = [node_facts(node(f"worker-{number}", labels={"rack": str(number)}), GPU, None) for number in range(9)]
     told = exclusions(placement(pod(spec={"nodeSelector": {"rack": "9"}})), nodes)
-    assert told.count("where it is") == 4
-    assert told.endswith("; 5 for other causes.")
+    assert told.count("but is") == 4
+    assert told.endswith("; 5 more for other reasons.")
 
 
 def test_unhealthy_devices_are_told_beside_what_is_offered() -> None:
     assert offer(GPU, [node_facts(node(gpus=0, unhealthy=2), GPU, None)]) == (
-        "1 node offers 0 (at most 0 on one). Unhealthy besides: 2 on worker-1."
+        "1 node offers 0 (at most 0 on one). Unhealthy: 2 on worker-1."
     )
 
 

@@ -141,10 +141,10 @@ def test_no_more_pods_are_made_than_nodes_can_be_used() -> None:
 @pytest.mark.parametrize(
     ("nodes", "words"),
     [
-        ((gpu_node("a", taint="team-b"),), "the taint team-b:NoSchedule"),
-        ((gpu_node("a", gpus=0),), "No node offers any nvidia.com/gpu"),
+        ((gpu_node("a", taint="team-b"),), "untolerated taint team-b:NoSchedule"),
+        ((gpu_node("a", gpus=0),), "No node offers nvidia.com/gpu"),
         ((gpu_node("a", gpus=2),), "at most 2 on one"),
-        ((), "No node offers any nvidia.com/gpu"),
+        ((), "No node offers nvidia.com/gpu"),
     ],
 )
 def test_why_no_node_can_be_used_is_known(nodes: tuple[Object, ...], words: str) -> None:
@@ -207,7 +207,7 @@ def test_a_node_that_was_lacking_is_used_as_soon_as_it_is_there(said: Object, ho
 def test_labels_that_name_no_node_are_a_lack_of_nodes() -> None:
     found = decided(gpu_node("gpu-1"), prefetch=None, selector={"pool": "none"})
     assert (found.desired, found.step) == (0, Step.SETTLED)
-    assert "the label pool, which must be none, where it is missing" in found.lacking
+    assert "label pool must be none, but is missing" in found.lacking
 
 
 def job(fingerprint: str, *, over: bool, hosts: tuple[str, ...] = ("a", "b"), warm: tuple[str, ...] = ()) -> Object:

@@ -51,8 +51,8 @@ def pod(name: str = "one", **fields: Any) -> Object:
     [
         ((), None, "Pods are being created"),
         ((pod(),), "Pending", "Node worker-1"),
-        ((pod(fetch=FETCHING),), "Fetching", "Node worker-1: The model is being fetched"),
-        ((pod(fetch=FETCHED, engine=waiting("PodInitializing")),), "Fetching", "Node worker-1 prepares the pod"),
+        ((pod(fetch=FETCHING),), "Fetching", "Node worker-1: Fetching the model"),
+        ((pod(fetch=FETCHED, engine=waiting("PodInitializing")),), "Fetching", "Node worker-1 is preparing the pod"),
         ((pod(fetch=FETCHED, engine=running(1)),), "Fetching", "0 of 3 nodes"),
         ((pod(fetch=FETCHED, engine=ended(0)),), "Fetching", "0 of 3 nodes"),
         ((pod(refused="0/3 nodes are available: 3 Insufficient cpu."),), None, "Insufficient cpu"),
@@ -88,7 +88,7 @@ PROBLEMS = {
     "an image without python3": (
         told(pod(fetch=FETCHED, engine=waiting("RunContainerError", 'exec: "python3": not found'))),
         "ContainerStartFailed",
-        "must carry python3",
+        "must contain python3",
     ),
     "the scheduler": (told(pod(refused="0/3 nodes are available.")), "Unschedulable", "0/3 nodes are available"),
     "a quota": (

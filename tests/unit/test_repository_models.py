@@ -37,7 +37,7 @@ def test_models_that_are_ready_make_the_service_ready(models: str, index: Index)
 @pytest.mark.parametrize(
     ("models", "index", "says"),
     [
-        ("*", (), "its repository holds no model"),
+        ("*", (), "the repository is empty"),
         ("*", (DOUBLE, BROKEN), "reverse is unavailable (Internal: RuntimeError: weights are missing)"),
         ("*", (DOUBLE, NEVER_LOADED), "reverse is not loaded"),
         ("double,reverse", (DOUBLE, UNLOADED), "reverse is unavailable (unloaded)"),
@@ -48,7 +48,7 @@ def test_models_that_are_ready_make_the_service_ready(models: str, index: Index)
 def test_a_model_that_is_not_is_named_and_the_service_is_not_ready(models: str, index: Index, says: str) -> None:
     found = conditions(world(models, index).verdict())
     assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", "ModelsNotReady")
-    assert f"not for every model: {says}" in found["Ready"]["message"]
+    assert f"not every model is ready: {says}" in found["Ready"]["message"]
     assert found["Available"]["status"] == "False"
     assert found["Stalled"]["reason"] == "ModelsNotReady"
 

@@ -19,14 +19,14 @@ LAST = StartupStatus(ready_at=ago(3600), prepare_seconds=5, fetch_seconds=20, lo
     ("age_s", "usual_s", "says"),
     [
         (9, None, ""),
-        (10, None, " for more than 10 s"),
-        (59, 45, " for more than 45 s"),
-        (68, 45, ", slower than usual (usually 45 s, so far more than 1 min)"),
-        (67, 45, " for more than 1 min"),
-        (19, 2, ", slower than usual (usually 2 s, so far more than 10 s)"),
-        (16, 2, " for more than 10 s"),
-        (299, 400, " for more than 3 min"),
-        (7300, None, " for more than 2 h"),
+        (10, None, " (over 10 s)"),
+        (59, 45, " (over 45 s)"),
+        (68, 45, " (over 1 min; usually 45 s)"),
+        (67, 45, " (over 1 min)"),
+        (19, 2, " (over 10 s; usually 2 s)"),
+        (16, 2, " (over 10 s)"),
+        (299, 400, " (over 3 min)"),
+        (7300, None, " (over 2 h)"),
         (-5, 1, ""),
     ],
 )
@@ -99,11 +99,11 @@ def test_what_cannot_be_read_was_never_measured(junk: Any) -> None:
 def test_a_slow_start_is_told_with_what_is_usual() -> None:
     status = {"startup": LAST.model_dump(by_alias=True)}
     slow = conditions(World(loading(engine=running(130))).verdict(status))["Ready"]["message"]
-    assert "slower than usual (usually 45 s, so far more than 2 min); it may take until" in slow
+    assert "(over 2 min; usually 45 s); the start-up limit ends at" in slow
     prepared = conditions(World(pod(begun_s=61)).verdict(status))["Ready"]["message"]
-    assert "prepares the pod, slower than usual (usually 5 s, so far more than 1 min): it pulls" in prepared
+    assert "is preparing the pod: pulling images and mounting volumes (over 1 min; usually 5 s)." in prepared
     fetched = conditions(World(pod(fetch=running(40))).verdict(status))["Ready"]["message"]
-    assert "fetched, slower than usual (usually 20 s, so far more than 30 s)" in fetched
+    assert "(over 30 s; usually 20 s)" in fetched
 
 
 def test_the_last_start_stays_in_the_status_while_another_is_under_way() -> None:

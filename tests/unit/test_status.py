@@ -218,7 +218,7 @@ def test_a_service_at_zero_says_how_to_wake_it() -> None:
 
 def test_a_degraded_service_says_how_many_answer_and_why_not_all() -> None:
     message = conditions(World(serving("a"), BROKEN, replicas=2).verdict())["Ready"]["message"]
-    assert message.startswith("1 of 2 replicas answer. The others: The engine ended with exit code 1: RuntimeError")
+    assert message.startswith("1 of 2 replicas are ready. The others are not: The engine exited with code 1: RuntimeError")
 
 
 def test_what_was_known_of_a_model_stays_while_nobody_tells() -> None:
@@ -281,9 +281,9 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
         serving(changed_s=2, **last),
     )
     messages = [conditions(World(turn).verdict())["Ready"]["message"] for turn in turns]
-    said = {message.split(" The kubelet starts it again")[0].split(" It answers again")[0] for message in messages}
+    said = {message.split(" The kubelet restarts it")[0].split(" It has been answering")[0] for message in messages}
     assert len(said) == 1
-    assert ["starts it again at about 2026-11-22T12:04:50Z." in message for message in messages] == [True] + [False] * 3
+    assert ["restarts it at about 2026-11-22T12:04:50Z." in message for message in messages] == [True] + [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -390,5 +390,5 @@ def test_what_a_refresh_would_change_is_unknown_while_the_spec_is_refused() -> N
 def test_what_would_be_refused_if_made_anew_is_said_while_the_spec_stays_accepted() -> None:
     found = conditions(World(serving("a"), wishes=REFUSED_ANEW).verdict())
     assert (found["Accepted"]["status"], found["Accepted"]["reason"]) == ("True", "AcceptedAsRecorded")
-    assert "would be refused (UnknownProfile): There is no gpu-small." in found["Accepted"]["message"]
+    assert "would refuse them (UnknownProfile): There is no gpu-small." in found["Accepted"]["message"]
     assert (found["UpdateAvailable"]["status"], found["UpdateAvailable"]["reason"]) == ("False", "AcceptedAsRecorded")

@@ -22,7 +22,7 @@ UNDER_WAY = {
     "the engine loads": (
         World(loading()),
         "Starting",
-        "since 2026-11-22T11:59:30Z for more than 30 s; it may take until 2026-11-22T12:29:30Z",
+        "since 2026-11-22T11:59:30Z (over 30 s); the start-up limit ends at 2026-11-22T12:29:30Z",
     ),
     "an engine whose end nobody saw": (
         World(loading(engine_last=ended(137, reason="ContainerStatusUnknown"), restarts=1)),
@@ -75,21 +75,21 @@ PROBLEMS = {
     "an engine that ended": (
         World(crashed("RuntimeError: worker died", restarts=1)),
         "EngineFailed",
-        "exit code 1: RuntimeError: worker died",
+        "code 1: RuntimeError: worker died",
         "--previous",
     ),
     "an engine that ended without an error line": (
         World(crashed("`vllm` ended by itself with exit code 0; it said last:\nloading\nGood bye.", exit_code=0)),
         "EngineFailed",
-        "exit code 0: `vllm` ended by itself with exit code 0; it said last: Good bye. Exit code 0 is no success",
+        "code 0: `vllm` ended by itself with exit code 0; it said last: Good bye. Exit code 0 is not success",
         "--previous",
     ),
-    "an engine that ended without failing": (World(crashed("", exit_code=0)), "EngineFailed", "exit code 0", ""),
+    "an engine that ended without failing": (World(crashed("", exit_code=0)), "EngineFailed", "exited with code 0", ""),
     "an engine during the kubelet's back-off": (
         World(crashed("RuntimeError: worker died", restarts=1)),
         "EngineFailed",
         "worker died",
-        "The kubelet starts it again at about 2026-11-22T12:04:50Z.",
+        "The kubelet restarts it at about 2026-11-22T12:04:50Z.",
     ),
     "an engine between two crashes": (
         World(loading(engine_last=ended(1, "RuntimeError: worker died"), restarts=1)),
@@ -100,7 +100,7 @@ PROBLEMS = {
     "a crash loop": (
         World(crashed("RuntimeError: worker died", restarts=7)),
         "CrashLooping",
-        "ended 7 times, last with exit code 1: RuntimeError: worker died",
+        "exited 7 times, most recently with code 1: RuntimeError: worker died",
         "--previous",
     ),
     "a crash loop at a moment when it answers": (
@@ -112,7 +112,7 @@ PROBLEMS = {
     "an engine that is killed without a word": (
         World(crashed("", exit_code=137, ran_s=3)),
         "EngineFailed",
-        "exit code 137: it was killed and nobody says why",
+        "exited with code 137: it was killed, and Kubernetes reports no cause",
         "spec.resources",
     ),
     "an engine killed for memory": (
@@ -149,24 +149,24 @@ PROBLEMS = {
         World(crashed("OSError: [Errno 98] Address already in use")),
         "PortInUse",
         "Address already in use",
-        "take another port",
+        "to another port",
     ),
     "a start that the kubelet ended": (
         World(crashed("", exit_code=143, ran_s=1795)),
         "StartTimeout",
-        "longer than spec.startup.timeoutSeconds (1800 s): it was ended still loading",
+        "exceeded spec.startup.timeoutSeconds (1800 s): it was ended still loading",
         "spec.startup.timeoutSeconds",
     ),
     "a start that the kubelet ended one probe before the time": (
         World(crashed("", exit_code=137, ran_s=8), wishes=wanted(startup_timeout_s=10)),
         "StartTimeout",
-        "longer than spec.startup.timeoutSeconds (10 s): it was ended still loading",
+        "exceeded spec.startup.timeoutSeconds (10 s): it was ended still loading",
         "spec.startup.timeoutSeconds",
     ),
     "an engine that the kubelet ended after it had served": (
         World(crashed("", exit_code=143, ran_s=4000)),
         "EngineFailed",
-        "exit code 143: no cause was given",
+        "code 143: no cause was given",
         "",
     ),
     "a start that takes too long": (
@@ -193,8 +193,8 @@ PROBLEMS = {
     "a repository without a model": (
         World(serving_repository(), indexes={UID: ()}),
         "ModelsNotReady",
-        "its repository holds no model",
-        "name the folder that holds the models' folders",
+        "the repository is empty",
+        "be the folder that contains the models' folders",
     ),
     "an engine that no longer answers": (
         World(loading(started=True, changed_s=5)),

@@ -20,7 +20,7 @@ def fetching(state: FetchState | None, **fields: object) -> World:
 
 
 UNDER_WAY = {
-    "the source is listed": (fetching(FetchState(phase="Listing")), "Fetching", "being listed"),
+    "the source is listed": (fetching(FetchState(phase="Listing")), "Fetching", "listing the source"),
     "a third is fetched": (
         fetching(FetchState(phase="Downloading", bytes_done=90_000_000, bytes_total=270_000_000)),
         "Fetching",
@@ -29,11 +29,11 @@ UNDER_WAY = {
     "another pod of the node fetches": (
         fetching(FetchState(phase="Waiting", bytes_done=104, bytes_total=260, waiting_for_pod="uid-of-another")),
         "Fetching",
-        "another pod of node worker-1 brings it, 40 % of 260 B",
+        "another pod on node worker-1 is fetching it, 40 % of 260 B",
     ),
-    "the model is published": (fetching(FetchState(phase="Publishing")), "Fetching", "checked and published"),
-    "sizes that nobody told": (fetching(FetchState(phase="Downloading")), "Fetching", "progress is not known"),
-    "a fetcher that does not answer": (fetching(None), "Fetching", "progress is not known"),
+    "the model is published": (fetching(FetchState(phase="Publishing")), "Fetching", "verifying and publishing"),
+    "sizes that nobody told": (fetching(FetchState(phase="Downloading")), "Fetching", "progress unknown"),
+    "a fetcher that does not answer": (fetching(None), "Fetching", "progress unknown"),
     "a retry that got further than the crash before it": (
         fetching(FetchState(phase="Downloading", bytes_done=1, bytes_total=10), fetch_last=ended(1, "boom")),
         "Fetching",
@@ -93,7 +93,7 @@ PROBLEMS = {
         ),
         "FetchFailed",
         "boom",
-        "The kubelet starts it again at about 2026-11-22T12:01:00Z.",
+        "The kubelet restarts it at about 2026-11-22T12:01:00Z.",
     ),
     "a fetcher that crashed": (
         World(pod(fetch=waiting("CrashLoopBackOff"), fetch_last=ended(2, "Traceback: boom"))),

@@ -36,15 +36,15 @@ def test_the_model_is_told_with_its_source_size_and_how_its_node_came_by_it() ->
 @pytest.mark.parametrize(
     ("fetch", "result", "event"),
     [
-        (fetched(), "Fetched", "The model was fetched to node worker-1: 26 GB in 31 s."),
+        (fetched(), "Fetched", "Fetched the model to node worker-1: 26 GB in 31 s."),
         (HIT, "Hit", "The model was already on node worker-1."),
         (
             fetched(fetched_bytes=0, waited="uid-of-another", cache_hit=True),
             "Waited",
-            "Another pod brought the model to node worker-1; this one waited 31 s for it.",
+            "Another pod fetched the model to node worker-1; this pod waited 31 s.",
         ),
-        (fetched(fetched_bytes=0), "Fetched", "The model was fetched to node worker-1: 0 B"),
-        (fetched(fetched_bytes=9, waited="uid-of-another"), "Fetched", "The model was fetched to node worker-1"),
+        (fetched(fetched_bytes=0), "Fetched", "Fetched the model to node worker-1: 0 B"),
+        (fetched(fetched_bytes=9, waited="uid-of-another"), "Fetched", "Fetched the model to node worker-1"),
     ],
 )
 def test_a_node_that_came_by_the_model_is_told_once(fetch: Object, result: str, event: str) -> None:

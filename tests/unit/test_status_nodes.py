@@ -34,7 +34,7 @@ UNDER_WAY = {
     "a pod waits for the scheduler": (
         World({"metadata": pod()["metadata"]}),
         "Scheduling",
-        "waits for the scheduler",
+        "waiting to be scheduled",
     ),
     "a claim waits for its provisioner": (
         World({"metadata": pod()["metadata"], "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "big"}}]}}),
@@ -52,37 +52,37 @@ PROBLEMS = {
     "accelerators that are taken": (
         World(pod(refused=NO_GPU), nodes=NODES, taken=TAKEN, wishes=wanted(count=2)),
         "InsufficientAccelerators",
-        "has 2 nvidia.com/gpu free. 2 nodes offer 8 (at most 4 on one), of which 1 is free (at most 1 on one). The sch",
+        "has 2 nvidia.com/gpu free. 2 nodes offer 8 (at most 4 on one), of which 1 is free (at most 1 on one). Sch",
         "lower spec.accelerator.count",
     ),
     "accelerators that nobody has": (
         World(pod(refused=NO_GPU), nodes=(node(), node("worker-2"))),
         "InsufficientAccelerators",
-        "No node offers any nvidia.com/gpu (do the device plugin",
+        "No node offers nvidia.com/gpu: check that the device plugin",
         "untolerated taint",
     ),
     "accelerators, of nodes not looked at": (
         World(pod(refused=NO_GPU)),
         "InsufficientAccelerators",
-        "free. The scheduler says: 0/3 nodes are available: 1 node(s)",
+        "free. Scheduler: 0/3 nodes are available: 1 node(s)",
         "add a node",
     ),
     "accelerators of a cordoned node": (
         World(pod(refused=NO_GPU), nodes=(node(), node("worker-2", gpus=4, cordoned=True)), taken={"worker-2": 3}),
         "InsufficientAccelerators",
-        "of which 1 is free (at most 1 on one). Excluded: 1 node (worker-2) by being cordoned. The scheduler says",
+        "of which 1 is free (at most 1 on one). Excluded: 1 node (worker-2): cordoned. Scheduler",
         "remove what excludes nodes",
     ),
     "accelerators of a dead node": (
         World(pod(refused=NO_GPU), nodes=(node(gpus=4, ready=False),)),
         "InsufficientAccelerators",
-        "Excluded: 1 node (worker-1) by not being ready.",
+        "Excluded: 1 node (worker-1): not ready.",
         "",
     ),
     "accelerators that became unhealthy": (
         World(pod(refused=NO_GPU), nodes=(node(gpus=3, unhealthy=1),), taken={"worker-1": 3}),
         "InsufficientAccelerators",
-        "1 node offers 3 (at most 3 on one), of which 0 are free (at most 0 on one). Unhealthy besides: 1 on worker-1.",
+        "1 node offers 3 (at most 3 on one), of which 0 are free (at most 0 on one). Unhealthy: 1 on worker-1.",
         "",
     ),
     "accelerators behind a taint, which the scheduler does not name": (
@@ -91,8 +91,8 @@ PROBLEMS = {
             nodes=(node(gpus=4, taints=("team=search:NoSchedule",)), node("control-plane", taints=("x:NoSchedule",))),
         ),
         "Unschedulable",
-        "Excluded: 1 node (worker-1) by the taint team=search:NoSchedule, which the pod does not tolerate.",
-        "remove the taint or label",
+        "Excluded: 1 node (worker-1): untolerated taint team=search:NoSchedule.",
+        "remove the taint or node label",
     ),
     "accelerators of another product": (
         World(
@@ -104,7 +104,7 @@ PROBLEMS = {
             ),
         ),
         "InsufficientAccelerators",
-        "; 1 node (worker-3) by the label nvidia.com/gpu.product, which must be NVIDIA-A10G, where it is missing.",
+        "; 1 node (worker-3): label nvidia.com/gpu.product must be NVIDIA-A10G, but is missing.",
         "",
     ),
     "a claim that does not exist": (
@@ -145,7 +145,7 @@ PROBLEMS = {
     "too little CPU, as Kubernetes 1.34 says it": (
         World(pod(refused="0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3")),
         "Unschedulable",
-        "No node takes the pod: 0/3 nodes are available: 3 Insufficient cpu. Ask",
+        "No node can run the pod: 0/3 nodes are available: 3 Insufficient cpu. Lower",
         "spec.resources",
     ),
     "accelerators, for a service that wants none": (
@@ -184,7 +184,7 @@ PROBLEMS = {
             nodes=(node(gpus=3, unhealthy=1),),
         ),
         "NodeRefused",
-        "no healthy devices present. It has 4 nvidia.com/gpu, of which 1 are unhealthy.",
+        "no healthy devices present. It has 4 nvidia.com/gpu, 1 of them unhealthy.",
         "describe node",
     ),
     "a node that shut down": (World(over("NodeShutdown", "Pod was terminated")), "NodeUnavailable", "terminated", ""),
@@ -198,7 +198,7 @@ def test_a_surge_pod_without_an_accelerator_says_that_the_old_pods_keep_serving(
     assert found["Ready"]["reason"] == "ServingPrevious"
     assert found["Progressing"]["status"] == "False"
     assert found["Progressing"]["reason"] == "RolloutLacksAccelerators"
-    assert f"needs 1 {GPU} that no node has free beside the old pods. 2 nodes offer 8" in found["Ready"]["message"]
+    assert f"needs 1 {GPU}, which no node has free while the old pods run. 2 nodes offer 8" in found["Ready"]["message"]
     assert "old pods keep serving" in found["Ready"]["message"]
     assert "Free accelerators or add a node" in found["Ready"]["message"]
 

@@ -39,7 +39,7 @@ PROBLEMS = {
             "used: requests.nvidia.com/gpu=2, limited: requests.nvidia.com/gpu=2"
         ),
         "QuotaExceeded",
-        "refuses the pod: exceeded quota: gpus, requested",
+        "does not allow the pod: exceeded quota: gpus, requested",
         "kubectl -n team-a describe quota",
     ),
     "pod security": (

@@ -1,7 +1,8 @@
-"""Every reason that a condition of an InferenceService can have: its text, and what to do about it.
+"""Every reason that a condition of an InferenceService can have: its message and its remedy.
 
-All texts that a user reads in status and events are here, in one table, each with its remedy. docs/troubleshooting.md
-has a section per reason; a test holds the two lists together. Which reason holds is decided in observe/.
+docs/troubleshooting.md has one section per reason; a test keeps the two lists equal. observe/ decides which reason
+applies. The reasons of a refused spec and of a failed fetch are listed here by name only: their messages stand where
+they are raised.
 """
 
 from modelyard.api.conditions import Kind, Reason
@@ -23,62 +24,64 @@ def _problem(name: str, says: str, remedy: str = "") -> Reason:
 class Reasons:
     """Every reason, in the order in which a service meets them."""
 
-    # The spec; what makes it unacceptable is in REFUSALS
-    ACCEPTED = _good("Accepted", "The spec is valid and applied.")
+    # The spec. What makes it invalid is in REFUSALS.
+    ACCEPTED = _good("Accepted", "The spec is valid and has been applied.")
 
     ACCEPTED_AS_RECORDED = _good(
         "AcceptedAsRecorded",
-        "The spec is applied with what its pods were made with. Made anew they would be refused ({reason}): {cause}",
-        "The pods run on; see to that before you change the spec or order a refresh.",
+        "The pods keep the settings they were created with. The current settings or profile would refuse them "
+        "({reason}): {cause}",
+        "Running pods are not affected. Fix this before you change the spec or request a refresh.",
     )
-    UP_TO_DATE = _good("UpToDate", "A refresh would change no pod.")
+    UP_TO_DATE = _good("UpToDate", "The pods use the current settings and profile.")
     REFRESH_CHANGES_PODS = _good(
         "RefreshChangesPods",
-        "The pods run with former defaults. A refresh would change {changes}.",
-        "Take it, at a time of your choice, with: kubectl -n {namespace} annotate infsvc/{name} "
+        "The pods use older defaults. A refresh would change {changes}.",
+        "To refresh them, at a time of your choice, run: kubectl -n {namespace} annotate infsvc/{name} "
         f"{names.ANNOTATION_REFRESH}=$(date +%s) --overwrite",
     )
     CONTESTED = _problem(
         "Contested",
-        "The spec is valid, but somebody else changes {field} of {child} again and again: it is set back once a "
-        "minute only.",
-        "Change the InferenceService instead, or end what writes there; an autoscaler has to name the "
-        "InferenceService as its target.",
+        "The spec is valid, but another writer keeps changing {field} of {child}. modelyard now reverts it once a "
+        "minute.",
+        "Change the InferenceService instead, or stop the other writer. Point an autoscaler at the InferenceService, "
+        "not at its Deployment.",
     )
 
     # The service as a whole
-    READY = _good("Ready", "{ready} of {desired} replicas answer at {url}.")
-    COMPLETE = _good("Complete", "{desired} of {desired} replicas run the present spec.")
-    ROLLING_OUT = _under_way("RollingOut", "{ready} of {desired} replicas answer while pods are brought to the spec.")
+    READY = _good("Ready", "{ready} of {desired} replicas are ready at {url}.")
+    COMPLETE = _good("Complete", "{desired} of {desired} replicas run the current spec.")
+    ROLLING_OUT = _under_way("RollingOut", "{ready} of {desired} replicas are ready; the rollout is in progress.")
     SERVING_PREVIOUS = _problem(
-        "ServingPrevious", "{ready} pods of the former configuration answer; the present one does not run: {cause}"
+        "ServingPrevious",
+        "Still serving the previous configuration (ready pods: {ready}). The current one is not running: {cause}",
     )
-    DEGRADED = _problem("Degraded", "{ready} of {desired} replicas answer. The others: {cause}")
+    DEGRADED = _problem("Degraded", "{ready} of {desired} replicas are ready. The others are not: {cause}")
     SCALED_TO_ZERO = _under_way(
         "ScaledToZero",
-        "Zero replicas are asked for, so nothing runs.",
-        "Wake it with: kubectl -n {namespace} scale infsvc/{name} --replicas=1",
+        "Scaled to zero.",
+        "To scale up, run: kubectl -n {namespace} scale infsvc/{name} --replicas=1",
     )
     PAUSED = _under_way(
         "Paused",
-        "The annotation {annotation} is true: nothing is written but this status, so neither spec "
-        "changes nor repairs take effect.",
-        "Go on with: kubectl -n {namespace} annotate infsvc/{name} {annotation}-",
+        "Reconciliation is paused by the annotation {annotation}: modelyard updates only this status. Changes to the "
+        "spec and reverts of other writers' changes wait.",
+        "To resume, run: kubectl -n {namespace} annotate infsvc/{name} {annotation}-",
     )
-    DELETING = _under_way("Deleting", "The InferenceService is being deleted; its pods drain and go.")
+    DELETING = _under_way("Deleting", "The InferenceService is being deleted; its pods are draining.")
 
-    # Pods come to be
+    # Pods are created and scheduled
     CREATING = _under_way("Creating", "Pods are being created.")
-    PREPARING = _under_way("Preparing", "Node {node} prepares the pod{pace}: it {step}.")
+    PREPARING = _under_way("Preparing", "Node {node} is preparing the pod: {step}{pace}.")
     QUOTA_EXCEEDED = _problem(
         "QuotaExceeded",
-        "The namespace's quota refuses the pod: {cause}.",
-        "Ask for less, free some (kubectl -n {namespace} describe quota), or have the quota raised.",
+        "The namespace's resource quota does not allow the pod: {cause}.",
+        "Lower the requests, free some quota (kubectl -n {namespace} describe quota), or have the quota raised.",
     )
     POD_SECURITY_REFUSED = _problem(
         "PodSecurityRefused",
-        "Pod Security refuses the pod: {cause}.",
-        "Remove from the spec what the namespace's level forbids, or have its label "
+        "Pod Security admission rejected the pod: {cause}.",
+        "Remove from the spec what the namespace's level forbids, or have the namespace's label "
         "pod-security.kubernetes.io/enforce changed.",
     )
     SERVICE_ACCOUNT_MISSING = _problem(
@@ -88,114 +91,113 @@ class Reasons:
     )
     ADMISSION_REFUSED = _problem(
         "AdmissionRefused",
-        "The API server refuses the pod: {cause}.",
-        "Change what it objects to, or ask who runs that policy or webhook.",
+        "The API server rejected the pod: {cause}.",
+        "Change what the message names, or contact the owner of that policy or webhook.",
     )
-    SCHEDULING = _under_way("Scheduling", "The pod waits for the scheduler to choose a node.{hint}")
+    SCHEDULING = _under_way("Scheduling", "The pod is waiting to be scheduled.{hint}")
     UNSCHEDULABLE = _problem(
         "Unschedulable",
-        "No node takes the pod: {cause}. {offered}",
-        "Ask for less under spec.resources, free or add a node, or remove the taint or label that excludes it.",
+        "No node can run the pod: {cause}. {offered}",
+        "Lower spec.resources, free or add a node, or remove the taint or node label that excludes the pod.",
     )
     INSUFFICIENT_ACCELERATORS = _problem(
         "InsufficientAccelerators",
-        "No node that the pod may use has {asked} free. {offered} The scheduler says: {cause}.",
+        "No eligible node has {asked} free. {offered} Scheduler: {cause}.",
         "Free accelerators, add a node, lower spec.accelerator.count, or remove what excludes nodes.",
     )
     ROLLOUT_LACKS_ACCELERATORS = _problem(
         "RolloutLacksAccelerators",
-        "The new pod of the rollout needs {asked} that no node has free beside the old pods. {offered} "
-        "The old pods keep serving. The scheduler says: {cause}.",
-        "Free accelerators or add a node; the rollout then goes on by itself.",
+        "The rollout's new pod needs {asked}, which no node has free while the old pods run. {offered} "
+        "The old pods keep serving. Scheduler: {cause}.",
+        "Free accelerators or add a node; the rollout then continues.",
     )
     VOLUME_CLAIM_MISSING = _problem(
         "VolumeClaimMissing",
-        "A volume claim of the pod does not exist: {cause}.",
+        "A PersistentVolumeClaim of the pod does not exist: {cause}.",
         "Create the PersistentVolumeClaim in namespace {namespace}, or correct its name (a pvc:// URI, podTemplate).",
     )
     VOLUME_CLAIM_UNBOUND = _problem(
         "VolumeClaimUnbound",
-        "A volume claim of the pod has no volume: {cause}.",
-        "See kubectl -n {namespace} describe pvc: it needs a volume that fits, or a storage class whose provisioner "
-        "runs.",
+        "A PersistentVolumeClaim of the pod is not bound: {cause}.",
+        "See kubectl -n {namespace} describe pvc. The claim needs a matching volume, or a storage class with a running "
+        "provisioner.",
     )
     NODE_UNAVAILABLE = _problem(
         "NodeUnavailable",
-        "Node {node} does not answer: {cause}.",
-        "See kubectl describe node {node}; the pod is replaced when Kubernetes gives the node up.",
+        "Node {node} is not available: {cause}.",
+        "See kubectl describe node {node}. Kubernetes replaces the pod once it gives up on the node.",
     )
     NODE_REFUSED = _problem(
         "NodeRefused",
-        "Node {node} refuses the pod: {cause}. {devices}",
-        "A device may be unhealthy or the node over-committed: see kubectl describe node {node}. "
-        "A new pod is made by itself.",
+        "Node {node} rejected the pod: {cause}. {devices}",
+        "A device may be unhealthy or the node overcommitted: see kubectl describe node {node}. "
+        "Kubernetes creates a new pod.",
     )
     EVICTED = _problem(
         "Evicted",
         "Node {node} evicted the pod: {cause}.",
-        "Request what the pod really uses under spec.resources (memory, ephemeral-storage), or use larger nodes.",
+        "Request what the pod actually uses in spec.resources (memory, ephemeral-storage), or use larger nodes.",
     )
 
     # The node prepares the pod
     IMAGE_PULL_FAILED = _problem(
         "ImagePullFailed",
         "Image {image} cannot be pulled: {cause}.",
-        "{why} The kubelet tries again by itself, at least every 5 minutes.",
+        "{why} The kubelet retries at least every 5 minutes.",
     )
     SECRET_MISSING = _problem(
         "SecretMissing",
         "A Secret that the pod needs does not exist: {cause}.",
-        "Create it in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
-        "itself.",
+        "Create it in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod then starts.",
     )
     CONFIG_MAP_MISSING = _problem(
         "ConfigMapMissing",
         "A ConfigMap that the pod needs does not exist: {cause}.",
-        "Create it in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
-        "itself.",
+        "Create it in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod then starts.",
     )
     KEY_MISSING = _problem(
         "KeyMissing",
         "A Secret or ConfigMap lacks a key that the pod needs: {cause}.",
-        "Add the key in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod goes on by "
-        "itself.",
+        "Add the key in namespace {namespace}, or correct its name (spec.engine.env, podTemplate). The pod then "
+        "starts.",
     )
     VOLUME_MOUNT_FAILED = _problem(
         "VolumeMountFailed",
         "A volume cannot be mounted: {cause}.",
-        "Create what it names (claim, ConfigMap, Secret, driver), or correct the spec.",
+        "Create what the message names (claim, ConfigMap, Secret, driver), or correct the spec.",
     )
     NO_NODE_CACHE = _problem(
         "NoNodeCache",
-        "Node {node} has no cache for models: {cause}.",
-        "Have modelyard-node run there (kubectl get pods -A -o wide -l "
+        "Node {node} has no model cache: {cause}.",
+        "Have modelyard-node deployed there (kubectl get pods -A -o wide -l "
         f"{names.LABEL_APP_COMPONENT}={names.COMPONENT_NODE},{names.MANAGED_SELECTOR}), keep the pods off such nodes, "
         "or set spec.cache.medium to Ephemeral.",
     )
     SANDBOX_FAILED = _problem(
         "SandboxFailed",
         "Node {node} cannot set up the pod's sandbox: {cause}.",
-        "Usually the node's network plugin, runtime class or container runtime: ask who runs the nodes.",
+        "Check the node's network plugin, runtime class and container runtime.",
     )
     CONTAINER_CONFIG_INVALID = _problem(
         "ContainerConfigInvalid",
         "Container {container} cannot be set up: {cause}.",
-        "Correct what it names under spec.engine or spec.podTemplate, or use another image.",
+        "Correct what the message names in spec.engine or spec.podTemplate, or use another image.",
     )
     CONTAINER_START_FAILED = _problem(
         "ContainerStartFailed",
         "Container {container} cannot start: {cause}.",
-        "The image must carry python3 and the engine's command: correct spec.engine.image.",
+        "The image must contain python3 and the engine's command: correct spec.engine.image.",
     )
 
-    # The model is fetched; the fetcher's own words for failures are FETCH_FAILURES
-    FETCHING = _under_way("Fetching", "The model is being fetched{pace}: {progress}.")
-    CACHED = _good("Cached", "The model lies complete and checked on the pod's node.")
-    MOUNTED = _good("Mounted", "The model is mounted from its volume, where the pod can read all of it.")
+    # The model is fetched. How a fetch can fail is in FETCH_FAILURES.
+    FETCHING = _under_way("Fetching", "Fetching the model: {progress}{pace}.")
+    CACHED = _good("Cached", "The model is complete and verified on the pods' nodes.")
+    MOUNTED = _good("Mounted", "The model is mounted from its volume, and the pods can read all of it.")
     CONTENTS_DIFFER = _problem(
         "ContentsDiffer",
-        "Pods of one revision serve different contents, as the source changed while they started: {contents}.",
-        "Set a new spec.model.revision: all pods are then replaced by ones that serve what the source holds now.",
+        "Pods of the same revision serve different contents, because the source changed while they started: "
+        "{contents}.",
+        "Set a new spec.model.revision: every pod is then replaced by one that serves the source's current content.",
     )
     FETCH_FAILED = _problem(
         "FetchFailed",
@@ -203,51 +205,51 @@ class Reasons:
         "See kubectl -n {namespace} logs {pod} -c modelyard-fetch.",
     )
 
-    # The model is brought to nodes ahead of the pods; these stand in status.prefetch
+    # The model is prefetched; these appear in status.prefetch
     PREFETCHED = _good("Prefetched", "{ready} of {desired} nodes have the model and the engine's image.")
     PREFETCHING = _under_way("Prefetching", "{ready} of {desired} nodes have the model and the engine's image. {step}")
     PREFETCH_LACKS_NODES = _problem(
         "PrefetchLacksNodes",
-        "{ready} of {desired} nodes have the model and the engine's image, and no further node can be used. {lacking}",
+        "{ready} of {desired} nodes have the model and the engine's image, and no other node is eligible. {lacking}",
         "Add nodes, remove what excludes them (spec.podTemplate, spec.cache.prefetchNodeSelector), or lower "
-        "spec.cache.prefetch. Nodes that join are used by themselves.",
+        "spec.cache.prefetch. New nodes are used as they join.",
     )
     PREFETCH_LOST = _problem(
         "PrefetchLost",
-        "{lost} of {desired} nodes no longer have the model that was prefetched, so it is brought to them or to "
-        "others anew.",
-        "Their caches needed the room, or were emptied. Where this goes on, have the caches' budget raised, or lower "
+        "{lost} of {desired} nodes no longer have the prefetched model; it is being prefetched again, on these or on "
+        "other nodes.",
+        "Their caches needed the space or were emptied. If this repeats, have the caches' budget raised, or lower "
         "spec.cache.prefetch.",
     )
 
     # The engine starts and runs
-    STARTING = _under_way("Starting", "The engine loads the model since {since}{pace}; it may take until {until}.")
+    STARTING = _under_way("Starting", "The engine {loading}{pace}{limit}.")
     START_TIMEOUT = _problem(
         "StartTimeout",
-        "A replica took longer than spec.startup.timeoutSeconds ({budget_s} s): it was {stage}.",
+        "A replica exceeded spec.startup.timeoutSeconds ({budget_s} s): it was {stage}.",
         "Raise spec.startup.timeoutSeconds, or see what takes so long: "
         "kubectl -n {namespace} logs {pod} --all-containers.",
     )
     ENGINE_FAILED = _problem(
         "EngineFailed",
-        "The engine ended with exit code {exit_code}: {cause}.",
+        "The engine exited with code {exit_code}: {cause}.",
         "See kubectl -n {namespace} logs {pod} -c engine --previous.",
     )
     CRASH_LOOPING = _problem(
         "CrashLooping",
-        "The engine ended {restarts} times, last with exit code {exit_code}: {cause}.",
+        "The engine has exited {restarts} times, most recently with code {exit_code}: {cause}.",
         "See kubectl -n {namespace} logs {pod} -c engine --previous.",
     )
     OUT_OF_MEMORY = _problem(
         "OutOfMemory",
         "Container {container} ran out of host memory (restarts: {restarts}): {cause}.",
-        "Raise memory under spec.resources (requests and limits), or serve a smaller model.",
+        "Raise memory in spec.resources (requests and limits), or serve a smaller model.",
     )
     ACCELERATOR_OUT_OF_MEMORY = _problem(
         "AcceleratorOutOfMemory",
-        "The accelerator's memory does not suffice (restarts: {restarts}): {cause}.",
+        "The accelerator ran out of memory (restarts: {restarts}): {cause}.",
         "Use more accelerators (spec.accelerator.count), larger ones, a smaller or quantized model, "
-        "or, with vLLM, lower --gpu-memory-utilization if another process uses the device.",
+        "or, with vLLM, a lower --gpu-memory-utilization if another process uses the device.",
     )
     KV_CACHE_TOO_SMALL = _problem(
         "KvCacheTooSmall",
@@ -258,28 +260,28 @@ class Reasons:
     MODEL_NOT_LOADABLE = _problem(
         "ModelNotLoadable",
         "The engine cannot load the model (restarts: {restarts}): {cause}.",
-        "Check that spec.model.uri names a whole model folder that this engine and version can serve.",
+        "Check that spec.model.uri names a complete model that this engine and version support.",
     )
     MODELS_NOT_READY = _problem(
         "ModelsNotReady",
-        "The server answers, but not for every model: {cause}.",
-        "spec.model.uri must name the folder that holds the models' folders; correct or remove those that do not load, "
-        "or name the ones to serve in spec.engine.triton.models.",
+        "The server is running, but not every model is ready: {cause}.",
+        "spec.model.uri must be the folder that contains the models' folders. Fix or remove the models that fail to "
+        "load, or list the ones to serve in spec.engine.triton.models.",
     )
     BAD_ARGUMENT = _problem(
         "BadArgument",
-        "The engine refuses its arguments (restarts: {restarts}): {cause}.",
+        "The engine rejected its arguments (restarts: {restarts}): {cause}.",
         "Correct spec.engine.args.",
     )
     PORT_IN_USE = _problem(
         "PortInUse",
-        "The engine's port is taken (restarts: {restarts}): {cause}.",
-        "Let whatever else listens there in the pod, such as a sidecar of spec.podTemplate, take another port.",
+        "The engine's port is already in use (restarts: {restarts}): {cause}.",
+        "Move the other process in the pod that uses it, such as a sidecar from spec.podTemplate, to another port.",
     )
     PROBE_FAILING = _problem(
         "ProbeFailing",
-        "The engine runs but does not answer its probe since {since}: {cause}.",
-        "It may be overloaded or hung: see kubectl -n {namespace} logs {pod} -c engine.",
+        "The readiness probe has failed since {since}: {cause}.",
+        "The engine may be overloaded or hung: see kubectl -n {namespace} logs {pod} -c engine.",
     )
 
 
@@ -299,11 +301,10 @@ REFUSALS = (
     "NameTaken",
     "ChildRefused",
 )
-"""Reasons of an errors.InvalidError: the spec cannot be applied. Where it is raised, the message is written, remedy
-included."""
+"""Reasons of an errors.InvalidError: the spec cannot be applied. Message and remedy are written where it is raised."""
 
 WAITS = ("PredecessorGoing", "NamespaceTerminating")
-"""Reasons of an errors.NotReadyError: what the spec needs comes or goes by itself."""
+"""Reasons of an errors.NotReadyError: something must first appear or disappear, without the user's help."""
 
 FETCH_FAILURES = (
     "AccessDenied",
@@ -336,8 +337,8 @@ FETCH_FAILURES = (
     "UnsafeKey",
     "WrongRegion",
 )
-"""What a fetcher may report by name (fetcher/failure.py); it writes message and remedy. It is untrusted: any other word
-of its becomes FetchFailed."""
+"""Reasons that a fetcher may report, with its own message and remedy (fetcher/failure.py). It is untrusted: any other
+reason becomes FetchFailed."""
 
 
 def every_reason() -> tuple[str, ...]:

@@ -129,8 +129,8 @@ def _in_words(fetch: NodeFetch) -> str:
     if fetch.result == "Hit":
         return f"The model was already on node {fetch.name}."
     if fetch.result == "Waited":
-        return f"Another pod brought the model to node {fetch.name}; this one waited {_told_s(fetch)} for it."
-    return f"The model was fetched to node {fetch.name}: {amount(fetch.fetched_bytes)} in {_told_s(fetch)}."
+        return f"Another pod fetched the model to node {fetch.name}; this pod waited {_told_s(fetch)}."
+    return f"Fetched the model to node {fetch.name}: {amount(fetch.fetched_bytes)} in {_told_s(fetch)}."
 
 
 def _told_s(fetch: NodeFetch) -> str:

@@ -27,7 +27,7 @@ NODES_INTERVAL_S = 60.0
 RECORDED_WAIT_S = 0.1
 """Time to the next look once the status has recorded the end of a Job, which can then go."""
 
-_AGAIN = f"It is tried again in {PAUSE.seconds // 60} minutes."
+_AGAIN = f"The next attempt is in {PAUSE.seconds // 60} minutes."
 
 
 def prefetch_status(

@@ -62,7 +62,7 @@ def node_facts(node: Object, resource: str | None, taken: Requested | None) -> N
     return NodeFacts(
         name=name,
         ready=ready.get("status") == "True",
-        why_unready=text(ready, "message") or text(ready, "reason") or "it reports no Ready condition",
+        why_unready=text(ready, "message") or text(ready, "reason") or "the node reports no Ready condition",
         cordoned=at(node, "spec", "unschedulable") is True,
         offered=offered,
         present=max(offered, number(node, "status", "capacity", resource or "") or 0),
@@ -88,14 +88,14 @@ def offer(resource: str, nodes: Iterable[NodeFacts]) -> str:
     """What the ``nodes`` have of ``resource``, as sentences."""
     having = [node for node in nodes if node.present > 0]
     if not having:
-        return f"No node offers any {resource} (do the device plugin and the driver run?)."
+        return f"No node offers {resource}: check that the device plugin and the driver are running."
     offered = [node.offered for node in having]
     there = f"{_count(having)} offer{'s' * (len(having) == 1)} {sum(offered)} (at most {max(offered)} on one)"
     free = [node.free for node in having if node.free is not None]
     if free:
         there += f", of which {sum(free)} {'is' if sum(free) == 1 else 'are'} free (at most {max(free)} on one)"
     unhealthy = [f"{node.present - node.offered} on {node.name}" for node in having if node.present > node.offered]
-    return f"{there}. Unhealthy besides: {', '.join(unhealthy[:_NAMES_TOLD])}." if unhealthy else f"{there}."
+    return f"{there}. Unhealthy: {', '.join(unhealthy[:_NAMES_TOLD])}." if unhealthy else f"{there}."
 
 
 def exclusions(pod: Placement, nodes: Iterable[NodeFacts]) -> str:
@@ -105,26 +105,26 @@ def exclusions(pod: Placement, nodes: Iterable[NodeFacts]) -> str:
         if why := excluded(pod, node):
             groups.setdefault(why, []).append(node)
     largest = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    told = [f"{_count(found)} ({_names(found)}) {why}" for why, found in largest[:_CAUSES_TOLD]]
+    told = [f"{_count(found)} ({_names(found)}): {why}" for why, found in largest[:_CAUSES_TOLD]]
     if rest := sum(len(found) for _, found in largest[_CAUSES_TOLD:]):
-        told.append(f"{rest} for other causes")
+        told.append(f"{rest} more for other reasons")
     return f"Excluded: {'; '.join(told)}." if told else ""
 
 
 def excluded(pod: Placement, node: NodeFacts) -> str:
-    """Why the pod may not use ``node``, to stand behind its name; empty when it may."""
+    """Why the pod may not use ``node``; empty when it may."""
     if node.cordoned:
-        return "by being cordoned"
+        return "cordoned"
     if not node.ready:
-        return "by not being ready"
+        return "not ready"
     taint = next((t for t in node.taints if _keeps_off(t) and not _tolerated(t, pod.tolerations)), None)
     if taint is not None:
         value = f"={text(taint, 'value')}" if text(taint, "value") else ""
-        return f"by the taint {text(taint, 'key')}{value}:{text(taint, 'effect')}, which the pod does not tolerate"
+        return f"untolerated taint {text(taint, 'key')}{value}:{text(taint, 'effect')}"
     unmet = [[rule for rule in term if not _met(rule, node.labels)] for term in pod.terms]
     if not unmet or not all(unmet):
         return ""
-    return f"by the label {_wish(unmet[0][0])}, where {_carried(unmet[0][0], node.labels)}"
+    return f"label {_wish(unmet[0][0])}, but {_carried(unmet[0][0], node.labels)}"
 
 
 def _keeps_off(taint: Object) -> bool:
@@ -174,15 +174,15 @@ def _wish(rule: Object) -> str:
         "NotIn": f"must not be {listed}",
         "Exists": "must exist",
         "DoesNotExist": "must not exist",
-        "Gt": f"must be above {listed}",
-        "Lt": f"must be below {listed}",
+        "Gt": f"must be greater than {listed}",
+        "Lt": f"must be less than {listed}",
     }
-    return f"{text(rule, 'key')}, which {words.get(text(rule, 'operator'), 'must fit')}"
+    return f"{text(rule, 'key')} {words.get(text(rule, 'operator'), 'must match')}"
 
 
 def _carried(rule: Object, labels: Mapping[str, str]) -> str:
     found = labels.get(text(rule, "key"))
-    return "it is missing" if found is None else f"it is {found}"
+    return "is missing" if found is None else f"is {found}"
 
 
 def _count(nodes: list[NodeFacts]) -> str:

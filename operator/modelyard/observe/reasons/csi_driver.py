@@ -48,9 +48,9 @@ def missing(pod: PodFacts, registered: Registered, now: datetime) -> Explanation
     if not _lacks_driver(pod) or registered.nodes.get(pod.node):
         return None
     if registered.anywhere is False:
-        cause = f"the driver {names.CSI_DRIVER} runs on no node of the cluster"
+        cause = f"the CSI driver {names.CSI_DRIVER} is not running on any node"
     elif _is_overdue(pod, registered.joined.get(pod.node), now):
-        cause = f"the driver {names.CSI_DRIVER} does not run there"
+        cause = f"the CSI driver {names.CSI_DRIVER} is not running there"
     else:
         return None
     return Reasons.NO_NODE_CACHE.explain(node=pod.node, cause=cause)
@@ -66,8 +66,9 @@ def awaited(pod: PodFacts, registered: Registered) -> str:
     """What ``pod`` waits for while its node's cache comes up; empty when that is not what it waits for."""
     if not _lacks_driver(pod):
         return ""
-    state = "has started" if registered.nodes.get(pod.node) else "has not started yet"
-    return f"waits for the node's cache, which {state}; the kubelet tries again at least every 2 minutes"
+    if registered.nodes.get(pod.node):
+        return "the node's cache has started, and the kubelet retries the mount within 2 minutes"
+    return "waiting for the node's cache to start"
 
 
 def _lacks_driver(pod: PodFacts) -> bool:

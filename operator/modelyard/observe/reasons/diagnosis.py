@@ -5,6 +5,7 @@ fetcher, the engine. The first step that is not over explains the pod. A failure
 further than the failed one, so that a reason does not come and go with every retry.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -55,19 +56,20 @@ _NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
 
 _SIGKILLED = 137
 _KILLED = (
-    "it was killed and nobody says why: mostly the kernel, for lack of memory (spec.resources), or the kubelet, since "
-    "it no longer answered"
+    "it was killed, and Kubernetes reports no cause: usually the kernel, for lack of memory (spec.resources), or the "
+    "kubelet, because the liveness probe failed"
 )
 
 _EXIT_CODE_0 = (
-    ". Exit code 0 is no success here: vLLM ends so when its engine core dies, mostly for memory or a device's error"
+    ". Exit code 0 is not success here: vLLM exits with 0 when its engine core dies, usually out of memory or because "
+    "of a device error"
 )
 
 _STAGE_WORDS = {
     Stage.PREPARING: "still being prepared by its node",
     Stage.FETCHING: "still fetching the model",
     Stage.STARTING: "still loading the model",
-    Stage.STARTED: "still not answering its probe",
+    Stage.STARTED: "still failing its readiness probe",
 }
 
 
@@ -155,7 +157,7 @@ def _devices(pod: PodFacts, around: Surroundings) -> str:
     if not (node and around.wanted and node.present > node.offered):
         return ""
     resource = around.wanted.accelerator_resource
-    return f"It has {node.present} {resource}, of which {node.present - node.offered} are unhealthy."
+    return f"It has {node.present} {resource}, {node.present - node.offered} of them unhealthy."
 
 
 def _node_gone(pod: PodFacts, around: Surroundings) -> Explanation | None:
@@ -219,7 +221,7 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
         held = (
             around.held.get(reason) for reason in (*FETCH_FAILURES, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
         )
-        return next((e for e in held if e), Reasons.FETCHING.explain(pace=so_far, progress="its progress is not known"))
+        return next((e for e in held if e), Reasons.FETCHING.explain(pace=so_far, progress="progress unknown"))
     return Reasons.FETCHING.explain(pace=so_far, progress=_progress(state, pod.node))
 
 
@@ -246,12 +248,12 @@ def _fetch_failure(pod: PodFacts, around: Surroundings, state: FetchState) -> Ex
 def _progress(state: FetchState | None, node: str) -> str:
     """Whole steps of 10 %: the status would be written anew with every byte otherwise."""
     if state is None or state.phase in {None, "Starting", "Listing"}:
-        return "the source is being listed"
+        return "listing the source"
     if state.phase == "Publishing":
-        return "it is being checked and published"
-    who = f"another pod of node {node} brings it, " if state.phase == WAITING else ""
+        return "verifying and publishing it"
+    who = f"another pod on node {node} is fetching it, " if state.phase == WAITING else ""
     if state.bytes_done is None or not state.bytes_total:
-        return f"{who}its progress is not known"
+        return f"{who}progress unknown"
     tenths = min(10, state.bytes_done * 10 // state.bytes_total)
     return f"{who}{tenths * 10} % of {amount(state.bytes_total)}"
 
@@ -296,7 +298,10 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         pod=pod.name,
     )
     if pod.ready and pod.ready_changed:
-        again = f"It answers again since {timestamp(pod.ready_changed)}, and counts as ready when that lasts."
+        again = (
+            f"It has been answering since {timestamp(pod.ready_changed)} and counts as ready after "
+            f"{math.ceil(settling_s(pod, pod.ready_changed))} s."
+        )
         return told(explanation.reason, f"{explanation.message} {again}")
     return _told_of_next_try(explanation, pod.engine)
 
@@ -305,7 +310,7 @@ def _told_of_next_try(found: Explanation, container: ContainerFacts) -> Explanat
     moment = next_try(container)
     if moment is None:
         return found
-    return told(found.reason, f"{found.message} The kubelet starts it again at about {timestamp(moment)}.", found.kind)
+    return told(found.reason, f"{found.message} The kubelet restarts it at about {timestamp(moment)}.", found.kind)
 
 
 def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
@@ -324,7 +329,7 @@ def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if pod.stage is Stage.STARTED and (probe or was_ready):
         return Reasons.PROBE_FAILING.explain(
             since=timestamp((pod.ready_changed if was_ready else since) or around.now),
-            cause=sentence(probe.message if probe else "its readiness probe fails"),
+            cause=sentence(probe.message if probe else "Kubernetes reports no cause"),
             namespace=around.key.namespace,
             pod=pod.name,
         )
@@ -334,9 +339,9 @@ def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
 def _starting(pod: PodFacts, around: Surroundings) -> Explanation:
     since, deadline = pod.engine.running_since, start_deadline(pod, around.wanted)
     return Reasons.STARTING.explain(
-        since=timestamp(since) if since else "just now",
+        loading=f"has been loading the model since {timestamp(since)}" if since else "is loading the model",
         pace=pace(since, around.now, around.usual.load_seconds if around.usual else None),
-        until=timestamp(deadline) if deadline else "its budget ends",
+        limit=f"; the start-up limit ends at {timestamp(deadline)}" if deadline else "",
     )
 
 

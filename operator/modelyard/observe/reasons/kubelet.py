@@ -27,12 +27,12 @@ _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(: )?')
 _ERROR_NAME = re.compile(r"^[A-Z]\w+: ")
 
 _WHY_NOT_PULLED: tuple[tuple[str, str], ...] = (
-    (r"toomanyrequests|too many requests|\b429\b", "The registry limits pulls: wait, authenticate, or use a mirror."),
+    (r"toomanyrequests|too many requests|\b429\b", "The registry limits the rate of pulls: wait, authenticate, or use a mirror."),
     (
         r"unauthorized|denied|authentication required|\b40[13]\b|no basic auth",
-        "The registry refuses: check the image's name, and give the pods' service account a pull secret for it.",
+        "The registry denied access: check the image's name, and add a pull secret to the pods' service account.",
     ),
-    (r"x509|certificate", "The node does not trust the registry's certificate: have its CA installed on the nodes."),
+    (r"x509|certificate", "The node does not trust the registry's certificate: install its CA on the nodes."),
     (r"no match for platform", "The image has no build for the node's architecture: use another image or node."),
     (
         r"no such host|connection refused|i/o timeout|dial tcp|TLS handshake|deadline exceeded|network is unreachable",
@@ -40,7 +40,7 @@ _WHY_NOT_PULLED: tuple[tuple[str, str], ...] = (
     ),
     (r"not found|manifest unknown|does not exist", "Correct the image's name or tag (spec.engine.image, version)."),
     (r"[Ii]nvalid|parse", "Correct the image's name (spec.engine.image)."),
-    (r"is not present with pull policy", "Load the image on the node, or let it be pulled."),
+    (r"is not present with pull policy", "Load the image onto the node, or allow it to be pulled."),
     (r"no space left|disk", "The node's disk is full: free space on it, or use nodes with larger disks."),
 )
 
@@ -125,7 +125,7 @@ def _not_pulled(
     )
     secrets = next((found[1] for e in pod.events if (found := _PULL_SECRET.search(e.message))), "")
     if secrets:
-        why = f"Create the pull secrets that namespace {namespace} lacks: {bounded(secrets, 300)}."
+        why = f"Create the missing pull secrets in namespace {namespace}: {bounded(secrets, 300)}."
     return Reasons.IMAGE_PULL_FAILED.explain(
         image=container.image or "of the container", cause=sentence(cause), why=why
     )
@@ -144,10 +144,10 @@ def preparing_step(pod: PodFacts) -> str:
     """What the node does for ``pod`` now, as far as its Events tell."""
     last = newest(pod)
     if last is None:
-        return "pulls images and mounts volumes"
+        return "pulling images and mounting volumes"
     if last.reason == "Pulling":
-        return f"is {bounded(last.message[:1].lower() + last.message[1:], 300)}"
-    return "attached its volumes" if last.reason == "SuccessfulAttachVolume" else "creates its containers"
+        return bounded(last.message[:1].lower() + last.message[1:], 300)
+    return "volumes are attached" if last.reason == "SuccessfulAttachVolume" else "creating containers"
 
 
 def newest(pod: PodFacts) -> PodEvent | None:

@@ -18,7 +18,7 @@ def unready_models(pod: PodFacts) -> str:
     if pod.models is None or pod.index is None:
         return ""
     if not pod.index and names.MODELS_ALL in pod.models:
-        return "its repository holds no model"
+        return "the repository is empty"
     known: dict[str, IndexedModel] = {}
     for model in pod.index:
         # Of a model's versions one that is ready is enough.

@@ -1,4 +1,4 @@
-"""How long replicas take to start: what the last start took, and whether this one is slower."""
+"""Start-up times: how long the last start took, and whether the current one is slower."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -9,27 +9,27 @@ from modelyard.observe.facts.pods import PodFacts
 from modelyard.observe.facts.raw_object import moment
 
 _STEPS_S = (10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 2700)
-"""At which ages a text changes, and then every hour: a status is not written anew each second."""
+"""Ages at which a message changes, and then every hour: the status must not be rewritten each second."""
 
 SLOW_FACTOR = 1.5
 SLOW_FLOOR_S = 15.0
-"""Slower than usual is what took this factor and this much longer: short phases vary by seconds."""
+"""A phase is slower than usual once it exceeds both this factor and this margin: short phases vary by seconds."""
 
 
 def pace(since: datetime | None, now: datetime, usual_s: int | None) -> str:
-    """How long a phase has lasted, to stand behind its verb; empty while that says nothing."""
+    """How long a phase has lasted, as a parenthesis for a message; empty for the first seconds."""
     age_s = (now - since).total_seconds() if since else 0.0
     step_s = max((step for step in _STEPS_S if step <= age_s), default=0)
     step_s = max(step_s, int(age_s // 3600) * 3600)
     if not step_s:
         return ""
     if usual_s is not None and age_s > max(SLOW_FACTOR * usual_s, usual_s + SLOW_FLOOR_S):
-        return f", slower than usual (usually {words(usual_s)}, so far more than {words(step_s)})"
-    return f" for more than {words(step_s)}"
+        return f" (over {words(step_s)}; usually {words(usual_s)})"
+    return f" (over {words(step_s)})"
 
 
 def words(seconds: int) -> str:
-    """A time span for people: 45 s, 2 min, 1 h 30 min."""
+    """A duration for people: 45 s, 2 min, 1 h 30 min."""
     if seconds < 120 and seconds % 60:
         return f"{seconds} s"
     minutes = seconds // 60
