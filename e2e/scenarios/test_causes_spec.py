@@ -111,8 +111,8 @@ def test_a_spec_that_cannot_be_applied_is_said_by_name_and_its_cure_is_noticed(
     [
         ("A.Wrong.Name", {}, r"lower|RFC 1123"),
         ("7-is-a-digit", {}, r"metadata\.name becomes the name of a Service"),
-        ("cores", {"accelerator": {"type": "cpu", "count": 2}}, r"mean nothing on type cpu"),
-        ("place", {"model": {"uri": "models/tiny"}}, r"model\.uri must look like scheme://place"),
+        ("cores", {"accelerator": {"type": "cpu", "count": 2}}, r"have no effect with type cpu"),
+        ("place", {"model": {"uri": "models/tiny"}}, r"model\.uri must have the form scheme://location"),
         ("typo", {"replica": 2}, r"unknown field \"spec\.replica\""),
     ],
 )

@@ -75,5 +75,5 @@ def test_the_check_finds_a_field_that_is_not_there_and_a_rule_that_is_broken(
     wrong = AROUND | {"spec": MODEL | {"enginge": {}}}
     with pytest.raises(RefusedError, match="enginge"):
         create(admin, shared_namespace, wrong)
-    with pytest.raises(RefusedError, match="may not begin with http:"):
+    with pytest.raises(RefusedError, match="must not use http:"):
         create(admin, shared_namespace, AROUND | {"spec": {"model": {"uri": "http://files.example.com/a"}}})

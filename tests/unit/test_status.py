@@ -218,7 +218,7 @@ def test_a_service_at_zero_says_how_to_wake_it() -> None:
 
 def test_a_degraded_service_says_how_many_answer_and_why_not_all() -> None:
     message = conditions(World(serving("a"), BROKEN, replicas=2).verdict())["Ready"]["message"]
-    assert message.startswith("1 of 2 replicas are ready. The others are not: The engine exited with code 1: RuntimeError")
+    assert message.startswith("1 of 2 replicas are ready. The others are not: The engine exited with code 1: Runtime")
 
 
 def test_what_was_known_of_a_model_stays_while_nobody_tells() -> None:

@@ -85,7 +85,7 @@ class Inliner:
     def _field(self, schema: Object, path: str) -> Object:
         field = self.structural(schema, path)
         if not field.get("description"):
-            raise ValueError(f"{path} has no description: kubectl explain would say nothing of it")
+            raise ValueError(f"{path} has no description, which kubectl explain shows")
         return field
 
     def _flat(self, schema: Object, path: str) -> Object:
@@ -134,25 +134,25 @@ def column(name: str, json_path: str, description: str, kind: str = "string", *,
 
 
 COLUMNS = [
-    column("Model", ".spec.model.uri", "Where the model comes from."),
-    column("Engine", ".status.effective.engineType", "The program that serves it."),
-    column("Ready", condition_path("Ready", "status"), "Whether the model can be asked."),
-    column("Replicas", ".status.readyReplicas", "Pods that can be asked.", "integer"),
-    column("Desired", ".status.desiredReplicas", "Pods that shall exist.", "integer"),
-    column("Age", ".metadata.creationTimestamp", "Time since it was created.", "date"),
-    column("URL", ".status.url", "Where to ask, inside the cluster.", wide=True),
-    column("Reason", ".status.reason", "Why it is or is not ready, in one word.", wide=True),
+    column("Model", ".spec.model.uri", "Location of the model."),
+    column("Engine", ".status.effective.engineType", "Engine that serves the model."),
+    column("Ready", condition_path("Ready", "status"), "Whether the service is ready."),
+    column("Replicas", ".status.readyReplicas", "Number of ready replicas.", "integer"),
+    column("Desired", ".status.desiredReplicas", "Number of desired replicas.", "integer"),
+    column("Age", ".metadata.creationTimestamp", "Time since creation.", "date"),
+    column("URL", ".status.url", "URL of the service, inside the cluster.", wide=True),
+    column("Reason", ".status.reason", "Reason of the Ready condition.", wide=True),
     column("Update", condition_path("UpdateAvailable", "status"), "Whether a refresh would change pods.", wide=True),
 ]
 
 
 PROFILE_COLUMNS = [
-    column("Engine", ".spec.engine.type", "The program that serves."),
-    column("Version", ".spec.engine.version", "Its version."),
-    column("Accelerator", ".spec.accelerator.type", "What each replica computes on."),
+    column("Engine", ".spec.engine.type", "Type of the engine."),
+    column("Version", ".spec.engine.version", "Version of the engine."),
+    column("Accelerator", ".spec.accelerator.type", "Type of accelerator."),
     column("Count", ".spec.accelerator.count", "Accelerators per replica.", "integer"),
-    column("Age", ".metadata.creationTimestamp", "Time since it was created.", "date"),
-    column("Image", ".spec.engine.image", "The engine's image.", wide=True),
+    column("Age", ".metadata.creationTimestamp", "Time since creation.", "date"),
+    column("Image", ".spec.engine.image", "Container image of the engine.", wide=True),
 ]
 
 

@@ -1,8 +1,8 @@
-"""What the types of the API are built from: the base model, bounded texts, quantities, and CEL rules with messages.
+"""Building blocks of the API's types: the base model, bounded strings, quantities, and CEL rules with messages.
 
-The API server estimates what a CEL rule can cost from the bounds of what it touches, and refuses a CRD whose rules
-could cost too much: hence no text, list or map without a bound. Rules are preferred to ``pattern``, whose message
-shows a person nothing but a regular expression.
+The API server estimates the cost of a CEL rule from the bounds of the fields it reads, and rejects a CRD whose rules
+could cost too much: hence no string, list or map is unbounded. Rules are preferred to ``pattern``, whose message shows
+only a regular expression.
 """
 
 from typing import Annotated, Any
@@ -14,15 +14,15 @@ from modelyard.contract import names
 
 
 class ApiModel(BaseModel):
-    """Frozen, camelCase on the wire, and tolerant of fields that a newer CRD may have."""
+    """Frozen, camelCase on the wire, and tolerant of fields from a newer CRD."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
 
 
 def rule(expression: str, message: str, field_path: str | None = None) -> dict[str, str]:
-    """A CEL rule of the CRD; ``message`` tells a person what to write instead.
+    """A CEL rule of the CRD; ``message`` explains what to write instead.
 
-    ``field_path`` (".model.s3") names the field to blame where a rule of an object judges one of its fields.
+    ``field_path`` (".model.s3") is the field to report when a rule on an object concerns one of its fields.
     """
     return {"rule": expression, "message": message} | ({"fieldPath": field_path} if field_path else {})
 
@@ -47,8 +47,8 @@ ObjectName = Annotated[
         json_schema_extra=with_rules(
             rule(
                 f"self.matches('^{DOMAIN}$')",
-                "must be the name of an object: lower-case letters, digits, '-' and '.', "
-                "beginning and ending with a letter or digit, as each part between dots does",
+                "must be an object name: lower-case letters, digits, '-' and '.', where each part between dots starts "
+                "and ends with a letter or digit",
             )
         )
     ),
@@ -79,16 +79,16 @@ Quantity = Annotated[
             "x-kubernetes-validations": [
                 rule(
                     "type(self) == int ? self >= 0 : isQuantity(self) && !quantity(self).isLessThan(quantity('0'))",
-                    "must be a quantity that is not negative, such as 4, 500m or 32Gi",
+                    "must be a non-negative quantity, such as 4, 500m or 32Gi",
                 )
             ],
         }
     ),
 ]
-"""An amount of a resource, as in a pod; a fraction is written as text ("0.5" or 500m)."""
+"""An amount of a resource, as in a pod; a fraction is written as a string ("0.5" or 500m)."""
 
 NAME_PART = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-"""What stands after the domain in the key of a label or the name of a resource, and is at most 63 characters long."""
+"""The part after the domain in a label key or resource name: at most 63 characters."""
 
 EXTENDED_RESOURCE = f"^{DOMAIN}/{NAME_PART}$"
 
@@ -101,23 +101,23 @@ Amounts = Annotated[
                 "self.all(name, name in ['cpu', 'memory', 'ephemeral-storage']"
                 " || name.matches('^hugepages-[1-9][0-9]*[KMG]i$')"
                 f" || (name.matches('{EXTENDED_RESOURCE}') && name.indexOf('/') <= 253))",
-                "resources are cpu, memory, ephemeral-storage, hugepages-<size> or an extended resource "
-                "with its domain, such as nvidia.com/gpu",
+                "must be cpu, memory, ephemeral-storage, hugepages-<size>, or an extended resource with its domain, "
+                "such as nvidia.com/gpu",
             )
         ),
     ),
 ]
-"""Amounts by resource, as in a container's requests."""
+"""Quantities by resource, as in a container's requests."""
 
 _LABEL_KEY = f"^({DOMAIN}/)?{NAME_PART}$"
 _LABEL_KEY_MESSAGE = (
-    "must be a label's key: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
-    "after a domain and '/' if it has one"
+    "must be a label key: an optional domain and '/', then at most 63 letters, digits, '-', '_' and '.', starting and "
+    "ending with a letter or digit"
 )
 
 
 def _is_label_key(variable: str) -> str:
-    """The CEL expression that tells whether ``variable`` holds a label's key."""
+    """The CEL expression that checks whether ``variable`` is a label key."""
     return f"{variable}.matches('{_LABEL_KEY}') && {variable}.indexOf('/') <= 253"
 
 
@@ -135,8 +135,8 @@ LabelValue = Annotated[
         json_schema_extra=with_rules(
             rule(
                 f"self.matches('^({NAME_PART})?$')",
-                "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or "
-                "digit, or empty",
+                "must be a label value: letters, digits, '-', '_' and '.', starting and ending with a letter or digit, "
+                "or empty",
             )
         )
     ),
@@ -146,18 +146,18 @@ LabelValue = Annotated[
 _KEYS = rule(f"self.all(key, {_is_label_key('key')})", _LABEL_KEY_MESSAGE.replace("must", "each key must"))
 _NOT_OURS = rule(
     f"self.all(key, !key.startsWith('{names.GROUP}/') && !(key in {list(names.RECOMMENDED_LABELS)}))",
-    f"{names.GROUP}/... and app.kubernetes.io/{{name,instance,component,part-of,managed-by}} are modelyard's own: "
-    "choose another key",
+    f"{names.GROUP}/... and app.kubernetes.io/{{name,instance,component,part-of,managed-by}} are reserved for "
+    "modelyard: choose another key",
 )
 
 WantedLabels = Annotated[dict[str, LabelValue], Field(max_length=16, json_schema_extra=with_rules(_KEYS))]
-"""Labels that a selector looks for."""
+"""Labels that a selector matches."""
 
 Labels = Annotated[dict[str, LabelValue], Field(max_length=32, json_schema_extra=with_rules(_NOT_OURS, _KEYS))]
-"""Labels that a user adds to ours."""
+"""Labels that a user adds to modelyard's own."""
 
 Annotations = Annotated[
     dict[str, Annotated[str, StringConstraints(max_length=4096)]],
     Field(max_length=32, json_schema_extra=with_rules(_NOT_OURS, _KEYS)),
 ]
-"""Annotations that a user adds to ours; together no more than the 256 KiB that an object may have."""
+"""Annotations that a user adds to modelyard's own; together at most the 256 KiB that an object may have."""

@@ -1,4 +1,4 @@
-"""Where a model comes from, as a user writes it: the URI, and what is needed to read it there."""
+"""The source of a model: its URI, and the credentials, certificates and endpoint for reading it."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,29 +13,29 @@ ModelUri = Annotated[
         json_schema_extra=with_rules(
             rule(
                 r"self.matches('^[a-z][a-z0-9+.-]*://[^\\s/][^\\s]*$')",
-                "model.uri must look like scheme://place, for example s3://models/llama-3-8b",
+                "model.uri must have the form scheme://location, for example s3://models/llama-3-8b",
             ),
             rule(
                 "!self.startsWith('http://')",
-                "model.uri may not begin with http://, where anybody on the way can change the model: use https:// "
-                "(a private CA goes into model.caBundle) or s3://",
+                "model.uri must not use http://, because the model could be altered in transit: use https:// (with a "
+                "private CA in model.caBundle) or s3://",
             ),
             rule(
                 r"!self.startsWith('https://') || self.matches('^https://[^/@?#]+/[^?#]*[^/?#]$')",
-                "an https:// model.uri names one file, or a manifest.json that lists files, without user, password, "
-                "query or fragment: credentials go into a Secret that model.credentials.secretName names",
+                "an https:// model.uri must name a file, or a manifest.json that lists files, without user, password, "
+                "query or fragment: put credentials in a Secret and name it in model.credentials.secretName",
             ),
             rule(
                 "!self.startsWith('hf://') || "
                 "self.matches('^hf://([A-Za-z0-9][-A-Za-z0-9_.]*/)?[A-Za-z0-9][-A-Za-z0-9_.]*(@[^@]+)?$')",
-                "an hf:// model.uri must be hf://org/repository or hf://org/repository@revision, where the revision is "
-                "a branch, a tag or a commit",
+                "an hf:// model.uri must be hf://org/repository or hf://org/repository@revision, where revision is a "
+                "branch, tag or commit",
             ),
             rule(
                 "!self.startsWith('pvc://') || (self.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^/]+)*/?$')"
                 " && !self.matches('/[.][.]?(/|$)'))",
-                "a pvc:// model.uri must be pvc://claim/folder: the name of a PersistentVolumeClaim, then a path in it "
-                "without '.', '..' and empty parts",
+                "a pvc:// model.uri must be pvc://claim/folder: the name of a PersistentVolumeClaim, then a path "
+                "without '.', '..' and empty segments",
             ),
         )
     ),
@@ -49,7 +49,7 @@ ContentDigest = Annotated[
         json_schema_extra=with_rules(
             rule(
                 "self.matches('^sha256:[0-9a-f]{64}$')",
-                "model.digest must be sha256: and 64 hexadecimal digits in lower case, as status.model.digest has it",
+                "model.digest must be sha256: followed by 64 lower-case hexadecimal digits, as in status.model.digest",
             )
         )
     ),
@@ -57,15 +57,15 @@ ContentDigest = Annotated[
 
 
 def _url_rules(field: str, example: str) -> dict[str, Any]:
-    """An address of a server, without a user in it."""
+    """Rules for the URL of a server: no user information in it."""
     return with_rules(
         rule(
             r"self.matches('^https?://[^\\s/][^\\s]*$')",
-            f"{field} must be a URL that begins with http:// or https://, for example {example}",
+            f"{field} must be an http:// or https:// URL, for example {example}",
         ),
         rule(
             "!self.contains('@')",
-            f"{field} must not carry a user or password: put them in a Secret "
+            f"{field} must not contain a user or password: put them in a Secret "
             "and name it in model.credentials.secretName",
         ),
     )
@@ -75,7 +75,7 @@ Url = Annotated[str, StringConstraints(max_length=2048)]
 
 
 class Credentials(ApiModel):
-    """Where the identity that may read the model is kept."""
+    """Credentials for reading the model."""
 
     secret_name: ObjectName = Field(
         description="Secret in this namespace. s3://: keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
@@ -85,27 +85,27 @@ class Credentials(ApiModel):
 
 
 class CaBundle(ApiModel):
-    """Certificates of authorities to trust."""
+    """CA certificates to trust."""
 
-    config_map_name: ObjectName = Field(description="ConfigMap in this namespace that holds the certificates as PEM.")
-    key: DataKey = Field(default="ca.crt", description="Key of the ConfigMap.")
+    config_map_name: ObjectName = Field(description="ConfigMap in this namespace that contains the PEM certificates.")
+    key: DataKey = Field(default="ca.crt", description="Key in the ConfigMap.")
 
 
 class Proxy(ApiModel):
-    """An HTTP proxy between the pods and what they fetch from."""
+    """HTTP proxy for fetching the model."""
 
     url: Url | None = Field(
         default=None,
-        description="Address of the proxy, such as http://proxy.example.com:3128. "
-        "Unset: from the operator's settings (none).",
+        description="URL of the proxy, such as http://proxy.example.com:3128. "
+        "Defaults to the operator's setting fetch_proxy (none).",
         json_schema_extra=with_rules(
             rule(
                 r"self.matches('^https?://[^\\s/]+/?$')",
-                "model.proxy.url must be a proxy's address without a path, for example http://proxy.example.com:3128",
+                "model.proxy.url must be the URL of a proxy, without a path, for example http://proxy.example.com:3128",
             ),
             rule(
                 "!self.contains('@')",
-                "model.proxy.url must not carry a user or password: a proxy that asks for them is not supported",
+                "model.proxy.url must not contain a user or password: proxies that require them are not supported",
             ),
         ),
     )
@@ -117,7 +117,8 @@ class Proxy(ApiModel):
                 json_schema_extra=with_rules(
                     rule(
                         "self.matches('^([*]|[A-Za-z0-9._:-]+)$')",
-                        "must be a host name, a domain (.example.com), an IP address, or * for all: no URL and no CIDR",
+                        "must be a host name, a domain (.example.com), an IP address, or * for all hosts; URLs and "
+                        "CIDRs are not supported",
                     )
                 )
             ),
@@ -125,48 +126,48 @@ class Proxy(ApiModel):
     ] = Field(
         default=[],
         max_length=64,
-        description="What is reached without the proxy, besides what the operator's settings say: host names, "
-        "domains (.example.com, with all below), IP addresses, or * for all.",
+        description="Hosts to reach without the proxy, in addition to those in the operator's settings: host names, "
+        "domains (.example.com, including all subdomains), IP addresses, or * for all.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 
 class S3(ApiModel):
-    """How to reach an S3 store that is not AWS's own."""
+    """Connection to an S3 store other than AWS."""
 
     endpoint: Url | None = Field(
         default=None,
-        description="URL of the S3 service, such as https://s3.example.com. Unset: AWS.",
+        description="URL of the S3 service, such as https://s3.example.com. Defaults to AWS.",
         json_schema_extra=_url_rules("model.s3.endpoint", "https://s3.example.com"),
     )
-    region: ShortText | None = Field(default=None, description="Region that requests are signed for. Unset: us-east-1.")
+    region: ShortText | None = Field(default=None, description="Region for signing requests. Defaults to us-east-1.")
     addressing_style: Literal["path", "virtual"] | None = Field(
         default=None,
-        description="path: the bucket is part of the path (most private stores); virtual: it is part of the host name. "
-        "Unset: path when an endpoint is given, else virtual.",
+        description="path: the bucket is in the path (most private stores). virtual: the bucket is in the host name. "
+        "Defaults to path when endpoint is set, else to virtual.",
     )
     ca_bundle: CaBundle | None = Field(
-        default=None, description="Certificates to trust for the endpoint. The same as model.caBundle."
+        default=None, description="CA certificates to trust for the endpoint. An alias of model.caBundle."
     )
 
 
 class HuggingFace(ApiModel):
-    """How to reach a hub that speaks Hugging Face's API."""
+    """Connection to a hub with the Hugging Face API."""
 
     endpoint: Url | None = Field(
         default=None,
-        description="URL of the hub or of a mirror. Unset: https://huggingface.co.",
+        description="URL of the hub or of a mirror. Defaults to https://huggingface.co.",
         json_schema_extra=_url_rules("model.hf.endpoint", "https://hub.example.com"),
     )
 
 
 class Https(ApiModel):
-    """What the file of an https:// model must be."""
+    """Checksum of an https:// model."""
 
     sha256: Annotated[str, StringConstraints(max_length=64)] = Field(
-        description="SHA-256 of the file that model.uri names, in hexadecimal. Of a manifest.json: of the manifest.",
+        description="SHA-256 of the file at model.uri, in hexadecimal; for a manifest.json, of the manifest itself.",
         json_schema_extra=with_rules(
-            rule("self.matches('^[0-9a-f]{64}$')", "model.https.sha256 must be 64 hexadecimal digits, in lower case")
+            rule("self.matches('^[0-9a-f]{64}$')", "model.https.sha256 must be 64 lower-case hexadecimal digits")
         ),
     )
 
@@ -187,23 +188,23 @@ MODEL_RULES = (
     ),
     rule(
         "!has(self.https) || self.uri.startsWith('https://')",
-        "model.https belongs to a model.uri that begins with https://: remove it or change the uri",
+        "model.https is only valid with an https:// model.uri: remove it or change the uri",
         field_path=".https",
     ),
     rule(
         "!has(self.hf) || self.uri.startsWith('hf://')",
-        "model.hf belongs to a model.uri that begins with hf://: remove it or change the uri",
+        "model.hf is only valid with an hf:// model.uri: remove it or change the uri",
         field_path=".hf",
     ),
     rule(
         "!self.uri.startsWith('pvc://') || !(has(self.credentials) || has(self.caBundle) || has(self.proxy))",
-        "model.credentials, model.caBundle and model.proxy mean nothing for a pvc:// model, which is mounted and not "
-        "fetched: remove them",
+        "model.credentials, model.caBundle and model.proxy have no effect with a pvc:// model, which is mounted and "
+        "not fetched: remove them",
         field_path=".uri",
     ),
     rule(
         "!has(self.digest) || !self.uri.startsWith('pvc://')",
-        "model.digest is compared with what is fetched, and a pvc:// model is mounted where it lies: remove it",
+        "model.digest has no effect with a pvc:// model, which is mounted and not fetched: remove it",
         field_path=".digest",
     ),
     rule(
@@ -214,4 +215,4 @@ MODEL_RULES = (
         field_path=".caBundle",
     ),
 )
-"""Rules of the model as a whole."""
+"""Rules on the model as a whole."""

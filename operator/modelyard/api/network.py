@@ -1,4 +1,4 @@
-"""Who may call a service: peers as in a NetworkPolicy, bounded, and with rules that say what a NetworkPolicy would."""
+"""Clients of a service: peers as in a NetworkPolicy, bounded, with the validation of a NetworkPolicy as CEL rules."""
 
 from typing import Annotated, Literal
 
@@ -9,46 +9,46 @@ from modelyard.api.fields import ApiModel, LabelKey, LabelValue, WantedLabels, r
 Cidr = Annotated[
     str,
     StringConstraints(max_length=43),
-    Field(json_schema_extra=with_rules(rule("isCIDR(self)", "must be a range of addresses, such as 10.0.0.0/8"))),
+    Field(json_schema_extra=with_rules(rule("isCIDR(self)", "must be a CIDR, such as 10.0.0.0/8"))),
 ]
 
 
 class LabelRequirement(ApiModel):
-    """One demand on labels, as in any Kubernetes selector."""
+    """A label selector requirement, as in any Kubernetes selector."""
 
     model_config = ConfigDict(
         json_schema_extra=with_rules(
             rule(
                 "self.operator in ['In', 'NotIn'] == (has(self.values) && self.values.size() > 0)",
-                "In and NotIn need values, Exists and DoesNotExist take none",
+                "In and NotIn require values; Exists and DoesNotExist must have none",
             )
         )
     )
 
-    key: LabelKey = Field(description="The label's key.")
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How it is compared.")
+    key: LabelKey = Field(description="Label key that the requirement applies to.")
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How the values are compared.")
     values: list[LabelValue] = Field(
         default=[],
         max_length=16,
-        description="What it is compared with.",
+        description="Values to compare with. Required for In and NotIn, forbidden for Exists and DoesNotExist.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 
 class LabelSelector(ApiModel):
-    """Demands on labels, all of which must hold; an empty selector selects everything."""
+    """Label selector. All requirements must match; an empty selector matches everything."""
 
-    match_labels: WantedLabels = Field(default={}, description="Labels with these values.")
+    match_labels: WantedLabels = Field(default={}, description="Labels to match by key and value.")
     match_expressions: list[LabelRequirement] = Field(
         default=[],
         max_length=8,
-        description="Further demands.",
+        description="Label selector requirements.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 
 class IpBlock(ApiModel):
-    """A range of addresses."""
+    """A range of IP addresses."""
 
     model_config = ConfigDict(
         json_schema_extra=with_rules(
@@ -56,49 +56,50 @@ class IpBlock(ApiModel):
                 "!has(self.except) || self.except.all(part, !isCIDR(self.cidr) || !isCIDR(part)"
                 " || (cidr(self.cidr).containsCIDR(part)"
                 " && cidr(self.cidr).prefixLength() < cidr(part).prefixLength()))",
-                "ipBlock.except must lie within ipBlock.cidr and be smaller",
+                "ipBlock.except must be a smaller range within ipBlock.cidr",
             )
         )
     )
 
-    cidr: Cidr = Field(description="The range, such as 10.0.0.0/8.")
+    cidr: Cidr = Field(description="Range of addresses, such as 10.0.0.0/8.")
     except_: list[Cidr] = Field(
         default=[],
         alias="except",
         max_length=16,
-        description="Parts of it that are left out.",
+        description="Ranges within cidr to exclude.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
 
 class NetworkPeer(ApiModel):
-    """Pods, or a range of addresses."""
+    """A peer: pods, or a range of IP addresses."""
 
     model_config = ConfigDict(
         json_schema_extra=with_rules(
             rule(
                 "has(self.ipBlock) != (has(self.namespaceSelector) || has(self.podSelector))",
-                "a peer is either an ipBlock, or pods by namespaceSelector, podSelector or both",
+                "a peer must have either ipBlock, or namespaceSelector, podSelector or both",
             )
         )
     )
 
     namespace_selector: LabelSelector | None = Field(
         default=None,
-        description="Namespaces of the pods, by their labels; {} is every namespace. Unset: this namespace.",
+        description="Selects the pods' namespaces by label; {} selects all namespaces. Defaults to this namespace.",
     )
     pod_selector: LabelSelector | None = Field(
-        default=None, description="The pods, by their labels. Unset: every pod of the namespaces."
+        default=None, description="Selects pods by label. Defaults to all pods in the selected namespaces."
     )
-    ip_block: IpBlock | None = Field(default=None, description="A range of addresses, instead of pods.")
+    ip_block: IpBlock | None = Field(default=None, description="Range of IP addresses, instead of pods.")
 
 
 class NetworkPolicy(ApiModel):
-    """Who may call the service, where the cluster's network enforces it."""
+    """Clients that may connect to the pods, in clusters that enforce NetworkPolicies."""
 
     from_: list[NetworkPeer] = Field(
         alias="from",
         max_length=16,
-        description="Who may call the service; []: nobody. The operator and the node's own probes are let through.",
+        description="Peers that may connect to the pods; [] allows none. The operator and the kubelet's probes are "
+        "always allowed.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )

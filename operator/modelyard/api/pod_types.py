@@ -1,4 +1,4 @@
-"""Types that follow a pod's and a Service's own: environment, pull secrets, labels, annotations, the pod template."""
+"""Types modelled on a pod's and a Service's: environment, pull secrets, labels, annotations, the pod template."""
 
 from typing import Annotated, Any
 
@@ -7,46 +7,47 @@ from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema
 from modelyard.api.fields import Annotations, ApiModel, DataKey, Labels, ObjectName, rule, with_rules
 
 PodSpec = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
-"""A part of a pod's spec. Its whole schema would be half a megabyte in the CRD, so the API server checks it only once
-it is a part of the Deployment; its size is bounded in desired/pod_template.py."""
+"""A partial pod spec. Its full schema would add half a megabyte to the CRD, so the API server validates it only as part
+of the Deployment; desired/pod_template.py bounds its size."""
 
 
 class KeyReference(ApiModel):
-    """One key of a Secret or ConfigMap in this namespace."""
+    """Reference to a key of a Secret or ConfigMap in this namespace."""
 
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
 
     name: ObjectName = Field(description="Name of the Secret or ConfigMap.")
-    key: DataKey = Field(description="Key of its data.")
+    key: DataKey = Field(description="Key in its data.")
     optional: bool | None = Field(
-        default=None, description="true: start without the variable when the object or the key is missing."
+        default=None, description="If true, the pod starts without the variable when the object or key is missing."
     )
 
 
 class EnvironmentSource(ApiModel):
-    """Where an environment variable's value is kept."""
+    """Source of an environment variable's value."""
 
     model_config = ConfigDict(
         json_schema_extra=with_rules(
             rule(
                 "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-                "valueFrom takes one of secretKeyRef and configMapKeyRef",
+                "valueFrom must have exactly one of secretKeyRef and configMapKeyRef",
             )
         )
     )
 
-    secret_key_ref: KeyReference | None = Field(default=None, description="The key of a Secret that holds the value.")
-    config_map_key_ref: KeyReference | None = Field(
-        default=None, description="The key of a ConfigMap that holds the value."
-    )
+    secret_key_ref: KeyReference | None = Field(default=None, description="Key of a Secret.")
+    config_map_key_ref: KeyReference | None = Field(default=None, description="Key of a ConfigMap.")
 
 
 class EnvironmentVariable(ApiModel):
-    """A variable of the engine's environment, as in a container."""
+    """Environment variable of the engine's container."""
 
     model_config = ConfigDict(
         json_schema_extra=with_rules(
-            rule("!(has(self.value) && has(self.valueFrom))", "an engine.env entry takes value or valueFrom, not both")
+            rule(
+                "!(has(self.value) && has(self.valueFrom))",
+                "an engine.env entry cannot have both value and valueFrom",
+            )
         )
     )
 
@@ -55,18 +56,18 @@ class EnvironmentVariable(ApiModel):
         json_schema_extra=with_rules(
             rule(
                 "self.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",
-                "must be the name of a variable: letters, digits, '_', '-' and '.', not beginning with a digit",
+                "must be a variable name: letters, digits, '_', '-' and '.', not starting with a digit",
             )
         ),
     )
     value: Annotated[str, StringConstraints(max_length=32768)] | None = Field(
-        default=None, description="Its value. Unset, and without valueFrom: empty."
+        default=None, description="Value of the variable. Defaults to empty, unless valueFrom is set."
     )
-    value_from: EnvironmentSource | None = Field(default=None, description="Where its value is kept, instead of value.")
+    value_from: EnvironmentSource | None = Field(default=None, description="Source of the value, instead of value.")
 
 
 class PullSecret(ApiModel):
-    """A Secret that images are pulled with."""
+    """Secret for pulling images."""
 
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
 
@@ -74,9 +75,9 @@ class PullSecret(ApiModel):
 
 
 class ServiceMetadata(ApiModel):
-    """What the Service in front of the pods carries for others who read it."""
+    """Labels and annotations of the Service in front of the pods."""
 
-    labels: Labels = Field(default={}, description="Labels of the Service, beside modelyard's own.")
+    labels: Labels = Field(default={}, description="Labels of the Service, in addition to modelyard's own.")
     annotations: Annotations = Field(
         default={},
         description="Annotations of the Service, for example for a load balancer, a mesh or a DNS controller.",
@@ -86,20 +87,20 @@ class ServiceMetadata(ApiModel):
 class PodTemplateMetadata(ApiModel):
     """Labels and annotations of the pods."""
 
-    labels: Labels = Field(default={}, description="Labels of the pods, beside modelyard's own.")
+    labels: Labels = Field(default={}, description="Labels of the pods, in addition to modelyard's own.")
     annotations: Annotations = Field(default={}, description="Annotations of the pods, for example for a mesh.")
 
 
 class PodTemplate(ApiModel):
-    """Fields of the pods that have no field of their own here."""
+    """Pod fields that the InferenceService has no field for."""
 
     metadata: PodTemplateMetadata = Field(
         default=PodTemplateMetadata(), description="Labels and annotations of the pods."
     )
     spec: PodSpec = Field(
         default={},
-        description="Part of a pod's spec, merged into modelyard's by the names of containers, volumes, variables and "
-        "the like; $patch: replace in a map drops modelyard's part of it. The containers are engine and the init "
-        "container modelyard-fetch. At most 32 KiB. What would break the service is refused by name in the condition "
-        "Accepted.",
+        description="Partial pod spec, merged into modelyard's. Containers, volumes, variables and the like merge by "
+        "name; $patch: replace in a map replaces modelyard's part of it. The containers are engine and the init "
+        "container modelyard-fetch. At most 32 KiB. Fields that would break the service are refused by name in the "
+        "condition Accepted.",
     )

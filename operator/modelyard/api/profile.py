@@ -1,6 +1,6 @@
-"""The ServingProfile as a platform team writes it: defaults for the services that name it, and what they may not use.
+"""The ServingProfile: a platform team's defaults for InferenceServices, and its limits on them.
 
-A field here has the same name, form and bounds as in an InferenceService, whose own word is always above it.
+A field here has the same name, form and bounds as in an InferenceService, whose own value always wins.
 """
 
 from typing import Annotated
@@ -20,8 +20,8 @@ ProfileArgument = Annotated[
         json_schema_extra=with_rules(
             rule(
                 "self.matches('^--?[A-Za-z]')",
-                "write a flag and its value as one argument, such as --max-model-len=8192: "
-                "a service then overrules it by the flag's name",
+                "must be a flag and its value in one argument, such as --max-model-len=8192, so that a service can "
+                "override it by the flag's name",
             )
         )
     ),
@@ -34,7 +34,7 @@ FieldPath = Annotated[
         json_schema_extra=with_rules(
             rule(
                 "self.matches('^(metadata|spec)([.][A-Za-z][A-Za-z0-9]*)+$')",
-                "must be the path of a field of spec.podTemplate without list indexes, such as spec.hostNetwork "
+                "must be the path of a field in spec.podTemplate, without list indexes, such as spec.hostNetwork "
                 "or spec.volumes.hostPath",
             )
         )
@@ -43,86 +43,87 @@ FieldPath = Annotated[
 
 
 class ProfileEngine(ApiModel):
-    """Defaults of the program that serves the model."""
+    """Defaults for the engine."""
 
     model_config = ConfigDict(
         json_schema_extra=with_rules(
             rule(
                 "has(self.type) || !(has(self.version) || has(self.image) || has(self.args) || has(self.env))",
-                "engine.version, image, args and env are those of one engine: name it in engine.type",
+                "engine.version, image, args and env apply to one engine: set engine.type",
             )
         )
     )
 
     type: Word | None = Field(
         default=None,
-        description="The engine's name, such as vllm. A service that names another one takes nothing of engine.",
+        description="Type of the engine, such as vllm. Services with another type use none of these engine defaults.",
     )
     version: Word | None = Field(
-        default=None, description="The engine's version. A service that names a version or an image does without."
+        default=None, description="Version of the engine. Ignored by services that set a version or an image."
     )
     image: ImageName | None = Field(
         default=None,
-        description="Image to run. A service that names an image, another version or another accelerator does without.",
+        description="Container image of the engine. "
+        "Ignored by services that set an image, another version or another accelerator.",
     )
     args: list[ProfileArgument] = Field(
         default=[],
         max_length=128,
-        description="The engine's flags, each with its value as --flag=value. They stand before the service's own, "
-        "less those that the service sets.",
+        description="Command-line flags of the engine, each as --flag=value. A service overrides them by flag name.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     env: list[EnvironmentVariable] = Field(
         default=[],
         max_length=128,
-        description="Environment of the engine, less what the service sets. Readable by every user: no secrets.",
+        description="Environment variables of the engine. A service overrides them by name. "
+        "Every user can read them: do not put secrets here.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
 
 class ProfileDefaults(ApiModel):
-    """What a profile gives to services that leave it unset."""
+    """Defaults for fields that a service leaves unset."""
 
-    engine: ProfileEngine = Field(default=ProfileEngine(), description="Defaults of the engine.")
+    engine: ProfileEngine = Field(default=ProfileEngine(), description="Defaults for the engine.")
     accelerator: Accelerator = Field(
         default=Accelerator(),
-        description="What each replica computes on. A service that names another type takes nothing of it.",
+        description="Accelerators of each replica. Services with another type use none of these defaults.",
     )
     resources: Resources = Field(
         default=Resources(),
         description="Requests and limits of the engine's container. "
-        "A service that names a resource, in either of the two, takes neither for it.",
+        "If a service sets a request or limit for a resource, both defaults for that resource are ignored.",
     )
-    startup: Startup = Field(default=Startup(), description="How long a replica may take to start.")
-    drain: Drain = Field(default=Drain(), description="How a replica ends.")
-    cache: CacheDefaults = Field(default=CacheDefaults(), description="Where models are kept on their way to engines.")
+    startup: Startup = Field(default=Startup(), description="Time limit for a replica to become ready.")
+    drain: Drain = Field(default=Drain(), description="Graceful shutdown of a replica.")
+    cache: CacheDefaults = Field(default=CacheDefaults(), description="Where models are cached.")
 
 
 class ServingProfileSpec(ProfileDefaults):
-    """A platform team's defaults, and its limits on spec.podTemplate."""
+    """Defaults for InferenceServices, and limits on their spec.podTemplate."""
 
     forbid: list[FieldPath] = Field(
         default=[],
         max_length=64,
-        description="Fields of spec.podTemplate that services of this profile may not set, such as spec.hostNetwork. "
-        "What runs already is not touched.",
+        description="Fields of spec.podTemplate that services with this profile must not set, such as "
+        "spec.hostNetwork. Running pods are not affected.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 
 class ServingProfile(ApiModel):
-    """A platform team's defaults for InferenceServices: for those that name it in spec.profile, and those of a
-    namespace whose label does.
+    """A platform team's defaults for InferenceServices that name the profile in spec.profile, or whose namespace names
+    it in a label.
     """
 
     model_config = ConfigDict(
         json_schema_extra=with_rules(
             rule(
                 f"self.metadata.name.size() <= {names.PROFILE_NAME_LENGTH}",
-                f"metadata.name must have at most {names.PROFILE_NAME_LENGTH} characters, so that a namespace's label "
-                "can hold it",
+                f"metadata.name must have at most {names.PROFILE_NAME_LENGTH} characters, so that it fits in a "
+                "namespace's label",
             )
         )
     )
 
-    spec: ServingProfileSpec = Field(description="The defaults.")
+    spec: ServingProfileSpec = Field(description="Defaults and limits for InferenceServices.")

@@ -1,4 +1,4 @@
-"""What the operator tells of a service: the CRD's status."""
+"""The status of an InferenceService, as in the CRD."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -13,19 +13,21 @@ class Condition(ApiModel):
     """A Kubernetes condition (metav1.Condition, with its bounds)."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(
-        description="What the condition is about: Ready, Accepted, ..."
+        description="Type of the condition: Ready, Accepted and so on."
     )
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Status of the condition.")
     observed_generation: int | None = Field(
-        default=None, ge=0, description="The metadata.generation that the condition was judged for."
+        default=None, ge=0, description="The metadata.generation that the condition is based on."
     )
     last_transition_time: str = Field(
-        description="When status changed last.", json_schema_extra={"format": "date-time"}
+        description="Last time the status changed.", json_schema_extra={"format": "date-time"}
     )
     reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
-        description="Why, as one CamelCase word."
+        description="Machine-readable reason, in CamelCase."
     )
-    message: Annotated[str, StringConstraints(max_length=32768)] = Field(description="Why, and what to do, for people.")
+    message: Annotated[str, StringConstraints(max_length=32768)] = Field(
+        description="Human-readable explanation, with the remedy."
+    )
 
 
 def _is_empty(items: Sequence[object]) -> bool:
@@ -33,135 +35,140 @@ def _is_empty(items: Sequence[object]) -> bool:
 
 
 class NodeFetch(ApiModel):
-    """How a node came by the model."""
+    """How the model reached a node."""
 
-    name: ShortText = Field(description="The node.")
+    name: ShortText = Field(description="Name of the node.")
     result: Literal["Hit", "Fetched", "Waited"] = Field(
-        description="Hit: the model was there. Fetched: this pod brought it. Waited: another pod of the node did."
+        description="Hit: the model was already on the node. Fetched: this pod fetched it. "
+        "Waited: another pod on the node fetched it."
     )
-    seconds: int = Field(ge=0, description="What it took the pod until the model was there.")
-    fetched_bytes: int = Field(ge=0, description="Bytes that the pod transferred for it.")
+    seconds: int = Field(ge=0, description="Seconds until the pod had the model.")
+    fetched_bytes: int = Field(ge=0, description="Bytes that the pod transferred.")
 
 
 class ModelStatus(ApiModel):
-    """What is known of the model that runs."""
+    """The model being served."""
 
     source: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
-        default=None, description="The URI that it was fetched from."
+        default=None, description="URI of the model."
     )
     digest: Annotated[str, StringConstraints(max_length=253)] | None = Field(
-        default=None, description="Digest of the model's content in the cache."
+        default=None, description="Digest of the model's content."
     )
-    size_bytes: int | None = Field(default=None, ge=0, description="Size of all its files, in bytes.")
+    size_bytes: int | None = Field(default=None, ge=0, description="Total size of the model's files, in bytes.")
     nodes: list[NodeFetch] = Field(
         default=[],
         max_length=32,
         exclude_if=_is_empty,
-        description="How the nodes of its pods came by it, the newest first.",
+        description="How the model reached the pods' nodes, most recent first.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
 
 class PrefetchNode(ApiModel):
-    """A node that the model is brought to ahead of the pods."""
+    """A node on which the model is prefetched."""
 
-    name: ShortText = Field(description="The node.")
-    state: Literal["Pending", "Fetching", "Ready", "Failed"] = Field(description="How far it is.")
+    name: ShortText = Field(description="Name of the node.")
+    state: Literal["Pending", "Fetching", "Ready", "Failed"] = Field(description="State of the prefetch on the node.")
     message: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="What keeps it, and what to do about it."
+        default=None, description="Why the node is not ready, with the remedy."
     )
 
 
 class PrefetchStatus(ApiModel):
-    """How far the model is on the nodes that spec.cache.prefetch asks for."""
+    """Progress of prefetching the model to nodes."""
 
-    desired: int = Field(ge=0, description="Nodes that shall have the model and the images.")
-    ready: int = Field(ge=0, description="Nodes that have them.")
+    desired: int = Field(ge=0, description="Desired number of nodes with the model and the images.")
+    ready: int = Field(ge=0, description="Number of nodes with the model and the images.")
     nodes: list[PrefetchNode] = Field(
         default=[],
         max_length=32,
         exclude_if=_is_empty,
-        description="Some of the nodes, those that are not ready first.",
+        description="Up to 32 of the nodes, those that are not ready first.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="How far it is, as one CamelCase word, as conditions have them."
+        default=None, description="Machine-readable reason, in CamelCase."
     )
     message: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
-        default=None, description="How far it is, and what to do, for people."
+        default=None, description="Human-readable progress, with the remedy if there is a problem."
     )
     fingerprint: Word | None = Field(
         default=None,
-        description="Stands for what is brought, and to which nodes: once it is there, it is left at that.",
+        description="Identifies what is prefetched, and to which nodes.",
     )
     finished_at: str | None = Field(
         default=None,
-        description="When there was nothing more to do; unset while it is under way.",
+        description="When prefetching finished; unset while it is in progress.",
         json_schema_extra={"format": "date-time"},
     )
 
 
 class StartupStatus(ApiModel):
-    """How long the last start took of a replica that became ready."""
+    """Duration of the last start of a replica that became ready."""
 
-    ready_at: str = Field(description="When it became ready.", json_schema_extra={"format": "date-time"})
+    ready_at: str = Field(description="When the replica became ready.", json_schema_extra={"format": "date-time"})
     prepare_seconds: int = Field(
-        ge=0, description="What its node took to pull images and mount volumes, without the fetch."
+        ge=0, description="Seconds for the node to pull images and mount volumes, without the fetch."
     )
-    fetch_seconds: int = Field(ge=0, description="What bringing the model to the node took.")
-    load_seconds: int = Field(ge=0, description="From the engine's start until it could be asked.")
+    fetch_seconds: int = Field(ge=0, description="Seconds to fetch the model to the node.")
+    load_seconds: int = Field(ge=0, description="Seconds from the engine's start until the replica was ready.")
 
 
 class Effective(ApiModel):
-    """What defaults and settings came to for the pods that run now."""
+    """Effective values for the current pods, after profile and operator settings."""
 
-    profile: ShortText | None = Field(default=None, description="The ServingProfile that they were taken from.")
-    engine_type: Word = Field(description="The engine's name.")
-    engine_version: Word = Field(description="Its version.")
-    engine_image: ImageName = Field(description="Its image.")
-    accelerator_type: Word = Field(description="What each replica computes on.")
+    profile: ShortText | None = Field(default=None, description="ServingProfile that provided defaults.")
+    engine_type: Word = Field(description="Type of the engine.")
+    engine_version: Word = Field(description="Version of the engine.")
+    engine_image: ImageName = Field(description="Container image of the engine.")
+    accelerator_type: Word = Field(description="Type of accelerator.")
     accelerator_count: int = Field(ge=0, description="Accelerators per replica.")
-    accelerator_resource: ShortText | None = Field(default=None, description="Extended resource that is asked for.")
-    accelerator_product_label: ShortText | None = Field(
-        default=None, description="Label of nodes that accelerator.product is looked for in; only where that is set."
+    accelerator_resource: ShortText | None = Field(
+        default=None, description="Extended resource that each replica requests."
     )
-    fetch_image: ImageName = Field(description="Image of the init container that fetches the model.")
-    cache_medium: names.Medium | None = Field(default=None, description="Where the model is kept.")
-    startup_timeout_seconds: int = Field(ge=0, description="Longest time from the engine's start to its readiness.")
-    drain_timeout_seconds: int = Field(ge=0, description="How long a stopping replica may finish its requests.")
+    accelerator_product_label: ShortText | None = Field(
+        default=None, description="Node label that accelerator.product is matched against; set only if that is."
+    )
+    fetch_image: ImageName = Field(description="Container image of the init container that fetches the model.")
+    cache_medium: names.Medium | None = Field(default=None, description="Where the model is cached.")
+    startup_timeout_seconds: int = Field(
+        ge=0, description="Seconds from the engine's start until a replica must be ready."
+    )
+    drain_timeout_seconds: int = Field(
+        ge=0, description="Seconds that a terminating replica has to finish its requests."
+    )
 
 
 class InferenceServiceStatus(ApiModel):
-    """What the operator saw."""
+    """Observed state of an InferenceService."""
 
     observed_generation: int | None = Field(
-        default=None, ge=0, description="The metadata.generation that this status speaks of."
+        default=None, ge=0, description="The metadata.generation that this status is based on."
     )
-    replicas: int | None = Field(default=None, ge=0, description="Pods that exist.")
-    ready_replicas: int | None = Field(default=None, ge=0, description="Pods that can be asked.")
-    desired_replicas: int | None = Field(default=None, ge=0, description="Pods that shall exist.")
+    replicas: int | None = Field(default=None, ge=0, description="Number of existing replicas.")
+    ready_replicas: int | None = Field(default=None, ge=0, description="Number of ready replicas.")
+    desired_replicas: int | None = Field(default=None, ge=0, description="Number of desired replicas.")
     selector: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         default=None, description="Label selector of the pods, for the scale subresource."
     )
     url: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
-        default=None, description="Where to ask, inside the cluster."
+        default=None, description="URL of the service, inside the cluster."
     )
     reason: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="Reason of the condition Ready."
+        default=None, description="Reason of the Ready condition."
     )
-    model: ModelStatus | None = Field(default=None, description="What is known of the model that runs.")
-    prefetch: PrefetchStatus | None = Field(
-        default=None, description="How far the model is on the nodes that spec.cache.prefetch asks for."
-    )
+    model: ModelStatus | None = Field(default=None, description="The model being served.")
+    prefetch: PrefetchStatus | None = Field(default=None, description="Progress of prefetching the model to nodes.")
     startup: StartupStatus | None = Field(
-        default=None, description="How long the last start took of a replica that became ready."
+        default=None, description="Duration of the last start of a replica that became ready."
     )
     effective: Effective | None = Field(
-        default=None, description="What defaults and settings came to for the pods that run now."
+        default=None, description="Effective values for the current pods, after profile and operator settings."
     )
     conditions: list[Condition] = Field(
         default=[],
         max_length=32,
-        description="What is so at present, each with its reason and what to do about it.",
+        description="Current conditions, each with its reason and remedy.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

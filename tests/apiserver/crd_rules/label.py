@@ -7,15 +7,16 @@ from tests.support.api_client import Object
 from tests.support.crd_schema import Rule
 
 OWN_KEYS = (
-    "serving.modelyard.dev/... and app.kubernetes.io/{name,instance,component,part-of,managed-by} are modelyard's own: "
-    "choose another key"
+    "serving.modelyard.dev/... and "
+    "app.kubernetes.io/{name,instance,component,part-of,managed-by} are reserved for "
+    "modelyard: choose another key"
 )
 LABEL_KEY = (
-    "be a label's key: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, "
-    "after a domain and '/' if it has one"
+    "be a label key: an optional domain and '/', then at most 63 letters, digits, '-', '_' and '.', starting and "
+    "ending with a letter or digit"
 )
 LABEL_VALUE = (
-    "must be a label's value: letters, digits, '-', '_' and '.', beginning and ending with a letter or digit, or empty"
+    "must be a label value: letters, digits, '-', '_' and '.', starting and ending with a letter or digit, or empty"
 )
 GOOD_LABEL_KEYS = ("app", "a" * 63, "example.com/App_1", "a" * 253 + "/x")
 BAD_LABEL_KEYS = ("", "-a", "a" * 64, "/x", "a..b/x", "A.b/x", "a/b/c", "a" * 254 + "/x")
@@ -67,7 +68,7 @@ def label_cases() -> Iterator[Case]:
             [{f"{expression}.values[]": value} for value in ("-", "a b", "a/b")],
         )
         yield Case(
-            Rule(expression, "In and NotIn need values, Exists and DoesNotExist take none"),
+            Rule(expression, "In and NotIn require values; Exists and DoesNotExist must have none"),
             f"{blames}.matchExpressions[0]",
             [
                 {expression: {"key": "a", "operator": "NotIn", "values": ["b"]}},
@@ -85,7 +86,7 @@ def label_cases() -> Iterator[Case]:
 def peer_cases() -> Iterator[Case]:
     """The rules of network peers."""
     yield Case(
-        Rule(PEER, "a peer is either an ipBlock, or pods by namespaceSelector, podSelector or both"),
+        Rule(PEER, "a peer must have either ipBlock, or namespaceSelector, podSelector or both"),
         "spec.networkPolicy.from[0]",
         [{PEER: peer} for peer in GOOD_PEERS],
         [{PEER: peer} for peer in BAD_PEERS],
@@ -95,13 +96,13 @@ def peer_cases() -> Iterator[Case]:
         (f"{PEER}.ipBlock.except[]", "spec.networkPolicy.from[2].ipBlock.except[0]"),
     ):
         yield Case(
-            Rule(place, "must be a range of addresses, such as 10.0.0.0/8"),
+            Rule(place, "must be a CIDR, such as 10.0.0.0/8"),
             blames,
             [{place: "2001:db8:2::/48"}],
             [{place: cidr} for cidr in ("", "10.0.0.0", "10.0.0.0/33", "010.0.0.0/8", "example.com")],
         )
     yield Case(
-        Rule(f"{PEER}.ipBlock", "ipBlock.except must lie within ipBlock.cidr and be smaller"),
+        Rule(f"{PEER}.ipBlock", "ipBlock.except must be a smaller range within ipBlock.cidr"),
         "spec.networkPolicy.from[1].ipBlock",
         [
             {f"{PEER}.ipBlock": {"cidr": "10.0.0.0/8", "except": parts}}

@@ -11,13 +11,13 @@ PROFILE_RULES = crd_schema.rules(crd.schema(ServingProfile))
 PROFILE_CASES = [
     *(case for case in CASES if case.rule in PROFILE_RULES),
     Case(
-        Rule("", "metadata.name must have at most 63 characters, so that a namespace's label can hold it"),
+        Rule("", "metadata.name must have at most 63 characters, so that it fits in a namespace's label"),
         "<nil>",
         [{"metadata.name": "a" * 63}],
         [{"metadata.name": "a" * 64}],
     ),
     Case(
-        Rule("spec.engine", "engine.version, image, args and env are those of one engine: name it in engine.type"),
+        Rule("spec.engine", "engine.version, image, args and env apply to one engine: set engine.type"),
         "spec.engine",
         [{"spec.engine": {}}, {"spec.engine": {"type": "vllm"}}, {"spec.engine": {"type": "vllm", "args": ["--a"]}}],
         [
@@ -28,8 +28,10 @@ PROFILE_CASES = [
     Case(
         Rule(
             "spec.engine.args[]",
-            "write a flag and its value as one argument, such as --max-model-len=8192: "
-            "a service then overrules it by the flag's name",
+            (
+                "must be a flag and its value in one argument, such as --max-model-len=8192, so that a "
+                "service can override it by the flag's name"
+            ),
         ),
         "spec.engine.args[0]",
         [{"spec.engine.args": [flag]} for flag in ("--max-model-len=8192", "-tp=2", "--enforce-eager")],
@@ -38,8 +40,10 @@ PROFILE_CASES = [
     Case(
         Rule(
             "spec.forbid[]",
-            "must be the path of a field of spec.podTemplate without list indexes, such as spec.hostNetwork "
-            "or spec.volumes.hostPath",
+            (
+                "must be the path of a field in spec.podTemplate, without list indexes, such as "
+                "spec.hostNetwork or spec.volumes.hostPath"
+            ),
         ),
         "spec.forbid[0]",
         [{"spec.forbid": [path]} for path in ("spec.hostNetwork", "spec.volumes.hostPath", "metadata.annotations")],

@@ -9,22 +9,24 @@ from tests.support.crd_schema import Rule
 
 NAME = Rule(
     "",
-    "metadata.name becomes the name of a Service: at most 50 characters, lower-case letters, digits and '-', "
-    "beginning with a letter and not ending with '-'",
+    (
+        "metadata.name becomes the name of a Service: at most 50 characters, lower-case letters, "
+        "digits and '-', starting with a letter and not ending with '-'"
+    ),
 )
 OBJECT_NAME = (
-    "must be the name of an object: lower-case letters, digits, '-' and '.', "
-    "beginning and ending with a letter or digit, as each part between dots does"
+    "must be an object name: lower-case letters, digits, '-' and '.', where each part between "
+    "dots starts and ends with a letter or digit"
 )
 DATA_KEY = "must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'"
-QUANTITY = "must be a quantity that is not negative, such as 4, 500m or 32Gi"
+QUANTITY = "must be a non-negative quantity, such as 4, 500m or 32Gi"
 RESOURCE_NAMES = (
-    "resources are cpu, memory, ephemeral-storage, hugepages-<size> or an extended resource with its domain, "
-    "such as nvidia.com/gpu"
+    "must be cpu, memory, ephemeral-storage, hugepages-<size>, or an extended resource with "
+    "its domain, such as nvidia.com/gpu"
 )
 SINGLE_CASES = [
     Case(
-        Rule("spec.model.aliases[]", "an alias may not begin with '-': it would be a flag"),
+        Rule("spec.model.aliases[]", "an alias must not begin with '-', or the engine reads it as a flag"),
         "spec.model.aliases[0]",
         [{"spec.model.aliases": [alias]} for alias in ("llama", "meta-llama/Llama-3", "a b")],
         [{"spec.model.aliases": [alias]} for alias in ("-x", "--model")],
@@ -42,13 +44,13 @@ SINGLE_CASES = [
         [{"metadata.name": name} for name in ("a" * 51, "1st", "a.b", "9")],
     ),
     Case(
-        Rule("spec", "model.s3 belongs to a model.uri that begins with s3://: remove it or change the uri"),
+        Rule("spec", "model.s3 is only valid with an s3:// model.uri: remove it or change the uri"),
         "spec.model.s3",
         [{"spec.model.uri": "s3://models/x"}, {"spec.model": {"uri": "hf://org/model"}}],
         [{"spec.model.uri": "hf://org/model"}],
     ),
     Case(
-        Rule("spec.model.uri", "model.uri must look like scheme://place, for example s3://models/llama-3-8b"),
+        Rule("spec.model.uri", "model.uri must have the form scheme://location, for example s3://models/llama-3-8b"),
         "spec.model.uri",
         [{"spec.model.uri": uri} for uri in ("s3://models", "s3://models/a/b@c")],
         [
@@ -59,8 +61,10 @@ SINGLE_CASES = [
     Case(
         Rule(
             "spec",
-            "cache.prefetch and cache.prefetchNodeSelector mean nothing for a pvc:// model, which is mounted where it "
-            "lies: remove them",
+            (
+                "cache.prefetch and cache.prefetchNodeSelector have no effect with a pvc:// model, which "
+                "is mounted and not fetched: remove them"
+            ),
         ),
         "spec.cache",
         [
@@ -75,8 +79,10 @@ SINGLE_CASES = [
     Case(
         Rule(
             "spec.cache",
-            "cache.prefetch and cache.prefetchNodeSelector bring the model to the cache of nodes: "
-            "set cache.medium to NodeLocal, or remove them",
+            (
+                "cache.prefetch and cache.prefetchNodeSelector require the nodes' cache: set cache.medium "
+                "to NodeLocal, or remove them"
+            ),
         ),
         "spec.cache",
         [
@@ -89,13 +95,13 @@ SINGLE_CASES = [
         ],
     ),
     Case(
-        Rule("spec.engine.env[]", "an engine.env entry takes value or valueFrom, not both"),
+        Rule("spec.engine.env[]", "an engine.env entry cannot have both value and valueFrom"),
         "spec.engine.env[0]",
         [{"spec.engine.env": [{"name": "A"}]}, {"spec.engine.env": [{"name": "A", "value": ""}]}],
         [{"spec.engine.env": [{"name": "A", "value": "", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]}],
     ),
     Case(
-        Rule("spec.engine.env[].valueFrom", "valueFrom takes one of secretKeyRef and configMapKeyRef"),
+        Rule("spec.engine.env[].valueFrom", "valueFrom must have exactly one of secretKeyRef and configMapKeyRef"),
         "spec.engine.env[1].valueFrom",
         [{"spec.engine.env[].valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}],
         [
@@ -111,7 +117,7 @@ SINGLE_CASES = [
     Case(
         Rule(
             "spec.engine.env[].name",
-            "must be the name of a variable: letters, digits, '_', '-' and '.', not beginning with a digit",
+            "must be a variable name: letters, digits, '_', '-' and '.', not starting with a digit",
         ),
         "spec.engine.env[0].name",
         [{"spec.engine.env[].name": name} for name in ("HF_HOME", "_x", "my.name-2")],
@@ -120,8 +126,10 @@ SINGLE_CASES = [
     Case(
         Rule(
             "spec.engine.triton.models[]",
-            "must be the name of a model's folder in the repository: letters, digits, '_', '-' and '.', "
-            "beginning with a letter, a digit or '_'",
+            (
+                "must be the name of a model's folder in the repository: letters, digits, '_', '-' and "
+                "'.', starting with a letter, a digit or '_'"
+            ),
         ),
         "spec.engine.triton.models[0]",
         [{"spec.engine.triton.models[]": name} for name in ("detect", "classify.v2", "_x", "8b-INT8")],
@@ -130,8 +138,10 @@ SINGLE_CASES = [
     Case(
         Rule(
             "spec.accelerator",
-            "accelerator.count, accelerator.resource and accelerator.product mean nothing on type cpu: remove them, "
-            "and ask for cores under resources",
+            (
+                "accelerator.count, accelerator.resource and accelerator.product have no effect with type "
+                "cpu: remove them, and request cores in resources"
+            ),
         ),
         "spec.accelerator",
         [{"spec.accelerator": {"type": "cpu"}}, {"spec.accelerator": {"count": 2}}, {"spec.accelerator": {}}],
@@ -151,7 +161,7 @@ SINGLE_CASES = [
         [{"spec.accelerator.resource": name} for name in ("", "gpu", "nvidia.com/", "a/b/c", "a..b/c", "a.-b/c")],
     ),
     Case(
-        Rule("spec.resources", "resources.requests must not be above resources.limits"),
+        Rule("spec.resources", "resources.requests must not exceed resources.limits"),
         "spec.resources.requests",
         [
             {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
@@ -173,7 +183,7 @@ def repeated_cases() -> Iterator[Case]:
     ):
         field = place.removeprefix("spec.")
         yield Case(
-            Rule(place, f"{field} must be a URL that begins with http:// or https://, for example {example}"),
+            Rule(place, f"{field} must be an http:// or https:// URL, for example {example}"),
             place,
             [{place: url} for url in ("http://s3.default.svc:8333", "https://s3.example.com/store")],
             [{place: url} for url in ("", "s3.example.com", "https://", "ftp://s3.example.com")],
@@ -181,7 +191,7 @@ def repeated_cases() -> Iterator[Case]:
         yield Case(
             Rule(
                 place,
-                f"{field} must not carry a user or password: put them in a Secret and name it in "
+                f"{field} must not contain a user or password: put them in a Secret and name it in "
                 "model.credentials.secretName",
             ),
             place,

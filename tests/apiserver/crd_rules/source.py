@@ -20,8 +20,10 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model.uri",
-            "model.uri may not begin with http://, where anybody on the way can change the model: use https:// "
-            "(a private CA goes into model.caBundle) or s3://",
+            (
+                "model.uri must not use http://, because the model could be altered in transit: use "
+                "https:// (with a private CA in model.caBundle) or s3://"
+            ),
         ),
         "spec.model.uri",
         of_uris("https://host/model.gguf", "httpx://host/model"),
@@ -30,8 +32,11 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model.uri",
-            "an https:// model.uri names one file, or a manifest.json that lists files, without user, password, "
-            "query or fragment: credentials go into a Secret that model.credentials.secretName names",
+            (
+                "an https:// model.uri must name a file, or a manifest.json that lists files, without "
+                "user, password, query or fragment: put credentials in a Secret and name it in "
+                "model.credentials.secretName"
+            ),
         ),
         "spec.model.uri",
         of_uris("https://host:8443/a/model.gguf", "https://host/manifest.json", "https://host/a@b/c%20d"),
@@ -40,8 +45,10 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model.uri",
-            "an hf:// model.uri must be hf://org/repository or hf://org/repository@revision, where the revision is "
-            "a branch, a tag or a commit",
+            (
+                "an hf:// model.uri must be hf://org/repository or hf://org/repository@revision, where "
+                "revision is a branch, tag or commit"
+            ),
         ),
         "spec.model.uri",
         of_uris("hf://gpt2", "hf://org/model", "hf://Org-1/my_model.v2@refs/pr/1"),
@@ -50,8 +57,10 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model.uri",
-            "a pvc:// model.uri must be pvc://claim/folder: the name of a PersistentVolumeClaim, then a path in it "
-            "without '.', '..' and empty parts",
+            (
+                "a pvc:// model.uri must be pvc://claim/folder: the name of a PersistentVolumeClaim, then "
+                "a path without '.', '..' and empty segments"
+            ),
         ),
         "spec.model.uri",
         of_uris("pvc://claim", "pvc://claim/", "pvc://my.claim/a/b..c/.d/"),
@@ -82,13 +91,13 @@ SOURCE_CASES = [
         [{"spec.model": {"uri": "https://host/model.gguf"}}],
     ),
     Case(
-        Rule("spec.model", "model.https belongs to a model.uri that begins with https://: remove it or change the uri"),
+        Rule("spec.model", "model.https is only valid with an https:// model.uri: remove it or change the uri"),
         "spec.model.https",
         of_uris("https://host/model.gguf"),
         [{"spec.model": {"uri": "s3://models/a", "https": {"sha256": SHA256}}}],
     ),
     Case(
-        Rule("spec.model", "model.hf belongs to a model.uri that begins with hf://: remove it or change the uri"),
+        Rule("spec.model", "model.hf is only valid with an hf:// model.uri: remove it or change the uri"),
         "spec.model.hf",
         [{"spec.model": {"uri": "hf://a/b", "hf": {}}}],
         [{"spec.model": {"uri": "s3://models/a", "hf": {}}}],
@@ -96,8 +105,10 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model",
-            "model.credentials, model.caBundle and model.proxy mean nothing for a pvc:// model, which is mounted and "
-            "not fetched: remove them",
+            (
+                "model.credentials, model.caBundle and model.proxy have no effect with a pvc:// model, "
+                "which is mounted and not fetched: remove them"
+            ),
         ),
         "spec.model.uri",
         of_uris("pvc://claim/a"),
@@ -137,7 +148,7 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model",
-            "model.digest is compared with what is fetched, and a pvc:// model is mounted where it lies: remove it",
+            ("model.digest has no effect with a pvc:// model, which is mounted and not fetched: remove it"),
         ),
         "spec.model.digest",
         [{"spec.model": {"uri": "s3://models/x", "digest": f"sha256:{SHA256}"}}],
@@ -146,14 +157,14 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model.digest",
-            "model.digest must be sha256: and 64 hexadecimal digits in lower case, as status.model.digest has it",
+            ("model.digest must be sha256: followed by 64 lower-case hexadecimal digits, as in status.model.digest"),
         ),
         "spec.model.digest",
         [{"spec.model.digest": "sha256:" + "0123456789abcdef" * 4}],
         [{"spec.model.digest": value} for value in ("", SHA256, f"sha256:{SHA256[1:]}", "sha256:" + "A" * 64)],
     ),
     Case(
-        Rule("spec.model.https.sha256", "model.https.sha256 must be 64 hexadecimal digits, in lower case"),
+        Rule("spec.model.https.sha256", "model.https.sha256 must be 64 lower-case hexadecimal digits"),
         "spec.model.https.sha256",
         [{"spec.model.https.sha256": "0123456789abcdef" * 4}],
         [{"spec.model.https.sha256": value} for value in ("", "0" * 63, "A" * 64)],
@@ -161,7 +172,7 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model.proxy.url",
-            "model.proxy.url must be a proxy's address without a path, for example http://proxy.example.com:3128",
+            ("model.proxy.url must be the URL of a proxy, without a path, for example http://proxy.example.com:3128"),
         ),
         "spec.model.proxy.url",
         [{"spec.model.proxy.url": url} for url in ("http://proxy:3128", "https://proxy.example.com/")],
@@ -170,7 +181,7 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model.proxy.url",
-            "model.proxy.url must not carry a user or password: a proxy that asks for them is not supported",
+            ("model.proxy.url must not contain a user or password: proxies that require them are not supported"),
         ),
         "spec.model.proxy.url",
         [{"spec.model.proxy.url": "http://proxy:3128"}],
@@ -179,7 +190,10 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model.proxy.noProxy[]",
-            "must be a host name, a domain (.example.com), an IP address, or * for all: no URL and no CIDR",
+            (
+                "must be a host name, a domain (.example.com), an IP address, or * for all hosts; URLs and "
+                "CIDRs are not supported"
+            ),
         ),
         "spec.model.proxy.noProxy[0]",
         [

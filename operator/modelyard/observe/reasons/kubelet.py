@@ -27,7 +27,10 @@ _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(: )?')
 _ERROR_NAME = re.compile(r"^[A-Z]\w+: ")
 
 _WHY_NOT_PULLED: tuple[tuple[str, str], ...] = (
-    (r"toomanyrequests|too many requests|\b429\b", "The registry limits the rate of pulls: wait, authenticate, or use a mirror."),
+    (
+        r"toomanyrequests|too many requests|\b429\b",
+        "The registry limits pulls: wait, authenticate, or use a mirror.",
+    ),
     (
         r"unauthorized|denied|authentication required|\b40[13]\b|no basic auth",
         "The registry denied access: check the image's name, and add a pull secret to the pods' service account.",
