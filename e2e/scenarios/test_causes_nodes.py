@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.cluster.images import GPU_WORKER, SPOT_WORKER
-from e2e.support.causes import Cause, play_alone
+from e2e.support.causes import NODE_IS_BEHIND, Cause, play_alone
 from e2e.support.kubectl import Kubectl, condition
 from e2e.support.on_nodes import frozen
 from e2e.support.services import light, pods_of
@@ -59,6 +59,7 @@ def test_a_device_that_became_unhealthy_is_no_longer_offered(
         ("4 nvidia.com/gpu", "offer 6", "at most 3", "nhealthy"),
         lambda _: _set_health(plugins, broken=False),
         before=lambda _: _set_health(plugins, broken=True),
+        after_cure=NODE_IS_BEHIND,
     )
     play_alone(cause, namespace, request)
 

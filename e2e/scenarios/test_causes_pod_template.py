@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster.images import WORKERS
-from e2e.support.causes import Cause, applies, play_alone
+from e2e.support.causes import NODE_IS_BEHIND, Cause, applies, play_alone
 from e2e.support.kubectl import Kubectl, Object
 from e2e.support.objects import config_map, secret
 from e2e.support.services import light
@@ -44,6 +44,7 @@ CAUSES = (
         "Unschedulable",
         (TEAM, "search"),
         _labels_a_node,
+        after_cure=NODE_IS_BEHIND,
     ),
     Cause(
         "a volume from a Secret that is not there",

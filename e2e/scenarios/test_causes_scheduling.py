@@ -10,7 +10,7 @@ import pytest
 
 from e2e.cluster.images import GPU_WORKER, SPOT_WORKER, reference
 from e2e.cluster.kind_cluster import NODES
-from e2e.support.causes import Act, Cause, applies, deletes, play_alone
+from e2e.support.causes import NODE_IS_BEHIND, Act, Cause, applies, deletes, play_alone
 from e2e.support.kubectl import Kubectl, Object
 from e2e.support.objects import pod, run
 from e2e.support.services import light
@@ -58,6 +58,7 @@ CAUSES = (
         "InsufficientAccelerators",
         (f"1 {ABSENT}", f"No node offers {ABSENT}", "device plugin"),
         _offers(GPU_WORKER, ABSENT, 1),
+        after_cure=NODE_IS_BEHIND,
     ),
     Cause(
         "accelerators that another pod holds",
@@ -66,6 +67,7 @@ CAUSES = (
         (f"2 {TAKEN}", "offers 3", "1 is free"),
         deletes("pod/holder"),
         before=_held(SPOT_WORKER, TAKEN, offered=3, taken=2),
+        after_cure=NODE_IS_BEHIND,
     ),
     Cause(
         "accelerators on a node whose taint excludes the pod",
@@ -74,6 +76,7 @@ CAUSES = (
         (f"1 {TAINTED}", CONTROL_PLANE, "taint node-role.kubernetes.io/control-plane"),
         _offers(GPU_WORKER, TAINTED, 1),
         before=_offers(CONTROL_PLANE, TAINTED, 1),
+        after_cure=NODE_IS_BEHIND,
     ),
     Cause(
         "more memory than any node has",

@@ -26,6 +26,10 @@ WITHIN_S = 60
 """A reason is told so long after its cause, and gone so long after its cure."""
 MOUNT_REFRESHED_S = 150
 """The same where the kubelet must first refresh a mounted Secret or ConfigMap, which takes it a minute and more."""
+NODE_IS_BEHIND = frozenset({"NodeRefused"})
+"""True for a moment after a node changed: its kubelet admits pods by its own view of labels, taints and
+devices, which follows the scheduler's (seen: a pod refused by NodeAffinity right after its node got the label)."""
+
 READY_S = 240
 """Longest time from a cure to an answering pod on a busy machine with two cores."""
 
@@ -36,7 +40,7 @@ class Cause:
 
     ``says``: words that the message must have, so that it names the thing and the remedy. ``before`` is done before the
     service is applied. ``meanwhile``: other problems that are true on the way to this one, or away from it, as one
-    crash before a loop.
+    crash before a loop. ``after_cure``: the same, on the way away only.
     ``healthy`` is Ready's reason in the end.
     """
 
@@ -47,6 +51,7 @@ class Cause:
     cure: Act
     before: Act | None = None
     meanwhile: frozenset[str] = frozenset()
+    after_cure: frozenset[str] = frozenset()
     reason_within_s: float = WITHIN_S
     gone_within_s: float = WITHIN_S
     holds_s: float = 0
@@ -119,7 +124,7 @@ def judge(cause: Cause, moments: Sequence[Moment], cured_s: float) -> None:
     assert not untrue, f"it told {untrue} before {cause.reason}: {story}"
     assert story[-1:] == [cause.reason], f"the reason came and went: {story}"
     recovery = [reason for reason, _ in groupby([cause.reason, *(m.says()[0] for m in after)])]
-    untrue = {*recovery[1:]} - UNDER_WAY - cause.meanwhile - {cause.healthy}
+    untrue = {*recovery[1:]} - UNDER_WAY - cause.meanwhile - cause.after_cure - {cause.healthy}
     assert not untrue, f"it told {untrue} after the cure: {recovery}"
 
 

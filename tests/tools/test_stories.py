@@ -9,7 +9,15 @@ from e2e.support.causes import Cause, judge
 from e2e.support.stories import Moment, Stories
 
 CURED_S = 10.0
-CAUSE = Cause("a cause", dict, "AccessDenied", (), print, meanwhile=frozenset({"SourceChanged"}))
+CAUSE = Cause(
+    "a cause",
+    dict,
+    "AccessDenied",
+    (),
+    print,
+    meanwhile=frozenset({"SourceChanged"}),
+    after_cure=frozenset({"NodeRefused"}),
+)
 
 
 def moment(at_s: float, reason: str, **others: str) -> Moment:
@@ -31,6 +39,7 @@ def story(before: Sequence[str], after: Sequence[str]) -> list[Moment]:
         (["", "Creating", "Fetching", "AccessDenied"], ["AccessDenied", "Fetching", "Starting", "Ready"]),
         (["SourceChanged", "AccessDenied"], ["SourceChanged", "Ready"]),
         (["AccessDenied"], ["Ready"]),
+        (["AccessDenied"], ["NodeRefused", "Starting", "Ready"]),
     ],
 )
 def test_a_story_with_one_cause_is_true(before: list[str], after: list[str]) -> None:
@@ -44,6 +53,7 @@ def test_a_story_with_one_cause_is_true(before: list[str], after: list[str]) -> 
         (["AccessDenied", "Fetching", "AccessDenied"], ["Ready"], "told {'AccessDenied'} before"),
         (["AccessDenied", "Fetching"], ["Ready"], "before|came and went"),
         (["Unschedulable", "AccessDenied"], ["Ready"], "told {'Unschedulable'} before"),
+        (["NodeRefused", "AccessDenied"], ["Ready"], "told {'NodeRefused'} before"),
         (["AccessDenied"], ["Fetching", "AccessDenied", "Ready"], "told {'AccessDenied'} after"),
         (["AccessDenied"], ["Fetching", "ImagePullFailed", "Ready"], "told {'ImagePullFailed'} after"),
     ],
