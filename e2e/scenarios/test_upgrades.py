@@ -54,6 +54,10 @@ def _refresh(kubectl: Kubectl, name: str) -> None:
     assert before.isdisjoint(pod["metadata"]["uid"] for pod in after)
 
 
+def _generation(kubectl: Kubectl, name: str) -> int:
+    return int(kubectl.get("deployment", name)["metadata"]["generation"])
+
+
 def _grace_s(kubectl: Kubectl, name: str) -> int:
     return int(kubectl.get("deployment", name)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"])
 
@@ -67,6 +71,7 @@ def test_an_operator_replaced_under_load_fails_no_request_and_restarts_no_pod_un
     grace_s = _grace_s(namespace, "steady")
     with load(namespace, services) as requests:
         before = {name: _containers(namespace, name) for name in services}
+        generation = _generation(namespace, "steady")
         namespace.run("scale", "infsvc/scales", "--replicas=2")
         with installation.changed(image=installation.other_image(), settings={"drain_s": 33}):
             eventually(installation.is_idle, within_s=120, every_s=1)
@@ -78,6 +83,7 @@ def test_an_operator_replaced_under_load_fails_no_request_and_restarts_no_pod_un
             _refresh(namespace, "refreshed")
             assert _grace_s(namespace, "refreshed") == grace_s - 60 + 33
             assert _grace_s(namespace, "steady") == grace_s
+            assert _generation(namespace, "steady") == generation
             assert _containers(namespace, "steady") == before["steady"]
         eventually(lambda: _update(namespace, "steady") == "", within_s=TOLD_S, every_s=0.5)
         requests.goes_on()

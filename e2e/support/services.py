@@ -3,7 +3,7 @@
 from typing import Any
 
 from e2e.cluster.images import reference
-from e2e.support.kubectl import Kubectl, Object
+from e2e.support.kubectl import Kubectl, Object, condition
 
 S3_ENDPOINT = "http://s3.storage.svc:8333"
 TINY_MODEL_URI = "s3://models/tiny"
@@ -45,3 +45,17 @@ def pods_of(kubectl: Kubectl, name: str) -> list[Object]:
     """The service's pods, without those that are on their way out."""
     pods = kubectl.list("pods", f"serving.modelyard.dev/service={name}")
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def all_observed(kubectl: Kubectl) -> bool:
+    """Whether the status of every service in the namespace is of the service's present generation."""
+    return all(
+        (each.get("status") or {}).get("observedGeneration") == each["metadata"]["generation"]
+        for each in kubectl.list("infsvc")
+    )
+
+
+def accepted_reason(kubectl: Kubectl, name: str) -> str:
+    """The reason of the service's condition Accepted; empty before there is one."""
+    accepted = condition(kubectl.get("infsvc", name), "Accepted")
+    return str(accepted["reason"]) if accepted else ""
