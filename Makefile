@@ -11,10 +11,11 @@ export PYTHONPATH := operator
 # Asked for only by the targets that use it: making the environment takes a minute the first time.
 PYTHON = $(or $(shell $(SETUP) python),$(error The Python environment is missing: see above))
 
-.PHONY: help up demo down test check bench bench-fetch verify fuzz generate release-golden fmt lock clean-cache
+.PHONY: help up demo down test e2e-beside e2e-alone check style unit bench bench-fetch verify generated fuzz generate \
+	release-golden fmt lock clean-cache
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## bring up the local cluster, serve a real language model on it, ask it a question
 	@$(SETUP) demo
@@ -25,18 +26,32 @@ up: ## bring up the local cluster with all images
 down: ## remove the cluster and put the host back as it was; what was built stays in the cache
 	@$(SETUP) down
 
-# One worker per file: its tests share what its fixtures make, or their pods would not fit beside each other.
-test: up check ## every test, the end-to-end ones on the local cluster included
-	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 3 --dist loadfile
-	$(PYTHON) -m pytest e2e -m alone
+# Each run of pytest ends with its slowest tests, so that what makes `make test` slow is seen where it came in.
+SLOWEST := --durations=30 --durations-min=2
 
-check: ## style, types, layers, and the tests that need no cluster
+# The scenarios that run alone mostly wait for Kubernetes: the tests that need no cluster use the processors meanwhile.
+test: up style ## every test, the end-to-end ones on the local cluster included
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line e2e-alone unit
+	@$(MAKE) --no-print-directory e2e-beside
+
+# One worker per file: its tests share what its fixtures make, or their pods would not fit beside each other.
+e2e-beside: ## the end-to-end tests that run beside each other
+	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 4 --dist loadfile $(SLOWEST)
+
+e2e-alone: ## the end-to-end tests that break what others stand on
+	$(PYTHON) -m pytest e2e -m alone $(SLOWEST)
+
+check: style unit ## style, types, layers, and the tests that need no cluster
+
+style: ## style, types and layers
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m mypy e2e tests bench
 	$(dir $(PYTHON))lint-imports
-	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests
+
+unit: ## the tests that need no cluster
+	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests --numprocesses 2 --dist worksteal $(SLOWEST)
 
 bench: bench-fetch ## every benchmark
 
@@ -46,12 +61,14 @@ bench-fetch: ## how fast models arrive, beside other clients: docs/benchmarks.md
 PROTOS := operator/modelyard/node/proto
 PROTOC = $(PYTHON) -m grpc_tools.protoc --proto_path=operator $(wildcard $(PROTOS)/*.proto)
 
-verify: ## fail when a generated file differs from what makes it, or a real API server or the last release refuses a CRD
+verify: generated ## fail when a generated file differs from what makes it, or a real API server or the last release refuses a CRD
+	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/apiserver/test_crd_*.py
+
+generated: ## fail when a generated file differs from what makes it
 	$(PYTHON) -m modelyard.api.crd --check
 	@made=$$(mktemp -d); trap 'rm -r '$$made EXIT; \
 	$(PROTOC) --python_out=$$made --pyi_out=$$made --grpc_python_out=$$made; \
 	diff -r -x '*.proto' -x __init__.py -x __pycache__ $$made/modelyard/node/proto $(PROTOS)
-	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests/apiserver/test_crd_*.py
 
 fuzz: ## have 10,000 services of every shape judged by a real API server
 	MODELYARD_BINARIES=$$($(SETUP) binaries) MODELYARD_FUZZ_SPECS=10000 $(PYTHON) -m pytest tests/apiserver/test_fuzz.py
