@@ -4,13 +4,16 @@ Each cause has an extended resource of its own on the nodes, so that they meet n
 """
 
 import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from functools import partial
 
 import pytest
 
 from e2e.cluster.images import GPU_WORKER, SPOT_WORKER, reference
 from e2e.cluster.kind_cluster import NODES
-from e2e.support.causes import NODE_IS_BEHIND, Act, Cause, applies, deletes, play_alone
+from e2e.conftest import namespace_for
+from e2e.support.causes import NODE_IS_BEHIND, Act, Cause, Took, applies, deletes, record, selected, side_by_side
 from e2e.support.kubectl import Kubectl, Object
 from e2e.support.objects import pod, run
 from e2e.support.services import light
@@ -47,14 +50,14 @@ ABSENT, TAKEN, TAINTED = "example.com/absent", "example.com/taken", "example.com
 CAUSES = (
     Cause(
         "more GPUs than any node has",
-        partial(light, "service", accelerator={"type": "nvidia", "count": 5}),
+        partial(light, "many", accelerator={"type": "nvidia", "count": 5}),
         "InsufficientAccelerators",
         ("5 nvidia.com/gpu", "offer 8", "at most 4", "spec.accelerator.count"),
-        applies(partial(light, "service", accelerator={"type": "nvidia", "count": 1})),
+        applies(partial(light, "many", accelerator={"type": "nvidia", "count": 1})),
     ),
     Cause(
         "an accelerator that no node has",
-        partial(light, "service", accelerator=_on(ABSENT)),
+        partial(light, "absent", accelerator=_on(ABSENT)),
         "InsufficientAccelerators",
         (f"1 {ABSENT}", f"No node offers {ABSENT}", "device plugin"),
         _offers(GPU_WORKER, ABSENT, 1),
@@ -62,7 +65,7 @@ CAUSES = (
     ),
     Cause(
         "accelerators that another pod holds",
-        partial(light, "service", accelerator=_on(TAKEN, 2)),
+        partial(light, "taken", accelerator=_on(TAKEN, 2)),
         "InsufficientAccelerators",
         (f"2 {TAKEN}", "offers 3", "1 is free"),
         deletes("pod/holder"),
@@ -71,7 +74,7 @@ CAUSES = (
     ),
     Cause(
         "accelerators on a node whose taint excludes the pod",
-        partial(light, "service", accelerator=_on(TAINTED)),
+        partial(light, "tainted", accelerator=_on(TAINTED)),
         "InsufficientAccelerators",
         (f"1 {TAINTED}", CONTROL_PLANE, "taint node-role.kubernetes.io/control-plane"),
         _offers(GPU_WORKER, TAINTED, 1),
@@ -80,17 +83,23 @@ CAUSES = (
     ),
     Cause(
         "more memory than any node has",
-        partial(light, "service", resources={"requests": {"memory": "2Ti"}}),
+        partial(light, "memory", resources={"requests": {"memory": "2Ti"}}),
         "Unschedulable",
         ("Insufficient memory", "spec.resources"),
-        applies(partial(light, "service")),
+        applies(partial(light, "memory")),
     ),
 )
 
 
-@pytest.fixture(autouse=True)
-def _removed(cluster: Kubectl) -> None:
-    """No node offers what a former run left there."""
+@pytest.fixture(scope="module")
+def played(request: pytest.FixtureRequest, cluster: Kubectl) -> Iterator[Mapping[str, Future[Took]]]:
+    _offered_by_none(cluster)  # what a former run left
+    for namespace in namespace_for(request):
+        with side_by_side(namespace, selected(request, CAUSES), at_once=len(CAUSES)) as results:
+            yield results
+
+
+def _offered_by_none(cluster: Kubectl) -> None:
     gone = dict.fromkeys((ABSENT, TAKEN, TAINTED))
     patch = f"--patch={json.dumps({'status': {'capacity': gone, 'allocatable': gone}})}"
     for node in NODES:
@@ -99,6 +108,6 @@ def _removed(cluster: Kubectl) -> None:
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
 def test_a_pod_that_no_node_takes_is_said_with_what_was_asked_and_what_there_is(
-    namespace: Kubectl, cause: Cause, request: pytest.FixtureRequest
+    cause: Cause, played: Mapping[str, Future[Took]], request: pytest.FixtureRequest
 ) -> None:
-    play_alone(cause, namespace, request)
+    record(played[cause.what].result(), cause, request)
