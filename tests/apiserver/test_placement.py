@@ -45,7 +45,6 @@ async def test_a_round_sets_and_removes_its_own_labels_and_changes_nothing_else_
         Metrics(),
         namespace="modelyard-system",
         services=lambda: [service],
-        is_leading=lambda: True,
         read=holds_the_model,
         now_s=lambda: 0.0,
     )

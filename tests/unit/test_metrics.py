@@ -76,4 +76,6 @@ def test_the_page_lists_exactly_the_metrics_that_there_are_with_their_labels() -
     metrics.reconciled(1, "Timeout")
     metrics.heard(kinds.POD)
     metrics.placed(answering=1, silent=0, without_folder=0, waiting=0)
+    metrics.round_ended("placement", 1, "")
+    metrics.round_ended("placement", 1, "Timeout")
     assert metrics_page.listed("Metrics") == metrics_page.present(metrics.families())

@@ -1,8 +1,6 @@
 """The loop that labels nodes: whom it asks, what it writes, and what a silent or hostile agent can do."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 import yaml
@@ -13,7 +11,7 @@ from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError, NotLeadingError
 from modelyard.controller.metrics import Metrics
-from modelyard.controller.placement.loop import CHANGES_PER_ROUND, GONE_S, INTERVAL_S, Placement
+from modelyard.controller.placement.loop import CHANGES_PER_ROUND, GONE_S, Placement
 from modelyard.integrations.signals.node_cache import NodeCache
 from modelyard.observe.facts.csi_nodes import agents
 from tests.support import factories
@@ -42,7 +40,6 @@ class Cluster:
             self.metrics,
             namespace=HOME,
             services=lambda: self.cache.all_of(kinds.INFERENCE_SERVICE),
-            is_leading=lambda: True,
             read=self._read,
             now_s=lambda: self.now_s,
         )
@@ -224,31 +221,3 @@ async def test_a_thousand_services_on_five_hundred_nodes_cost_a_question_per_nod
         assert {call.verb for call in cluster.api.calls} <= {"label"}
         assert len(cluster.api.calls) == (CHANGES_PER_ROUND if rounds <= 10 else 0)
     assert rounds == 11
-
-
-@asynccontextmanager
-async def looping(cluster: Cluster, leading: list[bool]) -> AsyncIterator[list[float]]:
-    """The loop with a sleep of which only the lengths are kept, until it has slept five times."""
-    slept: list[float] = []
-    enough = asyncio.Event()
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 5:
-            enough.set()
-            await asyncio.Event().wait()
-
-    cluster.placement._sleep = sleep
-    cluster.placement._is_leading = lambda: leading.pop(0)
-    task = asyncio.create_task(cluster.placement.forever())
-    await asyncio.wait_for(enough.wait(), timeout=20)
-    yield slept
-    task.cancel()
-    await asyncio.wait({task})
-
-
-async def test_only_the_process_that_leads_asks_and_writes(cluster: Cluster) -> None:
-    cluster.node("worker")
-    async with looping(cluster, [False, False, True, True, False]) as slept:
-        assert [seconds == INTERVAL_S for seconds in slept] == [False, False, True, True, False]
-    assert len(cluster.asked) == 2

@@ -29,7 +29,9 @@ from modelyard.controller.dispatch.namespace_claims import ClaimError, Claims
 from modelyard.controller.dispatch.resync import Resync
 from modelyard.controller.dispatch.workers import Workers
 from modelyard.controller.dispatch.workqueue import WorkQueue
+from modelyard.controller.loops import Loop
 from modelyard.controller.metrics import Metrics
+from modelyard.controller.placement import loop as placement_loop
 from modelyard.controller.placement.loop import Placement
 from modelyard.controller.reconcile.reconciler import Reconciler
 from modelyard.integrations.signals import fetch_state, node_cache, pod_http, repository_index
@@ -148,15 +150,28 @@ class Operator:
             settle_s=settings.claim_settle_s,
             now=_now,
         )
-        self._placement = Placement(
+        placement = Placement(
             cluster,
             self._cache,
             metrics,
             namespace=namespace,
             services=self._services,
-            is_leading=lambda: self._leadership.is_held,
             read=node_cache.read,
             now_s=clock.time,
+        )
+        self._loops = (
+            ()
+            if settings.namespaces
+            else (
+                Loop(
+                    "placement",
+                    placement.round,
+                    interval_s=placement_loop.INTERVAL_S,
+                    limit_s=placement_loop.ROUND_LIMIT_S,
+                    is_leading=lambda: self._leadership.is_held,
+                    metrics=metrics,
+                ),
+            )
         )
         self._workers = Workers(self._queue, self._admit, reconciler.reconcile, metrics)
         self._leadership = Leadership(
@@ -165,7 +180,7 @@ class Operator:
             namespace=namespace,
             identity=identity,
             gained=self._queue_all,
-            lost=self._workers.interrupt,
+            lost=self._interrupt,
             now_s=clock.time,
             now=_now,
             random=random.random,
@@ -184,9 +199,10 @@ class Operator:
         """Work until the process is told to stop. Raises StartError, or RuntimeError when a part ended by itself."""
         await self._sync()
         stop, stop_watches = asyncio.Event(), asyncio.Event()
-        writing = [asyncio.create_task(self._leadership.forever(), name="leadership")]
-        if not self._settings.namespaces:
-            writing.append(asyncio.create_task(self._placement.forever(), name="placement"))
+        writing = [
+            asyncio.create_task(self._leadership.forever(), name="leadership"),
+            *(asyncio.create_task(loop.forever(), name=f"loop {loop.name}") for loop in self._loops),
+        ]
         parts: list[asyncio.Task[Any]] = [
             *writing,
             asyncio.create_task(self._workers.run(self._settings.workers), name="workers"),
@@ -238,6 +254,12 @@ class Operator:
     def _queue_all(self) -> None:
         for body in self._services():
             self._queue.add(key_of(body))
+
+    def _interrupt(self) -> None:
+        """End at once what may write: another process may lead in a moment."""
+        self._workers.interrupt()
+        for loop in self._loops:
+            loop.interrupt()
 
     def _admit(self, key: Key) -> float | None:
         """When to work on a service: a standby and the installation of somebody else leave it alone."""

@@ -48,9 +48,23 @@ class Metrics:
             "Nodes whose labels differ from what their caches hold, after the last round.",
             registry=self._registry,
         )
-        self._last_placement = Gauge(
-            "modelyard_last_placement_timestamp_seconds",
-            "When the node agents were last asked.",
+        self._round_s = Histogram(
+            "modelyard_loop_round_seconds",
+            "Time of one round of a loop beside the reconciles.",
+            ["loop"],
+            buckets=(*RECONCILE_BUCKETS_S, 300),
+            registry=self._registry,
+        )
+        self._round_errors = Counter(
+            "modelyard_loop_errors",
+            "Rounds that failed.",
+            ["loop", "reason"],
+            registry=self._registry,
+        )
+        self._last_round = Gauge(
+            "modelyard_loop_last_round_timestamp_seconds",
+            "When a round last succeeded.",
+            ["loop"],
             registry=self._registry,
         )
         self._last_event = Gauge(
@@ -84,7 +98,14 @@ class Metrics:
         for state, count in counts.items():
             self._node_caches.labels(state).set(count)
         self._nodes_to_label.set(waiting)
-        self._last_placement.set_to_current_time()
+
+    def round_ended(self, loop: str, duration_s: float, error_reason: str) -> None:
+        """A round of ``loop`` ended; ``error_reason`` is empty when it succeeded."""
+        self._round_s.labels(loop).observe(duration_s)
+        if error_reason:
+            self._round_errors.labels(loop, error_reason).inc()
+        else:
+            self._last_round.labels(loop).set_to_current_time()
 
     def watch_queue(self, depth: Callable[[], float], oldest_age_s: Callable[[], float]) -> None:
         """Show the queue, asked for at each scrape."""
