@@ -1,11 +1,9 @@
 """An installation of the newest release is upgraded: objects stored under its CRDs stay as they are, and so do pods.
 
-On an API server of its own, which begins with the release's CRDs and gets those of this version. Before the first
-release that is an earlier version as tests make it (tests/support/releases.py).
+On an API server of its own, which begins with the release's CRDs and gets those of this version.
 """
 
 from collections.abc import Iterator
-from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -22,9 +20,9 @@ from tests.support.api_client import Client, Object
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.eventually import eventually
 from tests.support.program import allow, started
-from tests.support.releases import NEWEST, Kept
+from tests.support.releases import NEWEST, Kept, kept
 
-SERVICES = NEWEST.services
+SERVICES = list(kept(NEWEST))
 SETTINGS = """
 fetch_image: new.example.com/modelyard-fetch:99.0.0
 drain_s: 59
@@ -44,14 +42,11 @@ class Upgraded(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
+def upgraded() -> Iterator[Upgraded]:
     """A server that got the CRDs of this version while it held what the release had made."""
-    crds = tmp_path_factory.mktemp("crds")
-    for name, crd in NEWEST.crds.items():
-        (crds / name).write_text(yaml.safe_dump(crd))
     with (
         TemporaryDirectory(prefix="modelyard-upgrade-") as folder,
-        support.running(Path(folder), crds) as server,
+        support.running(Path(folder), NEWEST / "crds") as server,
     ):
         services, deployments = {}, {}
         for found in SERVICES:
@@ -76,7 +71,7 @@ def applied(server: ApiServer, found: Kept) -> Object:
 
 def made_by_the_release(client: Client, found: Kept, service: Object) -> Object:
     """The Deployment that the release made of the service, applied as its operator did."""
-    child = deepcopy(found.deployment)
+    [child] = [body for body in found.children if body["kind"] == DEPLOYMENT.kind]
     metadata = child["metadata"]
     annotations = {key: value for key, value in metadata["annotations"].items() if key != names.ANNOTATION_RENDERED}
     child["metadata"] = metadata | {

@@ -151,6 +151,13 @@ def test_the_engines_compile_cache_has_its_folder_which_every_user_may_write(sto
     assert stat.S_IMODE((pod.cache / "compile" / "0123456789abcdef").stat().st_mode) == 0o777
 
 
+def test_an_endpoint_may_be_written_in_capitals(store: ObjectStore, pod: Pod) -> None:
+    store.put("model/weights", WEIGHTS)
+    pod.environment[names.ENV_S3_ENDPOINT] = store.endpoint.replace("127.0.0.1", "LocalHost")
+    pod.attempt()
+    assert pod.files() == {"weights": WEIGHTS}
+
+
 def test_a_pinned_digest_that_the_source_holds_is_accepted(store: ObjectStore, pod: Pod) -> None:
     store.put("model/weights", WEIGHTS)
     digest = pod.attempt().digest

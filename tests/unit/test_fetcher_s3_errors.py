@@ -6,88 +6,93 @@ import pytest
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionClosedError,
     ConnectTimeoutError,
     CredentialRetrievalError,
-    ReadTimeoutError,
+    NoCredentialsError,
     SSLError,
 )
-from botocore.parsers import ResponseParserError
 
-from modelyard.fetcher.failure import FetchError, Reason
-from modelyard.fetcher.sources.s3.errors import Asked, explain
+from modelyard.fetcher.failure import Reason
+from modelyard.fetcher.sources.s3.answers import Failure
+from modelyard.fetcher.sources.s3.errors import Asked, explain, explain_identity
 
 ASKED = Asked("models", "llama", "https://s3.example", "the key in Secret 's3-read'")
-
-
-def answered(code: str, key: str | None = "llama/weights", operation: str = "GetObject") -> FetchError:
-    return explain(ClientError({"Error": {"Code": code, "Message": "S3 said so"}}, operation), ASKED, key)
+KEY = "llama/weights"
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "remedy"),
+    ("failure", "reason", "remedy"),
     [
-        ("AccessDenied", Reason.ACCESS_DENIED, "grant s3:GetObject on its objects"),
-        ("NoSuchBucket", Reason.BUCKET_NOT_FOUND, "correct spec.model.uri"),
-        ("NoSuchKey", Reason.SOURCE_CHANGED, "the fetch begins anew"),
-        ("PreconditionFailed", Reason.SOURCE_CHANGED, "the fetch begins anew"),
-        ("InvalidAccessKeyId", Reason.CREDENTIALS_INVALID, "does not know AWS_ACCESS_KEY_ID"),
-        ("SignatureDoesNotMatch", Reason.CREDENTIALS_INVALID, "Put the right pair into the Secret"),
-        ("ExpiredToken", Reason.CREDENTIALS_INVALID, "the session token is not valid any more"),
-        ("RequestTimeTooSkewed", Reason.CLOCK_SKEW, "set the node's time (NTP)"),
-        ("SlowDown", Reason.THROTTLED, "goes on by itself"),
-        ("503", Reason.THROTTLED, "goes on by itself"),
-        ("PermanentRedirect", Reason.WRONG_REGION, "set spec.model.s3.region"),
-        ("InvalidObjectState", Reason.SOURCE_ERROR, "InvalidObjectState: S3 said so"),
+        (Failure(403, "AccessDenied"), Reason.ACCESS_DENIED, "grant s3:GetObject on its objects"),
+        (Failure(403), Reason.ACCESS_DENIED, "grant s3:GetObject on its objects"),
+        (Failure(404, "NoSuchBucket"), Reason.BUCKET_NOT_FOUND, "correct spec.model.uri"),
+        (Failure(404, "NoSuchKey"), Reason.SOURCE_CHANGED, "the fetch begins anew"),
+        (Failure(404), Reason.SOURCE_CHANGED, "the fetch begins anew"),
+        (Failure(412, "PreconditionFailed"), Reason.SOURCE_CHANGED, "the fetch begins anew"),
+        (Failure(403, "InvalidAccessKeyId"), Reason.CREDENTIALS_INVALID, "does not know AWS_ACCESS_KEY_ID"),
+        (Failure(403, "SignatureDoesNotMatch"), Reason.CREDENTIALS_INVALID, "Put the right pair into the Secret"),
+        (Failure(400, "ExpiredToken"), Reason.CREDENTIALS_INVALID, "the session token is not valid any more"),
+        (Failure(401), Reason.CREDENTIALS_INVALID, "put valid credentials into the Secret"),
+        (Failure(403, "RequestTimeTooSkewed"), Reason.CLOCK_SKEW, "set the node's time (NTP)"),
+        (Failure(503, "SlowDown"), Reason.THROTTLED, "goes on by itself"),
+        (Failure(429, "TooMany"), Reason.THROTTLED, "goes on by itself"),
+        (Failure(503), Reason.THROTTLED, "goes on by itself"),
+        (Failure(500, "InternalError", "S3 said so"), Reason.SOURCE_ERROR, "(500, InternalError: S3 said so): look at"),
+        (Failure(504), Reason.SOURCE_ERROR, "look at the store's log and health"),
+        (Failure(301, "PermanentRedirect"), Reason.WRONG_REGION, "set spec.model.s3.region"),
+        (Failure(307, region="eu-west-1"), Reason.WRONG_REGION, "in region 'eu-west-1': set spec.model.s3.region"),
+        (Failure(302), Reason.SOURCE_ERROR, "set spec.model.s3.endpoint to the address that it redirects to"),
+        (Failure(403, "InvalidObjectState"), Reason.MODEL_ARCHIVED, "s3://models/llama/weights is archived"),
+        (Failure(400, "Odd", "S3 said so"), Reason.SOURCE_ERROR, "(Odd: S3 said so). If that is no S3 server's answer"),
     ],
 )
-def test_each_answer_has_a_name_and_a_remedy(code: str, reason: Reason, remedy: str) -> None:
-    error = answered(code)
+def test_each_answer_has_a_name_and_a_remedy(failure: Failure, reason: Reason, remedy: str) -> None:
+    error = explain(failure, ASKED, KEY)
     assert error.reason is reason
     assert remedy in error.message
 
 
+def test_a_listing_that_is_denied_wants_another_permission() -> None:
+    assert "grant s3:ListBucket on the bucket" in explain(Failure(403), ASKED, "").message
+
+
 def test_a_listing_that_is_not_found_is_an_endpoint_that_speaks_no_s3() -> None:
-    error = answered("404", key=None, operation="ListObjectsV2")
+    error = explain(Failure(404), ASKED, "")
     assert error.reason is Reason.SOURCE_ERROR
     assert "correct spec.model.s3.endpoint" in error.message
 
 
-URL = "https://s3.example/models"
+URL = "https://sts.example"
 
 
 @pytest.mark.parametrize(
     ("error", "reason", "remedy"),
     [
         (ConnectTimeoutError(endpoint_url=URL), Reason.ENDPOINT_UNREACHABLE, "look for a NetworkPolicy"),
-        (ReadTimeoutError(endpoint_url=URL), Reason.ENDPOINT_UNREACHABLE, "look for a NetworkPolicy"),
-        (ConnectionClosedError(endpoint_url=URL), Reason.ENDPOINT_UNREACHABLE, "the connection broke"),
         (SSLError(endpoint_url=URL, error="handshake failure"), Reason.ENDPOINT_UNREACHABLE, "handshake failure"),
-        (
-            SSLError(
-                endpoint_url=URL, error="CERTIFICATE_VERIFY_FAILED] certificate verify failed: expired (_ssl.c:1)"
-            ),
-            Reason.CERTIFICATE_NOT_TRUSTED,
-            "is not trusted (expired)",
-        ),
         (
             CredentialRetrievalError(provider="web identity", error_msg="no role"),
             Reason.CREDENTIALS_INVALID,
             "check what spec.serviceAccountName's account is bound to",
         ),
-        (ResponseParserError("not XML"), Reason.SOURCE_ERROR, "correct spec.model.s3.endpoint. (not XML)"),
+        (NoCredentialsError(), Reason.CREDENTIALS_INVALID, "name a Secret in spec.model.credentials"),
+        (
+            ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRoleWithWebIdentity"),
+            Reason.CREDENTIALS_INVALID,
+            "AssumeRoleWithWebIdentity",
+        ),
     ],
 )
-def test_each_broken_connection_has_a_name_and_a_remedy(
-    error: BotoCoreError | ResponseParserError, reason: Reason, remedy: str
+def test_an_identity_that_gives_no_credentials_is_told(
+    error: BotoCoreError | ClientError, reason: Reason, remedy: str
 ) -> None:
-    explained = explain(error, ASKED, None)
+    explained = explain_identity(error, ASKED)
     assert explained.reason is reason
     assert remedy in explained.message
 
 
 def test_a_proxy_that_answers_in_the_stores_place_is_named() -> None:
     asked = replace(ASKED, proxy="http://proxy.example:3128")
-    error = explain(ClientError({"Error": {"Code": "407", "Message": ""}}, "ListObjectsV2"), asked, None)
+    error = explain(Failure(407), asked, "")
     assert error.reason is Reason.PROXY_FAILED
     assert "the proxy http://proxy.example:3128 asks for a user and password" in error.message

@@ -325,6 +325,7 @@ FETCH_FAILURES = (
     "EndpointUnreachable",
     "InternalError",
     "InvalidConfiguration",
+    "ModelArchived",
     "ModelIncomplete",
     "ModelNotFound",
     "OverBudget",

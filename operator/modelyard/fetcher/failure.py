@@ -28,6 +28,7 @@ class Reason(StrEnum):
     ENDPOINT_UNREACHABLE = "EndpointUnreachable"
     INTERNAL_ERROR = "InternalError"
     INVALID_CONFIGURATION = "InvalidConfiguration"
+    MODEL_ARCHIVED = "ModelArchived"
     MODEL_INCOMPLETE = "ModelIncomplete"
     MODEL_NOT_FOUND = "ModelNotFound"
     OVER_BUDGET = "OverBudget"

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError, WholeFileOnlyError
-from modelyard.fetcher.transport.connection import ConnectionFailedError, Trust, proxy_of
+from modelyard.fetcher.transport.connection import ConnectionFailedError, Head, Trust, proxy_of
 from modelyard.fetcher.transport.connection_errors import Server, explain_connection, explain_proxy
 from modelyard.fetcher.transport.connection_pool import Answer, ConnectionPool
 
@@ -130,14 +130,14 @@ class RangedClient:
         """
         return self._follow(address, headers)[0]
 
-    def head(self, address: str, headers: Mapping[str, str]) -> Mapping[str, str] | None:
-        """The headers of the answer to a HEAD; None where it is refused: such an answer has no body to say why.
+    def head(self, address: str, headers: Mapping[str, str]) -> Head:
+        """The answer to a HEAD, whatever its status: a refusal has no body to say why.
 
         Raises FetchError where no answer comes.
         """
         answer, _ = self._ask("HEAD", address, headers)
         with answer:
-            return answer.head.headers if answer.head.status == 200 else None
+            return answer.head
 
     def read_one_byte(self, address: str, headers: Mapping[str, str] = _NO_HEADERS) -> None:
         """Asks whether the file may be read. Raises FetchError where it may not."""
@@ -147,19 +147,19 @@ class RangedClient:
         except StreamBrokenError as error:
             raise explain_connection(str(error), self._at(address)) from error
 
-    def document(self, url: str, limit_bytes: int) -> bytes:
+    def document(self, address: str, limit_bytes: int, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
         """A small document, whole. Raises FetchError, also when it is larger or slower than documents are."""
         end_s = time.monotonic() + _DOCUMENT_LIMIT_S
         document = bytearray()
         try:
-            with self.get(url) as answer:
+            with self.get(address, headers) as answer:
                 while block := answer.document(_DOCUMENT_BLOCK_BYTES):
                     document += block
                     if len(document) > limit_bytes or time.monotonic() > end_s:
                         raise FetchError(
                             Reason.SOURCE_ERROR,
-                            f"{_address(url)} is longer than {limit_bytes} bytes or takes longer than "
-                            f"{_DOCUMENT_LIMIT_S} s: correct {self._server.setting}",
+                            f"an answer of {self._server.name} is longer than {limit_bytes} bytes or takes longer "
+                            f"than {_DOCUMENT_LIMIT_S} s: correct {self._server.setting}",
                         )
         except StreamBrokenError as error:
             raise explain_connection(str(error), self._server) from error

@@ -1,41 +1,39 @@
-"""Models in S3, or in anything that speaks S3: boto3 for identity and listing, s3_objects.py for the objects' bytes."""
+"""Models in S3, or in anything that speaks S3: what there is (listing.py), and each object's bytes (objects.py)."""
 
 import logging
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-)
 from botocore.httpsession import get_cert_path
-from botocore.parsers import ResponseParserError
 
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_md5, is_value_of, part_count
-from modelyard.fetcher.content.remote_file import FILES_LIMIT, RemoteFile, check_paths, safe_path
+from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.sources.mounted_files import ca_bundle
 from modelyard.fetcher.sources.ranged_client import concurrently
+from modelyard.fetcher.sources.s3.answers import ListedObject, Page, read_page, read_parts, size_of
 from modelyard.fetcher.sources.s3.credentials import Credentials, read_credentials
-from modelyard.fetcher.sources.s3.errors import Asked, explain
+from modelyard.fetcher.sources.s3.errors import RESTORE, Asked
+from modelyard.fetcher.sources.s3.listing import listed_below
 from modelyard.fetcher.sources.s3.objects import Objects
-from modelyard.fetcher.sources.s3.requests import ObjectRequests
+from modelyard.fetcher.sources.s3.requests import BucketRequests, address_of
+from modelyard.fetcher.sources.s3.xml_fields import UnreadableError
 from modelyard.fetcher.transport.connection import Trust, proxy_of
 from modelyard.fetcher.transport.connection_pool import Answer
 
 _log = logging.getLogger(__name__)
 
 _ENCRYPTION = "x-amz-server-side-encryption"
-_CONNECT_TIMEOUT_S = 5
-_READ_TIMEOUT_S = 20
-"""Without one byte. Also bounds how long a failed attempt waits for its other downloads."""
+_ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
+"""Storage classes, and tiers of INTELLIGENT_TIERING, whose objects must be restored first; not GLACIER_IR."""
+
 _AWS = "https://s3.amazonaws.com"
 _DEFAULT_REGION = "us-east-1"
 """What S3-compatible servers expect, and where S3 itself tells a bucket's true region from."""
@@ -50,9 +48,8 @@ def open_source(configuration: Configuration) -> "S3Source":
     credentials = read_credentials(configuration)
     proxy = proxy_of(configuration.s3_endpoint or _AWS)
     asked = Asked(bucket, location, configuration.s3_endpoint, credentials.description, proxy)
-    client = _client(configuration, credentials)
-    objects = Objects(ObjectRequests(client, credentials.current, bucket), _trust(configuration), asked)
-    return S3Source(client, objects, asked)
+    requests = BucketRequests(partial(_client, configuration, credentials), credentials.current, bucket)
+    return S3Source(Objects(requests, _trust(configuration), asked), asked)
 
 
 def _split(uri: str) -> tuple[str, str]:
@@ -66,22 +63,17 @@ def _split(uri: str) -> tuple[str, str]:
     return bucket, path.removesuffix("/")
 
 
-def _client(configuration: Configuration, credentials: Credentials) -> Any:
-    trusted = ca_bundle(configuration)
+def _client(configuration: Configuration, credentials: Credentials, region: str | None) -> Any:
+    """boto3's client, which makes requests and sends none."""
     config = Config(
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        read_timeout=_READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": 3},
         s3={"addressing_style": configuration.s3_addressing_style},
-        response_checksum_validation="when_required",  # checksums.py checks, also what comes in several answers
         signature_version=UNSIGNED if credentials.anonymous else None,
     )
     try:
         return credentials.session.client(
             "s3",
             endpoint_url=configuration.s3_endpoint,
-            region_name=configuration.s3_region or credentials.session.region_name or _DEFAULT_REGION,
-            verify=str(trusted) if trusted else None,
+            region_name=region or configuration.s3_region or credentials.session.region_name or _DEFAULT_REGION,
             config=config,
         )
     except ValueError as error:
@@ -96,29 +88,21 @@ def _trust(configuration: Configuration) -> Trust:
     return lambda: ssl.create_default_context(cafile=authorities)
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """One line of a listing."""
-
-    key: str
-    size_bytes: int
-    version: str
-
-
 class S3Source:
     """One model in a bucket: the objects below `location/`, or else the one object `location` (source.Source)."""
 
-    def __init__(self, client: Any, objects: Objects, asked: Asked) -> None:
-        self._client = client
+    def __init__(self, objects: Objects, asked: Asked) -> None:
         self._objects = objects
         self._asked = asked
         self._folder = f"{asked.location}/" if asked.location else ""
-        self._listed: tuple[_Listed, ...] = ()
+        self._listed: tuple[ListedObject, ...] = ()
 
     def files(self) -> tuple[RemoteFile, ...]:
-        self._listed = tuple(self._list())
-        paths = {listed: self._path(listed.key) for listed in self._listed}
-        files = tuple(concurrently(lambda listed: self._describe(listed, paths[listed]), self._listed))
+        self._listed = self._list()
+        heads = concurrently(lambda listed: self._objects.head(listed.key, listed.etag), self._listed)
+        described = tuple(zip(self._listed, heads, strict=True))
+        self._check_readable(described)
+        files = tuple(concurrently(lambda each: self._describe(*each), described))
         by_etag = sum(file.checksum is not None and file.checksum.algorithm is Algorithm.ETAG for file in files)
         if by_etag:
             _log.warning("%d of %d files have no stored checksum: they are checked by their ETag", by_etag, len(files))
@@ -131,16 +115,19 @@ class S3Source:
         concurrently(self._objects.read_one_byte, tuple(files))
 
     def check_unchanged(self) -> None:
-        if tuple(self._list()) != self._listed:
+        if [_version(each) for each in self._list()] != [_version(each) for each in self._listed]:
             raise self._changed(self._asked.location)
 
-    def _list(self) -> Iterator[_Listed]:
+    def _list(self) -> tuple[ListedObject, ...]:
         """The objects below `location/`; where there are none, the object itself."""
         location = self._asked.location
-        objects = list(self._list_below(self._folder))
-        if not objects and location:
-            page = self._call("list_objects_v2", Prefix=location, MaxKeys=1)  # the exact key sorts first
-            objects = [_listed(item) for item in page.get("Contents", []) if item["Key"] == location]
+        try:
+            objects = tuple(listed_below(self._folder, lambda token: self._page(self._folder, token)))
+            if not objects and location:
+                page = self._page(location, "", max_keys="1")  # the exact key sorts first
+                objects = tuple(each for each in page.objects if each.key == location)
+        except UnreadableError as error:
+            raise self._unreadable(f"the listing of bucket {self._asked.bucket!r}", error) from error
         if not objects:
             raise FetchError(
                 Reason.MODEL_NOT_FOUND,
@@ -149,92 +136,112 @@ class S3Source:
                 + ": correct spec.model.uri, or upload the model there",
             )
         check_paths(self._path(listed.key) for listed in objects)
-        yield from objects
+        return objects
 
-    def _list_below(self, folder: str) -> Iterator[_Listed]:
-        token: dict[str, str] = {}
-        count = 0
-        while True:
-            page = self._call("list_objects_v2", Prefix=folder, **token)
-            for item in page.get("Contents", []):
-                if not (item["Key"].endswith("/") and item["Size"] == 0):  # the mark that a console makes for a folder
-                    yield _listed(item)
-            count += page["KeyCount"]
-            if not page.get("IsTruncated") or count > 2 * FILES_LIMIT:
-                return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+    def _page(self, prefix: str, token: str, **query: str) -> Page:
+        query |= {"prefix": prefix} if prefix else {}
+        query |= {"continuation_token": token} if token else {}
+        return read_page(self._objects.document(address_of("", list_type="2", encoding_type="url", **query)))
 
     def _path(self, key: str) -> PurePosixPath:
         if key == self._asked.location:
             return safe_path(key.rpartition("/")[2], "")
         return safe_path(key, self._folder)
 
-    def _describe(self, listed: _Listed, path: PurePosixPath) -> RemoteFile:
-        head = self._objects.head(listed.key, listed.version)
-        if head.get("content-length") != str(listed.size_bytes) or head.get("etag") != listed.version:
-            raise self._changed(listed.key)
-        return RemoteFile(path, listed.size_bytes, listed.key, listed.version, self._checksum(listed, head))
+    def _check_readable(self, described: Sequence[tuple[ListedObject, Mapping[str, str]]]) -> None:
+        """Objects in an archive can be listed and not be read: that is told before the others are fetched."""
+        archived = [(listed.key, where) for listed, head in described if (where := _archive(head))]
+        if archived:
+            key, where = archived[0]
+            more = f", and {len(archived) - 1} more objects are archived too" if len(archived) > 1 else ""
+            raise FetchError(Reason.MODEL_ARCHIVED, f"{self._asked.uri(key)} is archived ({where}){more}: {RESTORE}")
 
-    def _checksum(self, listed: _Listed, head: Mapping[str, str]) -> Checksum | None:
+    def _describe(self, listed: ListedObject, head: Mapping[str, str]) -> RemoteFile:
+        size_bytes = size_of(head.get("content-length"))
+        if size_bytes is None:
+            raise self._unreadable(self._asked.uri(listed.key), UnreadableError("it names no size (Content-Length)"))
+        if size_bytes != listed.size_bytes:
+            raise self._changed(listed.key)
+        return RemoteFile(self._path(listed.key), size_bytes, listed.key, listed.etag, self._checksum(listed, head))
+
+    def _checksum(self, listed: ListedObject, head: Mapping[str, str]) -> Checksum | None:
         """The strongest checksum that the store has of the object."""
         for algorithm in Algorithm:
             value = head.get(f"x-amz-checksum-{algorithm.lower()}", "")
             if is_value_of(algorithm, value):
-                return Checksum(algorithm, value, self._part_sizes(listed) if part_count(value) else ())
+                return Checksum(algorithm, value, self._part_sizes(listed, part_count(value)))
         has_own_key = head.get(_ENCRYPTION, "AES256") != "AES256" or f"{_ENCRYPTION}-customer-algorithm" in head
-        etag = listed.version.strip('"')
-        if has_own_key or not is_md5(etag):
+        if has_own_key or not is_md5(listed.etag):
             return None
-        return Checksum.etag(etag, self._part_sizes(listed) if part_count(etag) else ())
+        return Checksum.etag(listed.etag, self._part_sizes(listed, part_count(listed.etag)))
 
-    def _part_sizes(self, listed: _Listed) -> tuple[int, ...]:
-        """The sizes, in bytes, of the parts that the object was uploaded in."""
+    def _part_sizes(self, listed: ListedObject, count: int) -> tuple[int, ...]:
+        """The sizes, in bytes, of the ``count`` parts that the object was uploaded in; none where that is 0."""
+        if not count:
+            return ()
         try:
-            sizes = tuple(self._part_sizes_by_page(listed))
-        except FetchError:  # GetObjectAttributes is a permission of its own, and not every server has it
+            sizes = self._part_sizes_by_page(listed, count)
+        except (FetchError, UnreadableError):  # GetObjectAttributes is a permission of its own, and not everywhere
             sizes = ()
         if sum(sizes) != listed.size_bytes:
-            sizes = tuple(self._part_sizes_one_by_one(listed))
+            sizes = self._part_sizes_one_by_one(listed, count)
         if sum(sizes) != listed.size_bytes:
-            raise FetchError(
-                Reason.SOURCE_ERROR,
-                f"the store tells parts of {sum(sizes)} bytes for {listed.key}, which has {listed.size_bytes}: "
-                "its checksum cannot be checked. Upload the file again",
+            raise self._unreadable(
+                self._asked.uri(listed.key),
+                UnreadableError(
+                    f"it has {listed.size_bytes} bytes, and the {count} parts that its checksum is of {sum(sizes)}. "
+                    "Upload the file again"
+                ),
             )
         return sizes
 
-    def _part_sizes_by_page(self, listed: _Listed) -> Iterator[int]:
-        marker = 0
-        while True:
-            answer = self._call(
-                "get_object_attributes", Key=listed.key, ObjectAttributes=["ObjectParts"], PartNumberMarker=marker
-            )
-            parts = answer.get("ObjectParts", {})
-            yield from (part["Size"] for part in parts.get("Parts", []))
-            if not parts.get("IsTruncated"):
-                return
-            marker = parts["NextPartNumberMarker"]
+    def _part_sizes_by_page(self, listed: ListedObject, count: int) -> tuple[int, ...]:
+        sizes: tuple[int, ...] = ()
+        marker = "0"
+        while marker and len(sizes) < count:
+            wanted = {"x-amz-object-attributes": "ObjectParts", "x-amz-part-number-marker": marker}
+            page = read_parts(self._objects.document(address_of(listed.key, attributes=""), wanted))
+            if not page.sizes:
+                break
+            sizes, marker = (*sizes, *page.sizes), page.next_marker
+        return sizes
 
-    def _part_sizes_one_by_one(self, listed: _Listed) -> Iterator[int]:
-        number, count = 1, 1
-        while number <= count:
-            part = self._call("head_object", Key=listed.key, IfMatch=listed.version, PartNumber=number)
-            yield part["ContentLength"]
-            number, count = number + 1, part.get("PartsCount", 1)
+    def _part_sizes_one_by_one(self, listed: ListedObject, count: int) -> tuple[int, ...]:
+        sizes: tuple[int, ...] = ()
+        while len(sizes) < count and sum(sizes) < listed.size_bytes:
+            head = self._objects.head(listed.key, listed.etag, partNumber=str(len(sizes) + 1))
+            size_bytes = size_of(head.get("content-length"))
+            if not size_bytes:
+                break
+            sizes = (*sizes, size_bytes)
+        return sizes
 
     def _changed(self, key: str) -> FetchError:
         return FetchError(
             Reason.SOURCE_CHANGED,
-            f"s3://{self._asked.bucket}/{key} changed while it was fetched: the fetch begins anew. "
-            "Upload a model under a new prefix rather than over one in use",
+            f"{self._asked.uri(key)} changed while it was fetched: the fetch begins anew. Upload a model under a new "
+            "prefix rather than over one in use",
         )
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
-        try:
-            return getattr(self._client, operation)(Bucket=self._asked.bucket, **arguments)
-        except (ClientError, BotoCoreError, ResponseParserError) as error:
-            raise explain(error, self._asked, arguments.get("Key")) from error
+    def _unreadable(self, what: str, error: UnreadableError) -> FetchError:
+        return FetchError(
+            Reason.SOURCE_ERROR,
+            f"{self._asked.store} gives an answer for {what} that cannot be followed: {error}. If that is no S3 "
+            "server's answer, correct spec.model.s3.endpoint",
+        )
 
 
-def _listed(item: dict[str, Any]) -> _Listed:
-    return _Listed(item["Key"], item["Size"], item["ETag"])
+def _version(listed: ListedObject) -> tuple[str, int, str]:
+    """What names an object's content: an upload of the same bytes is no change."""
+    return listed.key, listed.size_bytes, listed.etag
+
+
+def _archive(head: Mapping[str, str]) -> str:
+    """In which archive an object lies that cannot be read now; empty where it can (Amazon S3 API Reference,
+    "HeadObject": x-amz-storage-class, x-amz-archive-status, x-amz-restore).
+    """
+    archive = head.get("x-amz-archive-status", "") or head.get("x-amz-storage-class", "")
+    restore = head.get("x-amz-restore", "")
+    if archive not in _ARCHIVES or 'ongoing-request="false"' in restore:
+        return ""
+    return f"{archive}, being restored" if 'ongoing-request="true"' in restore else archive

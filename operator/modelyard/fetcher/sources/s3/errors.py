@@ -1,18 +1,18 @@
-"""What boto3's errors mean to the person who has to act. Pure: an exception in, a FetchError out."""
+"""What S3's errors mean to the person who has to act. Pure: an answer in, a FetchError out."""
 
 from dataclasses import dataclass
 
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.sources.s3.answers import Failure
 from modelyard.fetcher.transport.connection_errors import Server, explain_connection, explain_proxy
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked, where, by whom and through which proxy: the words that messages are made of."""
+    """What is fetched, where, by whom and through which proxy: the words that messages are made of."""
 
     bucket: str
     location: str
@@ -28,17 +28,17 @@ class Asked:
     def server(self) -> Server:
         return Server(self.store, "spec.model.s3.endpoint", self.proxy)
 
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
 
-_REASONS = {
+
+_BY_CODE = {
     "AccessDenied": Reason.ACCESS_DENIED,
     "AllAccessDisabled": Reason.ACCESS_DENIED,
-    "403": Reason.ACCESS_DENIED,
     "NoSuchBucket": Reason.BUCKET_NOT_FOUND,
     "NoSuchKey": Reason.SOURCE_CHANGED,
     "NoSuchVersion": Reason.SOURCE_CHANGED,
-    "404": Reason.SOURCE_CHANGED,
     "PreconditionFailed": Reason.SOURCE_CHANGED,
-    "412": Reason.SOURCE_CHANGED,
     "InvalidRange": Reason.SOURCE_CHANGED,
     "InvalidAccessKeyId": Reason.CREDENTIALS_INVALID,
     "SignatureDoesNotMatch": Reason.CREDENTIALS_INVALID,
@@ -53,64 +53,105 @@ _REASONS = {
     "ThrottlingException": Reason.THROTTLED,
     "TooManyRequests": Reason.THROTTLED,
     "RequestLimitExceeded": Reason.THROTTLED,
-    "407": Reason.PROXY_FAILED,
-    "429": Reason.THROTTLED,
-    "503": Reason.THROTTLED,
     "PermanentRedirect": Reason.WRONG_REGION,
     "AuthorizationHeaderMalformed": Reason.WRONG_REGION,
+    "IllegalLocationConstraintException": Reason.WRONG_REGION,
+    "InvalidObjectState": Reason.MODEL_ARCHIVED,
 }
-"""S3's error codes; a number is the HTTP status of an answer without a body."""
+"""Amazon S3 API Reference, "Error Responses"."""
 
-_PERMISSIONS = {"ListObjectsV2": "s3:ListBucket on the bucket", "GetObject": "s3:GetObject on its objects"}
-
-
-def explain(error: ClientError | BotoCoreError | ResponseParserError, asked: Asked, key: str | None) -> FetchError:
-    """The error by name, with its remedy. ``key`` is the object that was asked for, if it was one."""
-    if isinstance(error, ClientError):
-        return _explain_answer(error, asked, key)
-    if isinstance(error, (boto.SSLError, boto.HTTPClientError, boto.ConnectionError)):
-        return explain_connection(f"{error} {error.kwargs.get('error', '')}", asked.server)
-    if isinstance(error, (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError)):
-        return FetchError(
-            Reason.CREDENTIALS_INVALID,
-            f"the pod's cloud identity gave no credentials ({error}): check what spec.serviceAccountName's account is "
-            "bound to, or name a Secret in spec.model.credentials",
-        )
-    if isinstance(error, ResponseParserError):
-        return FetchError(
-            Reason.SOURCE_ERROR,
-            f"{asked.store} gives answers that are not S3's: correct spec.model.s3.endpoint. ({error})",
-        )
-    return FetchError(Reason.SOURCE_ERROR, f"{asked.store}: {error}")
+_BY_STATUS = {
+    401: Reason.CREDENTIALS_INVALID,
+    403: Reason.ACCESS_DENIED,
+    404: Reason.SOURCE_CHANGED,
+    407: Reason.PROXY_FAILED,
+    412: Reason.SOURCE_CHANGED,
+    416: Reason.SOURCE_CHANGED,
+    429: Reason.THROTTLED,
+    503: Reason.THROTTLED,
+}
+"""What an answer means whose code says nothing: it has none, or one of the store's own."""
 
 
-def _explain_answer(error: ClientError, asked: Asked, key: str | None) -> FetchError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    said = error.response.get("Error", {}).get("Message") or "no message"
-    what = f"s3://{asked.bucket}/{key or asked.location}"
-    reason = _REASONS.get(code, Reason.SOURCE_ERROR)
-    if reason is Reason.SOURCE_CHANGED and key is None:
-        reason = Reason.SOURCE_ERROR  # a listing names no object: "not found" says that this is no S3 server's path
+def explain(failure: Failure, asked: Asked, key: str) -> FetchError:
+    """The error by name, with its remedy. ``key`` is the object that was asked for; empty for the bucket's listing."""
+    reason = _reason(failure, key)
+    what = asked.uri(key or asked.location)
     if reason is Reason.PROXY_FAILED:
-        return explain_proxy(int(code), asked.server)
-    messages = {
-        Reason.ACCESS_DENIED: f"{asked.store} denies {what} to {asked.identity}: grant "
-        f"{_PERMISSIONS.get(error.operation_name, error.operation_name)}, or name other credentials in "
-        "spec.model.credentials. (A bucket that does not exist can look like this too)",
-        Reason.BUCKET_NOT_FOUND: f"{asked.store} has no bucket {asked.bucket!r}: correct spec.model.uri, or "
-        "spec.model.s3.endpoint if the bucket is on another server",
-        Reason.SOURCE_CHANGED: f"{what} was replaced or removed while it was fetched: the fetch begins anew. Upload a "
-        "model under a new prefix rather than over one in use",
-        Reason.CREDENTIALS_INVALID: f"{asked.store} does not accept {asked.identity} ({code}: {said}): {_cure(code)}",
-        Reason.CLOCK_SKEW: f"{asked.store} refuses requests because this node's clock and its own differ too much "
-        f"({said}): set the node's time (NTP)",
-        Reason.THROTTLED: f"{asked.store} asks for fewer requests ({code}: {said}): the fetch goes on by itself; if "
-        "it stays so, raise the server's limits or spread the models over more prefixes",
-        Reason.WRONG_REGION: f"bucket {asked.bucket!r} is in another region ({said}): set spec.model.s3.region",
-        Reason.SOURCE_ERROR: f"{asked.store} answered {error.operation_name} of {what} with "
-        f"{code or 'an unknown error'}: {said}. If that is no S3 server's answer, correct spec.model.s3.endpoint",
-    }
-    return FetchError(reason, messages[reason])
+        return explain_proxy(failure.status, asked.server)
+    words = f"{failure.code or failure.status}: {failure.said or 'no message'}"
+    match reason:
+        case Reason.ACCESS_DENIED:
+            permission = "s3:GetObject on its objects" if key else "s3:ListBucket on the bucket"
+            message = (
+                f"{asked.store} denies {what} to {asked.identity}: grant {permission}, or name other credentials in "
+                "spec.model.credentials. (A bucket that does not exist can look like this too)"
+            )
+        case Reason.BUCKET_NOT_FOUND:
+            message = (
+                f"{asked.store} has no bucket {asked.bucket!r}: correct spec.model.uri, or spec.model.s3.endpoint if "
+                "the bucket is on another server"
+            )
+        case Reason.SOURCE_CHANGED:
+            message = (
+                f"{what} was replaced or removed while it was fetched: the fetch begins anew. Upload a model under a "
+                "new prefix rather than over one in use"
+            )
+        case Reason.MODEL_ARCHIVED:
+            message = f"{what} is archived ({words}): {RESTORE}"
+        case Reason.CREDENTIALS_INVALID:
+            message = f"{asked.store} does not accept {asked.identity} ({words}): {_cure(failure.code)}"
+        case Reason.CLOCK_SKEW:
+            message = (
+                f"{asked.store} refuses requests because this node's clock and its own differ too much ({words}): set "
+                "the node's time (NTP)"
+            )
+        case Reason.THROTTLED:
+            message = (
+                f"{asked.store} asks for fewer requests ({words}): the fetch goes on by itself; if it stays so, raise "
+                "the server's limits or spread the models over more prefixes"
+            )
+        case Reason.WRONG_REGION:
+            where = f"in region {failure.region[:63]!r}" if failure.region else f"in another region ({words})"
+            message = f"bucket {asked.bucket!r} is {where}: set spec.model.s3.region"
+        case _:
+            message = _other(failure, asked, what, words)
+    return FetchError(reason, message)
+
+
+def _reason(failure: Failure, key: str) -> Reason:
+    reason = _BY_CODE.get(failure.code)
+    if failure.status >= 500 and reason is not Reason.THROTTLED:
+        reason = _BY_STATUS.get(failure.status, Reason.SOURCE_ERROR)
+    elif reason is None and 300 <= failure.status < 400 and failure.region:
+        reason = Reason.WRONG_REGION
+    reason = reason or _BY_STATUS.get(failure.status, Reason.SOURCE_ERROR)
+    if reason is Reason.SOURCE_CHANGED and not key:
+        return Reason.SOURCE_ERROR  # a listing names no object: "not found" says that this is no S3 server's path
+    return reason
+
+
+def _other(failure: Failure, asked: Asked, what: str, words: str) -> str:
+    if failure.status >= 500:
+        return (
+            f"{asked.store} fails with an error of its own for {what} ({failure.status}, {words}): look at the store's "
+            "log and health. The fetch is tried again"
+        )
+    if 300 <= failure.status < 400:
+        return (
+            f"{asked.store} redirects {what} ({failure.status}, {words}) and names no region, which S3's redirects do: "
+            "set spec.model.s3.endpoint to the address that it redirects to"
+        )
+    return (
+        f"{asked.store} answered {failure.status} for {what} ({words}). If that is no S3 server's answer, correct "
+        "spec.model.s3.endpoint"
+    )
+
+
+RESTORE = (
+    "restore it (aws s3api restore-object), or copy it to a storage class that can be read at once. The fetch goes on "
+    "by itself when it can be read"
+)
 
 
 def _cure(code: str) -> str:
@@ -119,5 +160,18 @@ def _cure(code: str) -> str:
             return "it does not know AWS_ACCESS_KEY_ID. Put a valid key into the Secret"
         case "SignatureDoesNotMatch":
             return "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID. Put the right pair into the Secret"
-        case _:
+        case "ExpiredToken" | "InvalidToken" | "InvalidIdentityToken":
             return "the session token is not valid any more. Put a fresh one into the Secret"
+        case _:
+            return "put valid credentials into the Secret that spec.model.credentials names"
+
+
+def explain_identity(error: ClientError | BotoCoreError, asked: Asked) -> FetchError:
+    """What boto3 says where it finds no credentials, or the service that issues them cannot be reached."""
+    if isinstance(error, (boto.SSLError, boto.HTTPClientError, boto.ConnectionError)):
+        return explain_connection(f"{error} {error.kwargs.get('error', '')}", asked.server)
+    return FetchError(
+        Reason.CREDENTIALS_INVALID,
+        f"the pod's cloud identity gave no credentials ({error}): check what spec.serviceAccountName's account is "
+        "bound to, or name a Secret in spec.model.credentials",
+    )

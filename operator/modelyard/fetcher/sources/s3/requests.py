@@ -1,54 +1,82 @@
-"""Requests for objects of one bucket, as boto3 would send them, without what it takes boto3 to send one.
+"""Requests to one bucket, as boto3 would send them, without what it takes boto3 to send one.
 
-boto3 decides how a bucket is addressed, in which region it is and who asks. One request of its own is looked at, and
-never sent; the requests for all objects are then made after it and signed by botocore's signer (SigV4), each with the
-credentials of that moment.
+boto3 decides how a bucket is addressed and who asks. One request of its own is looked at, and never sent; all requests
+are then made after it and signed by botocore's signer (SigV4), each with the credentials of that moment.
 """
 
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
-from botocore.utils import percent_encode
+from botocore.utils import percent_encode, percent_encode_sequence
 from urllib3 import HTTPResponse
 
 _ANY_KEY = "k"
 _SAFE_IN_KEYS = "-._~/"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def address_of(key: str, **query: str) -> str:
+    """How requests name an object, or with an empty key the bucket itself: relative to the bucket, ready for a URL."""
+    parameters = {name.replace("_", "-"): value for name, value in query.items()}
+    path = str(percent_encode(key, safe=_SAFE_IN_KEYS))
+    return f"{path}?{percent_encode_sequence(parameters)}" if query else path
+
+
+def key_of(address: str) -> str:
+    """The object's key; empty for the bucket itself."""
+    return unquote(address.partition("?")[0])
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How a bucket's objects are asked for; without ``region`` and ``service`` nothing is signed."""
+    """How a bucket is asked; without ``region`` and ``service`` nothing is signed."""
 
     base_url: str
     region: str = ""
     service: str = ""
 
 
-class ObjectRequests:
+class BucketRequests:
     """Makes signed requests. Thread-safe."""
 
-    def __init__(self, client: Any, credentials: Any, bucket: str) -> None:
-        """``credentials`` is what botocore refreshes by itself, or None where requests are anonymous."""
-        self._client = client
+    def __init__(self, client_of: Callable[[str | None], Any], credentials: Any, bucket: str) -> None:
+        """``client_of`` makes boto3's client for a region, or with None for the configured one; ``credentials`` is what
+        botocore refreshes by itself, or None where requests are anonymous.
+        """
+        self._client_of = client_of
+        self._client = client_of(None)
         self._credentials = credentials
         self._bucket = bucket
         self._lock = threading.Lock()
         self._form: _Form | None = None
+        self._has_moved = False
 
-    def signed(self, method: str, key: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        """URL and headers of a request for an object. Raises botocore's errors where there are no credentials."""
+    def signed(self, method: str, address: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """URL and headers of a request. Raises botocore's errors where there are no credentials."""
         form = self._known_form()
-        url = f"{form.base_url}{percent_encode(key, safe=_SAFE_IN_KEYS)}"
+        url = f"{form.base_url}{address}"
         if not form.service:
             return url, dict(headers)
         request = AWSRequest(method, url, headers=dict(headers))
         S3SigV4Auth(self._credentials.get_frozen_credentials(), form.service, form.region).add_auth(request)
         return url, dict(request.headers.items())
+
+    def move_to(self, region: str) -> bool:
+        """Asks in the region that the store has named. False where that was done before, or is no region."""
+        with self._lock:
+            if self._has_moved or not _REGION.fullmatch(region):
+                return False
+            self._has_moved = True
+            self._client, self._form = self._client_of(region), None
+            return True
 
     def _known_form(self) -> _Form:
         with self._lock:
@@ -73,7 +101,7 @@ class ObjectRequests:
 
 
 def _form(request: AWSPreparedRequest) -> _Form:
-    base_url = request.url.removesuffix(_ANY_KEY)
+    base_url = _with_host_as_signed(request.url.removesuffix(_ANY_KEY))
     authorization = request.headers.get("Authorization", b"")
     text = authorization.decode() if isinstance(authorization, bytes) else authorization
     if not text:
@@ -81,3 +109,12 @@ def _form(request: AWSPreparedRequest) -> _Form:
     _, _, scope = text.partition("Credential=")
     _, _, region, service, _ = scope.partition(",")[0].rsplit("/", 4)
     return _Form(base_url, region, service)
+
+
+def _with_host_as_signed(url: str) -> str:
+    """The URL with the host that the signer signs: in small letters, and without the port that its scheme implies."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
+    return urlunsplit(parts._replace(netloc=f"{host}{port}"))

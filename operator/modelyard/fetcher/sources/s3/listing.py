@@ -1,0 +1,54 @@
+"""All objects below a folder, page by page: all of them, or an error. Pure but for the pages that it asks for."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from modelyard.fetcher.content.remote_file import FILES_LIMIT, too_many_files
+from modelyard.fetcher.sources.s3.answers import ListedObject, Page
+from modelyard.fetcher.sources.s3.xml_fields import UnreadableError
+from modelyard.fetcher.transport.connection import SILENCE_LIMIT_S
+
+_EMPTY_PAGES_LIMIT = 100
+"""In a row. S3 itself gives an empty page now and then, where it has passed over many removed versions."""
+
+
+def listed_below(
+    folder: str, page_at: Callable[[str], Page], clock_s: Callable[[], float] = time.monotonic
+) -> Iterator[ListedObject]:
+    """The objects whose keys begin with ``folder``, without the marks that consoles make for folders.
+
+    ``page_at`` gives the page that a token names, the first one for an empty token. Raises UnreadableError where the
+    pages cannot be all of that folder, and nothing else: so that no part of a model is taken for a whole one.
+    """
+    keys: set[str] = set()
+    tokens = {""}
+    token = ""
+    empty_pages, came_s = 0, clock_s()
+    while True:
+        page = page_at(token)
+        for each in page.objects:
+            _check(each, folder, keys)
+            if not (each.key.endswith("/") and each.size_bytes == 0):
+                yield each
+        token = page.next_token
+        if not token:
+            return
+        if token in tokens:
+            raise UnreadableError("it names the same next page twice, and so has no end")
+        tokens.add(token)
+        if page.objects:
+            empty_pages, came_s = 0, clock_s()
+            continue
+        empty_pages += 1
+        if empty_pages >= _EMPTY_PAGES_LIMIT or clock_s() - came_s > SILENCE_LIMIT_S:
+            raise UnreadableError(f"it goes on after {empty_pages} pages without any object")
+
+
+def _check(listed: ListedObject, folder: str, keys: set[str]) -> None:
+    if not listed.key.startswith(folder):
+        raise UnreadableError(f"it names {listed.key[:200]!r}, which does not lie in {folder!r}: prefix is ignored")
+    if listed.key in keys:
+        raise UnreadableError(f"it names {listed.key[:200]!r} twice")
+    keys.add(listed.key)
+    if len(keys) > 2 * FILES_LIMIT:
+        raise too_many_files()
