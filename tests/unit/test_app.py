@@ -9,6 +9,7 @@ from modelyard.controller.cluster.fence import always_open
 from modelyard.controller.cluster.login import Credentials
 from modelyard.controller.cluster.protocol import ApiError, Cluster, NotFoundError, RejectedError, UnreachableError
 from modelyard.controller.metrics import Metrics
+from modelyard.integrations.signals.pod_http import PodClient
 from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import SETTINGS
@@ -19,7 +20,9 @@ async def nobody() -> Credentials:
 
 
 def operator(cluster: Cluster, settings: Settings = SETTINGS, home: str = "modelyard-system") -> app.Operator:
-    return app.Operator(settings, cluster, Metrics(), always_open(), namespace=home, identity="me", login=nobody)
+    return app.Operator(
+        settings, cluster, PodClient(), Metrics(), always_open(), namespace=home, identity="me", login=nobody
+    )
 
 
 async def test_without_its_crd_it_says_how_to_install_it() -> None:

@@ -1,16 +1,15 @@
 """The fetcher's state is read without trust: a lying endpoint can neither hang nor flood the operator."""
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.integrations.signals import fetch_state, pod_http
+from modelyard.integrations.signals import fetch_state
 from modelyard.integrations.signals.fetch_state import FetchError, FetchState, parse, read
+from modelyard.integrations.signals.pod_http import PodClient
+from tests.support.pod_port import answering
 
 TOLD = {
     "phase": "Downloading",
@@ -43,8 +42,6 @@ UNDERSTOOD = FetchState(
     seconds=1.5,
     waiting_for_pod="0b7e-4a",
 )
-
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def test_what_the_fetcher_tells_is_understood() -> None:
@@ -109,99 +106,13 @@ def test_no_answer_raises(value: object) -> None:
     parse(json.dumps({"error": {"reason": value, "message": value}}))
 
 
-@contextlib.asynccontextmanager
-async def answering(answer: Answer) -> AsyncIterator[int]:
-    """A port of this machine that gives ``answer`` to each who connects."""
-    conversations = []
-
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        conversations.append(asyncio.current_task())
-        with contextlib.suppress(OSError):
-            await answer(reader, writer)
-        writer.transport.abort()
-
-    async with await asyncio.start_server(converse, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
-    await asyncio.gather(*(task for task in conversations if task))
-
-
-def saying(text: bytes) -> Answer:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(text)
-        await writer.drain()
-
-    return answer
-
-
-async def endless_body(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
-    while True:
-        writer.write(b"x" * 65536)
-        await writer.drain()
-
-
-async def slow_drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    while not reader.at_eof():
-        writer.write(b"H")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(reader.read(1), timeout=0.01)
-
-
-async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    while not reader.at_eof():
-        await reader.read(65536)
-
-
-async def test_a_fetcher_is_read_from_its_port() -> None:
+async def test_a_fetcher_is_read_from_its_port(pods: PodClient) -> None:
     body = json.dumps(TOLD).encode()
     head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-    async with answering(saying(head + body)) as port:
-        assert await read("127.0.0.1", port) == UNDERSTOOD
+    async with answering(head + body) as pod:
+        assert await read(pods, "127.0.0.1", pod.port) == UNDERSTOOD
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"garbage",
-        b"HTTP/1.0 200 OK\r\n",
-        b"HTTP/1.0 500 Oh no\r\n\r\n{}",
-        b"HTTP/1.0 2000 OK\r\n\r\n{}",
-        b"HTTP/1.0 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n{}",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        b"HTTP/1.0 200 OK\r\nX-Huge: " + b"h" * 100_000 + b"\r\n\r\n{}",
-        b"HTTP/1.0 200 OK\r\n\r\n" + b" " * 100_000 + b"{}",
-        b"\x00\xff" * 500,
-    ],
-    ids=lambda text: repr(text[:40]),
-)
-async def test_a_lying_answer_is_unknown(text: bytes) -> None:
-    async with answering(saying(text)) as port:
-        assert await read("127.0.0.1", port) is None
-
-
-@pytest.mark.parametrize("answer", [endless_body, slow_drip, silence])
-async def test_an_endless_answer_ends_in_unknown(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pod_http, "TIME_LIMIT_S", 0.2)
-    async with answering(answer) as port:
-        assert await read("127.0.0.1", port) is None
-
-
-async def test_no_more_is_read_than_a_fetcher_would_send(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def flood_and_wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"x" * (fetch_state.SIZE_LIMIT_BYTES + 1))
-        await silence(reader, writer)
-
-    monkeypatch.setattr(pod_http, "TIME_LIMIT_S", 3600)
-    async with answering(flood_and_wait) as port, asyncio.timeout(20):
-        assert await read("127.0.0.1", port) is None
-
-
-async def test_a_port_where_nobody_listens_is_unknown() -> None:
-    server = await asyncio.start_server(silence, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    assert await read("127.0.0.1", port) is None
+async def test_no_more_is_read_than_a_fetcher_would_send(pods: PodClient) -> None:
+    async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + b" " * fetch_state.SIZE_LIMIT_BYTES + b"{}") as pod:
+        assert await read(pods, "127.0.0.1", pod.port) is None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modelyard.integrations.signals import node_cache
 from modelyard.integrations.signals.node_cache import NodeCache, parse, read
+from modelyard.integrations.signals.pod_http import PodClient
 from tests.support.pod_port import answering
 
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -73,15 +74,17 @@ def test_no_answer_raises(value: object) -> None:
     parse(json.dumps(TOLD | {"namespaces": value}).encode())
 
 
-async def test_an_agent_is_asked_on_its_port() -> None:
+async def test_an_agent_is_asked_on_its_port(pods: PodClient) -> None:
     async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(TOLD).encode()) as agent:
-        assert await read("127.0.0.1", agent.port) == UNDERSTOOD
-        assert agent.requests[0].startswith(b"GET /cache HTTP/1.0\r\n")
+        assert await read(pods, "127.0.0.1", agent.port) == UNDERSTOOD
+        assert agent.requests[0].startswith(b"GET /cache HTTP/1.1\r\n")
 
 
-async def test_an_answer_that_is_longer_than_any_agents_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_is_longer_than_any_agents_tells_nothing(
+    pods: PodClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(TOLD).encode()
     for limit_bytes, understood in ((len(answer), UNDERSTOOD), (len(answer) - 1, None)):
         monkeypatch.setattr(node_cache, "SIZE_LIMIT_BYTES", limit_bytes)
         async with answering(answer) as agent:
-            assert await read("127.0.0.1", agent.port) == understood
+            assert await read(pods, "127.0.0.1", agent.port) == understood

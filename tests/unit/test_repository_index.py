@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.integrations.signals import repository_index
+from modelyard.integrations.signals.pod_http import PodClient
 from modelyard.integrations.signals.repository_index import IndexedModel, parse, read
 from tests.support.pod_port import answering
 from tests.support.recordings import triton_recording
@@ -63,20 +64,20 @@ def test_whatever_json_comes_nothing_breaks(answer: Any) -> None:
     parse(json.dumps(answer).encode())
 
 
-async def test_a_server_is_asked_by_one_post() -> None:
+async def test_a_server_is_asked_by_one_post(pods: PodClient) -> None:
     async with answering(triton_recording("endpoints/index-explicit.txt").read_bytes()) as pod:
-        index = await read(f"127.0.0.1:{pod.port}")
+        index = await read(pods, f"127.0.0.1:{pod.port}")
     assert index == parse(recorded("index-explicit"))
-    assert pod.requests[0].startswith(b"POST /v2/repository/index HTTP/1.0\r\n")
+    assert pod.requests[0].startswith(b"POST /v2/repository/index HTTP/1.1\r\n")
 
 
-async def test_an_endless_answer_is_unknown_and_not_read_to_its_end() -> None:
+async def test_an_endless_answer_is_unknown_and_not_read_to_its_end(pods: PodClient) -> None:
     endless = b"HTTP/1.1 200 OK\r\n\r\n[" + b" " * (4 * repository_index.SIZE_LIMIT_BYTES)
     async with answering(endless) as pod:
-        assert await read(f"127.0.0.1:{pod.port}") is None
+        assert await read(pods, f"127.0.0.1:{pod.port}") is None
 
 
-async def test_a_server_that_is_gone_is_unknown() -> None:
+async def test_a_server_that_is_gone_is_unknown(pods: PodClient) -> None:
     async with answering(b"") as pod:
         port = pod.port
-    assert await read(f"127.0.0.1:{port}") is None
+    assert await read(pods, f"127.0.0.1:{port}") is None

@@ -7,6 +7,7 @@ import signal
 import socket
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import kopf
@@ -34,7 +35,8 @@ from modelyard.controller.metrics import Metrics
 from modelyard.controller.placement import loop as placement_loop
 from modelyard.controller.placement.loop import Placement
 from modelyard.controller.reconcile.reconciler import Reconciler
-from modelyard.integrations.signals import fetch_state, node_cache, pod_http, repository_index
+from modelyard.integrations.signals import fetch_state, node_cache, repository_index
+from modelyard.integrations.signals.pod_http import PodClient, Reader
 
 HTTP_PORT = 8080
 GRACE_S = 10.0
@@ -90,9 +92,11 @@ async def run(settings: Settings, namespace: str, port: int = HTTP_PORT) -> None
     cluster = KubernetesCluster(
         configuration, metrics.called, fence=fence, namespaces=settings.namespaces, instance=identity
     )
+    pods = PodClient()
     operator = Operator(
         settings,
         cluster,
+        pods,
         metrics,
         fence,
         namespace=namespace,
@@ -104,6 +108,7 @@ async def run(settings: Settings, namespace: str, port: int = HTTP_PORT) -> None
         await operator.run()
     finally:
         await endpoint.cleanup()
+        await pods.close()
         await cluster.close()
 
 
@@ -118,6 +123,7 @@ class Operator:
         self,
         settings: Settings,
         cluster: Cluster,
+        pods: PodClient,
         metrics: Metrics,
         fence: Fence,
         *,
@@ -138,8 +144,8 @@ class Operator:
             settings,
             cluster,
             self._cache,
-            read_fetch_state=pod_http.Reader(fetch_state.read).read,
-            read_index=pod_http.Reader(repository_index.read).read,
+            read_fetch_state=Reader(partial(fetch_state.read, pods)).read,
+            read_index=Reader(partial(repository_index.read, pods)).read,
             now=_now,
             instance=socket.gethostname(),
         )
@@ -156,7 +162,7 @@ class Operator:
             metrics,
             namespace=namespace,
             services=self._services,
-            read=node_cache.read,
+            read=partial(node_cache.read, pods),
             now_s=clock.time,
         )
         self._loops = (

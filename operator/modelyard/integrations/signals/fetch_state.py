@@ -13,7 +13,7 @@ from typing import Any
 
 from modelyard.api.conditions import bounded
 from modelyard.contract import names
-from modelyard.integrations.signals import pod_http
+from modelyard.integrations.signals.pod_http import PodClient
 
 WAITING = "Waiting"
 """The phase in which another pod of the node brings the model."""
@@ -88,9 +88,9 @@ def parse(text: str | bytes | None) -> FetchState | None:
     )
 
 
-async def read(pod_ip: str, port: int = names.FETCH_STATE_PORT) -> FetchState | None:
+async def read(pods: PodClient, pod_ip: str, port: int = names.FETCH_STATE_PORT) -> FetchState | None:
     """The state that the fetcher at ``pod_ip`` tells now; None when it gives no usable answer in time."""
-    return parse(await pod_http.ask(pod_ip, port, size_limit_bytes=SIZE_LIMIT_BYTES, host="modelyard-fetch"))
+    return parse(await pods.ask(pod_ip, port, size_limit_bytes=SIZE_LIMIT_BYTES))
 
 
 def _text(value: Any, length: int) -> str | None:

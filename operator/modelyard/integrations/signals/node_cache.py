@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.contract import names
-from modelyard.integrations.signals import pod_http
+from modelyard.integrations.signals.pod_http import PodClient
 
 PATH = "/cache"
 
@@ -43,12 +43,9 @@ def parse(text: bytes | None) -> NodeCache | None:
         return None
 
 
-async def read(pod_ip: str, port: int = names.NODE_PORT) -> NodeCache | None:
+async def read(pods: PodClient, pod_ip: str, port: int = names.NODE_PORT) -> NodeCache | None:
     """What the agent at ``pod_ip`` tells now; None when it gives no usable answer in time."""
-    answer = await pod_http.ask(
-        pod_ip, port, PATH, size_limit_bytes=SIZE_LIMIT_BYTES, time_limit_s=TIME_LIMIT_S, host="modelyard-node"
-    )
-    return parse(answer)
+    return parse(await pods.ask(pod_ip, port, PATH, size_limit_bytes=SIZE_LIMIT_BYTES, time_limit_s=TIME_LIMIT_S))
 
 
 def _node_cache(told: Any) -> NodeCache:

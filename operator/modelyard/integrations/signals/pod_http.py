@@ -4,11 +4,15 @@ One answer is bounded in size and time, and no reconcile waits for a pod that is
 """
 
 import asyncio
-import contextlib
 import ipaddress
-import re
+import socket
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 TIME_LIMIT_S = 2.0
 """Longest time for one answer, from the connection's start to its last byte."""
@@ -25,56 +29,105 @@ KEPT_S = 60.0
 CONNECTIONS_LIMIT = 512
 """Questions on their way at once: below the 1024 files that a process may mostly have open."""
 
+IDLE_S = 15.0
+"""How long a connection is kept for the next question to that pod."""
+
+HEADERS_LIMIT = 64
+"""Most headers of an answer; servers of models send about ten."""
+
 T = TypeVar("T")
 
 
-async def ask(
-    pod_ip: str,
-    port: int,
-    path: str = "/",
-    *,
-    method: str = "GET",
-    size_limit_bytes: int,
-    time_limit_s: float | None = None,
-    host: str = "pod",
-) -> bytes | None:
-    """The body of a pod's answer; None when none comes within ``time_limit_s`` (else TIME_LIMIT_S) that is a plain,
-    whole 200.
+class PodClient:
+    """Asks pods over HTTP on connections that are kept. Makes them when it is first asked; close() when done."""
 
-    One request, without a body: no redirect is followed, no name resolved, no encoding undone, and no byte read beyond
-    ``size_limit_bytes`` (headers included).
+    def __init__(self) -> None:
+        self._sessions: dict[int, aiohttp.ClientSession] = {}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    async def ask(
+        self,
+        pod_ip: str,
+        port: int,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        size_limit_bytes: int,
+        time_limit_s: float | None = None,
+    ) -> bytes | None:
+        """The body of a pod's answer; None when none comes within ``time_limit_s`` (else TIME_LIMIT_S) that is a whole
+        200.
+
+        The request has no body and changes nothing, so it is repeated once when the pod had closed a kept connection.
+        No redirect is followed, no name resolved, no encoding undone, no cookie kept, and hardly a byte read beyond
+        ``size_limit_bytes`` (all that arrives counts, headers and framing included).
+        """
+        try:
+            host = f"[{pod_ip}]" if ipaddress.ip_address(pod_ip).version == 6 else pod_ip
+            url = f"http://{host}:{port}{path}"
+            async with asyncio.timeout(TIME_LIMIT_S if time_limit_s is None else time_limit_s):
+                return await self._ask(self._session(size_limit_bytes), method, url)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return None
+
+    async def _ask(self, session: aiohttp.ClientSession, method: str, url: str) -> bytes | None:
+        try:
+            return await _body(session, method, url)
+        except aiohttp.ServerDisconnectedError:
+            if method == "GET":
+                raise  # aiohttp has repeated it already
+            return await _body(session, method, url)
+
+    def _session(self, size_limit_bytes: int) -> aiohttp.ClientSession:
+        if size_limit_bytes not in self._sessions:
+            self._sessions[size_limit_bytes] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0,  # Reader and placement bound it
+                    keepalive_timeout=IDLE_S,
+                    socket_factory=lambda address: _BoundedSocket(size_limit_bytes, *address[:3]),
+                ),
+                headers={"Accept-Encoding": "identity"},
+                timeout=aiohttp.ClientTimeout(),  # ask() has one for all together
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                max_headers=HEADERS_LIMIT,
+            )
+        return self._sessions[size_limit_bytes]
+
+
+async def _body(session: aiohttp.ClientSession, method: str, url: str) -> bytes | None:
+    async with session.request(method, url, allow_redirects=False) as answer:
+        if answer.status == 200:
+            return await answer.read()
+        answer.close()  # rather than read what else comes
+        return None
+
+
+class _BoundedSocket(socket.socket):
+    """Receives so many bytes after each request and no more.
+
+    aiohttp bounds each header, but reads interim answers, chunk extensions and blank lines for as long as they come.
     """
-    request = f"{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
-    try:
-        ipaddress.ip_address(pod_ip)
-        async with asyncio.timeout(TIME_LIMIT_S if time_limit_s is None else time_limit_s):
-            return _body(await _answer(pod_ip, port, request, size_limit_bytes), size_limit_bytes)
-    except (OSError, TimeoutError, ValueError):
-        return None
 
+    def __init__(self, limit_bytes: int, *address: int) -> None:
+        super().__init__(*address)
+        self._limit_bytes = self._left_bytes = limit_bytes
 
-async def _answer(pod_ip: str, port: int, request: bytes, size_limit_bytes: int) -> bytes:
-    reader, writer = await asyncio.open_connection(pod_ip, port, limit=size_limit_bytes)
-    try:
-        writer.write(request)
-        await writer.drain()
-        answer = b""
-        while len(answer) <= size_limit_bytes and (piece := await reader.read(size_limit_bytes)):
-            answer += piece
-        return answer
-    finally:
-        with contextlib.suppress(OSError):
-            writer.transport.abort()
+    def send(self, data: "ReadableBuffer", flags: int = 0, /) -> int:
+        self._left_bytes = self._limit_bytes
+        return super().send(data, flags)
 
-
-def _body(answer: bytes, size_limit_bytes: int) -> bytes | None:
-    head, separator, body = answer.partition(b"\r\n\r\n")
-    status_line, *headers = head.split(b"\r\n")
-    if len(answer) > size_limit_bytes or not separator or not re.match(rb"HTTP/1\.[01] 200( |$)", status_line):
-        return None
-    if any(header.lower().startswith(b"transfer-encoding:") for header in headers):
-        return None
-    return body
+    def recv(self, size_bytes: int, flags: int = 0, /) -> bytes:
+        received = super().recv(min(size_bytes, self._left_bytes + 1), flags)
+        self._left_bytes -= len(received)
+        if self._left_bytes < 0:
+            raise ConnectionAbortedError("the answer is too long")
+        return received
 
 
 class Reader(Generic[T]):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.api.conditions import bounded
-from modelyard.integrations.signals import pod_http
+from modelyard.integrations.signals.pod_http import PodClient
 
 PATH = "/v2/repository/index"
 READY = "READY"
@@ -46,11 +46,10 @@ def parse(text: bytes | None) -> Index | None:
     return tuple(map(_model, entries))
 
 
-async def read(address: str) -> Index | None:
+async def read(pods: PodClient, address: str) -> Index | None:
     """The index that the server at ``address`` (ip:port) tells now; None when it gives no usable answer in time."""
     pod_ip, _, port = address.rpartition(":")
-    answer = await pod_http.ask(pod_ip, int(port), PATH, method="POST", size_limit_bytes=SIZE_LIMIT_BYTES)
-    return parse(answer)
+    return parse(await pods.ask(pod_ip, int(port), PATH, method="POST", size_limit_bytes=SIZE_LIMIT_BYTES))
 
 
 def _at(entry: Any, key: str) -> Any:
