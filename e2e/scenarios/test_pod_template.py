@@ -126,7 +126,7 @@ def test_a_field_that_would_break_the_service_is_refused_by_name_with_the_reason
 
     accepted = eventually(lambda: _accepted(namespace, "breaks", "PodTemplateRefused"), within_s=60, every_s=1)
 
-    assert "spec.podTemplate.spec.containers[engine].command may not be set" in accepted["message"]
+    assert "spec.podTemplate.spec.containers[engine].command must not be set" in accepted["message"]
     assert "spec.engine.args" in accepted["message"]
     assert not namespace.exists("deployment", "breaks")
 

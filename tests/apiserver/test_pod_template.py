@@ -136,7 +136,7 @@ def accepted(admin: Client, namespace: str) -> Object | None:
             "PodTemplateInvalid",
             "spec.template.spec.containers[1].image: Required value",
         ),
-        ({"nodeName": "gpu-1"}, "PodTemplateRefused", "spec.podTemplate.spec.nodeName may not be set"),
+        ({"nodeName": "gpu-1"}, "PodTemplateRefused", "spec.podTemplate.spec.nodeName must not be set"),
     ],
 )
 @pytest.mark.usefixtures("operator")
@@ -185,5 +185,5 @@ def test_a_template_that_is_nested_as_deep_as_the_server_takes_hinders_nobody_el
     assert operator.is_ready()
 
     told = ("get", "infsvc/deep", "-n", namespace, "-o", "jsonpath={.status.conditions[1].message}")
-    eventually(lambda: "nested deeper than 32 levels" in apiserver.kubectl(*told))
+    eventually(lambda: "nested more than 32 levels" in apiserver.kubectl(*told))
     apiserver.kubectl("delete", "infsvc/deep", "-n", namespace)

@@ -27,7 +27,7 @@ async def test_an_object_of_somebody_else_is_left_alone_and_said(
     assert [call.verb for call in cluster.writes if call.verb == "apply"] == []
     accepted = condition(cluster, "Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "NameTaken")
-    assert f"{kind.kind} {child_name(kind, 'smollm')} exists" in accepted["message"]
+    assert f"{kind.kind} {child_name(kind, 'smollm')} already exists" in accepted["message"]
 
 
 async def test_a_name_that_becomes_free_is_taken_within_a_minute(

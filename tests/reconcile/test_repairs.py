@@ -82,8 +82,11 @@ async def test_a_repair_is_told_as_an_event_and_our_own_changes_are_not(
     await serving.run(for_s=1)
     [told] = [event for event in cluster.events if event["reason"] == "Repaired"]
     assert told["type"] == "Warning"
-    assert "changed spec.replicas of Deployment smollm: set back. Change the InferenceService instead" in told["note"]
-    assert "an autoscaler, too, has to name it as its target" in told["note"]
+    assert (
+        "Reverted another writer's change to spec.replicas of Deployment smollm. Change the InferenceService instead"
+        in told["note"]
+    )
+    assert "autoscalers must target it too" in told["note"]
     deployment = cluster.see(kinds.DEPLOYMENT, KEY)
     assert deployment is not None
     assert deployment["spec"]["replicas"] == 2

@@ -25,15 +25,18 @@ def test_what_a_container_can_have_is_let_through(resources: Object) -> None:
 @pytest.mark.parametrize(
     ("resources", "message"),
     [
-        ({"requests": {"example.com/fpga": 1}}, "spec.resources.requests holds example.com/fpga"),
+        ({"requests": {"example.com/fpga": 1}}, "spec.resources.requests contains example.com/fpga"),
         (
             {"requests": {"example.com/fpga": 1}, "limits": {"example.com/fpga": 2}},
-            "spec.resources.requests holds example.com/fpga",
+            "spec.resources.requests contains example.com/fpga",
         ),
         ({"limits": {"example.com/fpga": "500m"}}, "spec.resources.limits.example.com/fpga is 500m"),
         ({"requests": {"cpu": 1}, "limits": {"hugepages-2Mi": "3Mi"}}, "spec.resources.limits.hugepages-2Mi is 3Mi"),
         ({"limits": {"hugepages-2Mi": "4Mi"}}, "cpu or memory"),
-        ({"limits": {"example.com/fpga": "1e400"}}, "spec.resources.limits.example.com/fpga: '1e400' is no quantity"),
+        (
+            {"limits": {"example.com/fpga": "1e400"}},
+            "limits.example.com/fpga: '1e400' is not a quantity",
+        ),
     ],
 )
 def test_what_no_container_can_have_is_refused_by_name(resources: Object, message: str) -> None:

@@ -98,7 +98,7 @@ def test_it_is_no_condition_so_a_product_that_is_asked_for_stays_the_only_one() 
 
 def test_wishes_that_are_no_list_are_refused_by_name() -> None:
     affinity = {"nodeAffinity": {PREFERRED: "zone"}}
-    with pytest.raises(InvalidError, match=r"spec.podTemplate.spec.affinity.nodeAffinity does not have a pod's form"):
+    with pytest.raises(InvalidError, match=r"spec.podTemplate.spec.affinity.nodeAffinity is malformed"):
         resolved(service(**NODE_LOCAL, podTemplate={"spec": {"affinity": affinity}}))
 
 

@@ -59,7 +59,7 @@ def test_a_version_written_as_a_tag_makes_the_same_pods() -> None:
 def test_several_slices_of_a_gpu_per_replica_are_refused_with_the_reason(
     accelerator: dict[str, Any], slice_: str
 ) -> None:
-    remedy = f"{slice_} is a MIG slice of a GPU: a process sees only one slice, .* Set spec.accelerator.count to 1"
+    remedy = f"{slice_} is a MIG slice: a process can use only one slice, .* Set spec.accelerator.count to 1"
     with pytest.raises(InvalidError, match=remedy) as refused:
         resolved(service(accelerator=accelerator))
     assert refused.value.reason == "InvalidSpec"
@@ -114,15 +114,15 @@ def test_the_users_word_is_above_the_settings() -> None:
         (
             {"engine": {"type": "tgi"}},
             "UnknownEngine",
-            "'tgi' is none of the known engines. Take one of: triton, vllm.",
+            "'tgi' is not a supported engine. Use one of: triton, vllm.",
         ),
         (
             {"model": {"uri": "ftp://a/b"}},
             "UnknownSource",
-            "known schemes. Take one of: hf://, https://, pvc://, s3://",
+            "no supported scheme. Use one of: hf://, https://, pvc://, s3://",
         ),
-        ({"model": {"uri": "s3://a/b"}}, "InvalidSpec", "cannot be a bucket"),
-        ({"accelerator": {"type": "tpu"}}, "UnknownAccelerator", "operator's settings: amd, cpu, nvidia"),
+        ({"model": {"uri": "s3://a/b"}}, "InvalidSpec", "not a valid bucket name"),
+        ({"accelerator": {"type": "tpu"}}, "UnknownAccelerator", "operator's settings, which have amd, cpu, nvidia"),
         (
             {"engine": {"version": "0.1.0"}},
             "NoEngineImage",
@@ -131,17 +131,17 @@ def test_the_users_word_is_above_the_settings() -> None:
         (
             {"resources": {"limits": {"nvidia.com/gpu": 1}}},
             "InvalidSpec",
-            "spec.resources holds nvidia.com/gpu, .*accelerator.count",
+            "spec.resources contains nvidia.com/gpu, .*accelerator.count",
         ),
         (
             {"accelerator": {"type": "cpu"}, "resources": {"requests": {"nvidia.com/gpu": 1}}},
             "InvalidSpec",
-            "spec.resources holds nvidia.com/gpu, .*accelerator.type",
+            "spec.resources contains nvidia.com/gpu, .*accelerator.type",
         ),
         (
             {"accelerator": {"resource": "nvidia.com/mig-1g.5gb"}, "resources": {"limits": {"nvidia.com/gpu": 1}}},
             "InvalidSpec",
-            "spec.resources holds nvidia.com/gpu",
+            "spec.resources contains nvidia.com/gpu",
         ),
         (
             {
@@ -149,17 +149,17 @@ def test_the_users_word_is_above_the_settings() -> None:
                 "resources": {"limits": {"nvidia.com/mig-1g.5gb": 1}},
             },
             "InvalidSpec",
-            "spec.resources holds nvidia.com/mig-1g.5gb",
+            "spec.resources contains nvidia.com/mig-1g.5gb",
         ),
         (
             {"engine": {"env": [{"name": "POD_UID", "value": "x"}]}},
             "EngineVariableRefused",
-            "POD_UID: the model is mounted by it",
+            "POD_UID: the model's mount depends on it",
         ),
         (
             {"accelerator": {"type": "cpu"}, "resources": {"requests": {"memory": "much"}}},
             "InvalidSpec",
-            "'much' is no quantity",
+            "'much' is not a quantity",
         ),
     ],
 )
@@ -186,20 +186,20 @@ def test_products_tell_the_label_that_they_are_looked_for_in() -> None:
 @pytest.mark.parametrize("accelerator", [{"count": 2}, {"resource": "nvidia.com/gpu"}])
 def test_accelerators_are_refused_where_the_default_type_has_none(accelerator: dict[str, Any]) -> None:
     settings = SETTINGS.model_copy(update={"default_accelerator": "cpu"})
-    with pytest.raises(InvalidError, match=r"type cpu has no accelerators.*Remove .* or set spec\.accelerator\.type"):
+    with pytest.raises(InvalidError, match=r"type cpu has none.*Remove .* or set spec\.accelerator\.type"):
         resolved(service(accelerator=accelerator), settings)
 
 
 def test_a_product_of_a_type_without_a_label_is_refused_with_the_setting_to_add() -> None:
     settings = SETTINGS.model_copy(update={"accelerators": {"nvidia": AcceleratorType(resource="nvidia.com/gpu")}})
-    with pytest.raises(InvalidError, match=r"have accelerators\.nvidia\.product_label set there"):
+    with pytest.raises(InvalidError, match=r"accelerators\.nvidia\.product_label added"):
         resolved(service(accelerator={"product": ["NVIDIA-A10G"]}), settings)
 
 
 @pytest.mark.parametrize(("field", "value"), [("name", "llama"), ("aliases", ["llama"])])
 def test_names_are_refused_where_an_engines_models_have_their_own(field: str, value: str | list[str]) -> None:
     named = {"uri": "s3://models/repository", field: value}
-    with pytest.raises(InvalidError, match=rf"spec\.model\.{field} mean nothing to triton.*remove them"):
+    with pytest.raises(InvalidError, match=rf"spec\.model\.{field} have no effect with triton.*remove them"):
         resolved(service(model=named, engine={"type": "triton"}))
 
 

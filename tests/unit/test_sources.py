@@ -29,19 +29,19 @@ def test_an_s3_uri_is_a_bucket_and_a_prefix(uri: str, bucket: str, prefix: str) 
 @pytest.mark.parametrize(
     ("uri", "problem"),
     [
-        ("s3://", "cannot be a bucket"),
-        ("s3:///llama", "cannot be a bucket"),
-        ("s3://ab/llama", "cannot be a bucket"),
-        ("s3://Models/llama", "cannot be a bucket"),
-        ("s3://-models/llama", "cannot be a bucket"),
-        ("s3://mo..dels/llama", "cannot be a bucket"),
-        ("s3://10.0.0.1/llama", "cannot be a bucket"),
-        ("s3://user:word@models/llama", "cannot be a bucket"),
-        (f"s3://{'a' * 64}/llama", "cannot be a bucket"),
-        ("s3://models/../secrets", "neither"),
-        ("s3://models/a/./b", "neither"),
-        ("s3://models//a", "two slashes"),
-        ("s3://models/a//", "two slashes"),
+        ("s3://", "not a valid bucket name"),
+        ("s3:///llama", "not a valid bucket name"),
+        ("s3://ab/llama", "not a valid bucket name"),
+        ("s3://Models/llama", "not a valid bucket name"),
+        ("s3://-models/llama", "not a valid bucket name"),
+        ("s3://mo..dels/llama", "not a valid bucket name"),
+        ("s3://10.0.0.1/llama", "not a valid bucket name"),
+        ("s3://user:word@models/llama", "not a valid bucket name"),
+        (f"s3://{'a' * 64}/llama", "not a valid bucket name"),
+        ("s3://models/../secrets", "must not contain '.', '..'"),
+        ("s3://models/a/./b", "must not contain '.', '..'"),
+        ("s3://models//a", "empty segments"),
+        ("s3://models/a//", "empty segments"),
         ("s3://models/a\nb", r"U\+000A, a control character"),
         (f"s3://models/{'ü' * 513}", "1024 bytes"),
     ],
@@ -55,7 +55,7 @@ def test_an_s3_uri_that_cannot_work_is_refused_with_what_is_wrong(uri: str, prob
 @pytest.mark.parametrize("uri", ["gs://models/llama", "models/llama", "s3:models", "S3://models/llama"])
 def test_an_unknown_scheme_is_refused_with_the_known_ones(uri: str) -> None:
     with pytest.raises(
-        InvalidError, match=r"known schemes\. Take one of: hf://, https://, pvc://, s3://\.$"
+        InvalidError, match=r"no supported scheme\. Use one of: hf://, https://, pvc://, s3://\.$"
     ) as refused:
         source_of(uri)
     assert refused.value.reason == "UnknownSource"
@@ -137,25 +137,25 @@ def test_a_whole_claim_is_a_model_too(uri: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "problem"),
     [
-        ("pvc://", "cannot be a PersistentVolumeClaim"),
-        ("pvc://Models/a", "cannot be a PersistentVolumeClaim"),
-        ("pvc://-models/a", "cannot be a PersistentVolumeClaim"),
-        ("pvc://a..b/a", "cannot be a PersistentVolumeClaim"),
-        (f"pvc://{'a' * 254}/a", "cannot be a PersistentVolumeClaim"),
-        ("pvc://models/../secrets", "neither"),
-        ("pvc://models/a/./b", "neither"),
-        ("pvc://models//a", "two slashes"),
+        ("pvc://", "not a valid PersistentVolumeClaim"),
+        ("pvc://Models/a", "not a valid PersistentVolumeClaim"),
+        ("pvc://-models/a", "not a valid PersistentVolumeClaim"),
+        ("pvc://a..b/a", "not a valid PersistentVolumeClaim"),
+        (f"pvc://{'a' * 254}/a", "not a valid PersistentVolumeClaim"),
+        ("pvc://models/../secrets", "must not contain '.', '..'"),
+        ("pvc://models/a/./b", "must not contain '.', '..'"),
+        ("pvc://models//a", "empty segments"),
         ("pvc://models/a\nb", "control character"),
         ("hf://", "write hf://org/repository"),
         ("hf://a/b/c", "write hf://org/repository"),
         ("hf://a/b@", "write hf://org/repository"),
         ("hf://a/b@c@d", "write hf://org/repository"),
         ("hf://a/../b", "write hf://org/repository"),
-        ("https://host", "name one file"),
-        ("https://host/folder/", "name one file"),
-        ("https://user:password@host/file", "name one file"),
-        ("https://host/file?token=x", "name one file"),
-        ("https://host/file#x", "name one file"),
+        ("https://host", "must name a file"),
+        ("https://host/folder/", "must name a file"),
+        ("https://user:password@host/file", "must name a file"),
+        ("https://host/file?token=x", "must name a file"),
+        ("https://host/file#x", "must name a file"),
     ],
 )
 def test_a_uri_that_cannot_work_is_refused_with_what_is_wrong(uri: str, problem: str) -> None:
@@ -191,13 +191,13 @@ def test_a_file_without_a_sha256_is_refused() -> None:
     ],
 )
 def test_an_address_of_hugging_faces_hub_is_refused_with_the_uri_to_write(uri: str, named: str) -> None:
-    with pytest.raises(InvalidError, match=f"is written {named}$") as refused:
+    with pytest.raises(InvalidError, match=f"Hugging Face Hub, write {named}$") as refused:
         parts_of({"uri": uri})
     assert refused.value.reason == "InvalidSpec"
 
 
 def test_a_page_of_the_hub_is_no_file_even_with_a_sha256() -> None:
-    with pytest.raises(InvalidError, match=r"is written hf://org/model$"):
+    with pytest.raises(InvalidError, match=r"Hugging Face Hub, write hf://org/model$"):
         parts_of({"uri": "https://huggingface.co/org/model/tree/main", "https": {"sha256": SHA256}})
 
 
@@ -212,5 +212,5 @@ def test_a_file_with_a_sha256_is_fetched_from_the_hub_as_from_any_server(uri: st
 def test_a_folder_may_have_any_blank_in_its_name_and_no_character_that_hides_others(scheme: str) -> None:
     parts_of({"uri": f"{scheme}://models/Bildschirm\u202f1\u00a0a"})
     for refused in ("\u202e", "\u2066", "\x85", "\x7f"):
-        with pytest.raises(InvalidError, match=f"holds U\\+{ord(refused):04X}, a control character"):
+        with pytest.raises(InvalidError, match=f"contains U\\+{ord(refused):04X}, a control character"):
             parts_of({"uri": f"{scheme}://models/a{refused}b"})

@@ -113,7 +113,7 @@ def test_no_accelerator_means_no_flag_for_one() -> None:
     ],
 )
 def test_an_argument_that_would_break_the_service_is_refused_by_name(arguments: tuple[str, ...], named: str) -> None:
-    with pytest.raises(InvalidError, match=f"may not hold {named}: .*Remove it") as refused:
+    with pytest.raises(InvalidError, match=f"must not contain {named}: .*Remove it") as refused:
         _command(args=("--log-verbose=1", *arguments))
     assert refused.value.reason == "EngineArgumentRefused"
 
@@ -125,7 +125,9 @@ def test_other_apis_may_be_restricted() -> None:
 
 
 def test_models_are_refused_for_another_engine() -> None:
-    with pytest.raises(InvalidError, match=r"spec\.engine\.triton is only for the engine triton.* engine is vllm") as e:
+    with pytest.raises(
+        InvalidError, match=r"spec\.engine\.triton is only valid for the engine triton.* uses vllm"
+    ) as e:
         resolved(service(engine={"triton": {"models": ["a"]}}))
     assert e.value.reason == "InvalidSpec"
 

@@ -113,13 +113,13 @@ def test_with_a_gpu_there_are_no_variables_for_a_processor() -> None:
     ],
 )
 def test_an_argument_that_would_break_the_service_is_refused_by_name(argument: str) -> None:
-    with pytest.raises(InvalidError, match=f"may not hold {argument.partition('=')[0]}[:,].*Remove it") as refused:
+    with pytest.raises(InvalidError, match=f"must not contain {argument.partition('=')[0]}[:,].*Remove it") as refused:
         engine_container(service(engine={"args": ["--max-model-len=1", argument]}))
     assert refused.value.reason == "EngineArgumentRefused"
 
 
 def test_a_model_as_first_argument_is_refused() -> None:
-    with pytest.raises(InvalidError, match=r"may not hold facebook/opt-125m: .*spec\.model says it"):
+    with pytest.raises(InvalidError, match=r"must not contain facebook/opt-125m: .*set spec\.model instead"):
         engine_container(service(engine={"args": ["facebook/opt-125m"]}))
 
 
@@ -139,7 +139,7 @@ def test_a_model_as_first_argument_is_refused() -> None:
     ],
 )
 def test_more_parallel_parts_than_accelerators_are_refused_with_both_numbers(args: list[str], asked: int) -> None:
-    wanted = rf"they need {asked}, and spec\.accelerator\.count is 2\. Lower them, or raise spec\.accelerator\.count"
+    wanted = rf"they need {asked}, but spec\.accelerator\.count is 2\. Lower them, or raise spec\.accelerator\.count"
     with pytest.raises(InvalidError, match=wanted) as refused:
         _command(accelerator={"count": 2}, engine={"args": args})
     assert refused.value.reason == "EngineArgumentRefused"
@@ -195,7 +195,7 @@ def test_an_argument_that_needs_other_pods_is_refused_by_name(
     args: list[str], named: str, accelerator: dict[str, Any]
 ) -> None:
     wanted = (
-        rf"may not hold {re.escape(named)}: the engine would wait for other pods, .* raise spec\.accelerator\.count"
+        rf"must not contain {re.escape(named)}: the engine would wait for other pods, .* raise spec\.accelerator\.count"
     )
     with pytest.raises(InvalidError, match=wanted) as refused:
         _command(accelerator=accelerator, engine={"args": args})
@@ -204,7 +204,7 @@ def test_an_argument_that_needs_other_pods_is_refused_by_name(
 
 @pytest.mark.parametrize("flag", ["--data-parallel-multi-port-external-lb", "-dpm"])
 def test_an_engine_with_a_port_for_each_of_its_parts_is_refused(flag: str) -> None:
-    with pytest.raises(InvalidError, match=f"may not hold {flag}: each part .* the Service leads to one"):
+    with pytest.raises(InvalidError, match=f"must not contain {flag}: it opens a port per rank"):
         _command(engine={"args": [flag]})
 
 
@@ -214,7 +214,7 @@ def test_on_cpu_parts_are_no_accelerators() -> None:
 
 @pytest.mark.parametrize("host", ["--host=127.0.0.1", "--host=localhost", "--ho=::1"])
 def test_an_address_that_nobody_outside_reaches_is_refused(host: str) -> None:
-    with pytest.raises(InvalidError, match="reach the engine from outside of its pod"):
+    with pytest.raises(InvalidError, match="connect from outside the pod"):
         _command(engine={"args": [host]})
 
 
@@ -232,7 +232,7 @@ def test_aliases_are_served_beside_the_name_each_once() -> None:
 
 
 def test_two_places_that_name_the_model_are_refused() -> None:
-    with pytest.raises(InvalidError, match=r"--served-model-name: spec\.model\.aliases says .* Write all names into"):
+    with pytest.raises(InvalidError, match=r"--served-model-name: spec\.model\.aliases sets .* Put all names in"):
         _command(model=MODEL, engine={"args": ["--served-model-name=x"]})
 
 

@@ -178,12 +178,12 @@ _HUB = "^https://(www[.])?(huggingface[.]co|hf[.]co)/"
 MODEL_RULES = (
     rule(
         f"!self.uri.matches('{_HUB}') || has(self.https)",
-        "a model on Hugging Face's hub is written hf://org/model, or hf://org/model@revision: write that as model.uri",
+        "for a model on the Hugging Face Hub, set model.uri to hf://org/model or hf://org/model@revision",
         field_path=".uri",
     ),
     rule(
         f"!self.uri.startsWith('https://') || self.uri.matches('{_HUB}') || has(self.https)",
-        "an https:// model needs model.https.sha256, the SHA-256 of the file that model.uri names",
+        "an https:// model.uri requires model.https.sha256, the SHA-256 of the file at model.uri",
         field_path=".https",
     ),
     rule(

@@ -33,6 +33,6 @@ def number(quantity: int | str) -> Decimal:
     match = _FORM.fullmatch(str(quantity))
     if match is None:
         raise InvalidError(
-            "InvalidSpec", f"{quantity!r} is no quantity: write a number with a unit, such as 500m or 4Gi"
+            "InvalidSpec", f"{quantity!r} is not a quantity: write a number with a unit, such as 500m or 4Gi"
         )
     return Decimal(match[1]) * MULTIPLES.get(match[2], Decimal(1))

@@ -66,7 +66,8 @@ def parse(body: Object) -> Service:
         spec = InferenceServiceSpec.model_validate(body.get("spec") or {})
     except ValidationError as error:
         raise InvalidError(
-            "InvalidSpec", f"{problems(error)}. Correct the field, or update the CRD from crds/."
+            "InvalidSpec",
+            f"{problems(error)}. Correct the field, or install the CRD of this operator's version (crds/).",
         ) from error
     annotations = metadata.get("annotations") or {}
     return Service(

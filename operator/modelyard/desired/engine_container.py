@@ -107,7 +107,7 @@ def _environment(resolved: Resolved, program: Program) -> list[Object]:
     if any(variable.name == names.ENV_POD_UID for variable in users):
         raise InvalidError(
             "EngineVariableRefused",
-            f"spec.engine.env may not set {names.ENV_POD_UID}: the model is mounted by it. Remove it.",
+            f"spec.engine.env must not set {names.ENV_POD_UID}: the model's mount depends on it. Remove it.",
         )
     given = {variable.name for variable in users}
     return [POD_UID, *(entry for entry in ours if entry["name"] not in given), *map(_variable, users)]

@@ -50,6 +50,6 @@ def _copy(value: Any, shape: type[Any]) -> Any:
     """A copy of what a user wrote, empty where there is nothing."""
     if not isinstance(value, shape | None):
         raise InvalidError(
-            "PodTemplateRefused", f"{NODE_AFFINITY} does not have a pod's form: see kubectl explain pod.spec.affinity."
+            "PodTemplateRefused", f"{NODE_AFFINITY} is malformed: see kubectl explain pod.spec.affinity."
         )
     return shape(value or ())

@@ -24,45 +24,45 @@ DEEPEST = 32
 SPEC = "spec.podTemplate.spec"
 
 POD_FIELDS: Mapping[str, str] = {
-    DIRECTIVE: "nothing of the service would be left",
-    "activeDeadlineSeconds": "pods would be ended while they serve",
-    "enableServiceLinks": "the variables of a Service named vllm would be read as vLLM's own settings",
-    "ephemeralContainers": "kubectl debug adds them to a pod that runs",
-    "hostNetwork": "the ports of two pods would clash on one node, and network policies would not hold",
-    "hostPID": "the launcher must be the first process of its container to end the engine in time",
-    "nodeName": "the scheduler would be passed over, and with it the count of accelerators; use nodeSelector",
-    "restartPolicy": "a Deployment's pods are always restarted",
-    "serviceAccount": "spec.serviceAccountName says it",
-    "serviceAccountName": "spec.serviceAccountName says it",
-    "shareProcessNamespace": "the launcher must be the first process of its container to end the engine in time",
-    "terminationGracePeriodSeconds": "it follows from spec.drain.timeoutSeconds",
+    DIRECTIVE: "it would remove the whole pod spec",
+    "activeDeadlineSeconds": "it would end pods while they serve",
+    "enableServiceLinks": "vLLM would read the variables of a Service named vllm as its own settings",
+    "ephemeralContainers": "they can only be added to a running pod, with kubectl debug",
+    "hostNetwork": "two pods on a node would use the same ports, and network policies would not apply",
+    "hostPID": "the launcher must be the first process of its container to stop the engine in time",
+    "nodeName": "it bypasses the scheduler, which counts accelerators; use nodeSelector",
+    "restartPolicy": "the pods of a Deployment always restart",
+    "serviceAccount": "set spec.serviceAccountName instead",
+    "serviceAccountName": "set spec.serviceAccountName instead",
+    "shareProcessNamespace": "the launcher must be the first process of its container to stop the engine in time",
+    "terminationGracePeriodSeconds": "it is derived from spec.drain.timeoutSeconds",
 }
-"""Fields of the pod's spec, with why."""
+"""Forbidden fields of the pod spec, with the reason."""
 
 ENGINE_FIELDS: Mapping[str, str] = {
-    DIRECTIVE: "nothing of the engine would be left",
-    "args": "spec.engine.args says them",
-    "command": "the launcher must be the first process, and spec.engine.args says the engine's flags",
-    "image": "spec.engine.image says it, and the engine's version follows from it",
-    "lifecycle": "a hook runs to its end before a pod that stops is told so, also while it still loads; "
-    "spec.drain.timeoutSeconds says how long it may serve on",
-    "livenessProbe": "the engine's own probes decide whether it answers",
-    "readinessProbe": "the engine's own probes decide whether it answers",
-    "restartPolicy": "an engine that ended must be started again",
-    "startupProbe": "it follows from spec.startup.timeoutSeconds",
-    "terminationMessagePath": "the status reads the engine's first error there",
-    "terminationMessagePolicy": "the status reads the engine's first error there",
+    DIRECTIVE: "it would remove the whole container",
+    "args": "set spec.engine.args instead",
+    "command": "the launcher must be the first process; set the engine's flags in spec.engine.args",
+    "image": "set spec.engine.image instead, which also determines the engine's version",
+    "lifecycle": "a hook delays SIGTERM, even while the model is still loading; set the time to drain in "
+    "spec.drain.timeoutSeconds",
+    "livenessProbe": "the engine's own probes determine its health",
+    "readinessProbe": "the engine's own probes determine its health",
+    "restartPolicy": "an engine that exits must be restarted",
+    "startupProbe": "it is derived from spec.startup.timeoutSeconds",
+    "terminationMessagePath": "the status reads the engine's first error from there",
+    "terminationMessagePolicy": "the status reads the engine's first error from there",
 }
-"""Fields of the engine's container, with why."""
+"""Forbidden fields of the engine's container, with the reason."""
 
 ENGINE_RESOURCES: Mapping[str, str] = {
-    DIRECTIVE: "spec.resources and spec.accelerator say them",
-    "limits": "spec.resources and spec.accelerator say them",
-    "requests": "spec.resources and spec.accelerator say them",
+    DIRECTIVE: "set spec.resources and spec.accelerator instead",
+    "limits": "set spec.resources and spec.accelerator instead",
+    "requests": "set spec.resources and spec.accelerator instead",
 }
 
 FETCH_FIELDS = frozenset({"name", "resources", "imagePullPolicy", "securityContext"})
-"""All that may be said of the init container that brings the model: anything else could keep it from doing so."""
+"""The only fields that may be set on the init container: any other could keep it from fetching the model."""
 
 ADJUSTABLE_VOLUMES = frozenset({names.VOLUME_HOME, names.VOLUME_TMP, names.VOLUME_SHM})
 """Volumes of ours that a user may make larger or put elsewhere; the model does not depend on them."""
@@ -81,7 +81,7 @@ def merge(rendered: Object, pod_template: PodTemplate | None) -> Object:
         return rendered
     _refuse_too_much(pod_template.spec)
     for path, why in _refused(rendered["spec"], pod_template.spec):
-        raise InvalidError("PodTemplateRefused", f"{path} may not be set: {why}. Remove it.")
+        raise InvalidError("PodTemplateRefused", f"{path} must not be set: {why}. Remove it.")
     metadata = pod_template.metadata.model_dump(exclude_defaults=True)
     return {
         # Ours last: a pod that could take another service's labels would get its requests.
@@ -97,14 +97,15 @@ def _refuse_too_much(spec: Object) -> None:
         level = [value for node in level for value in _values(node)]
     if level:
         raise InvalidError(
-            "PodTemplateRefused", f"{SPEC} is nested deeper than {DEEPEST} levels, which no pod is. Write it flatter."
+            "PodTemplateRefused",
+            f"{SPEC} is nested more than {DEEPEST} levels deep, which no pod needs. Flatten it.",
         )
     size_bytes = len(json.dumps(spec).encode())
     if size_bytes > LONGEST_BYTES:
         raise InvalidError(
             "PodTemplateRefused",
-            f"{SPEC} has {size_bytes} bytes as JSON, at most {LONGEST_BYTES} are taken. "
-            "Put large contents into a ConfigMap and mount it.",
+            f"{SPEC} has {size_bytes} bytes as JSON; the limit is {LONGEST_BYTES}. "
+            "Put large contents in a ConfigMap and mount it.",
         )
 
 
@@ -120,7 +121,7 @@ def _refused(rendered: Object, spec: Object) -> Iterator[tuple[str, str]]:
     ours = [volume["name"] for volume in rendered["volumes"] if volume["name"] not in ADJUSTABLE_VOLUMES]
     for volume in _items(spec, "volumes"):
         if volume.get("name") in ours:
-            yield f"{SPEC}.volumes[{volume['name']}]", "the model's way into the pod depends on it"
+            yield f"{SPEC}.volumes[{volume['name']}]", "the model's fetch and mount depend on it"
     containers = [*rendered.get("initContainers", ()), *rendered["containers"]]
     ports = [port for container in containers for port in container.get("ports", ())]
     for kind in ("initContainers", "containers"):
@@ -139,7 +140,7 @@ def _of_the_fetcher(path: str, container: Object) -> Iterator[tuple[str, str]]:
     for field in sorted(container.keys() - FETCH_FIELDS):
         yield (
             f"{path}.{field}",
-            f"the model is brought by it; it takes only {', '.join(sorted(FETCH_FIELDS - {'name'}))}",
+            f"of this container, only {', '.join(sorted(FETCH_FIELDS - {'name'}))} can be set",
         )
 
 
@@ -150,12 +151,12 @@ def _of_the_engine(path: str, container: Object, engine: Object) -> Iterator[tup
     yield from _fields(f"{path}.resources", resources, ENGINE_RESOURCES)
     for variable in _items(container, "env"):
         if variable.get("name") == names.ENV_POD_UID:
-            yield f"{path}.env[{names.ENV_POD_UID}]", "the model is mounted by it"
+            yield f"{path}.env[{names.ENV_POD_UID}]", "the model's mount depends on it"
     taken = {mount["mountPath"] for mount in engine["volumeMounts"]}
     for mount in _items(container, "volumeMounts"):
         folder = posixpath.normpath(str(mount.get("mountPath")))
         if folder in taken or folder.startswith(tuple(f"{closed}/" for closed in CLOSED_FOLDERS)):
-            yield f"{path}.volumeMounts[{mount.get('mountPath')}]", "the service's own files are mounted there"
+            yield f"{path}.volumeMounts[{mount.get('mountPath')}]", "modelyard mounts its own files there"
 
 
 def _ports(path: str, container: Object, ours: list[Object]) -> Iterator[tuple[str, str]]:
@@ -164,14 +165,14 @@ def _ports(path: str, container: Object, ours: list[Object]) -> Iterator[tuple[s
     for port in _items(container, "ports"):
         if port.get("containerPort") in numbers or port.get("name") in port_names:
             where = f"{path}.ports[{port.get('name') or port.get('containerPort')}]"
-            yield where, "the engine or the fetcher listens there, and the Service and the probes lead to it"
+            yield where, "the engine or the fetcher uses it for the Service and the probes"
 
 
 def _mounts(path: str, container: Object, ours: list[str]) -> Iterator[tuple[str, str]]:
     for mount in _items(container, "volumeMounts"):
         if mount.get("name") in ours and mount.get("readOnly") is not True:
             where = f"{path}.volumeMounts[{mount.get('mountPath')}]"
-            yield where, f"volume {mount['name']} holds what the service checked; it may be read with readOnly: true"
+            yield where, f"volume {mount['name']} can only be mounted with readOnly: true"
 
 
 def _fields(path: str, given: Object, refused: Mapping[str, str]) -> Iterator[tuple[str, str]]:

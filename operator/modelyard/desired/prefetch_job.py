@@ -59,9 +59,9 @@ def asked(resolved: Resolved) -> Asked | None:
     if not resolved.is_node_local:
         raise InvalidError(
             "InvalidSpec",
-            "spec.cache.prefetch and spec.cache.prefetchNodeSelector bring the model to the caches of nodes, and this "
-            f"service's pods keep theirs in volumes of their own: set spec.cache.medium to {names.MEDIUM_NODE_LOCAL}, "
-            "which replaces the pods, or remove both.",
+            "spec.cache.prefetch and spec.cache.prefetchNodeSelector require the nodes' cache, which this service's "
+            f"pods do not use: set spec.cache.medium to {names.MEDIUM_NODE_LOCAL}, which replaces the pods, or remove "
+            "both.",
         )
     template = pod.template(resolved)
     pods = _pods(resolved, template)

@@ -71,15 +71,15 @@ def taken(offer: Offer, spec: InferenceServiceSpec) -> AppliedProfile:
         raise InvalidError(
             "UnknownProfile",
             f"{offer.named.named_by} names profile {offer.name!r}, which does not exist. "
-            f"Name one that does ({known}), or have it created.",
+            f"Use one of the existing profiles ({known}), or have it created.",
         )
     try:
         profile = ServingProfileSpec.model_validate(offer.body.get("spec") or {})
     except ValidationError as error:
         raise InvalidError(
             "InvalidProfile",
-            f"profile {offer.name} cannot be read: {problems(error)}. "
-            "Have it corrected, or the CRDs updated from crds/.",
+            f"profile {offer.name} is invalid: {problems(error)}. "
+            "Have it corrected, or install the CRDs of this operator's version (crds/).",
         ) from error
     written = spec.model_dump(by_alias=True, exclude_defaults=True, include={"pod_template"})
     _refuse_forbidden(offer.name, written.get("podTemplate"), profile.forbid)

@@ -115,14 +115,14 @@ def _engine(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Engine:
         if getattr(spec.engine, other, None) is not None:
             raise InvalidError(
                 "InvalidSpec",
-                f"spec.engine.{other} is only for the engine {other}, and this service's engine is {engine.name}: "
+                f"spec.engine.{other} is only valid for the engine {other}, but this service uses {engine.name}: "
                 f"remove it, or set spec.engine.type to {other}.",
             )
     if not engine.takes_names and (fields := [f for f in ("name", "aliases") if getattr(spec.model, f)]):
         raise InvalidError(
             "InvalidSpec",
-            f"spec.model.{' and spec.model.'.join(fields)} mean nothing to {engine.name}, whose requests name what "
-            "lies in the model's folder: remove them.",
+            f"spec.model.{' and spec.model.'.join(fields)} have no effect with {engine.name}, where requests use the "
+            "names of the models' folders: remove them.",
         )
     return engine
 
@@ -133,8 +133,8 @@ def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelera
         known = ", ".join(sorted(inputs.accelerators))
         raise InvalidError(
             "UnknownAccelerator",
-            f"spec.accelerator.type {name!r} is none of the types in the operator's settings: {known}. "
-            "Take one of these, or have a row for it added under accelerators in the settings.",
+            f"spec.accelerator.type {name!r} is not in the operator's settings, which have {known}. "
+            "Use one of these, or have the type added to the setting accelerators.",
         )
     row = inputs.accelerators[name]
     _refuse_accelerators_among_resources(spec, inputs)
@@ -142,8 +142,8 @@ def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelera
     if products and row.product_label is None:
         raise InvalidError(
             "InvalidSpec",
-            f"spec.accelerator.product cannot be looked for: the operator's settings name no label for type {name}. "
-            f"Remove it, or have accelerators.{name}.product_label set there.",
+            f"spec.accelerator.product is not supported: the operator's settings have no product label for {name}. "
+            f"Remove it, or have the setting accelerators.{name}.product_label added.",
         )
     label = row.product_label if products else None
     if row.resource is not None:
@@ -153,7 +153,7 @@ def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelera
     if spec.accelerator.resource or spec.accelerator.count:
         raise InvalidError(
             "InvalidSpec",
-            f"spec.accelerator asks for accelerators, and type {name} has no accelerators: it computes on cores. "
+            f"spec.accelerator requests accelerators, but type {name} has none: it runs on CPU cores. "
             "Remove count and resource, or set spec.accelerator.type.",
         )
     return Accelerator(name, None, 0, row.taints, products, label)
@@ -166,8 +166,8 @@ def _refuse_accelerators_among_resources(spec: InferenceServiceSpec, inputs: Tem
         if resource in known:
             raise InvalidError(
                 "InvalidSpec",
-                f"spec.resources holds {resource}, which spec.accelerator asks for: "
-                "remove it there and set accelerator.type and accelerator.count.",
+                f"spec.resources contains {resource}, which spec.accelerator requests: remove it there, and set "
+                "spec.accelerator.type and spec.accelerator.count.",
             )
 
 
@@ -192,7 +192,7 @@ def _image(
 def _no_image(inputs: TemplateInputs, engine: str, wanted: str | None, accelerator: str) -> str:
     rows = sorted(f"{row.version} on {row.accelerator}" for row in inputs.images if row.engine == engine)
     return (
-        f"the operator's settings name no image for {engine} {wanted or '(no default version)'} on {accelerator}; "
+        f"the operator's settings have no image for {engine} {wanted or '(no default version)'} on {accelerator}; "
         f"they have {engine} {', '.join(rows) or 'in no version'}. "
-        "Take one of these in spec.engine.version and spec.accelerator.type, or name an image in spec.engine.image."
+        "Use one of these in spec.engine.version and spec.accelerator.type, or set spec.engine.image."
     )

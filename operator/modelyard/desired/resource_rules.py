@@ -1,7 +1,7 @@
-"""What a container may ask for of resources that cannot be shared out beyond what there is: extended ones, huge pages.
+"""Rules for resources that cannot be overcommitted: extended resources and huge pages.
 
-Kubernetes refuses the Deployment of one that breaks these rules; said here, the message names the user's own field. It
-does not refuse several slices of an accelerator, which no engine can use.
+Kubernetes rejects a Deployment that breaks these rules; checked here, the message names the user's own field. It does
+not reject several slices of an accelerator, which no engine can use.
 """
 
 import re
@@ -27,14 +27,14 @@ def check(resources: Resources) -> None:
         if _is_exclusive(name) and (most is None or _amount("limits", name, most) != _amount("requests", name, amount)):
             raise InvalidError(
                 "InvalidSpec",
-                f"spec.resources.requests holds {name}, of which a container gets what it asks for and never more: "
-                "move it to spec.resources.limits, or repeat it there with the same amount.",
+                f"spec.resources.requests contains {name}, which cannot be overcommitted: move it to "
+                "spec.resources.limits, or set the same amount there.",
             )
     for name, amount in resources.limits.items():
         page = number(name.removeprefix(HUGE_PAGES)) if name.startswith(HUGE_PAGES) else 1
         if _is_exclusive(name) and _amount("limits", name, amount) % page:
             raise InvalidError(
-                "InvalidSpec", f"spec.resources.limits.{name} is {amount}, which is no multiple of {page}: make it one."
+                "InvalidSpec", f"spec.resources.limits.{name} is {amount}, but must be a multiple of {page}."
             )
     _check_huge_pages({**resources.requests, **resources.limits})
 
@@ -52,8 +52,8 @@ def check_slices(resource: str, count: int, products: Sequence[str]) -> None:
         # Guide, "CUDA Device Enumeration" and "Application Considerations").
         raise InvalidError(
             "InvalidSpec",
-            f"spec.accelerator.count is {count}, and {', '.join(slices)} is a MIG slice of a GPU: a process sees only "
-            "one slice, and slices exchange no data. Set spec.accelerator.count to 1 and choose a larger slice, or use "
+            f"spec.accelerator.count is {count}, but {', '.join(slices)} is a MIG slice: a process can use only one "
+            "slice, and slices cannot exchange data. Set spec.accelerator.count to 1 and choose a larger slice, or use "
             "whole GPUs.",
         )
 
@@ -67,9 +67,7 @@ def _amount(field: str, name: str, amount: int | str) -> Decimal:
 
 def _check_huge_pages(amounts: Mapping[str, int | str]) -> None:
     if any(name.startswith(HUGE_PAGES) for name in amounts) and not {"cpu", "memory"} & amounts.keys():
-        raise InvalidError(
-            "InvalidSpec", "spec.resources asks for huge pages alone: Kubernetes wants cpu or memory beside them."
-        )
+        raise InvalidError("InvalidSpec", "spec.resources has huge pages only: Kubernetes also requires cpu or memory.")
 
 
 def _is_exclusive(name: str) -> bool:

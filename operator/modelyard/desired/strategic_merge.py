@@ -69,7 +69,7 @@ def merged(base: Mapping[str, Any], patch: Mapping[str, Any], path: str) -> dict
     """
     if (directive := patch.get(DIRECTIVE)) is not None:
         if directive != "replace":
-            raise InvalidError("PodTemplateRefused", f"{path}.{DIRECTIVE} may only be replace.")
+            raise InvalidError("PodTemplateRefused", f"{path}.{DIRECTIVE} must be replace.")
         base, patch = {}, {name: value for name, value in patch.items() if name != DIRECTIVE}
     result = {name: copy.deepcopy(value) for name, value in base.items() if name not in patch}
     for name, value in patch.items():
@@ -113,7 +113,7 @@ def _by_identity(value: Any, keys: tuple[str, ...], path: str) -> dict[tuple[Any
     for item in value:
         known = identity(item, keys)
         if known in found:
-            raise InvalidError("PodTemplateRefused", f"{path} has {written(known)} twice.")
+            raise InvalidError("PodTemplateRefused", f"{path} contains {written(known)} twice.")
         found[known] = item
     return found
 

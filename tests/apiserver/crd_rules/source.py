@@ -69,8 +69,7 @@ SOURCE_CASES = [
     Case(
         Rule(
             "spec.model",
-            "a model on Hugging Face's hub is written hf://org/model, or hf://org/model@revision: write that as "
-            "model.uri",
+            ("for a model on the Hugging Face Hub, set model.uri to hf://org/model or hf://org/model@revision"),
         ),
         "spec.model.uri",
         of_uris("https://huggingface.co/org/model/resolve/main/model.gguf"),
@@ -85,7 +84,7 @@ SOURCE_CASES = [
         ],
     ),
     Case(
-        Rule("spec.model", "an https:// model needs model.https.sha256, the SHA-256 of the file that model.uri names"),
+        Rule("spec.model", "an https:// model.uri requires model.https.sha256, the SHA-256 of the file at model.uri"),
         "spec.model.https",
         of_uris("https://host/model.gguf"),
         [{"spec.model": {"uri": "https://host/model.gguf"}}],

@@ -235,15 +235,15 @@ def _check_ownership(found: Object, service: Service) -> None:
     if whose is Ownership.FOREIGN:
         raise ObstacleError(
             "NameTaken",
-            f"{what} exists in namespace {service.key.namespace} and belongs to somebody else, so it is left alone. "
-            "Delete or rename it, or give the InferenceService another name.",
+            f"{what} already exists in namespace {service.key.namespace} and is owned by something else; modelyard "
+            "will not touch it. Delete or rename it, or rename the InferenceService.",
         )
     if whose is Ownership.PREVIOUS:
         raise NotReadyError(
             "PredecessorGoing",
-            f"{what} belongs to a deleted InferenceService of the same name, and is about to be removed. If it stays, "
-            f"something holds it: see its finalizers in kubectl -n {service.key.namespace} get "
-            f"{found['kind'].lower()} {found['metadata']['name']} -o yaml.",
+            f"{what} of a deleted InferenceService with the same name is about to be removed. If it stays, check its "
+            f"finalizers: kubectl -n {service.key.namespace} get {found['kind'].lower()} {found['metadata']['name']} "
+            "-o yaml.",
             PREDECESSOR_WAIT_S,
         )
 
@@ -264,8 +264,8 @@ def _refusal(service: Service, child: Object, error: ApiError) -> InvalidError |
     if service.spec.pod_template is not None and error.is_about(POD_TEMPLATE):
         return InvalidError(
             "PodTemplateInvalid",
-            f"The API server finds the pod template wrong: {error.message}. "
-            "Correct what it names: its spec.template is what spec.podTemplate was merged into.",
+            f"The API server rejected the pod template: {error.message}. "
+            "Correct that field in spec.podTemplate, which is merged into the Deployment's spec.template.",
         )
     return _refused(_named(child), error)
 
@@ -274,8 +274,8 @@ def _refused(what: str, error: ApiError) -> ObstacleError:
     kind = TroubleError if error.status >= 500 else ObstacleError
     return kind(
         "ChildRefused",
-        f"The cluster refuses {what}: {error.message}. "
-        "Change what it objects to in the spec, or ask who runs the policy or webhook that it names.",
+        f"The API server rejected {what}: {error.message}. "
+        "Change the spec accordingly, or contact the owner of the policy or webhook that it names.",
     )
 
 

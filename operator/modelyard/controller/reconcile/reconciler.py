@@ -196,10 +196,10 @@ def _answer(done: DoneByOthers) -> ServiceEvent:
         why = Reasons.CONTESTED.explain(child=child, field=done.field)
         return ServiceEvent("Warning", why.reason, why.message)
     if isinstance(done, Adopted):
-        return ServiceEvent("Normal", "Adopted", f"{child} carried this service's labels and had no owner: taken in.")
+        return ServiceEvent("Normal", "Adopted", f"{child} had this service's labels and no owner; adopted.")
     return ServiceEvent(
         "Warning",
         "Repaired",
-        f"Somebody else changed {done.field} of {child}: set back. Change the InferenceService instead; an autoscaler, "
-        "too, has to name it as its target.",
+        f"Reverted another writer's change to {done.field} of {child}. Change the InferenceService instead; "
+        "autoscalers must target it too.",
     )

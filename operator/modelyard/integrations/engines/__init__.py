@@ -14,6 +14,6 @@ def engine_of(name: str) -> Engine:
     if name not in ENGINES:
         known = ", ".join(sorted(ENGINES))
         raise InvalidError(
-            "UnknownEngine", f"spec.engine.type {name!r} is none of the known engines. Take one of: {known}."
+            "UnknownEngine", f"spec.engine.type {name!r} is not a supported engine. Use one of: {known}."
         )
     return ENGINES[name]

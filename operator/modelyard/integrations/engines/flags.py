@@ -66,7 +66,7 @@ def merged(ours: Iterable[Flag], users: Sequence[str]) -> tuple[str, ...]:
 
 def refusal(argument: str, why: str, remedy: str = "Remove it.") -> InvalidError:
     """What to raise for an argument of the user's that would break the service."""
-    return InvalidError("EngineArgumentRefused", f"spec.engine.args may not hold {argument}: {why}. {remedy}")
+    return InvalidError("EngineArgumentRefused", f"spec.engine.args must not contain {argument}: {why}. {remedy}")
 
 
 def refuse(users: Iterable[str], fixed: Mapping[str, str]) -> None:

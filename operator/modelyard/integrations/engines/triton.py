@@ -26,15 +26,15 @@ SHM_SIZE = "2Gi"
 tensors. NVIDIA's examples start containers with 1 GiB. Memory is taken only as far as it is used."""
 
 _FIXED = {
-    "--model-repository": "spec.model says what is served",
-    "--model-store": "spec.model says what is served",
-    "--model-control-mode": "spec.engine.triton.models says which models are loaded; unset, all are",
-    "--load-model": "spec.engine.triton.models says which models are loaded; unset, all are",
-    "--allow-http": "the Service and the probes lead to HTTP",
-    "--http-port": f"the Service and the probes lead to port {HTTP_PORT}, and clients use the Service's own port",
-    "--allow-grpc": "the Service's port grpc leads to it",
-    "--grpc-port": f"the Service leads to port {GRPC_PORT}, which is its own port grpc too",
-    "--metrics-port": f"whoever reads the metrics finds them on port {METRICS_PORT}",
+    "--model-repository": "set spec.model instead",
+    "--model-store": "set spec.model instead",
+    "--model-control-mode": "set spec.engine.triton.models instead; unset, all models are loaded",
+    "--load-model": "set spec.engine.triton.models instead; unset, all models are loaded",
+    "--allow-http": "the Service and the probes use HTTP",
+    "--http-port": f"the Service and the probes use port {HTTP_PORT}, and clients use the Service's own port",
+    "--allow-grpc": "the Service has a port grpc",
+    "--grpc-port": f"the Service's port grpc uses port {GRPC_PORT}",
+    "--metrics-port": f"the pods' port metrics is {METRICS_PORT}",
 }
 
 
@@ -108,4 +108,4 @@ def _flags(serving: Serving) -> list[Flag]:
 
 def _refuse_restricted_health(arguments: tuple[str, ...]) -> None:
     if re.search(r"--http-restricted-api[= ]\S*health", " ".join(arguments)):
-        raise flags.refusal("--http-restricted-api for health", "the probes ask that API and have no key for it")
+        raise flags.refusal("--http-restricted-api for health", "the probes use that API and have no key for it")

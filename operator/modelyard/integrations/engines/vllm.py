@@ -41,18 +41,18 @@ What else lies below the root holds for the devices that a pod happened to get, 
 GIB = 2**30
 
 _FIXED = {
-    "--config": "what its file says would pass by unseen; write its lines here, as --flag=value",
-    "--help": "the engine would print it and end",
-    "-h": "the engine would print its help and end",
-    "--model": "spec.model says what is served",
-    "--port": f"the Service and the probes lead to port {HTTP_PORT}, and clients use the Service's own port",
+    "--config": "modelyard could not check the flags in that file; write them here, as --flag=value",
+    "--help": "the engine would print its help and exit",
+    "-h": "the engine would print its help and exit",
+    "--model": "set spec.model instead",
+    "--port": f"the Service and the probes use port {HTTP_PORT}, and clients use the Service's own port",
     "--uds": "the Service and the probes need the TCP port",
-    "--grpc": "the Service and the probes speak HTTP",
-    "--headless": "the Service and the probes speak HTTP",
-    "--data-parallel-multi-port-external-lb": "each part of the engine would have a port, and the Service leads to one",
-    "-dpm": "each part of the engine would have a port, and the Service leads to one",
-    "--ssl-keyfile": "the Service and the probes speak plain HTTP, end TLS at a gateway",
-    "--ssl-certfile": "the Service and the probes speak plain HTTP, end TLS at a gateway",
+    "--grpc": "the Service and the probes use HTTP",
+    "--headless": "the Service and the probes use HTTP",
+    "--data-parallel-multi-port-external-lb": "it opens a port per rank, but the Service has only one",
+    "-dpm": "it opens a port per rank, but the Service has only one",
+    "--ssl-keyfile": "the Service and the probes use plain HTTP; terminate TLS at a gateway",
+    "--ssl-certfile": "the Service and the probes use plain HTTP; terminate TLS at a gateway",
 }
 
 _TENSOR_PARALLEL = ("--tensor-parallel-size", "-tp")
@@ -134,21 +134,21 @@ def _refuse_clashes(serving: Serving) -> None:
     """Raises InvalidError (EngineArgumentRefused) for arguments that cannot work beside the rest of the spec."""
     users = serving.args
     if users and not users[0].startswith("-"):
-        raise flags.refusal(users[0], "a first argument without dashes names a model, and spec.model says it")
+        raise flags.refusal(users[0], "vLLM reads a first argument without dashes as the model; set spec.model instead")
     if (host := flags.value_of(users, "--host")) in _LOOPBACK:
-        raise flags.refusal(f"--host={host}", "the Service and the probes reach the engine from outside of its pod")
+        raise flags.refusal(f"--host={host}", "the Service and the probes connect from outside the pod")
     if serving.model.aliases and flags.has(users, "--served-model-name"):
         raise flags.refusal(
             "--served-model-name",
-            "spec.model.aliases says by which names the model is served",
-            "Write all names into spec.model.name and spec.model.aliases.",
+            "spec.model.aliases sets the names of the model",
+            "Put all names in spec.model.name and spec.model.aliases.",
         )
     _refuse_other_pods(users)
     asked = math.prod(_size(users, spellings) or 1 for spellings in _DIVISIONS)
     if serving.accelerator_count and asked > serving.accelerator_count:
         raise flags.refusal(
-            "parallel sizes whose product is more than the accelerators of a replica",
-            f"they need {asked}, and spec.accelerator.count is {serving.accelerator_count}",
+            "parallel sizes whose product exceeds the accelerators of a replica",
+            f"they need {asked}, but spec.accelerator.count is {serving.accelerator_count}",
             "Lower them, or raise spec.accelerator.count.",
         )
 
@@ -170,8 +170,8 @@ def _needs_other_pods(flag: str, value: str | None) -> InvalidError:
     is_switch = value is None or value.startswith("-") or flag.endswith("-lb")
     return flags.refusal(
         flag if is_switch else f"{flag}={value}",
-        "the engine would wait for other pods, and each replica is a single pod that serves by itself",
-        "Remove it; to divide the model within the pod, raise spec.accelerator.count.",
+        "the engine would wait for other pods, but each replica is a single pod",
+        "Remove it; to split the model within the pod, raise spec.accelerator.count.",
     )
 
 
@@ -208,8 +208,8 @@ def _served_names(serving: Serving) -> str | tuple[str, ...]:
     if model.aliases and model.name.startswith("-"):
         raise InvalidError(
             "InvalidSpec",
-            f"spec.model.name {model.name!r} cannot stand beside aliases: vLLM would read it as a flag. "
-            "Choose one that does not begin with '-'.",
+            f"spec.model.name {model.name!r} cannot be combined with aliases: vLLM would read it as a flag. "
+            "Choose a name that does not begin with '-'.",
         )
     return (model.name, *model.aliases) if model.aliases else model.name
 

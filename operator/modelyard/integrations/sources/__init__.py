@@ -18,7 +18,5 @@ def source_of(uri: str) -> Source:
     scheme, separator, _ = uri.partition("://")
     if not separator or scheme not in SOURCES:
         known = ", ".join(f"{name}://" for name in sorted(SOURCES))
-        raise InvalidError(
-            "UnknownSource", f"spec.model.uri {uri!r} begins with none of the known schemes. Take one of: {known}."
-        )
+        raise InvalidError("UnknownSource", f"spec.model.uri {uri!r} has no supported scheme. Use one of: {known}.")
     return SOURCES[scheme]

@@ -36,9 +36,9 @@ def path_in(uri: str, path: str) -> str:
     """The ``path`` of ``uri`` without a slash at its end. Raises InvalidError for one that may lead elsewhere."""
     path = path.removesuffix("/")
     if path and any(part in {"", ".", ".."} for part in path.split("/")):
-        raise invalid_uri(uri, "the path may hold neither '.', '..' nor two slashes in a row")
+        raise invalid_uri(uri, "the path must not contain '.', '..' or empty segments")
     if refused := refused_character(path):
-        raise invalid_uri(uri, f"the path holds {refused}, a control character or one that turns the writing direction")
+        raise invalid_uri(uri, f"the path contains {refused}, a control character or bidirectional override")
     return path
 
 

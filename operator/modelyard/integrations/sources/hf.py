@@ -21,7 +21,7 @@ class HuggingFaceSource:
         if not _URI.fullmatch(model.uri):
             raise base.invalid_uri(
                 model.uri,
-                "write hf://org/repository, or hf://org/repository@revision with a branch, a tag or a commit",
+                "write hf://org/repository, or hf://org/repository@revision, where revision is a branch, tag or commit",
             )
         hf = model.hf or HuggingFace()
         return SourceParts(

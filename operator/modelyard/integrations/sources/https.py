@@ -27,12 +27,12 @@ class HttpsSource:
     def parts(self, model: Model) -> SourceParts:
         """See sources/base.py."""
         if (on_hub := _HubAddress.parse(model.uri)) and not (on_hub.is_file and model.https):
-            raise base.invalid_uri(model.uri, f"a model on Hugging Face's hub is written {on_hub.uri}")
+            raise base.invalid_uri(model.uri, f"for a model on the Hugging Face Hub, write {on_hub.uri}")
         if not _URI.fullmatch(model.uri):
             raise base.invalid_uri(
                 model.uri,
-                "name one file, or a manifest.json that lists files, without user, password, query or fragment: "
-                "credentials go into a Secret that spec.model.credentials.secretName names",
+                "it must name a file, or a manifest.json that lists files, without user, password, query or fragment: "
+                "put credentials in a Secret and name it in spec.model.credentials.secretName",
             )
         if model.https is None:
             raise InvalidError(

@@ -30,8 +30,8 @@ class ClaimFolder:
         if not CLAIM.fullmatch(claim) or len(claim) > LONGEST_NAME:
             raise base.invalid_uri(
                 uri,
-                f"{claim!r} cannot be a PersistentVolumeClaim's name: use lower-case letters, digits, '-' and '.', "
-                "beginning and ending with a letter or digit",
+                f"{claim!r} is not a valid PersistentVolumeClaim name: use lower-case letters, digits, '-' and '.', "
+                "starting and ending with a letter or digit",
             )
         folder = base.path_in(uri, path)
         return cls(claim, folder)

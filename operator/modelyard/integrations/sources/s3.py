@@ -33,12 +33,12 @@ class S3Location:
         if not BUCKET.fullmatch(bucket):
             raise base.invalid_uri(
                 uri,
-                f"{bucket!r} cannot be a bucket: use 3 to 63 lower-case letters, digits, '-' and '.', "
-                "beginning and ending with a letter or digit",
+                f"{bucket!r} is not a valid bucket name: use 3 to 63 lower-case letters, digits, '-' and '.', "
+                "starting and ending with a letter or digit",
             )
         prefix = base.path_in(uri, path)
         if len(prefix.encode()) > LONGEST_KEY_BYTES:
-            raise base.invalid_uri(uri, f"the path is longer than S3's {LONGEST_KEY_BYTES} bytes")
+            raise base.invalid_uri(uri, f"the path is longer than S3's limit of {LONGEST_KEY_BYTES} bytes")
         return cls(bucket, prefix)
 
 
