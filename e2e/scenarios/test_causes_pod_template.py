@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.images import WORKERS
+from e2e.cluster.images import WORKERS, reference
 from e2e.support.causes import NODE_IS_BEHIND, Cause, applies, play_alone
 from e2e.support.kubectl import Kubectl, Object
 from e2e.support.objects import config_map, secret
@@ -24,11 +24,28 @@ def _volume(**source: Object) -> partial[Object]:
     return _with(volumes=[{"name": "theirs", **source}], containers=[engine])
 
 
+def _container(program: str, **fields: Any) -> Object:
+    """A container named theirs that runs the Python ``program``."""
+    return {
+        "name": "theirs",
+        "image": reference("standin"),
+        "command": ["python3", "-c", program],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        **fields,
+    }
+
+
 def _labels_a_node(kubectl: Kubectl) -> None:
     kubectl.run("label", f"node/{WORKERS[0]}", f"{TEAM}=search", "--overwrite")
 
 
 MENDS = applies(partial(light, "templated"))
+
+FAILS = "import sys; sys.exit('no route to their server')"
+SITS = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"
+REFUSES: Object = {"exec": {"command": ["python3", "-c", "raise SystemExit('their port is closed')"]}}
+ABSENT = "modelyard.local/modelyard-absent:1"
 
 CAUSES = (
     Cause(
@@ -67,6 +84,49 @@ CAUSES = (
         _with(runtimeClassName="modelyard-test-absent"),
         "SandboxFailed",
         ("modelyard-test-absent",),
+        MENDS,
+    ),
+    Cause(
+        "a container whose image is not there",
+        _with(containers=[_container(SITS, image=ABSENT, imagePullPolicy="Never")]),
+        "ImagePullFailed",
+        (f"{ABSENT} of container theirs",),
+        MENDS,
+    ),
+    Cause(
+        "a container that crashes",
+        _with(containers=[_container(FAILS)]),
+        "ContainerFailed",
+        ("Container theirs", "exit code 1", "no route to their server"),
+        MENDS,
+        holds_s=45,
+    ),
+    Cause(
+        "an init container that crashes",
+        _with(initContainers=[_container(FAILS)]),
+        "ContainerFailed",
+        ("Container theirs", "exit code 1", "no route to their server"),
+        MENDS,
+    ),
+    Cause(
+        "a native sidecar whose startup probe fails",
+        _with(
+            initContainers=[
+                _container(
+                    SITS, restartPolicy="Always", startupProbe={**REFUSES, "periodSeconds": 5, "failureThreshold": 2}
+                )
+                | {"terminationMessagePolicy": "File"}
+            ]
+        ),
+        "ContainerFailed",
+        ("Container theirs", "Startup probe failed"),
+        MENDS,
+    ),
+    Cause(
+        "a container whose readiness probe fails",
+        _with(containers=[_container(SITS, readinessProbe=REFUSES)]),
+        "ContainerNotReady",
+        ("container theirs", "Readiness probe failed"),
         MENDS,
     ),
 )

@@ -11,7 +11,9 @@ from threading import Condition, Event, Thread
 
 from e2e.support.kubectl import Kubectl, Object, condition
 
-UNDER_WAY = frozenset({"Creating", "Scheduling", "Preparing", "Fetching", "Starting", "RollingOut"})
+UNDER_WAY = frozenset(
+    {"Creating", "Scheduling", "Preparing", "WaitingForContainer", "Fetching", "Starting", "RollingOut"}
+)
 """Reasons that ask nobody to act."""
 
 

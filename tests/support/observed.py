@@ -180,6 +180,40 @@ def pod(
     }
 
 
+def with_container(
+    made: Object,
+    name: str,
+    state: Object,
+    *,
+    last: Object | None = None,
+    kind: str = "containers",
+    sidecar: bool = False,
+    first: bool = False,
+    started: bool = True,
+    ready: bool = False,
+    restarts: int = 0,
+) -> Object:
+    """The pod with a container that is not ours; ``kind`` is the list that it is in, ``first`` its place there."""
+    ours = {"initContainers": names.CONTAINER_FETCH, "containers": names.CONTAINER_ENGINE}
+    declared = {"name": name, **({"restartPolicy": "Always"} if sidecar else {})}
+    for list_, container in ours.items():
+        made["spec"].setdefault(list_, [{"name": container}])
+    made["spec"][kind].insert(0 if first else len(made["spec"][kind]), declared)
+    statuses = "containerStatuses" if kind == "containers" else "initContainerStatuses"
+    made["status"][statuses].append(
+        {
+            "name": name,
+            "image": f"registry.example.com/{name}:1",
+            "state": state,
+            "lastState": last or {},
+            "started": started and "running" in state,
+            "ready": ready,
+            "restartCount": restarts or (1 if last else 0),
+        }
+    )
+    return made
+
+
 FETCHED = ended(0, f'{{"phase": "Done", "digest": "{DIGEST}", "bytesTotal": 270000000}}')
 
 
@@ -238,9 +272,9 @@ def crashed(message: str, *, exit_code: int = 1, restarts: int = 1, reason: str 
     )
 
 
-def event(reason: str, message: str, seen_s: float = 5, *, about: str = "smollm-1") -> Object:
+def event(reason: str, message: str, seen_s: float = 5, *, about: str = "smollm-1", field: str | None = None) -> Object:
     return {
-        "involvedObject": {"name": about},
+        "involvedObject": {"name": about, **({"fieldPath": field} if field else {})},
         "reason": reason,
         "message": message,
         "lastTimestamp": ago(seen_s),

@@ -10,11 +10,19 @@ from tests.unit import (
     test_status_engine,
     test_status_fetching,
     test_status_nodes,
+    test_status_other_containers,
     test_status_preparing,
     test_status_refused,
 )
 
-STEPS = (test_status_refused, test_status_nodes, test_status_preparing, test_status_fetching, test_status_engine)
+STEPS = (
+    test_status_refused,
+    test_status_nodes,
+    test_status_preparing,
+    test_status_other_containers,
+    test_status_fetching,
+    test_status_engine,
+)
 
 
 def _rows(table: str) -> list[Any]:

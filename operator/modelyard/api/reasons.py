@@ -189,6 +189,24 @@ class Reasons:
         "The image must contain python3 and the engine's command: correct spec.engine.image.",
     )
 
+    # Containers that are not modelyard's own
+    WAITING_FOR_CONTAINER = _under_way(
+        "WaitingForContainer", "The pod waits for container {container}, which is not modelyard's own: {step}{pace}."
+    )
+    CONTAINER_FAILED = _problem(
+        "ContainerFailed",
+        "Container {container}, which is not modelyard's own, {how}: {cause}.",
+        "Correct it in spec.podTemplate, or where it is injected: "
+        "see kubectl -n {namespace} logs {pod} -c {container} --previous.",
+    )
+    CONTAINER_NOT_READY = _problem(
+        "ContainerNotReady",
+        "The engine is ready, but container {container}, which is not modelyard's own, has not been since {since}: "
+        "{cause}.",
+        "A pod is ready when all its containers are. Correct it in spec.podTemplate, or where it is injected: "
+        "see kubectl -n {namespace} logs {pod} -c {container}.",
+    )
+
     # The model is fetched. How a fetch can fail is in FETCH_FAILURES.
     FETCHING = _under_way("Fetching", "Fetching the model: {progress}{pace}.")
     CACHED = _good("Cached", "The model is complete and verified on the pods' nodes.")

@@ -35,7 +35,8 @@ from modelyard.observe.facts.service import SILENCE_S, Facts
 from modelyard.observe.model_status import differing_contents, fetch_news, model_status
 from modelyard.observe.prefetch_plan import Plan
 from modelyard.observe.prefetch_status import look_again_s, prefetch_status
-from modelyard.observe.reasons.diagnosis import settling_s, start_deadline
+from modelyard.observe.reasons.crash_loops import settling_s
+from modelyard.observe.reasons.diagnosis import start_deadline
 from modelyard.observe.reasons.model_repository import is_awaited, unready_models
 from modelyard.observe.reasons.startup_times import measured
 from modelyard.observe.target import Wanted

@@ -1,8 +1,10 @@
 """One pod, as facts: where it is, how far its containers came, how they ended last."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +16,10 @@ from modelyard.observe.facts.nodes import Placement, placement
 from modelyard.observe.facts.raw_object import at, entries, entry, moment, number, text
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+_OURS = frozenset({names.CONTAINER_FETCH, names.CONTAINER_ENGINE})
+_CONTAINER = re.compile(r"spec\.\w+\{([a-z0-9-]{1,63})\}")
+"""The field of a pod that an Event about one of its containers names."""
 
 
 class Stage(IntEnum):
@@ -43,12 +49,22 @@ class Ended:
         return (self.finished - self.started).total_seconds() if self.started and self.finished else None
 
 
+class Role(Enum):
+    """When a container runs: to its end before the next one starts, from before the engine's start on, or beside it."""
+
+    INIT = "init container"
+    SIDECAR = "native sidecar"
+    MAIN = "container"
+
+
 @dataclass(frozen=True)
 class ContainerFacts:
     """One container. ``ended`` is its present state, ``last`` the run before this one; ``started``: its start-up probe
-    passed.
+    passed; ``ready``: its readiness probe did, too.
     """
 
+    name: str = ""
+    role: Role = Role.MAIN
     image: str = ""
     waiting: str = ""
     waiting_message: str = ""
@@ -57,7 +73,13 @@ class ContainerFacts:
     ended: Ended | None = None
     last: Ended | None = None
     started: bool = False
+    ready: bool = False
     restarts: int = 0
+
+    @property
+    def is_ours(self) -> bool:
+        """The fetcher or the engine; any other is of podTemplate, or injected."""
+        return self.name in _OURS
 
     @property
     def has_run(self) -> bool:
@@ -67,12 +89,15 @@ class ContainerFacts:
 
 @dataclass(frozen=True)
 class PodEvent:
-    """An Event about a pod, or about the ReplicaSet that makes it; ``about`` is the object's name."""
+    """An Event about a pod, or about the ReplicaSet that makes it; ``about`` is the object's name, ``container`` the
+    name of the pod's container, if it is about one.
+    """
 
     about: str
     reason: str
     message: str
     seen: datetime | None
+    container: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +107,8 @@ class PodFacts:
     ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up. ``models`` is what
     names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository tells of itself,
     at ``http_port``. ``revision_key`` names the model's URI and revision (names.ENV_REVISION_KEY; empty: not told);
-    ``uses_node_cache`` tells whether it mounts the node cache.
+    ``uses_node_cache`` tells whether it mounts the node cache. ``others`` are the containers that are not ours, in the
+    order in which they start.
     """
 
     name: str
@@ -107,6 +133,7 @@ class PodFacts:
     uses_node_cache: bool
     fetch: ContainerFacts
     engine: ContainerFacts
+    others: tuple[ContainerFacts, ...] = ()
     fetch_state: FetchState | None = None
     models: tuple[str, ...] | None = None
     http_port: int | None = None
@@ -160,7 +187,7 @@ def pod_facts(
     phase = text(pod, "status", "phase")
     models = text(pod, "metadata", "annotations", names.ANNOTATION_MODELS)
     container = entry(pod, "spec", "containers", name=names.CONTAINER_ENGINE)
-    engine = _container(entry(pod, "status", "containerStatuses", name=names.CONTAINER_ENGINE))
+    engine = _container(pod, names.CONTAINER_ENGINE, Role.MAIN)
     refused = text(scheduled, "message") if scheduled.get("status") == "False" else ""
     volumes = entries(pod, "spec", "volumes")
     claims = (text(volume, "persistentVolumeClaim", "claimName") for volume in volumes)
@@ -186,8 +213,9 @@ def pod_facts(
         failure_message=text(pod, "status", "message"),
         revision_key=text(entry(fetcher, "env", name=names.ENV_REVISION_KEY), "value"),
         uses_node_cache=any(text(volume, "csi", "driver") == names.CSI_DRIVER for volume in volumes),
-        fetch=_container(entry(pod, "status", "initContainerStatuses", name=names.CONTAINER_FETCH)),
+        fetch=_container(pod, names.CONTAINER_FETCH, Role.INIT),
         engine=engine,
+        others=tuple(container for container in _others(pod) if not container.is_ours),
         fetch_state=fetch_state,
         models=tuple(models.split(",")) if models else None,
         http_port=number(entry(container, "ports", name=names.PORT_HTTP), "containerPort"),
@@ -196,8 +224,20 @@ def pod_facts(
     )
 
 
-def _container(status: Object) -> ContainerFacts:
+def _others(pod: Any) -> Iterator[ContainerFacts]:
+    for container in entries(pod, "spec", "initContainers"):
+        role = Role.SIDECAR if container.get("restartPolicy") == "Always" else Role.INIT
+        yield _container(pod, text(container, "name"), role)
+    for container in entries(pod, "spec", "containers"):
+        yield _container(pod, text(container, "name"), Role.MAIN)
+
+
+def _container(pod: Any, name: str, role: Role) -> ContainerFacts:
+    statuses = "containerStatuses" if role is Role.MAIN else "initContainerStatuses"
+    status = entry(pod, "status", statuses, name=name)
     return ContainerFacts(
+        name=name,
+        role=role,
         image=text(status, "image"),
         waiting=text(status, "state", "waiting", "reason"),
         waiting_message=text(status, "state", "waiting", "message"),
@@ -206,6 +246,7 @@ def _container(status: Object) -> ContainerFacts:
         ended=_ended(at(status, "state", "terminated")),
         last=_ended(at(status, "lastState", "terminated")),
         started=at(status, "started") is True,
+        ready=at(status, "ready") is True,
         restarts=number(status, "restartCount") or 0,
     )
 
@@ -225,16 +266,21 @@ def _ended(terminated: Any) -> Ended | None:
 def pod_event(event: Object) -> PodEvent:
     """The facts of a core Event."""
     seen = moment(event, "series", "lastObservedTime") or moment(event, "lastTimestamp") or moment(event, "eventTime")
+    container = _CONTAINER.fullmatch(text(event, "involvedObject", "fieldPath"))
     return PodEvent(
         text(event, "involvedObject", "name"),
         text(event, "reason"),
         text(event, "message"),
         seen or moment(event, "metadata", "creationTimestamp"),
+        container[1] if container else "",
     )
 
 
 def silent_since(pod: PodFacts) -> datetime | None:
-    """Since when the pod is being prepared, or runs unready, for a cause that only its Events may tell."""
-    if not pod.live or pod.stage not in {Stage.PREPARING, Stage.STARTED}:
+    """Since when the pod is being prepared, runs unready or has a container of the user's in a crash loop, for a cause
+    that only its Events may tell.
+    """
+    loops = any(container.waiting == "CrashLoopBackOff" for container in pod.others)
+    if not pod.live or (pod.stage not in {Stage.PREPARING, Stage.STARTED} and not loops):
         return None
     return (pod.ready_changed if pod.stage is Stage.STARTED else None) or pod.begun or pod.created

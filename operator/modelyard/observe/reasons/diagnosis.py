@@ -16,26 +16,17 @@ from modelyard.api.service import Key
 from modelyard.api.status import StartupStatus
 from modelyard.contract import names
 from modelyard.integrations.signals.fetch_state import WAITING, FetchState, parse
-from modelyard.observe.facts.pods import ContainerFacts, Ended, PodEvent, PodFacts, Stage
+from modelyard.observe.facts.pods import Ended, PodEvent, PodFacts, Stage
 from modelyard.observe.facts.service import SILENCE_S, Facts
 from modelyard.observe.reasons import csi_driver
+from modelyard.observe.reasons.crash_loops import CRASH_LOOP_RESTARTS, NO_FAILURE, settling_s
 from modelyard.observe.reasons.engine_errors import classify
-from modelyard.observe.reasons.kubelet import from_events, next_try, not_created, preparing_step
+from modelyard.observe.reasons.kubelet import from_events, not_created, preparing_step, with_next_try
 from modelyard.observe.reasons.model_repository import is_awaited, unready_models
+from modelyard.observe.reasons.other_containers import awaited_container, before_the_engine, beside_the_engine
 from modelyard.observe.reasons.scheduling import scheduling_refusal
 from modelyard.observe.reasons.startup_times import pace
 from modelyard.observe.target import Wanted
-
-CRASH_LOOP_RESTARTS = 3
-"""From so many ends on, an unexplained failure is a loop."""
-
-SETTLED_S = 30.0
-"""How long an engine that failed must be ready again before it counts as ready: else Ready would follow each turn."""
-
-LOOP_SLACK = 1.5
-LOOP_RUN_S = 600.0
-"""One that loops must besides run that much longer than the run that failed, if that was shorter than this: after such
-a time the kubelet, too, forgets the loop (Kubernetes' page "Pod Lifecycle")."""
 
 RESTART_LAG_S = 10.0
 """Ready turns false up to so long after the next run began for which the former one's end is to blame. A run that was
@@ -51,8 +42,6 @@ NODE_LAG_S = 10.0
 """A pod younger than this may run on a node of which the watch has not told yet."""
 
 _ENDED_BY_KUBELET = frozenset({137, 143})
-_NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
-"""How a run ends whose node was restarted: nothing of the container's doing."""
 
 _SIGKILLED = 137
 _KILLED = (
@@ -104,17 +93,6 @@ def answers(pod: PodFacts, now: datetime) -> bool:
     return settling_s(pod, now) <= 0
 
 
-def settling_s(pod: PodFacts, now: datetime) -> float:
-    """Seconds until a ready pod whose engine failed counts as ready; zero for every other."""
-    last, since = pod.engine.last, pod.engine.running_since
-    if not (pod.ready and pod.ready_changed and since and last and last.reason not in _NO_FAILURE):
-        return 0.0
-    waits_s = [SETTLED_S - (now - pod.ready_changed).total_seconds()]
-    if pod.engine.restarts >= CRASH_LOOP_RESTARTS and last.ran_s and last.ran_s < LOOP_RUN_S:
-        waits_s.append(LOOP_SLACK * last.ran_s - (now - since).total_seconds())
-    return max(0.0, *waits_s)
-
-
 def start_deadline(pod: PodFacts, wanted: Wanted | None) -> datetime | None:
     """When ``pod`` must have got further; None while nothing limits it.
 
@@ -131,9 +109,10 @@ def _start_timeout(pod: PodFacts, around: Surroundings) -> Explanation | None:
     deadline = start_deadline(pod, around.wanted)
     if not (deadline and around.wanted and around.now >= deadline):
         return None
+    awaited = awaited_container(pod)
     return Reasons.START_TIMEOUT.explain(
         budget_s=around.wanted.startup_timeout_s,
-        stage=_STAGE_WORDS[pod.stage],
+        stage=f"still waiting for container {awaited.name}" if awaited else _STAGE_WORDS[pod.stage],
         namespace=around.key.namespace,
         pod=pod.name,
     )
@@ -190,9 +169,17 @@ def age_s(pod: PodFacts, now: datetime) -> float:
     return (now - pod.created).total_seconds() if pod.created else 0.0
 
 
+def _before_the_engine(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    return before_the_engine(pod, around.key.namespace, around.held, around.now)
+
+
+def _beside_the_engine(pod: PodFacts, around: Surroundings) -> Explanation | None:
+    return beside_the_engine(pod, around.key.namespace, around.held, around.now)
+
+
 def _prepared(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    for name, container in ((names.CONTAINER_FETCH, pod.fetch), (names.CONTAINER_ENGINE, pod.engine)):
-        if found := not_created(name, container, pod, around.key.namespace, around.held):
+    for container in (pod.fetch, pod.engine):
+        if found := not_created(container, pod, around.key.namespace, around.held):
             return found
     if pod.stage is not Stage.PREPARING:
         return None
@@ -214,8 +201,8 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
         return _fetch_failure(pod, around, state)
     over = pod.fetch.ended or pod.fetch.last
     gets_further = state is not None and state.phase in {"Downloading", "Publishing", WAITING}
-    if over and over.exit_code != 0 and over.reason not in _NO_FAILURE and not gets_further:
-        return _told_of_next_try(_fetch_ended(pod, around, over), pod.fetch)
+    if over and over.exit_code != 0 and over.reason not in NO_FAILURE and not gets_further:
+        return with_next_try(_fetch_ended(pod, around, over), pod.fetch)
     so_far = pace(pod.fetch.running_since, around.now, around.usual.fetch_seconds if around.usual else None)
     if pod.fetch.running and not state:
         held = (
@@ -270,7 +257,7 @@ def _failed_run(pod: PodFacts, now: datetime) -> Ended | None:
     """The engine's run that failed, until a later one got further: until it was ready, and stayed so for a while."""
     got_further = pod.ready and settling_s(pod, now) <= 0
     over = pod.engine.ended or (None if got_further or _was_ready(pod) else pod.engine.last)
-    return over if over and over.reason not in _NO_FAILURE else None
+    return over if over and over.reason not in NO_FAILURE else None
 
 
 def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
@@ -303,14 +290,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
             f"{math.ceil(settling_s(pod, pod.ready_changed))} s."
         )
         return told(explanation.reason, f"{explanation.message} {again}")
-    return _told_of_next_try(explanation, pod.engine)
-
-
-def _told_of_next_try(found: Explanation, container: ContainerFacts) -> Explanation:
-    moment = next_try(container)
-    if moment is None:
-        return found
-    return told(found.reason, f"{found.message} The kubelet restarts it at about {timestamp(moment)}.", found.kind)
+    return with_next_try(explanation, pod.engine)
 
 
 def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
@@ -358,16 +338,19 @@ def _models_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
 def _is_failed_probe(event: PodEvent, since: datetime | None) -> bool:
     """Of the run that began at ``since``: an Event of the run before proves nothing."""
     told_of = event.reason == "Unhealthy" and "Readiness" in event.message
-    return told_of and bool(event.seen and since and event.seen > since)
+    of_the_engine = event.container in {"", names.CONTAINER_ENGINE}
+    return told_of and of_the_engine and bool(event.seen and since and event.seen > since)
 
 
 _STEPS: tuple[Callable[[PodFacts, Surroundings], Explanation | None], ...] = (
     _given_up,
     _node_gone,
     _unscheduled,
+    _before_the_engine,
     _prepared,
     _fetched,
     _engine_failed,
+    _beside_the_engine,
     _engine_unready,
     _models_unready,
 )

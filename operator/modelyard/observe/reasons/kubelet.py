@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from modelyard.api.conditions import Explanation, Reason, bounded, sentence
+from modelyard.api.conditions import Explanation, Reason, bounded, sentence, timestamp, told
 from modelyard.api.reasons import Reasons
 from modelyard.observe.facts.pods import ContainerFacts, PodEvent, PodFacts
 from modelyard.observe.reasons.engine_errors import classify
@@ -41,8 +41,8 @@ _WHY_NOT_PULLED: tuple[tuple[str, str], ...] = (
         r"no such host|connection refused|i/o timeout|dial tcp|TLS handshake|deadline exceeded|network is unreachable",
         "The node cannot reach the registry: check its name, DNS, proxy and firewall, or use a mirror.",
     ),
-    (r"not found|manifest unknown|does not exist", "Correct the image's name or tag (spec.engine.image, version)."),
-    (r"[Ii]nvalid|parse", "Correct the image's name (spec.engine.image)."),
+    (r"not found|manifest unknown|does not exist", "Correct the image's name or tag ({field})."),
+    (r"[Ii]nvalid|parse", "Correct the image's name ({field})."),
     (r"is not present with pull policy", "Load the image onto the node, or allow it to be pulled."),
     (r"no space left|disk", "The node's disk is full: free space on it, or use nodes with larger disks."),
 )
@@ -87,10 +87,18 @@ def next_try(container: ContainerFacts) -> datetime | None:
     return container.last.finished + timedelta(minutes=int(wait[1] or 0), seconds=int(wait[2]))
 
 
+def with_next_try(found: Explanation, container: ContainerFacts) -> Explanation:
+    """``found``, with when the kubelet starts the container again, where it has said so."""
+    moment = next_try(container)
+    if moment is None:
+        return found
+    return told(found.reason, f"{found.message} The kubelet restarts it at about {timestamp(moment)}.", found.kind)
+
+
 def not_created(
-    name: str, container: ContainerFacts, pod: PodFacts, namespace: str, held: Mapping[str, Explanation]
+    container: ContainerFacts, pod: PodFacts, namespace: str, held: Mapping[str, Explanation]
 ) -> Explanation | None:
-    """Why container ``name`` of ``pod`` cannot be created; None while nothing speaks against it.
+    """Why ``container`` of ``pod`` cannot be created; None while nothing speaks against it.
 
     ``held`` has what was said before, by reason: during back-off an older kubelet gives no cause.
     """
@@ -98,13 +106,30 @@ def not_created(
     if waiting in _IMAGE:
         return _not_pulled(container, pod, namespace, held)
     if waiting in _CONFIGURATION:
-        reason = _missing(message) or Reasons.CONTAINER_CONFIG_INVALID
-        return reason.explain(container=name, cause=sentence(message), namespace=namespace)
+        missing = _missing(message)
+        cause = sentence(f"container {container.name}: {message}" if missing and not container.is_ours else message)
+        reason = missing or Reasons.CONTAINER_CONFIG_INVALID
+        return reason.explain(container=container.name, cause=cause, namespace=namespace)
     if waiting in _START:
-        is_memory = classify(message)[0] is Reasons.OUT_OF_MEMORY
-        reason = Reasons.OUT_OF_MEMORY if is_memory else Reasons.CONTAINER_START_FAILED
-        return reason.explain(container=name, cause=sentence(message), restarts=container.restarts)
+        return _not_started(container, pod, namespace)
     return None
+
+
+def _not_started(container: ContainerFacts, pod: PodFacts, namespace: str) -> Explanation:
+    message = container.waiting_message
+    reason = Reasons.CONTAINER_START_FAILED
+    if not container.is_ours:
+        reason = Reasons.CONTAINER_FAILED
+    elif classify(message)[0] is Reasons.OUT_OF_MEMORY:
+        reason = Reasons.OUT_OF_MEMORY
+    return reason.explain(
+        container=container.name,
+        how="cannot start",
+        cause=sentence(message),
+        restarts=container.restarts,
+        namespace=namespace,
+        pod=pod.name,
+    )
 
 
 def _missing(message: str) -> Reason | None:
@@ -119,7 +144,8 @@ def _not_pulled(
     """
     cause = _ERROR_NAME.sub("", _BACK_OFF.sub("", container.waiting_message))
     if not cause:
-        failed = (e.message for e in reversed(pod.events) if e.reason == "Failed" and "pull" in e.message)
+        of_it = (e for e in reversed(pod.events) if e.container in {"", container.name})
+        failed = (e.message for e in of_it if e.reason == "Failed" and "pull" in e.message)
         cause = next(failed, "")
         if not cause and Reasons.IMAGE_PULL_FAILED.name in held:
             return held[Reasons.IMAGE_PULL_FAILED.name]
@@ -129,9 +155,11 @@ def _not_pulled(
     secrets = next((found[1] for e in pod.events if (found := _PULL_SECRET.search(e.message))), "")
     if secrets:
         why = f"Create the missing pull secrets in namespace {namespace}: {bounded(secrets, 300)}."
-    return Reasons.IMAGE_PULL_FAILED.explain(
-        image=container.image or "of the container", cause=sentence(cause), why=why
-    )
+    field = "spec.engine.image, version" if container.is_ours else "spec.podTemplate, or what injects the container"
+    image = container.image or "of the container"
+    if not container.is_ours:
+        image = f"{image} of container {container.name}"
+    return Reasons.IMAGE_PULL_FAILED.explain(image=image, cause=sentence(cause), why=why.replace("{field}", field))
 
 
 def from_events(pod: PodFacts, namespace: str) -> Explanation | None:
