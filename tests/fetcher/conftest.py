@@ -16,6 +16,7 @@ import pytest
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.download.wrong_bytes import WrongBytes
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
 from modelyard.fetcher.report.state import Snapshot, State
@@ -37,6 +38,7 @@ class Pod:
     def __init__(self, folder: Path, runs: ExitStack, uid: str = POD_UID, shared_cache: Path | None = None) -> None:
         self._runs = runs
         self._port = lasting_port()
+        self._wrong_bytes = WrongBytes()
         self.uid = uid
         self.cache = shared_cache or folder / "cache"
         self.secret = folder / "secret"
@@ -81,7 +83,7 @@ class Pod:
     def attempt(self) -> Snapshot:
         """One attempt, in this process. Raises what it raises."""
         state = State(self.environment[names.ENV_MODEL_URI], None, lambda: datetime.now(UTC))
-        fetch(Configuration.from_environment(self.environment), state)
+        fetch(Configuration.from_environment(self.environment), state, self._wrong_bytes)
         return state.snapshot()
 
     def failed_attempt(self) -> FetchError:

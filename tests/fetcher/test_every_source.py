@@ -159,6 +159,27 @@ def test_bytes_that_stay_wrong_are_refused_with_the_file_named(server: Server) -
     assert "weights do not match their checksum" in error.message
 
 
+def test_bytes_that_stay_wrong_are_not_fetched_a_third_time_until_there_are_others(server: Server) -> None:
+    transferred: list[str] = []
+
+    def spoil(answer: Answer, data: bytes) -> bytes:
+        if is_weights(answer) and b"right bytes" in data:
+            transferred.append(answer.request)
+            return data.replace(b"right bytes", b"wrong bytes")
+        return data
+
+    server.put({"weights": b"the right bytes"})
+    server.link.fault = spoil
+    failure = server.pod.failed_attempt()
+    assert failure.reason == "ChecksumMismatch"
+    assert "twice with the same bytes" in failure.message
+    assert server.pod.failed_attempt().message == failure.message
+    assert len(transferred) == 2
+    server.put({"weights": b"other bytes"})
+    server.pod.attempt()
+    assert server.pod.files() == {"weights": b"other bytes"}
+
+
 def test_a_server_that_breaks_off_before_every_first_byte_is_told(server: Server) -> None:
     server.put(SIMPLE)
     server.link.fault = lambda answer, data: None if is_weights(answer) else data

@@ -69,6 +69,21 @@ def test_the_token_is_told_to_the_hub_and_to_nobody_else(hub: Hub) -> None:
     assert hosts == {"127.0.0.1"}
 
 
+def test_the_token_follows_a_redirect_to_the_same_hub_however_that_is_written(hub: Hub) -> None:
+    address = hub.link.endpoint.replace("127.0.0.1", "localhost")
+    hub.pod.environment |= {
+        names.ENV_HF_ENDPOINT: address.replace("localhost", "LocalHost"),
+        names.ENV_MODEL_URI: "hf://old",
+    }
+    listing = f"/api/models/{REPOSITORY}/revision/main?blobs=true"
+    hub.hub.redirects["/api/models/old/revision/main"] = f"{address}{listing}"
+    hub.want_secret()
+    hub.pod.give_keys(hub.right_secret)
+    failure = hub.pod.failed_attempt()  # the files of the old name are not there
+    assert failure.reason == "ModelNotFound"
+    assert listing in hub.hub.requests
+
+
 def test_a_private_repository_without_a_token_says_where_to_put_one(hub: Hub) -> None:
     hub.hub.token = "hf_token"
     error = hub.pod.failed_attempt()
@@ -95,6 +110,14 @@ def test_a_host_that_the_hub_redirects_to_and_that_refuses_is_told_by_its_own_na
     assert "Signature" not in error.message
 
 
+def test_a_redirect_to_nowhere_is_told(hub: Hub) -> None:
+    hub.hub.redirects["/api/models/old/revision/main"] = ""
+    hub.pod.environment[names.ENV_MODEL_URI] = "hf://old"
+    failure = hub.pod.failed_attempt()
+    assert failure.reason == "SourceError"
+    assert "redirects (307) and names no address" in failure.message
+
+
 def test_a_hub_that_limits_requests_is_named(hub: Hub) -> None:
     hub.hub.is_limited = True
     assert hub.pod.failed_attempt().reason == "Throttled"
@@ -117,6 +140,11 @@ def test_a_revision_without_files_is_no_model(hub: Hub) -> None:
         b'{"sha": "%s", "siblings": [{"rfilename": "weights", "size": -1, "blobId": ""}]}' % (b"0" * 40),
         b'{"sha": "%s", "siblings": [{"rfilename": "weights", "size": 1, "lfs": {"size": 1}}]}' % (b"0" * 40),
         b"[" * 100_000,
+        b'{"sha": "%s", "siblings": [{"rfilename": "weights", "size": %s, "blobId": "%s"}]}'
+        % (b"0" * 40, b"9" * 5000, b"0" * 40),
+        b'{"sha": "%s", "siblings": [{"rfilename": "weights", "size": %s, "blobId": "%s"}]}'
+        % (b"0" * 40, b"9" * 30, b"0" * 40),
+        b'{"sha": "%s", "siblings": [5, ["weights"]]}' % (b"0" * 40),
     ],
 )
 def test_an_endpoint_that_is_no_hub_is_told(hub: Hub, listing: bytes) -> None:

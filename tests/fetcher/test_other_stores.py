@@ -108,6 +108,36 @@ def test_a_stored_checksum_counts(pod: Pod, store: ScriptedStore) -> None:
     assert pod.failed_attempt().reason == "ChecksumMismatch"
 
 
+def test_bytes_that_are_wrong_twice_alike_are_not_fetched_again_until_the_store_shows_a_change(
+    pod: Pod, store: ScriptedStore
+) -> None:
+    right = base64.b64encode(zlib.crc32(WEIGHTS).to_bytes(4, "big")).decode()
+    store.headers["model/weights"] = {"x-amz-checksum-crc32": right}
+    store.objects["model/weights"] = WEIGHTS[::-1]
+    failure = pod.failed_attempt()
+    assert failure.reason == "ChecksumMismatch"
+    assert "twice with the same bytes" in failure.message
+    asked = store.asked("GET", "model/weights")
+    assert pod.failed_attempt().message == failure.message
+    assert store.asked("GET", "model/weights") == asked
+    store.objects["model/weights"] = WEIGHTS
+    pod.attempt()
+    assert pod.files() == MODEL
+
+
+def test_bytes_that_are_wrong_in_two_ways_are_fetched_again(pod: Pod, store: ScriptedStore) -> None:
+    numbers = iter(range(256))
+    right = base64.b64encode(zlib.crc32(WEIGHTS).to_bytes(4, "big")).decode()
+    store.headers["model/weights"] = {"x-amz-checksum-crc32": right}
+    store.script = for_the_weights(
+        "GET", lambda response: replace(response, body=response.body[:-1] + bytes([next(numbers)]))
+    )
+    assert "and came with others before" in pod.failed_attempt().message
+    store.script = lambda _, response: response
+    pod.attempt()
+    assert pod.files() == MODEL
+
+
 # Listings that are no whole one
 
 

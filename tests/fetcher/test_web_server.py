@@ -80,6 +80,7 @@ SHA256 = "0" * 64
         {"files": [{"path": "a", "size": "1", "sha256": SHA256}]},
         {"files": [{"path": "a", "size": 1, "sha256": SHA256.replace("0", "G")}]},
         {"files": [{"path": 1, "size": 1, "sha256": SHA256}]},
+        {"files": [{"path": "a", "size": 10**30, "sha256": SHA256}]},
     ],
 )
 def test_what_is_no_manifest_is_told_with_the_form_of_one(web: Web, manifest: object) -> None:

@@ -1,5 +1,6 @@
 """An HTTP server on the loopback that gives files, whole and in ranges."""
 
+import hashlib
 import http.server
 import re
 import threading
@@ -27,17 +28,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send_file(self, content: bytes) -> None:
-        """All of it, or what the request's range asks for."""
+        """All of it, or what the request's range asks for, with the ETag that servers give."""
+        etag = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if not asked or not self.server.knows_ranges:
-            self.send(200, content)
+            self.send(200, content, etag)
             return
         begin = int(asked[1])
         if begin >= len(content):
             self.send(416, headers={"Content-Range": f"bytes */{len(content)}"})
             return
         end = min(int(asked[2] or len(content)), len(content) - 1)
-        self.send(206, content[begin : end + 1], {"Content-Range": f"bytes {begin}-{end}/{len(content)}"})
+        self.send(206, content[begin : end + 1], etag | {"Content-Range": f"bytes {begin}-{end}/{len(content)}"})
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
         pass

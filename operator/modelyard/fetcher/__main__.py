@@ -18,6 +18,7 @@ from types import FrameType
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.download.wrong_bytes import WrongBytes
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.fetch import fetch
 from modelyard.fetcher.report.state import Phase, State
@@ -93,9 +94,10 @@ def _work(state: State, ending: _Ending) -> None:
 
 
 def _fetch_patiently(configuration: Configuration, state: State) -> None:
+    wrong_bytes = WrongBytes()
     for delay_s in _delays_s():
         try:
-            fetch(configuration, state)
+            fetch(configuration, state, wrong_bytes)
         except FetchError as error:
             state.fail(Phase.RETRYING, error.reason, error.message)
             _log.warning("%s. Trying again in %d s", error, delay_s)

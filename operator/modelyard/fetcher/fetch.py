@@ -18,6 +18,7 @@ from modelyard.fetcher.disk.store import Store
 from modelyard.fetcher.download.buffers import budget_bytes
 from modelyard.fetcher.download.completeness import Files, held_to_own_word
 from modelyard.fetcher.download.download import download
+from modelyard.fetcher.download.wrong_bytes import WrongBytes, WrongBytesError
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.report import progress
 from modelyard.fetcher.report.state import Phase, State
@@ -29,19 +30,19 @@ _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 Check = Callable[[], None]
 
 
-def fetch(configuration: Configuration, state: State) -> None:
+def fetch(configuration: Configuration, state: State, wrong_bytes: WrongBytes) -> None:
     """Leaves the cache with the whole model and the pod's link to it, or finds it mounted and readable, or raises.
 
     FetchError for what a person can cure while the pod lives, InvalidError for what only another pod template cures.
     A model that is here already, or that another pod of the node brings meanwhile, costs the listing and one byte of
-    each file.
+    each file. ``wrong_bytes`` is kept from attempt to attempt.
     """
     state.enter(Phase.LISTING)
     source = open_source(configuration)
     if isinstance(source, MountedModel):
         state.found_mounted(source.size_bytes)
     else:
-        attempt = _Fetch(configuration, state, source)
+        attempt = _Fetch(configuration, state, source, wrong_bytes)
         with _file_system_errors_named(configuration):
             attempt.bring()
     state.enter(Phase.DONE)
@@ -50,10 +51,11 @@ def fetch(configuration: Configuration, state: State) -> None:
 class _Fetch:
     """One attempt, once its source is known."""
 
-    def __init__(self, configuration: Configuration, state: State, source: Source) -> None:
+    def __init__(self, configuration: Configuration, state: State, source: Source, wrong_bytes: WrongBytes) -> None:
         self._configuration = configuration
         self._state = state
         self._source = source
+        self._wrong_bytes = wrong_bytes
         self._files = source.files()
         self._size_bytes = sum(file.size_bytes for file in self._files)
         self._digest = content_digest(self._files)
@@ -100,6 +102,7 @@ class _Fetch:
             self._store.collect_leftovers(self._digest)
         staging = Staging(folder)
         files = held_to_own_word(self._source, self._files)
+        self._wrong_bytes.check(files, self._source.stamp)
         staged_bytes = staging.held_bytes(files)
         self._state.begin(staged_bytes)
         with self._space(staged_bytes) as check, progress.told(folder, self._configuration.pod_uid, self._state):
@@ -118,7 +121,12 @@ class _Fetch:
             check()
             self._state.add_bytes(count)
 
-        download(self._source, files, staging, on_bytes, budget_bytes())
+        try:
+            download(self._source, files, staging, on_bytes, budget_bytes())
+        except WrongBytesError as error:
+            with contextlib.suppress(FetchError):  # a source that fails now is asked again by the next attempt
+                self._wrong_bytes.remember(error, self._source.stamp(error.file))
+            raise
 
     def _link(self) -> bool:
         """Whether the model is this pod's now: what is linked is not evicted, but it may have been just before."""

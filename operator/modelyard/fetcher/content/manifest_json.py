@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from modelyard.fetcher.content.remote_file import safe_path
+from modelyard.fetcher.content.remote_file import SIZE_LIMIT_BYTES, safe_path
 
 NAME = "manifest.json"
 LIMIT_BYTES = 4 * 1024 * 1024
@@ -48,7 +48,7 @@ def read(document: bytes) -> tuple[ListedFile, ...]:
 
 def _file(entry: dict[str, Any]) -> ListedFile:
     path, size_bytes, sha256 = entry["path"], entry["size"], entry["sha256"]
-    if not isinstance(path, str) or type(size_bytes) is not int or size_bytes < 0:
+    if not isinstance(path, str) or type(size_bytes) is not int or not 0 <= size_bytes < SIZE_LIMIT_BYTES:
         raise TypeError("a file without path or size")
     if not is_sha256(sha256):
         raise ValueError(f"the sha256 of {path[:80]!r} is not 64 hexadecimal digits")

@@ -21,6 +21,9 @@ from modelyard.fetcher.failure import FetchError, Reason
 FILES_LIMIT = 10_000
 """A model with more files than this is a wrong URI: the listing is held in memory."""
 
+SIZE_LIMIT_BYTES = 10**18
+"""No store has a file of an exabyte: such a size is a wrong answer, and no disk's lack of space."""
+
 _COMPONENT_LIMIT_BYTES = 255
 _PATH_LIMIT_BYTES = 3072
 """Below Linux's 4096, which counts the cache's own path too."""

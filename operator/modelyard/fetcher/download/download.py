@@ -17,6 +17,7 @@ from modelyard.fetcher.download.connection_count import ConnectionCount
 from modelyard.fetcher.download.file_download import FileDownload
 from modelyard.fetcher.download.retrying_reader import AbandonedError, RetryingReader
 from modelyard.fetcher.download.stretches import Stretch, Stretches
+from modelyard.fetcher.download.wrong_bytes import WrongBytesError
 from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
 from modelyard.fetcher.sources.source import Source
 
@@ -171,11 +172,14 @@ class _Download:
         problem = arrival.finish(buffer)
         if not problem:
             return
-        if arrival.has_failed:
+        if arrival.problem == problem:
+            raise WrongBytesError(arrival.file, problem)
+        if arrival.problem:
             raise FetchError(
                 Reason.CHECKSUM_MISMATCH,
-                f"the bytes of {arrival.file.key} do not match their checksum ({problem}), twice: upload the file "
-                "again, or correct the checksum where you stated it",
+                f"the bytes of {arrival.file.key} do not match their checksum ({problem}), and came with "
+                f"others before ({arrival.problem}): look at the network and the proxies between this node and the "
+                "source, and at the source's disks",
             )
         self._count(-arrival.file.size_bytes)
-        self._queue.begin_again(arrival)
+        self._queue.begin_again(arrival, problem)

@@ -33,8 +33,8 @@ class FileDownload:
         self.workers = 0
         self.is_whole_file_only = False
         """The server knows no ranges: one worker at a time, who reads over what is here already."""
-        self.has_failed = False
-        """Its bytes were wrong once."""
+        self.problem = ""
+        """What was wrong with its bytes, where they were wrong once."""
 
     @property
     def is_ordered(self) -> bool:
@@ -99,9 +99,9 @@ class FileDownload:
         self._staging.accept(self.file, self._verification.crc64nvme())
         return ""
 
-    def begin_again(self) -> None:
-        """Every part is missing."""
-        self.has_failed = True
+    def begin_again(self, problem: str) -> None:
+        """Every part is missing, since the bytes were wrong."""
+        self.problem = problem
         self._missing = list(reversed(self._parts))
         self.parts_left = len(self._parts)
 

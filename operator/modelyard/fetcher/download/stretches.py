@@ -82,10 +82,10 @@ class Stretches:
             stretch.arrival.parts_left -= 1
             return stretch.arrival.parts_left == 0
 
-    def begin_again(self, arrival: FileDownload) -> None:
+    def begin_again(self, arrival: FileDownload, problem: str) -> None:
         """All of the file must come again."""
         with self._changed:
-            arrival.begin_again()
+            arrival.begin_again(problem)
             self._put_back(arrival, [])
             self._missing_bytes += arrival.left_bytes
 

@@ -16,10 +16,17 @@ from urllib.parse import quote
 from modelyard.contract.errors import InvalidError
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.checksums import Checksum
-from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
+from modelyard.fetcher.content.remote_file import SIZE_LIMIT_BYTES, RemoteFile, check_paths, safe_path
 from modelyard.fetcher.failure import FetchError, Reason
 from modelyard.fetcher.sources.mounted_files import Secret, ca_bundle, secret_of
-from modelyard.fetcher.sources.ranged_client import RangedClient, Refusal, concurrently, web_dialect, web_trust
+from modelyard.fetcher.sources.ranged_client import (
+    RangedClient,
+    Refusal,
+    address_without_query,
+    concurrently,
+    web_dialect,
+    web_trust,
+)
 from modelyard.fetcher.transport.connection import proxy_of
 from modelyard.fetcher.transport.connection_errors import Server
 from modelyard.fetcher.transport.connection_pool import Answer
@@ -75,7 +82,7 @@ class Asked:
 
     def explain(self, refusal: Refusal) -> FetchError | None:
         """What the hub's refusal means; None where another host gave it, or it is none of the hub's own."""
-        if not refusal.address.startswith(f"{self.endpoint}/"):
+        if not refusal.address.startswith(f"{address_without_query(self.endpoint)}/"):
             return None
         match refusal.status:
             case 401:
@@ -164,6 +171,9 @@ class HubSource:
         asked = self._asked
         return f"{asked.endpoint}/{asked.repository}/resolve/{file.version}/{quote(file.key)}"
 
+    def stamp(self, file: RemoteFile) -> str:
+        return self._client.stamp(self._url(file))
+
     def check_unchanged(self) -> None:
         """A commit never changes."""
 
@@ -185,7 +195,7 @@ def _file(commit: str, sibling: dict[str, Any]) -> RemoteFile:
     name = sibling["rfilename"]
     large = sibling.get("lfs")
     size_bytes = (large or sibling)["size"]
-    if not isinstance(name, str) or type(size_bytes) is not int or size_bytes < 0:
+    if not isinstance(name, str) or type(size_bytes) is not int or not 0 <= size_bytes < SIZE_LIMIT_BYTES:
         raise TypeError("a file without name or size")
     checksum = (
         Checksum.sha256(_matching(_SHA256, large["sha256"]))

@@ -38,8 +38,8 @@ def open_source(configuration: Configuration) -> "WebSource":
     Raises FetchError when credentials or the CA bundle are missing, InvalidError when URI or SHA-256 are wrong.
     """
     uri = _URI.fullmatch(configuration.uri)
-    sha256 = (configuration.https_sha256 or "").lower()
-    if uri is None or not manifest_json.is_sha256(sha256):
+    sha256 = configuration.https_sha256 or ""
+    if uri is None or not manifest_json.is_sha256(sha256) or sha256 != sha256.lower():
         raise InvalidError(
             Reason.INVALID_CONFIGURATION,
             f"spec.model.uri is {configuration.uri!r} and spec.model.https.sha256 {sha256!r}; they must be "
@@ -111,19 +111,22 @@ class WebSource:
     def authorise(self, files: Iterable[RemoteFile]) -> None:
         concurrently(lambda file: self._client.read_one_byte(file.key), tuple(files))
 
+    def stamp(self, file: RemoteFile) -> str:
+        return self._client.stamp(file.key)
+
     def check_unchanged(self) -> None:
         """The service's SHA-256 allows no other content than what was verified."""
 
     def _single(self) -> RemoteFile:
         with self._client.get(self._uri) as answer:
-            size = answer.head.headers.get("content-length", "")
-        if not size.isdecimal():
+            size_bytes = answer.head.file_size
+        if size_bytes is None:
             raise FetchError(
                 Reason.SOURCE_ERROR,
                 f"the server of {self._uri} does not say how large the file is (Content-Length): use another server",
             )
         path = safe_path(unquote(self._uri.rpartition("/")[2]), "")
-        return RemoteFile(path, int(size), self._uri, self._sha256, Checksum.sha256(self._sha256))
+        return RemoteFile(path, size_bytes, self._uri, self._sha256, Checksum.sha256(self._sha256))
 
     def _listed(self) -> tuple[RemoteFile, ...]:
         manifest = self._client.document(self._uri, manifest_json.LIMIT_BYTES)

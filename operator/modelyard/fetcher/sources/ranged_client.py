@@ -26,6 +26,7 @@ _REFUSAL_LIMIT_BYTES = 64 * 1024
 _NO_HEADERS: Mapping[str, str] = {}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _REDIRECTS_LIMIT = 5
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 PASSING = {408, 500, 502, 504}
 """Servers answer with these now and then: the same request is answered the next time."""
@@ -85,7 +86,7 @@ def web_dialect(server: Server, authorization: str | None, explain: Explain) -> 
 
     def sign(_: str, url: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
         signed = {**headers, "User-Agent": "modelyard-fetch", "Accept-Encoding": "identity"}
-        if authorization and _origin(url) == _origin(server.name):
+        if authorization and origin(url) == origin(server.name):
             signed["Authorization"] = authorization
         return url, signed
 
@@ -146,6 +147,12 @@ class RangedClient:
                 answer.document(1)
         except StreamBrokenError as error:
             raise explain_connection(str(error), self._at(address)) from error
+
+    def stamp(self, address: str, headers: Mapping[str, str] = _NO_HEADERS) -> str:
+        """The file's ETag and date, as source.Source.stamp gives them."""
+        with self.get(address, {**headers, **_range(0, 1)}) as answer:
+            shown = [answer.head.headers.get(name, "") for name in ("etag", "last-modified")]
+        return " ".join(shown).strip()
 
     def document(self, address: str, limit_bytes: int, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
         """A small document, whole. Raises FetchError, also when it is larger or slower than documents are."""
@@ -235,7 +242,7 @@ class RangedClient:
             with answer:
                 if answer.head.status not in _REDIRECTS or not self._dialect.follows_redirects:
                     raise self._refused(answer, address, url)
-                address = _redirected(url, answer.head.headers.get("location", ""))
+                address = _redirected(url, answer.head)
         raise FetchError(
             Reason.SOURCE_ERROR, f"{self._server.name} redirects more than {_REDIRECTS_LIMIT} times: correct its set-up"
         )
@@ -249,14 +256,14 @@ class RangedClient:
             raise explain_connection(str(error), self._at(url)) from error
 
     def _at(self, url: str) -> Server:
-        return replace(self._server, name=_origin(url), proxy=proxy_of(url)) if "://" in url else self._server
+        return replace(self._server, name=origin(url), proxy=proxy_of(url)) if "://" in url else self._server
 
     def _refused(self, answer: Answer, address: str, url: str) -> RefusedError:
         try:
             body = answer.document(_REFUSAL_LIMIT_BYTES)
         except StreamBrokenError:
             body = b""
-        refusal = Refusal(answer.head.status, answer.head.headers, address, _address(url), body)
+        refusal = Refusal(answer.head.status, answer.head.headers, address, address_without_query(url), body)
         return RefusedError(self._dialect.explain(refusal) or _explain(refusal, self._at(url)), refusal.status)
 
 
@@ -265,20 +272,28 @@ def _range(offset: int, length: int) -> dict[str, str]:
     return {"Range": f"bytes={offset}-{offset + length - 1}"}
 
 
-def _redirected(url: str, location: str) -> str:
+def _redirected(url: str, head: Head) -> str:
     """Where a redirect leads. Raises FetchError where it leads nowhere."""
+    location = head.headers.get("location", "")
+    if not location:
+        raise FetchError(
+            Reason.SOURCE_ERROR,
+            f"{address_without_query(url)} redirects ({head.status}) and names no address (Location): correct its "
+            "set-up",
+        )
     try:
         target = urljoin(url, location)
         scheme = urlsplit(target).scheme
     except ValueError as error:
         raise FetchError(
-            Reason.SOURCE_ERROR, f"{_address(url)} redirects to what is no address ({error}): correct its set-up"
+            Reason.SOURCE_ERROR,
+            f"{address_without_query(url)} redirects to what is no address ({error}): correct its set-up",
         ) from error
     if scheme != "https" and not (scheme == "http" and url.startswith("http://")):
         raise FetchError(
             Reason.SOURCE_ERROR,
-            f"{_address(url)} redirects to {_origin(target)}, which is not https: anybody on the way could change "
-            "the model",
+            f"{address_without_query(url)} redirects to {origin(target)}, which is not https: anybody on the way could "
+            "change the model",
         )
     return target
 
@@ -305,15 +320,23 @@ def _explain(refusal: Refusal, server: Server) -> FetchError:
             )
 
 
-def _origin(url: str) -> str:
-    """Scheme, host and port; of what is no URL all but the query."""
+def origin(url: str) -> str:
+    """Scheme, host and port, as each is written best: two addresses of one server have one origin. Of what is no URL,
+    all but the query.
+    """
     try:
         parts = urlsplit(url)
+        port = parts.port
     except ValueError:
         return url.partition("?")[0]
-    return f"{parts.scheme}://{parts.netloc}"
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + ("" if port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{port}")
 
 
-def _address(url: str) -> str:
-    """The URL without its query, which may carry a signature."""
-    return f"{_origin(url)}{urlsplit(url).path}"
+def address_without_query(url: str) -> str:
+    """The URL without its query, which may carry a signature, and without a user."""
+    try:
+        return f"{origin(url)}{urlsplit(url).path}"
+    except ValueError:
+        return origin(url)

@@ -45,6 +45,11 @@ class Source(Protocol):
     def authorise(self, files: Iterable[RemoteFile]) -> None:
         """Reads one byte of each file. Raises FetchError when one is refused to these credentials now."""
 
+    def stamp(self, file: RemoteFile, /) -> str:
+        """What the source shows of the file that changes when it is uploaded anew: its version and date, as they are
+        now. Empty where it shows nothing of the kind.
+        """
+
     def check_unchanged(self) -> None:
         """Raises FetchError(SOURCE_CHANGED) when the source lists other content than ``files`` returned."""
 

@@ -114,6 +114,9 @@ class S3Source:
     def authorise(self, files: Iterable[RemoteFile]) -> None:
         concurrently(self._objects.read_one_byte, tuple(files))
 
+    def stamp(self, file: RemoteFile) -> str:
+        return next((f"{each.etag} {each.modified}" for each in self._listed if each.key == file.key), "")
+
     def check_unchanged(self) -> None:
         if [_version(each) for each in self._list()] != [_version(each) for each in self._listed]:
             raise self._changed(self._asked.location)

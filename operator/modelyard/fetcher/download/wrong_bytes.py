@@ -1,0 +1,41 @@
+"""Files whose bytes came wrong twice, and the same both times: a third time would bring what is known already."""
+
+from collections.abc import Callable, Iterable
+
+from modelyard.fetcher.content.remote_file import RemoteFile
+from modelyard.fetcher.failure import FetchError, Reason
+
+
+class WrongBytesError(FetchError):
+    """A file that does not match its checksum, twice with the same bytes."""
+
+    def __init__(self, file: RemoteFile, problem: str) -> None:
+        super().__init__(
+            Reason.CHECKSUM_MISMATCH,
+            f"the bytes of {file.key} do not match their checksum ({problem}), twice with the same bytes: upload the "
+            "file again, or correct the checksum where you stated it. The fetch goes on when the source shows another "
+            "version or date of the file; a new pod fetches it in any case",
+        )
+        self.file = file
+        self.problem = problem
+
+
+class WrongBytes:
+    """What the attempts of one fetcher remember of such files."""
+
+    def __init__(self) -> None:
+        self._known: dict[RemoteFile, tuple[str, str]] = {}
+
+    def remember(self, error: WrongBytesError, stamp: str) -> None:
+        """``stamp`` is source.Source.stamp of the file; an empty one shows no change, so nothing is remembered."""
+        if stamp:
+            self._known[error.file] = stamp, error.problem
+
+    def check(self, files: Iterable[RemoteFile], stamp_of: Callable[[RemoteFile], str]) -> None:
+        """Raises the file's WrongBytesError anew while the source shows what it showed when it was remembered."""
+        for file in files:
+            if file in self._known:
+                stamp, problem = self._known[file]
+                if stamp_of(file) == stamp:
+                    raise WrongBytesError(file, problem)
+                del self._known[file]
