@@ -83,7 +83,7 @@ release-golden: ## keep what this version renders, and its CRDs: later versions 
 	$(PYTHON) -m pytest -q tests/golden/test_golden.py
 	@folder=$(RELEASES)/$$($(PYTHON) -c 'import modelyard; print(modelyard.__version__)'); \
 	test ! -e $$folder || { echo "$$folder is there: a release never changes. Raise the version first." >&2; exit 1; }; \
-	mkdir $$folder && cp -r tests/golden/cases tests/golden/expected crds $$folder/ && echo "$$folder is to be committed"
+	$(PYTHON) -m tests.support.releases && echo "$$folder is to be committed"
 
 fmt: ## format, and fix what can be fixed
 	$(PYTHON) -m ruff format .

@@ -264,20 +264,9 @@ async def test_a_status_never_tells_of_a_spec_that_changed_meanwhile(
     cluster: KubernetesCluster, admin: Client, namespace: str
 ) -> None:
     seen = admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
-    await cluster.scale(kinds.INFERENCE_SERVICE, key_of(seen), 3)
+    admin.replace(kinds.INFERENCE_SERVICE, seen | {"spec": {**seen["spec"], "replicas": 3}})
     with pytest.raises(ConflictError):
         await cluster.patch_status(seen, {"replicas": 1})
-
-
-async def test_scale_sets_the_replicas_through_the_subresource(
-    cluster: KubernetesCluster, admin: Client, namespace: str
-) -> None:
-    created = admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
-    await cluster.scale(kinds.INFERENCE_SERVICE, key_of(created), 3)
-    scaled = admin.get(kinds.INFERENCE_SERVICE, created["metadata"]["name"], namespace)
-    assert scaled["spec"]["replicas"] == 3
-    managers = {(entry["manager"], entry.get("subresource")) for entry in scaled["metadata"]["managedFields"]}
-    assert (names.AUTOSCALER_FIELD_MANAGER, "scale") in managers
 
 
 async def test_an_event_is_shown_where_people_look_for_it(

@@ -53,7 +53,6 @@ async def test_no_write_leaves_a_process_that_may_not_write(
         cluster.delete(kinds.SERVICE, place, "any", "1"),
         cluster.patch_status(service, {}),
         cluster.label(kinds.NODE, Key("", "any"), "any", {"any": None}),
-        cluster.scale(kinds.INFERENCE_SERVICE, place, 1),
         cluster.create_event(event(service, "Normal", "Any", "any", instance="test", now=datetime.now(UTC))),
     ):
         with pytest.raises(NotLeadingError):

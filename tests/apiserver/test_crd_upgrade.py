@@ -1,9 +1,11 @@
 """An installation of the newest release is upgraded: objects stored under its CRDs stay as they are, and so do pods.
 
-On an API server of its own, which begins with the release's CRDs and gets those of this version.
+On an API server of its own, which begins with the release's CRDs and gets those of this version. Before the first
+release that is an earlier version as tests make it (tests/support/releases.py).
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -20,9 +22,9 @@ from tests.support.api_client import Client, Object
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.eventually import eventually
 from tests.support.program import allow, started
-from tests.support.releases import NEWEST, Kept, kept
+from tests.support.releases import NEWEST, Kept
 
-SERVICES = list(kept(NEWEST))
+SERVICES = NEWEST.services
 SETTINGS = """
 fetch_image: new.example.com/modelyard-fetch:99.0.0
 drain_s: 59
@@ -42,11 +44,14 @@ class Upgraded(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def upgraded() -> Iterator[Upgraded]:
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     """A server that got the CRDs of this version while it held what the release had made."""
+    crds = tmp_path_factory.mktemp("crds")
+    for name, crd in NEWEST.crds.items():
+        (crds / name).write_text(yaml.safe_dump(crd))
     with (
         TemporaryDirectory(prefix="modelyard-upgrade-") as folder,
-        support.running(Path(folder), NEWEST / "crds") as server,
+        support.running(Path(folder), crds) as server,
     ):
         services, deployments = {}, {}
         for found in SERVICES:
@@ -71,7 +76,7 @@ def applied(server: ApiServer, found: Kept) -> Object:
 
 def made_by_the_release(client: Client, found: Kept, service: Object) -> Object:
     """The Deployment that the release made of the service, applied as its operator did."""
-    [child] = [body for body in found.children if body["kind"] == DEPLOYMENT.kind]
+    child = deepcopy(found.deployment)
     metadata = child["metadata"]
     annotations = {key: value for key, value in metadata["annotations"].items() if key != names.ANNOTATION_RENDERED}
     child["metadata"] = metadata | {

@@ -19,7 +19,7 @@ from modelyard.controller.cluster.protocol import ApiError, ConflictError, Liste
 
 T = TypeVar("T")
 
-WRITES = frozenset({"apply", "overwrite", "delete", "annotate", "label", "patch_status", "scale", "create_event"})
+WRITES = frozenset({"apply", "overwrite", "delete", "annotate", "label", "patch_status", "create_event"})
 
 
 class Call(NamedTuple):
@@ -155,12 +155,6 @@ class InMemoryCluster:
     async def patch_status(self, body: Object, status: Object) -> Object:
         kind, place = kinds.of(body), key_of(body)
         return await self._call("patch_status", kind, place, lambda: self._patch_status(kind, place, body, status))
-
-    async def scale(self, kind: Kind, place: Key, replicas: int) -> None:
-        def scale() -> None:
-            self.edit(kind, place, lambda body: body["spec"].update(replicas=replicas))
-
-        await self._call("scale", kind, place, scale)
 
     async def create_event(self, event: Object) -> None:
         regarding = event["regarding"]

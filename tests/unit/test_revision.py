@@ -11,7 +11,6 @@ from modelyard.api.service import Object, parse
 from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.desired import content_pin, desired
-from modelyard.desired.resolved import Resolved
 from tests.support.factories import service
 from tests.support.rendering import environment, pod_spec, resolved
 
@@ -34,11 +33,6 @@ def data(contents: Mapping[str, str], **spec: Any) -> Any:
 
 def key(**model: str) -> str:
     return content_pin.key(Model.model_validate({"uri": "s3://models/smollm2-135m", **model}))
-
-
-def with_rendering(number: int) -> Resolved:
-    found = resolved(service())
-    return replace(found, inputs=found.inputs.model_copy(update={"rendering": number}))
 
 
 def fetcher(**spec: Any) -> Object:
@@ -137,12 +131,6 @@ def test_a_key_that_the_order_lacks_is_the_first_to_be_forgotten() -> None:
 def test_a_mounted_model_has_none_but_keeps_what_there_is(spec: dict[str, Any]) -> None:
     assert config_map({}, **spec) is None
     assert data({"0" * 16: ONE}, **spec) == {"0" * 16: ONE}
-
-
-def test_pods_of_the_former_rendering_have_none() -> None:
-    kinds_of = [kinds.of(child) for child in desired(with_rendering(1))]
-    assert kinds.CONFIG_MAP not in kinds_of
-    assert kinds.CONFIG_MAP in [kinds.of(child) for child in desired(with_rendering(2))]
 
 
 def test_its_name_fits_a_label_for_the_longest_name_of_a_service() -> None:

@@ -22,7 +22,6 @@ PROFILE_SINGULAR = "servingprofile"
 
 APPLICATION = "modelyard"
 FIELD_MANAGER = "modelyard"
-AUTOSCALER_FIELD_MANAGER = "modelyard-autoscaler"
 
 NAME_LENGTH = 50
 """Longest name of an InferenceService: what remains of a label value's and DNS label's 63 once pool and pod suffixes

@@ -19,9 +19,6 @@ KEPT = 10
 """Revisions whose content is remembered. A rollback within these serves what it served before, or tells that the source
 holds something else by now."""
 
-SINCE_RENDERING = 2
-"""Fetchers of earlier pods name the same content by other digests."""
-
 _KEY = re.compile(r"[0-9a-f]{16}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -33,7 +30,7 @@ def key(model: Model) -> str:
 
 def is_kept(resolved: Resolved) -> bool:
     """Whether the first content of the service's revision is kept: not of a model that is mounted where it lies."""
-    return resolved.inputs.rendering >= SINCE_RENDERING and resolved.cache_medium is not None
+    return resolved.cache_medium is not None
 
 
 def config_map_name(service: str) -> str:

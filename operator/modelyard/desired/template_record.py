@@ -8,28 +8,16 @@ rendered with, and resolve.py goes on using the record as long as it gives the r
 from dataclasses import dataclass
 from typing import Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_serializer,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from modelyard.api.profile import ProfileDefaults
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings, TemplateSettings
 from modelyard.contract import names
 
-RENDERING = 2
-"""The newest form of pod template that this operator writes. See TemplateInputs.rendering.
+RENDERING = 1
+"""The newest form of pod template that this operator writes. See TemplateInputs.rendering."""
 
-2: pods are held to the content that their revision was first served with.
-"""
-
-LAST_OF_A_RECORD = ("rendering", "cache_medium", "profile")
 NO_PRODUCT_LABEL = {"product_label": None}
 
 
@@ -57,13 +45,6 @@ class TemplateInputs(TemplateSettings):
 
     rendering: int
     profile: AppliedProfile | None = Field(default=None, exclude_if=lambda profile: profile is None)
-
-    @model_serializer(mode="wrap")
-    def _in_the_order_of_the_first_release(self, serialize: SerializerFunctionWrapHandler) -> Object:
-        """Another order would be another text, and have every Deployment written anew as the operator arrives."""
-        fields: Object = serialize(self)
-        last = {name: fields.pop(name) for name in LAST_OF_A_RECORD if name in fields}
-        return fields | last
 
     @classmethod
     def of(cls, settings: Settings, profile: AppliedProfile | None = None) -> Self:

@@ -205,12 +205,6 @@ class KubernetesCluster:
         applied = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": identity, "status": status}
         return await self._write("patch_status", _applying(kinds.of(body), key_of(body), applied, "status"))
 
-    async def scale(self, kind: Kind, place: Key, replicas: int) -> None:
-        """As Cluster.scale."""
-        query = {"fieldManager": names.AUTOSCALER_FIELD_MANAGER}
-        patch = {"spec": {"replicas": replicas}}
-        await self._write("scale", Request("PATCH", _path(kind, place, "scale"), patch, MERGE, query))
-
     async def create_event(self, event: Object) -> None:
         """As Cluster.create_event."""
         await self._write("create", Request("POST", _path(kinds.EVENT, Key(event["metadata"]["namespace"], "")), event))

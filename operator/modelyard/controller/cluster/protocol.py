@@ -137,9 +137,6 @@ class Cluster(Leases, Protocol):
     async def patch_status(self, body: Object, status: Object) -> Object:
         """Make ``status`` the status of exactly this version of the object; ConflictError if it is another by now."""
 
-    async def scale(self, kind: Kind, place: Key, replicas: int) -> None:
-        """Set the object's replicas through its scale subresource, as an autoscaler does."""
-
     async def create_event(self, event: Object) -> None:
         """Create an event (events.k8s.io/v1)."""
 
