@@ -15,11 +15,12 @@ import pytest
 
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
+from modelyard.contract.fetch_report import FetchReport
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.download.wrong_bytes import WrongBytes
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
-from modelyard.fetcher.report.state import Snapshot, State
+from modelyard.fetcher.report.state import State
 from tests.support.background_process import REPOSITORY, BackgroundProcess
 from tests.support.cache_agent import CacheAgent, cache_agent
 from tests.support.eventually import eventually
@@ -80,11 +81,11 @@ class Pod:
         for file in self.secret.iterdir():
             file.unlink()
 
-    def attempt(self) -> Snapshot:
+    def attempt(self) -> FetchReport:
         """One attempt, in this process. Raises what it raises."""
         state = State(self.environment[names.ENV_MODEL_URI], None, lambda: datetime.now(UTC))
         fetch(Configuration.from_environment(self.environment), state, self._wrong_bytes)
-        return state.snapshot()
+        return state.report()
 
     def failed_attempt(self) -> FetchError:
         """One attempt, in this process, which must fail; afterwards there is no model."""

@@ -3,8 +3,8 @@
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.contract import names
+from modelyard.contract.fetch_report import FetchReport, Phase
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
-from modelyard.integrations.signals.fetch_state import FetchState
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster
@@ -107,10 +107,12 @@ async def test_a_running_fetcher_is_asked_for_its_progress_again_and_again(
     cluster.put(factories.service())
     await operator.run()
     cluster.put(fetching_pod(cluster))
-    operator.fetch_states["10.0.0.1"] = FetchState(phase="Fetching", bytes_done=10**9, bytes_total=4 * 10**9)
+    operator.fetch_states["10.0.0.1"] = FetchReport(Phase.DOWNLOADING, bytes_done=10**9, bytes_total=4 * 10**9)
     await operator.run(for_s=1)
     first = ready(cluster)["message"]
-    operator.fetch_states["10.0.0.1"] = FetchState(phase="Fetching", bytes_done=3 * 10**9, bytes_total=4 * 10**9)
+    operator.fetch_states["10.0.0.1"] = FetchReport(
+        phase=Phase.DOWNLOADING, bytes_done=3 * 10**9, bytes_total=4 * 10**9
+    )
     await operator.run(for_s=10)
     assert ready(cluster)["reason"] == "Fetching"
     assert ready(cluster)["message"] != first

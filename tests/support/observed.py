@@ -13,7 +13,7 @@ from modelyard.api.status import Effective
 from modelyard.api.types import InferenceServiceSpec, Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
-from modelyard.integrations.signals.fetch_state import FetchState
+from modelyard.contract.fetch_report import FetchReport
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts.csi_nodes import UNKNOWN, Registered
 from modelyard.observe.facts.raw_object import text
@@ -319,7 +319,7 @@ class World:
         deployment: Object | None = None,
         wishes: Wanted | None = None,
         problem: InvalidError | NotReadyError | None = None,
-        states: Mapping[str, FetchState | None] | None = None,
+        states: Mapping[str, FetchReport | None] | None = None,
         indexes: Mapping[str, Index | None] | None = None,
         events: Mapping[str, tuple[Object, ...]] | None = None,
         nodes: tuple[Object, ...] | None = None,

@@ -7,12 +7,12 @@ from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
 from modelyard.api.settings import Settings
+from modelyard.contract.fetch_report import FetchReport
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError
 from modelyard.controller.dispatch.resync import Resync
 from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.reconcile.reconciler import Reconciler
-from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.integrations.signals.repository_index import Index
 from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of
@@ -32,7 +32,7 @@ class RunningOperator:
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(self.clock, random=lambda: 1.0)
         self.failures: list[ApiError] = []
-        self.fetch_states: dict[str, FetchState] = {}
+        self.fetch_states: dict[str, FetchReport] = {}
         self.indexes: dict[str, Index] = {}
         self._cluster = cluster
         self._unheard: list[tuple[str, Kind, Object]] = []
@@ -85,7 +85,7 @@ class RunningOperator:
                 if after_s is not None:
                     self.queue.add_after(key, max(after_s, 0.01))
 
-    async def _read_fetch_state(self, address: str) -> FetchState | None:
+    async def _read_fetch_state(self, address: str) -> FetchReport | None:
         return self.fetch_states.get(address)
 
     async def _read_index(self, address: str) -> Index | None:

@@ -1,13 +1,15 @@
 """The fetcher's state is read without trust: a lying endpoint can neither hang nor flood the operator."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.integrations.signals import fetch_state
-from modelyard.integrations.signals.fetch_state import FetchError, FetchState, parse, read
+from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason, parse
+from modelyard.integrations.signals.fetch_state import ANSWER_LIMIT_BYTES, read
 from modelyard.integrations.signals.pod_http import PodClient
 from tests.support.pod_port import answering
 
@@ -28,8 +30,9 @@ TOLD = {
     "waitingForPod": "0b7e-4a",
     "error": None,
 }
-UNDERSTOOD = FetchState(
-    phase="Downloading",
+UNDERSTOOD = FetchReport(
+    phase=Phase.DOWNLOADING,
+    since=datetime(2026, 11, 22, 12, tzinfo=UTC),
     uri="s3://models/smollm",
     medium="NodeLocal",
     digest="sha256:" + "0" * 64,
@@ -41,6 +44,7 @@ UNDERSTOOD = FetchState(
     fetched_bytes=10,
     seconds=1.5,
     waiting_for_pod="0b7e-4a",
+    unverified_files=0,
 )
 
 
@@ -48,8 +52,32 @@ def test_what_the_fetcher_tells_is_understood() -> None:
     assert parse(json.dumps(TOLD)) == UNDERSTOOD
 
 
+def test_what_a_fetcher_writes_is_read_as_it_was_meant() -> None:
+    whole = replace(
+        UNDERSTOOD,
+        revision="2026-11",
+        unverified_files=3,
+        error=FetchFailure(Reason.ACCESS_DENIED, "Grant s3:GetObject."),
+    )
+    assert all(value is not None for value in vars(whole).values())
+    assert parse(whole.as_json()) == whole
+    assert parse(FetchReport().as_json()) == FetchReport()
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_of_a_fetcher_reaches_its_reader(reason: Reason) -> None:
+    assert parse(FetchReport(error=FetchFailure(reason, "words")).as_json()) == FetchReport(
+        error=FetchFailure(reason, "words")
+    )
+
+
+def test_a_reason_and_a_phase_that_no_fetcher_has_are_unknown() -> None:
+    told = {"phase": "Melting", "error": {"reason": "Ready", "message": "words"}}
+    assert parse(json.dumps(told)) == FetchReport(error=FetchFailure(None, "words"))
+
+
 def test_an_error_is_understood_and_its_text_cleaned_and_cut() -> None:
-    told = {"error": {"reason": "AccessDenied", "message": "no\x1b[31m\n" + "x" * 5000}}
+    told = {"error": {"reason": "AccessDenied", "message": "no\x1b[31m\n" + "x" * 3000}}
     state = parse(json.dumps(told))
     assert state
     assert state.error
@@ -69,12 +97,12 @@ def test_what_is_no_bounded_json_object_is_unknown(text: str | bytes | None) -> 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "10", 2**60, None, [], {}])
 def test_an_odd_size_is_unknown_and_never_zero(value: object) -> None:
     told = dict.fromkeys(("bytesDone", "bytesTotal", "bytesPerSecond", "fetchedBytes"), value)
-    assert parse(json.dumps(told)) == FetchState()
+    assert parse(json.dumps(told)) == FetchReport()
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 10**9, True, "10", None, []])
 def test_an_odd_time_is_unknown_and_never_zero(value: object) -> None:
-    assert parse(json.dumps({"seconds": value})) == FetchState()
+    assert parse(json.dumps({"seconds": value})) == FetchReport()
 
 
 @pytest.mark.parametrize(
@@ -92,11 +120,11 @@ def test_an_odd_time_is_unknown_and_never_zero(value: object) -> None:
     ],
 )
 def test_a_field_of_another_type_or_form_is_unknown(told: object) -> None:
-    assert parse(json.dumps(told)) == FetchState()
+    assert parse(json.dumps(told)) == FetchReport()
 
 
 def test_an_error_without_words_is_still_an_error() -> None:
-    assert parse('{"error": {}}') == FetchState(error=FetchError("", "the fetcher gave no message"))
+    assert parse('{"error": {}}') == FetchReport(error=FetchFailure(None, "the fetcher gave no message"))
 
 
 @settings(deadline=None)
@@ -114,5 +142,5 @@ async def test_a_fetcher_is_read_from_its_port(pods: PodClient) -> None:
 
 
 async def test_no_more_is_read_than_a_fetcher_would_send(pods: PodClient) -> None:
-    async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + b" " * fetch_state.SIZE_LIMIT_BYTES + b"{}") as pod:
+    async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + b" " * ANSWER_LIMIT_BYTES + b"{}") as pod:
         assert await read(pods, "127.0.0.1", pod.port) is None

@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ProxyConnectionError
 
-from modelyard.fetcher.failure import Reason
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.transport.connection_errors import Server, explain_connection
 
 DIRECT = Server("https://hub.example", "spec.model.hf.endpoint", otherwise="Or use s3://")

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.checksums import Algorithm, Checksum
 from modelyard.fetcher.content.remote_file import FILES_LIMIT, RemoteFile, check_paths, content_digest, safe_path
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 
 
 def file(path: str, size_bytes: int = 1, value: str = "x", version: str = "v") -> RemoteFile:

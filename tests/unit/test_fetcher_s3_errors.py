@@ -12,7 +12,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from modelyard.fetcher.failure import Reason
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.sources.s3.answers import Failure
 from modelyard.fetcher.sources.s3.errors import Asked, explain, explain_identity
 

@@ -5,8 +5,9 @@ from itertools import count
 
 import pytest
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import FILES_LIMIT
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.s3.answers import ListedObject, Page
 from modelyard.fetcher.sources.s3.listing import listed_below
 from modelyard.fetcher.sources.s3.xml_fields import UnreadableError

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from modelyard.fetcher.report.state import SIZE_LIMIT_BYTES, Phase, State
+from modelyard.contract.fetch_report import SIZE_LIMIT_BYTES, FetchFailure, Phase, Reason
+from modelyard.fetcher.report.state import State, as_line
 from modelyard.fetcher.report.state_server import serve
 from tests.support.ports import free_port
 
@@ -47,7 +48,7 @@ def test_a_fetch_under_way_tells_its_progress_and_rate(state: State, stopwatch: 
         stopwatch.now_s = 100.0 + second
         state.sample_rate(stopwatch.now_s)
         state.add_bytes(200)
-    assert json.loads(state.snapshot().as_json()) == {
+    assert json.loads(state.report().as_json()) == {
         "phase": "Downloading",
         "since": "2026-11-21T12:00:00+00:00",
         "uri": "s3://models/a",
@@ -70,33 +71,33 @@ def test_a_fetch_under_way_tells_its_progress_and_rate(state: State, stopwatch: 
 def test_a_mounted_model_is_done_at_once_and_has_no_digest(state: State) -> None:
     state.found_mounted(1000)
     state.enter(Phase.DONE)
-    told = json.loads(state.snapshot().as_json())
+    told = json.loads(state.report().as_json())
     assert (told["mounted"], told["digest"], told["bytesDone"], told["bytesTotal"]) == (True, None, 1000, 1000)
 
 
 def test_an_error_stays_told_until_the_next_attempt_gets_further(state: State) -> None:
-    state.fail(Phase.RETRYING, "AccessDenied", "no")
+    state.fail(Phase.RETRYING, Reason.ACCESS_DENIED, "no")
     state.enter(Phase.LISTING)
-    assert state.snapshot().error == ("AccessDenied", "no")
+    assert state.report().error == FetchFailure(Reason.ACCESS_DENIED, "no")
     state.begin(0)
-    assert state.snapshot().error is None
+    assert state.report().error is None
 
 
 def test_bytes_that_must_come_again_are_not_done(state: State) -> None:
     state.found(DIGEST, 1000, unverified_files=0)
     state.add_bytes(700)
     state.add_bytes(-700)
-    assert (state.snapshot().bytes_done, state.snapshot().fetched_bytes) == (0, 700)
+    assert (state.report().bytes_done, state.report().fetched_bytes) == (0, 700)
 
 
 def test_a_pod_that_waits_tells_the_progress_of_the_one_that_fetches(state: State) -> None:
     state.found(DIGEST, 1000, unverified_files=0)
     state.wait(None, 0, 0)
-    assert state.snapshot().as_line() == "Waiting: 0 of 1000 bytes, 0 bytes/s"
+    assert as_line(state.report()) == "Waiting: 0 of 1000 bytes, 0 bytes/s"
     state.wait(OTHER_POD, 400, 60)
-    now = state.snapshot()
+    now = state.report()
     assert (now.phase, now.waiting_for_pod, now.bytes_done, now.bytes_per_second) == ("Waiting", OTHER_POD, 400, 60)
-    assert now.as_line() == "Waiting: 400 of 1000 bytes, 60 bytes/s, 10 s left; pod 0a-1b of this node fetches"
+    assert as_line(now) == "Waiting: 400 of 1000 bytes, 60 bytes/s, 10 s left; pod 0a-1b of this node fetches"
 
 
 def test_what_another_pod_brought_is_a_hit_without_bytes_that_names_that_pod(state: State) -> None:
@@ -104,7 +105,7 @@ def test_what_another_pod_brought_is_a_hit_without_bytes_that_names_that_pod(sta
     state.wait(OTHER_POD, 400, 60)
     state.hit()
     state.enter(Phase.DONE)
-    now = state.snapshot()
+    now = state.report()
     assert (now.cache_hit, now.fetched_bytes, now.waiting_for_pod, now.bytes_done) == (True, 0, OTHER_POD, 1000)
 
 
@@ -113,30 +114,30 @@ def test_a_pod_that_goes_on_with_what_another_left_waits_for_nobody(state: State
     state.wait(OTHER_POD, 400, 60)
     state.begin(300)
     state.add_bytes(700)
-    now = state.snapshot()
+    now = state.report()
     assert (now.cache_hit, now.fetched_bytes, now.waiting_for_pod, now.bytes_done) == (False, 700, None, 1000)
 
 
 def test_the_seconds_are_those_of_one_attempt_and_stand_still_between_two(state: State, stopwatch: Stopwatch) -> None:
     state.enter(Phase.LISTING)
     stopwatch.now_s += 3
-    state.fail(Phase.RETRYING, "Throttled", "no")
+    state.fail(Phase.RETRYING, Reason.THROTTLED, "no")
     stopwatch.now_s += 30
-    assert state.snapshot().seconds == 3
+    assert state.report().seconds == 3
     state.enter(Phase.LISTING)
     stopwatch.now_s += 2
-    assert state.snapshot().seconds == 2
+    assert state.report().seconds == 2
     state.enter(Phase.DONE)
     stopwatch.now_s += 30
-    assert state.snapshot().seconds == 2
+    assert state.report().seconds == 2
 
 
 @pytest.mark.parametrize("letter", ["x", "ü", "\N{GRINNING FACE}", '"', "\\"])
 def test_the_json_fits_a_termination_message_whatever_the_texts(letter: str) -> None:
     state = State(f"s3://{letter * 9000}", letter * 9000, lambda: NOW)
     state.found(DIGEST, 10**15, unverified_files=10_000)
-    state.fail(Phase.RETRYING, "InvalidConfiguration", letter * 9000)
-    text = state.snapshot().as_json()
+    state.fail(Phase.RETRYING, Reason.INVALID_CONFIGURATION, letter * 9000)
+    text = state.report().as_json()
     assert len(text.encode()) <= SIZE_LIMIT_BYTES
     assert json.loads(text)["error"]["reason"] == "InvalidConfiguration"
 
@@ -153,7 +154,7 @@ def port(state: State) -> Iterator[int]:
 def test_the_port_answers_the_state_as_json(state: State, port: int) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
         assert answer.headers["Content-Type"] == "application/json"
-        assert answer.read().decode() == state.snapshot().as_json()
+        assert answer.read().decode() == state.report().as_json()
 
 
 def test_the_port_has_nothing_else(port: int) -> None:

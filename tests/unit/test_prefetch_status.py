@@ -9,7 +9,7 @@ import pytest
 from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Key, Object
 from modelyard.api.status import PrefetchStatus
-from modelyard.integrations.signals.fetch_state import FetchError, FetchState
+from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason
 from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.service import FAILED_PREFETCHES, Children, facts, questions
 from modelyard.observe.prefetch_plan import Plan, Step
@@ -22,8 +22,10 @@ ASKED = Asked("fingerprint", 3, {}, {}, "nvidia.com/gpu", 1, "template", "label"
 ROUND = Round(fingerprint="fingerprint", hosts=("worker-1",), count=3, planned=NOW)
 JOB = {"metadata": {"name": "smollm-prefetch", "uid": "uid-of-the-job", "creationTimestamp": ago(60)}}
 FETCHING = running(20)
-ACCESS_DENIED = FetchState(phase="Listing", error=FetchError("AccessDenied", "The key may not list the bucket."))
-HALF = FetchState(phase="Downloading", bytes_done=50, bytes_total=100)
+ACCESS_DENIED = FetchReport(
+    phase=Phase.LISTING, error=FetchFailure(Reason.ACCESS_DENIED, "The key may not list the bucket.")
+)
+HALF = FetchReport(phase=Phase.DOWNLOADING, bytes_done=50, bytes_total=100)
 
 
 def told(
@@ -32,7 +34,7 @@ def told(
     warm: tuple[str, ...] = (),
     lost: int = 0,
     stored: object = None,
-    states: Mapping[str, FetchState] | None = None,
+    states: Mapping[str, FetchReport] | None = None,
     events: Mapping[str, tuple[Object, ...]] | None = None,
 ) -> PrefetchStatus:
     """The status, with the pods of a Job for three nodes."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard.contract.errors import InvalidError, NotReadyError
-from modelyard.integrations.signals.fetch_state import FetchState
+from modelyard.contract.fetch_report import FetchReport, Phase
 from modelyard.observe.facts.service import Children, facts, questions
 from modelyard.observe.status import Verdict, status_of_unreadable
 from modelyard.observe.target import Wanted
@@ -113,7 +113,7 @@ SERVICES = {
         },
     ),
     "a pod that was evicted and replaced": (
-        World(serving("a"), pod("b", phase="Failed")),
+        World(serving("a"), pod("b", phase=Phase.FAILED)),
         {"Ready": "True/Ready", "Progressing": "False/Complete"},
     ),
     "a refused change of a running service": (
@@ -152,8 +152,8 @@ SERVICES = {
         {"Ready": "False/Paused", "Accepted": "Unknown/Paused", "Progressing": "False/Paused"},
     ),
     "something to wait for": (
-        World(serving(), problem=NotReadyError("WaitingForCluster", "The API server is busy.", 7)),
-        {"Ready": "True/Ready", "Accepted": "Unknown/WaitingForCluster", "Progressing": "True/WaitingForCluster"},
+        World(serving(), problem=NotReadyError("PredecessorGoing", "The API server is busy.", 7)),
+        {"Ready": "True/Ready", "Accepted": "Unknown/PredecessorGoing", "Progressing": "True/PredecessorGoing"},
     ),
     "a pod that looped and has been ready for long": (
         World(serving(engine_last=ended(1, "boom"), restarts=7, changed_s=31)),
@@ -301,7 +301,9 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
         pytest.param(World(pod(begun_s=5)), 15, id="until Events are looked up"),
         pytest.param(World(pod(begun_s=50)), 20, id="until Events are looked up again"),
         pytest.param(World(serving(engine_last=ended(1), restarts=7, changed_s=10)), 20, id="the end of a crash loop"),
-        pytest.param(World(serving(), problem=NotReadyError("Busy", "Wait.", 7)), 7, id="what an error asks for"),
+        pytest.param(
+            World(serving(), problem=NotReadyError("PredecessorGoing", "Wait.", 7)), 7, id="what an error wants"
+        ),
         pytest.param(World(pod("a", fetch=running(9)), pod("b", begun_s=19)), 1, id="the first of several"),
     ],
 )
@@ -325,13 +327,13 @@ def test_fetchers_are_asked_while_they_run_and_events_of_silent_pods_only() -> N
 
 
 def test_what_a_running_fetcher_says_of_the_model_is_told() -> None:
-    state = FetchState(phase="Downloading", digest=DIGEST, bytes_total=7)
+    state = FetchReport(phase=Phase.DOWNLOADING, digest=DIGEST, bytes_total=7)
     verdict: Verdict = World(pod(fetch=running(9)), states={"uid-of-smollm-1": state}).verdict()
     assert verdict.status["model"] == {"digest": DIGEST, "sizeBytes": 7}
 
 
 def test_a_mounted_model_is_told_as_such_without_a_digest() -> None:
-    state = FetchState(phase="Done", mounted=True, bytes_total=7)
+    state = FetchReport(phase=Phase.DONE, mounted=True, bytes_total=7)
     world = World(pod(fetch=running(9), engine=running(5)), states={"uid-of-smollm-1": state})
     verdict = world.verdict({"model": {"digest": DIGEST, "sizeBytes": 270_000_000}})
     assert verdict.status["model"] == {"sizeBytes": 7}

@@ -1,6 +1,6 @@
 """The model on its way to the node."""
 
-from modelyard.integrations.signals.fetch_state import FetchError, FetchState
+from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason
 from tests.support.observed import (
     World,
     a_service,
@@ -15,32 +15,32 @@ UID = "uid-of-smollm-1"
 FETCHING = running(30)
 
 
-def fetching(state: FetchState | None, **fields: object) -> World:
+def fetching(state: FetchReport | None, **fields: object) -> World:
     return World(pod(fetch=FETCHING, **fields), states={UID: state})  # type: ignore[arg-type] # any field of a pod
 
 
 UNDER_WAY = {
-    "the source is listed": (fetching(FetchState(phase="Listing")), "Fetching", "listing the source"),
+    "the source is listed": (fetching(FetchReport(phase=Phase.LISTING)), "Fetching", "listing the source"),
     "a third is fetched": (
-        fetching(FetchState(phase="Downloading", bytes_done=90_000_000, bytes_total=270_000_000)),
+        fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=90_000_000, bytes_total=270_000_000)),
         "Fetching",
         "30 % of 270 MB",
     ),
     "another pod of the node fetches": (
-        fetching(FetchState(phase="Waiting", bytes_done=104, bytes_total=260, waiting_for_pod="uid-of-another")),
+        fetching(FetchReport(phase=Phase.WAITING, bytes_done=104, bytes_total=260, waiting_for_pod="uid-of-another")),
         "Fetching",
         "another pod on node worker-1 is fetching it, 40 % of 260 B",
     ),
-    "the model is published": (fetching(FetchState(phase="Publishing")), "Fetching", "verifying and publishing"),
-    "sizes that nobody told": (fetching(FetchState(phase="Downloading")), "Fetching", "progress unknown"),
+    "the model is published": (fetching(FetchReport(phase=Phase.PUBLISHING)), "Fetching", "verifying and publishing"),
+    "sizes that nobody told": (fetching(FetchReport(phase=Phase.DOWNLOADING)), "Fetching", "progress unknown"),
     "a fetcher that does not answer": (fetching(None), "Fetching", "progress unknown"),
     "a retry that got further than the crash before it": (
-        fetching(FetchState(phase="Downloading", bytes_done=1, bytes_total=10), fetch_last=ended(1, "boom")),
+        fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=1, bytes_total=10), fetch_last=ended(1, "boom")),
         "Fetching",
         "0 % of",
     ),
     "a large model is fetched": (
-        fetching(FetchState(phase="Downloading", bytes_done=6, bytes_total=10), begun_s=9999),
+        fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=6, bytes_total=10), begun_s=9999),
         "Fetching",
         "60 %",
     ),
@@ -49,7 +49,9 @@ UNDER_WAY = {
 PROBLEMS = {
     "an error that the fetcher tells": (
         fetching(
-            FetchState(phase="Retrying", error=FetchError("AccessDenied", "The store refuses. Grant s3:GetObject."))
+            FetchReport(
+                phase=Phase.RETRYING, error=FetchFailure(Reason.ACCESS_DENIED, "The store refuses. Grant s3:GetObject.")
+            )
         ),
         "AccessDenied",
         "The store refuses. Grant s3:GetObject.",
@@ -67,19 +69,23 @@ PROBLEMS = {
         "",
     ),
     "a source that holds another content than the revision began with": (
-        fetching(FetchState(phase="Failed", error=FetchError("SourceChanged", "Set a new spec.model.revision."))),
+        fetching(
+            FetchReport(phase=Phase.FAILED, error=FetchFailure(Reason.SOURCE_CHANGED, "Set a new spec.model.revision."))
+        ),
         "SourceChanged",
         "Set a new spec.model.revision.",
         "",
     ),
     "a model larger than the node's cache": (
-        fetching(FetchState(error=FetchError("BudgetTooSmall", "The model has 900 GB, the cache holds 500 GB."))),
+        fetching(
+            FetchReport(error=FetchFailure(Reason.BUDGET_TOO_SMALL, "The model has 900 GB, the cache holds 500 GB."))
+        ),
         "BudgetTooSmall",
         "900 GB",
         "",
     ),
     "an error that the fetcher made up": (
-        fetching(FetchState(error=FetchError("Ready", "all is well"))),
+        fetching(FetchReport(error=FetchFailure(None, "all is well"))),
         "FetchFailed",
         "all is well",
         "logs smollm-1 -c modelyard-fetch",
@@ -102,7 +108,7 @@ PROBLEMS = {
         "",
     ),
     "a fetcher that crashed, at its next attempt": (
-        fetching(FetchState(phase="Listing"), fetch_last=ended(2, "Traceback: boom")),
+        fetching(FetchReport(phase=Phase.LISTING), fetch_last=ended(2, "Traceback: boom")),
         "FetchFailed",
         "exit code 2",
         "",
@@ -123,26 +129,26 @@ PROBLEMS = {
 
 
 def test_a_fetchers_error_stays_while_its_port_does_not_answer() -> None:
-    told = fetching(FetchState(error=FetchError("AccessDenied", "Refused."))).verdict()
+    told = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
     assert fetching(None).verdict(told.status).status == told.status
 
 
 def test_a_fetchers_error_does_not_outlive_the_spec_that_it_was_about() -> None:
-    told = fetching(FetchState(error=FetchError("AccessDenied", "Refused."))).verdict()
+    told = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
     corrected = World(pod(fetch=FETCHING), service=a_service(generation=4)).verdict(told.status)
     assert conditions(corrected)["Ready"]["reason"] == "Fetching"
 
 
 def test_a_fetchers_error_is_gone_once_the_download_runs() -> None:
-    told = fetching(FetchState(error=FetchError("AccessDenied", "Refused."))).verdict()
-    cured = fetching(FetchState(phase="Downloading", bytes_done=0, bytes_total=10)).verdict(told.status)
+    told = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
+    cured = fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=0, bytes_total=10)).verdict(told.status)
     assert conditions(cured)["Ready"]["reason"] == "Fetching"
     assert conditions(cured)["ModelCached"]["reason"] == "Fetching"
 
 
 def test_progress_changes_the_status_in_steps_only() -> None:
     def message(done: int) -> str:
-        state = FetchState(phase="Downloading", bytes_done=done, bytes_total=100)
+        state = FetchReport(phase=Phase.DOWNLOADING, bytes_done=done, bytes_total=100)
         return str(conditions(fetching(state).verdict())["Ready"]["message"])
 
     assert len({message(done) for done in range(101)}) == 11

@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.integrations.signals.fetch_state import FetchError, FetchState
+from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason
 from modelyard.observe.model_status import NODES_LIMIT, verified_digests
 from tests.support.observed import DIGEST, NOW, OLD, World, conditions, ended, fetched, pod, running, serving
 
@@ -87,20 +87,24 @@ def test_a_fetcher_that_does_not_tell_what_it_brought_leaves_its_node_out() -> N
 
 def test_a_content_that_was_refused_is_not_the_services_own() -> None:
     known = {"digest": DIGEST, "sizeBytes": 7}
-    for reason in ("SourceChanged", "DigestMismatch"):
-        refused = FetchState(phase="Failed", digest=OTHER, bytes_total=9, error=FetchError(reason, "Other content."))
+    for reason in (Reason.SOURCE_CHANGED, Reason.DIGEST_MISMATCH):
+        refused = FetchReport(
+            phase=Phase.FAILED, digest=OTHER, bytes_total=9, error=FetchFailure(reason, "Other content.")
+        )
         world = World(pod(fetch=running(9)), states={"uid-of-smollm-1": refused})
         assert world.verdict({"model": known}).status["model"] == known
 
 
 def test_what_is_verified_goes_before_what_is_being_fetched() -> None:
-    arriving = FetchState(phase="Downloading", digest=OTHER, bytes_total=9)
+    arriving = FetchReport(phase=Phase.DOWNLOADING, digest=OTHER, bytes_total=9)
     world = World(pod("a", fetch=running(9)), serving("b"), replicas=2, states={"uid-of-a": arriving})
     assert world.verdict().status["model"]["digest"] == DIGEST
 
 
 def test_a_source_that_changed_stops_new_pods_and_leaves_ready_ones_to_serve() -> None:
-    changed = FetchState(phase="Failed", error=FetchError("SourceChanged", "Set a new spec.model.revision."))
+    changed = FetchReport(
+        phase=Phase.FAILED, error=FetchFailure(Reason.SOURCE_CHANGED, "Set a new spec.model.revision.")
+    )
     world = World(serving("a"), pod("b", fetch=running(9)), replicas=2, states={"uid-of-b": changed})
     found = {type_: f"{c['status']}/{c['reason']}" for type_, c in conditions(world.verdict()).items()}
     assert (
@@ -140,7 +144,7 @@ def test_the_first_content_that_a_pod_verified_is_that_of_its_revision() -> None
     pods = (
         of_revision("new", "late", fetched(OTHER, since_s=5)),
         of_revision("new", "first", fetched(since_s=50)),
-        of_revision("old", "gone", fetched(OTHER, since_s=90), phase="Failed"),
+        of_revision("old", "gone", fetched(OTHER, since_s=90), phase=Phase.FAILED),
         serving("of an older rendering"),
     )
     assert verified_digests(pods) == {"new": DIGEST, "old": OTHER}

@@ -1,10 +1,12 @@
 """What a service's conditions say together of each world in the tables beside this file; every reason has one."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from modelyard.api.reasons import FETCH_FAILURES, REFUSALS, WAITS, every_reason
+from modelyard.api.reasons import every_reason
+from modelyard.contract import fetch_report
+from modelyard.contract.errors import Refusal, Wait
 from tests.support.observed import World, conditions
 from tests.unit import (
     test_status_engine,
@@ -63,5 +65,5 @@ def test_every_reason_that_has_a_text_of_its_own_is_seen_in_some_world() -> None
         "UpToDate", "Contested", "ContentsDiffer",
     }  # fmt: skip
     of_prefetching = {"Prefetching", "Prefetched", "PrefetchLacksNodes", "PrefetchLost"}  # test_prefetch_status.py
-    passed_on = {*REFUSALS, *WAITS, *FETCH_FAILURES}
+    passed_on = {*get_args(Refusal), *get_args(Wait), *fetch_report.Reason}
     assert set(every_reason()) == seen | whole_service | of_prefetching | passed_on

@@ -1,10 +1,11 @@
 """Pods that the API server refuses to take, and specs that are refused before that."""
 
+from typing import get_args
+
 import pytest
 
-from modelyard.api.reasons import REFUSALS
 from modelyard.api.service import Object
-from modelyard.contract.errors import InvalidError
+from modelyard.contract.errors import InvalidError, Refusal
 from modelyard.observe.facts.service import FAILED_CREATIONS, Children, questions, wants_retry
 from tests.support.observed import (
     NOW,
@@ -66,8 +67,8 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("reason", REFUSALS)
-def test_a_refused_spec_is_named_in_the_words_of_who_refused_it(reason: str) -> None:
+@pytest.mark.parametrize("reason", get_args(Refusal))
+def test_a_refused_spec_is_named_in_the_words_of_who_refused_it(reason: Refusal) -> None:
     found = conditions(World(problem=InvalidError(reason, "This is wrong. Do that.")).verdict())
     for type_ in ("Ready", "Accepted", "Available", "Progressing"):
         assert (found[type_]["status"], found[type_]["reason"]) == ("False", reason)

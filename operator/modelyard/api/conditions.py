@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from modelyard.api.service import Object
+from modelyard.contract.untrusted import bounded
 
 MESSAGE_LENGTH = 2048
 """Longest message we write, in characters. The API server takes 32768; a person reads fewer."""
@@ -69,13 +70,7 @@ class Reason:
         """The explanation with ``facts`` filled in. Raises KeyError when the template wants one that is not given."""
         text = self.says.format(**facts)
         remedy = self.remedy.format(**facts)
-        return Explanation(self.name, bounded(f"{text} {remedy}" if remedy else text), self.kind)
-
-
-def bounded(text: str, length: int = MESSAGE_LENGTH) -> str:
-    """``text`` on one line, without control characters, at most ``length`` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * length]).split())
-    return line if len(line) <= length else line[: length - 3] + "..."
+        return Explanation(self.name, bounded(f"{text} {remedy}" if remedy else text, MESSAGE_LENGTH), self.kind)
 
 
 def sentence(text: str) -> str:
@@ -97,7 +92,7 @@ def told(reason: str, message: str, kind: Kind = Kind.PROBLEM) -> Explanation:
     """What another part of modelyard put into words itself. A ``reason`` that cannot stand in a condition raises."""
     if not _CAMEL_CASE.fullmatch(reason):
         raise ValueError(f"{reason!r} is no CamelCase reason")
-    return Explanation(reason, bounded(message), kind)
+    return Explanation(reason, bounded(message, MESSAGE_LENGTH), kind)
 
 
 def timestamp(moment: datetime) -> str:

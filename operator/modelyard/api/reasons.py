@@ -5,8 +5,11 @@ applies. The reasons of a refused spec and of a failed fetch are listed here by 
 they are raised.
 """
 
+from typing import get_args
+
 from modelyard.api.conditions import Kind, Reason
-from modelyard.contract import names
+from modelyard.contract import fetch_report, names
+from modelyard.contract.errors import Refusal, Wait
 
 
 def _good(name: str, says: str, remedy: str = "") -> Reason:
@@ -24,7 +27,7 @@ def _problem(name: str, says: str, remedy: str = "") -> Reason:
 class Reasons:
     """Every reason, in the order in which a service meets them."""
 
-    # The spec. What makes it invalid is in REFUSALS.
+    # The spec. What makes it invalid is in errors.Refusal.
     ACCEPTED = _good("Accepted", "The spec is valid and has been applied.")
 
     ACCEPTED_AS_RECORDED = _good(
@@ -207,7 +210,7 @@ class Reasons:
         "see kubectl -n {namespace} logs {pod} -c {container}.",
     )
 
-    # The model is fetched. How a fetch can fail is in FETCH_FAILURES.
+    # The model is fetched. How a fetch can fail is in fetch_report.Reason.
     FETCHING = _under_way("Fetching", "Fetching the model: {progress}{pace}.")
     CACHED = _good("Cached", "The model is complete and verified on the pods' nodes.")
     MOUNTED = _good("Mounted", "The model is mounted from its volume, and the pods can read all of it.")
@@ -303,64 +306,7 @@ class Reasons:
     )
 
 
-REFUSALS = (
-    "InvalidSpec",
-    "UnknownEngine",
-    "UnknownSource",
-    "UnknownAccelerator",
-    "UnknownProfile",
-    "InvalidProfile",
-    "PodTemplateFieldForbidden",
-    "NoEngineImage",
-    "EngineArgumentRefused",
-    "EngineVariableRefused",
-    "PodTemplateRefused",
-    "PodTemplateInvalid",
-    "NameTaken",
-    "ChildRefused",
-)
-"""Reasons of an errors.InvalidError: the spec cannot be applied. Message and remedy are written where it is raised."""
-
-WAITS = ("PredecessorGoing", "NamespaceTerminating")
-"""Reasons of an errors.NotReadyError: something must first appear or disappear, without the user's help."""
-
-FETCH_FAILURES = (
-    "AccessDenied",
-    "BucketNotFound",
-    "BudgetTooSmall",
-    "CABundleInvalid",
-    "CABundleMissing",
-    "CacheAgentSilent",
-    "CacheFull",
-    "CacheNotWritable",
-    "CertificateNotTrusted",
-    "ChecksumMismatch",
-    "ClockSkew",
-    "CredentialsInvalid",
-    "CredentialsMissing",
-    "DigestMismatch",
-    "DiskFull",
-    "EndpointUnreachable",
-    "InternalError",
-    "InvalidConfiguration",
-    "ModelArchived",
-    "ModelIncomplete",
-    "ModelNotFound",
-    "OverBudget",
-    "ProxyFailed",
-    "SourceChanged",
-    "SourceError",
-    "Throttled",
-    "TooManyFiles",
-    "UnknownScheme",
-    "UnsafeKey",
-    "WrongRegion",
-)
-"""Reasons that a fetcher may report, with its own message and remedy (fetcher/failure.py). It is untrusted: any other
-reason becomes FetchFailed."""
-
-
 def every_reason() -> tuple[str, ...]:
     """The names of all reasons that a condition can have."""
     rows = (row.name for row in vars(Reasons).values() if isinstance(row, Reason))
-    return (*rows, *REFUSALS, *WAITS, *FETCH_FAILURES)
+    return (*rows, *get_args(Refusal), *get_args(Wait), *fetch_report.Reason)

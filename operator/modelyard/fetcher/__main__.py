@@ -17,11 +17,12 @@ from types import FrameType
 
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import Phase, Reason
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.download.wrong_bytes import WrongBytes
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
-from modelyard.fetcher.report.state import Phase, State
+from modelyard.fetcher.report.state import State, as_line
 from modelyard.fetcher.report.state_server import serve
 
 _log = logging.getLogger("modelyard.fetcher")
@@ -83,7 +84,7 @@ def _work(state: State, ending: _Ending) -> None:
         _copy_launcher(configuration.launcher_folder)
         _fetch_patiently(configuration, state)
     except InvalidError as error:
-        state.fail(Phase.FAILED, error.reason, error.message)
+        state.fail(Phase.FAILED, Reason(error.reason), error.message)
         ending.end(1)
     except Exception as error:  # noqa: BLE001 - the last resort: the pod must say something
         _log.exception("an error that modelyard-fetch has no name for")
@@ -126,8 +127,8 @@ def _report_until(ending: _Ending, state: State) -> None:
     told = ""
     while not ending.comes_within(1.0):
         state.sample_rate(time.monotonic())
-        now = state.snapshot()
-        line = now.as_line()
+        now = state.report()
+        line = as_line(now)
         if now.phase in {Phase.WAITING, Phase.DOWNLOADING} and line != told:
             _log.info("%s", line)
             told = line
@@ -136,7 +137,7 @@ def _report_until(ending: _Ending, state: State) -> None:
 def _say_last_word(state: State, ending: _Ending) -> None:
     if ending.code > 128:
         state.enter(Phase.STOPPED)
-    text = state.snapshot().as_json()
+    text = state.report().as_json()
     _log.info("%s", text)
     try:
         Path(os.environ.get(names.ENV_TERMINATION_LOG, names.PATH_TERMINATION_LOG)).write_text(text)

@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.contract.fetch_report import Reason
+from modelyard.fetcher.failure import FetchError
 
 ANSWER_LIMIT_S = 5.0
 """How long the agent may take for an answer, which it may have to evict for."""

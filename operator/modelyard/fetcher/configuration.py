@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.contract.errors import InvalidError
-from modelyard.fetcher.failure import Reason
+from modelyard.contract.fetch_report import Reason
 
 Text = TypeVar("Text", str, str | None)
 

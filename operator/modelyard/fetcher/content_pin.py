@@ -5,8 +5,9 @@ is no part of the pod template, so a digest that becomes known restarts nobody.
 """
 
 from modelyard.contract import names
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 
 _TEXT_LIMIT = 100
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
+from modelyard.contract.fetch_report import Phase, Reason
 from modelyard.fetcher.agent_client import Agent
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import content_digest
@@ -19,9 +20,9 @@ from modelyard.fetcher.download.buffers import budget_bytes
 from modelyard.fetcher.download.completeness import Files, held_to_own_word
 from modelyard.fetcher.download.download import download
 from modelyard.fetcher.download.wrong_bytes import WrongBytes, WrongBytesError
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.report import progress
-from modelyard.fetcher.report.state import Phase, State
+from modelyard.fetcher.report.state import State
 from modelyard.fetcher.sources.registry import open_source
 from modelyard.fetcher.sources.source import MountedModel, Source
 

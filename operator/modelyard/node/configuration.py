@@ -8,6 +8,7 @@ from typing import Self
 
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import Reason
 from modelyard.node.cache.budget import Limits
 from modelyard.node.cache.sizes import Amount
 
@@ -18,7 +19,6 @@ LEFTOVER_AGE_S = 3600.0
 CHECK_INTERVAL_S = 7 * 24 * 3600.0
 KUBELET_FOLDER = "/var/lib/kubelet"
 SERVICE_ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
-INVALID = "InvalidConfiguration"
 
 _HOST = re.compile(r"[A-Za-z0-9.:_-]+")
 
@@ -74,7 +74,7 @@ class Configuration:
 
 
 def _invalid(name: str, problem: str) -> InvalidError:
-    return InvalidError(INVALID, f"the environment variable {name} {problem}")
+    return InvalidError(Reason.INVALID_CONFIGURATION, f"the environment variable {name} {problem}")
 
 
 def _required(said: Mapping[str, str], name: str) -> str:

@@ -7,7 +7,7 @@ from modelyard.api.conditions import Explanation, amount
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
 from modelyard.api.status import ModelStatus, NodeFetch
-from modelyard.integrations.signals.fetch_state import FetchState
+from modelyard.contract.fetch_report import FetchReport, Reason
 from modelyard.observe.facts.pods import LONG_AGO, PodFacts, pod_facts
 from modelyard.observe.facts.raw_object import readable
 from modelyard.observe.reasons.startup_times import words
@@ -18,7 +18,7 @@ NODES_LIMIT = 32
 NEWS_S = 600.0
 """A fetch that ended longer ago is told in no event: a new operator would else tell of all pods that there are."""
 
-_OTHER_CONTENT = frozenset({"SourceChanged", "DigestMismatch"})
+_OTHER_CONTENT = frozenset({Reason.SOURCE_CHANGED, Reason.DIGEST_MISMATCH})
 """Failures of a fetcher that found another content than it may bring: the digest that it tells is not the service's."""
 
 _PODS_TOLD = 3
@@ -88,7 +88,7 @@ def _by_time(pod: PodFacts) -> tuple[datetime, str]:
     return ((pod.fetch.ended.finished if pod.fetch.ended else None) or LONG_AGO, pod.name)
 
 
-def _under_way(pod: PodFacts) -> FetchState | None:
+def _under_way(pod: PodFacts) -> FetchReport | None:
     state = pod.told_by_fetcher
     if state is None or (state.error and state.error.reason in _OTHER_CONTENT):
         return None
@@ -119,7 +119,7 @@ def _fetch(pod: PodFacts) -> NodeFetch | None:
     )
 
 
-def _result(state: FetchState) -> str:
+def _result(state: FetchReport) -> str:
     if state.fetched_bytes or state.cache_hit is False:
         return "Fetched"
     return "Waited" if state.waiting_for_pod else "Hit"

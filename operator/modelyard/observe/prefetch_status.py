@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from modelyard.api.conditions import Explanation, Kind, bounded, timestamp, told
+from modelyard.api.conditions import Explanation, Kind, timestamp, told
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import PrefetchNode, PrefetchStatus
+from modelyard.contract.untrusted import bounded
 from modelyard.observe.facts.pods import PodFacts, Stage
 from modelyard.observe.facts.raw_object import moment, readable
 from modelyard.observe.facts.service import Facts

@@ -9,18 +9,18 @@ from modelyard.api.kinds import Kind
 from modelyard.api.prefetch_round import job_of
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.settings import Settings
+from modelyard.contract.fetch_report import FetchReport
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster
 from modelyard.controller.reconcile.accelerator_usage import NodeUsage
 from modelyard.controller.reconcile.csi_drivers import NodeDrivers
 from modelyard.controller.reconcile.ownership import Ownership, ownership
-from modelyard.integrations.signals.fetch_state import FetchState
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts import service as observed
 from modelyard.observe.prefetch_plan import Plan, Present, job_for, pods_of
 from modelyard.observe.reasons.csi_driver import nodes_in_doubt
 
-ReadFetchState = Callable[[str], Awaitable[FetchState | None]]
+ReadFetchState = Callable[[str], Awaitable[FetchReport | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]
 
 

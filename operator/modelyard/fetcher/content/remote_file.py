@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelyard.contract.characters import refused_character
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.checksums import Checksum
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 
 FILES_LIMIT = 10_000
 """A model with more files than this is a wrong URI: the listing is held in memory."""

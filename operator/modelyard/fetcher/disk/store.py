@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from modelyard.contract.cache_layout import BROKEN_PREFIX, CacheLayout
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.disk import lock, record
 from modelyard.fetcher.disk.record import Record
 from modelyard.fetcher.disk.staging import Staging, make_folder
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 
 _COMPILE_CACHE_MODE = 0o777
 """The engine may run as another user than the fetcher, and writes there."""

@@ -11,11 +11,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content import manifest_json
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.download.retrying_reader import RetryingReader
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.source import Source
 
 _INDEX = ".safetensors.index.json"

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.disk.parts import PAGE_BYTES, Part
 from modelyard.fetcher.disk.staging import Staging
@@ -18,7 +19,7 @@ from modelyard.fetcher.download.file_download import FileDownload
 from modelyard.fetcher.download.retrying_reader import AbandonedError, RetryingReader
 from modelyard.fetcher.download.stretches import Stretch, Stretches
 from modelyard.fetcher.download.wrong_bytes import WrongBytesError
-from modelyard.fetcher.failure import FetchError, Reason, WholeFileOnlyError
+from modelyard.fetcher.failure import FetchError, WholeFileOnlyError
 from modelyard.fetcher.sources.source import Source
 
 CONNECTIONS_LIMIT = 32

@@ -2,8 +2,9 @@
 
 import threading
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError
+from modelyard.fetcher.failure import FetchError, StreamBrokenError
 from modelyard.fetcher.sources.source import RangeReader, Source
 
 _BARREN_TRIES = 3

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 
 
 class WrongBytesError(FetchError):

@@ -56,8 +56,8 @@ def told(folder: Path, pod_uid: str, state: State) -> Iterator[None]:
 
 
 def _write(folder: Path, pod_uid: str, state: State) -> None:
-    now = state.snapshot()
-    progress = Progress(pod_uid, now.bytes_done, now.bytes_total or 0, now.bytes_per_second)
+    now = state.report()
+    progress = Progress(pod_uid, now.bytes_done or 0, now.bytes_total or 0, now.bytes_per_second or 0)
     new = folder / f".{FILE_NAME}"
     new.write_text(json.dumps(asdict(progress)))
     new.replace(folder / FILE_NAME)

@@ -1,124 +1,28 @@
-"""What the fetcher tells about itself: on its port while it runs, in the termination message at its end.
+"""The state of a fetch, from which its report is made (contract/fetch_report.py)."""
 
-The JSON, one object:
-
-    phase           one of Phase
-    since           when the phase began, RFC 3339 in UTC
-    uri, revision   as configured
-    digest          sha256:... of the model's content, null until the source was listed, and for a mounted model
-    mounted         true when the model is mounted where it lies: nothing is fetched or checked against a checksum
-    bytesDone, bytesTotal       of this model; bytesTotal is null until the source was listed
-    bytesPerSecond  over the last few seconds
-    medium          where the cache lies: NodeLocal or Ephemeral
-    cacheHit        true when the model was already there, or another pod brought it; null until known
-    fetchedBytes    what this pod's fetcher has transferred itself, in all its attempts
-    seconds         how long the attempt takes so far, or took
-    waitingForPod   uid of the pod of this node that brings, or brought, the model while this one waits; else null. In
-                    the phase Waiting the three about bytes are that pod's
-    unverifiedFiles how many files the source stores no checksum of: of these only the size was checked
-    error           null, or {reason, message}: the last attempt's failure, until the next attempt gets further
-
-Whoever reads it treats it as untrusted: any pod with the same labels can answer on that port.
-"""
-
-import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any
+from datetime import datetime
 
 from modelyard.contract import names
-
-SIZE_LIMIT_BYTES = 4096
-"""The kubelet's limit for a termination message (Kubernetes documentation, "Determine the Reason for Pod Failure")."""
+from modelyard.contract.fetch_report import ATTEMPT_ENDED, BEYOND_LISTING, FetchFailure, FetchReport, Phase, Reason
 
 _RATE_WINDOW_SAMPLES = 6
 
 
-class Phase(StrEnum):
-    STARTING = "Starting"
-    LISTING = "Listing"
-    WAITING = "Waiting"
-    DOWNLOADING = "Downloading"
-    PUBLISHING = "Publishing"
-    RETRYING = "Retrying"
-    DONE = "Done"
-    FAILED = "Failed"
-    STOPPED = "Stopped"
-
-
-_ENDS = {Phase.RETRYING, Phase.DONE, Phase.FAILED, Phase.STOPPED}
-"""Phases in which no attempt is under way."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The state at one moment, as plain data."""
-
-    phase: Phase
-    since: datetime
-    uri: str
-    revision: str | None
-    digest: str | None
-    mounted: bool
-    bytes_done: int
-    bytes_total: int | None
-    bytes_per_second: int
-    medium: str
-    cache_hit: bool | None
-    fetched_bytes: int
-    seconds: float
-    waiting_for_pod: str | None
-    unverified_files: int
-    error: tuple[str, str] | None
-
-    def as_json(self) -> str:
-        """At most SIZE_LIMIT_BYTES of JSON: what is too long is cut, first of all the error's message."""
-        for text_limit in (2000, 300, 60):
-            text = json.dumps(self._fields(text_limit))
-            if len(text) <= SIZE_LIMIT_BYTES:  # json.dumps writes ASCII: characters are bytes
-                return text
-        raise AssertionError("a snapshot with every text cut to 60 characters always fits")
-
-    def as_line(self) -> str:
-        """The progress for a log: how much, how fast, and how long it may take."""
-        if self.bytes_total is None:
-            return f"{self.phase}"
-        line = f"{self.phase}: {self.bytes_done} of {self.bytes_total} bytes, {self.bytes_per_second} bytes/s"
-        if self.bytes_per_second and self.phase in {Phase.DOWNLOADING, Phase.WAITING}:
-            line += f", {max(0, self.bytes_total - self.bytes_done) / self.bytes_per_second:.0f} s left"
-        if self.phase is Phase.WAITING and self.waiting_for_pod:
-            line += f"; pod {self.waiting_for_pod} of this node fetches"
-        return line
-
-    def _fields(self, text_limit: int) -> dict[str, Any]:
-        error = self.error and {"reason": self.error[0], "message": _cut(self.error[1], text_limit)}
-        return {
-            "phase": self.phase,
-            "since": self.since.astimezone(UTC).isoformat(timespec="seconds"),
-            "uri": _cut(self.uri, text_limit),
-            "revision": self.revision and _cut(self.revision, text_limit),
-            "digest": self.digest,
-            "mounted": self.mounted,
-            "bytesDone": self.bytes_done,
-            "bytesTotal": self.bytes_total,
-            "bytesPerSecond": self.bytes_per_second,
-            "medium": self.medium,
-            "cacheHit": self.cache_hit,
-            "fetchedBytes": self.fetched_bytes,
-            "seconds": round(self.seconds, 1),
-            "waitingForPod": self.waiting_for_pod,
-            "unverifiedFiles": self.unverified_files,
-            "error": error,
-        }
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def as_line(report: FetchReport) -> str:
+    """The progress for a log: how much, how fast, and how long it may take."""
+    if report.bytes_total is None:
+        return f"{report.phase}"
+    line = f"{report.phase}: {report.bytes_done} of {report.bytes_total} bytes, {report.bytes_per_second} bytes/s"
+    if report.bytes_per_second and report.phase in {Phase.DOWNLOADING, Phase.WAITING}:
+        left_bytes = max(0, report.bytes_total - (report.bytes_done or 0))
+        line += f", {left_bytes / report.bytes_per_second:.0f} s left"
+    if report.phase is Phase.WAITING and report.waiting_for_pod:
+        line += f"; pod {report.waiting_for_pod} of this node fetches"
+    return line
 
 
 class State:
@@ -151,7 +55,7 @@ class State:
         self._waiting_for_pod: str | None = None
         self._told_bytes_per_second = 0
         self._unverified_files = 0
-        self._error: tuple[str, str] | None = None
+        self._error: FetchFailure | None = None
         self._samples: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW_SAMPLES)
 
     def enter(self, phase: Phase) -> None:
@@ -162,10 +66,10 @@ class State:
     def _enter(self, phase: Phase) -> None:
         if phase is Phase.LISTING:
             self._begun_s = self._monotonic_clock_s()
-        self._ended_s = self._monotonic_clock_s() if phase in _ENDS else None
+        self._ended_s = self._monotonic_clock_s() if phase in ATTEMPT_ENDED else None
         self._phase = phase
         self._since = self._wall_clock()
-        if phase in {Phase.WAITING, Phase.DOWNLOADING, Phase.PUBLISHING, Phase.DONE}:
+        if phase in BEYOND_LISTING:
             self._error = None
 
     def found(self, digest: str, bytes_total: int, *, unverified_files: int) -> None:
@@ -215,10 +119,10 @@ class State:
             self._bytes_done += count
             self._fetched_bytes += max(0, count)
 
-    def fail(self, phase: Phase, reason: str, message: str) -> None:
+    def fail(self, phase: Phase, reason: Reason, message: str) -> None:
         with self._lock:
             self._enter(phase)
-            self._error = (reason, message)
+            self._error = FetchFailure(reason, message)
             self._samples.clear()
 
     def sample_rate(self, monotonic_s: float) -> None:
@@ -226,9 +130,9 @@ class State:
         with self._lock:
             self._samples.append((monotonic_s, self._bytes_done))
 
-    def snapshot(self) -> Snapshot:
+    def report(self) -> FetchReport:
         with self._lock:
-            return Snapshot(
+            return FetchReport(
                 phase=self._phase,
                 since=self._since,
                 uri=self._uri,

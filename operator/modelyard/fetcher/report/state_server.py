@@ -45,7 +45,7 @@ def _handler(state: State) -> type[http.server.BaseHTTPRequestHandler]:
             if self.path != "/":
                 self.send_error(404)
                 return
-            body = state.snapshot().as_json().encode()
+            body = state.report().as_json().encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

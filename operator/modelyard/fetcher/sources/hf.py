@@ -14,10 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.remote_file import SIZE_LIMIT_BYTES, RemoteFile, check_paths, safe_path
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.mounted_files import Secret, ca_bundle, secret_of
 from modelyard.fetcher.sources.ranged_client import (
     RangedClient,

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from urllib.parse import quote, unquote, urljoin
 
 from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content import manifest_json
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.manifest_json import ListedFile
 from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.mounted_files import Secret, ca_bundle, secret_of
 from modelyard.fetcher.sources.ranged_client import RangedClient, Refusal, concurrently, web_dialect, web_trust
 from modelyard.fetcher.transport.connection import proxy_of

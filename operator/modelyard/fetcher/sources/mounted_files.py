@@ -7,8 +7,9 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 
 
 class Secret:

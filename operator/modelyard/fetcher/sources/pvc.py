@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import FILES_LIMIT, too_many_files
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.source import MountedModel
 
 _NAMES_SHOWN = 10

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.failure import FetchError, Reason, StreamBrokenError, WholeFileOnlyError
+from modelyard.fetcher.failure import FetchError, StreamBrokenError, WholeFileOnlyError
 from modelyard.fetcher.transport.connection import ConnectionFailedError, Head, Trust, proxy_of
 from modelyard.fetcher.transport.connection_errors import Server, explain_connection, explain_proxy
 from modelyard.fetcher.transport.connection_pool import Answer, ConnectionPool

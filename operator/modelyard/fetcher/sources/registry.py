@@ -4,8 +4,8 @@ import importlib
 from collections.abc import Callable
 
 from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.failure import Reason
 from modelyard.fetcher.sources.source import MountedModel, Source
 
 SOURCES = {

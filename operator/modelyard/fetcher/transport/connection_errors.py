@@ -6,7 +6,8 @@ Both clients, boto3 and urllib3, put the system's own words into their errors: t
 import re
 from dataclasses import dataclass
 
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.contract.fetch_report import Reason
+from modelyard.fetcher.failure import FetchError
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.api.conditions import bounded
+from modelyard.contract.untrusted import bounded
 from modelyard.integrations.signals.pod_http import PodClient
 
 PATH = "/v2/repository/index"

@@ -10,7 +10,7 @@ from typing import Any
 
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.integrations.signals.fetch_state import FetchState, parse
+from modelyard.contract.fetch_report import FetchReport, parse
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts.nodes import Placement, placement
 from modelyard.observe.facts.raw_object import at, entries, entry, moment, number, text
@@ -134,7 +134,7 @@ class PodFacts:
     fetch: ContainerFacts
     engine: ContainerFacts
     others: tuple[ContainerFacts, ...] = ()
-    fetch_state: FetchState | None = None
+    fetch_state: FetchReport | None = None
     models: tuple[str, ...] | None = None
     http_port: int | None = None
     index: Index | None = None
@@ -151,14 +151,14 @@ class PodFacts:
         return (self.fetch.ended is not None and self.fetch.ended.exit_code == 0) or self.engine.running
 
     @property
-    def told_by_fetcher(self) -> FetchState | None:
+    def told_by_fetcher(self) -> FetchReport | None:
         """The fetcher's state: as it tells it now, else as its termination message has it."""
         if self.fetch_state:
             return self.fetch_state
         return parse(self.fetch.ended.message) if self.fetch.ended else None
 
     @cached_property
-    def verified(self) -> FetchState | None:
+    def verified(self) -> FetchReport | None:
         """What the fetcher told at its good end of a content that it verified; a mounted model is none."""
         ended = self.fetch.ended
         state = parse(ended.message) if ended and ended.exit_code == 0 else None
@@ -178,7 +178,7 @@ class PodFacts:
 
 
 def pod_facts(
-    pod: Any, fetch_state: FetchState | None = None, events: tuple[Object, ...] = (), index: Index | None = None
+    pod: Any, fetch_state: FetchReport | None = None, events: tuple[Object, ...] = (), index: Index | None = None
 ) -> PodFacts:
     """The facts of ``pod``, a Pod as the API server sends it. Never raises."""
     ready = entry(pod, "status", "conditions", type="Ready")

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.integrations.signals.fetch_state import FetchState
+from modelyard.contract.fetch_report import FetchReport
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts.csi_nodes import UNKNOWN, Registered
 from modelyard.observe.facts.nodes import NodeFacts, Requested, node_facts
@@ -117,7 +117,7 @@ def questions(children: Children, now: datetime) -> Questions:
 def facts(
     children: Children,
     *,
-    fetch_states: Mapping[str, FetchState | None],
+    fetch_states: Mapping[str, FetchReport | None],
     events: Mapping[str, tuple[Object, ...]],
     indexes: Mapping[str, Index | None] = MappingProxyType({}),
     hosts: Mapping[str, Object | None] | None = None,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelyard.api.conditions import Explanation, amount, sentence, timestamp, told
-from modelyard.api.reasons import FETCH_FAILURES, Reasons
+from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import StartupStatus
-from modelyard.contract import names
-from modelyard.integrations.signals.fetch_state import WAITING, FetchState, parse
+from modelyard.contract import fetch_report, names
+from modelyard.contract.fetch_report import FetchReport, Phase
 from modelyard.observe.facts.pods import Ended, PodEvent, PodFacts, Stage
 from modelyard.observe.facts.service import SILENCE_S, Facts
 from modelyard.observe.reasons import csi_driver
@@ -200,14 +200,13 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
     if state and state.error:
         return _fetch_failure(pod, around, state)
     over = pod.fetch.ended or pod.fetch.last
-    gets_further = state is not None and state.phase in {"Downloading", "Publishing", WAITING}
+    gets_further = state is not None and state.phase in fetch_report.BEYOND_LISTING
     if over and over.exit_code != 0 and over.reason not in NO_FAILURE and not gets_further:
         return with_next_try(_fetch_ended(pod, around, over), pod.fetch)
     so_far = pace(pod.fetch.running_since, around.now, around.usual.fetch_seconds if around.usual else None)
     if pod.fetch.running and not state:
-        held = (
-            around.held.get(reason) for reason in (*FETCH_FAILURES, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
-        )
+        of_fetching = (*fetch_report.Reason, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
+        held = (around.held.get(reason) for reason in of_fetching)
         return next((e for e in held if e), Reasons.FETCHING.explain(pace=so_far, progress="progress unknown"))
     return Reasons.FETCHING.explain(pace=so_far, progress=_progress(state, pod.node))
 
@@ -217,28 +216,28 @@ def _fetch_ended(pod: PodFacts, around: Surroundings, over: Ended) -> Explanatio
         return Reasons.OUT_OF_MEMORY.explain(
             container=names.CONTAINER_FETCH, restarts=pod.fetch.restarts, cause="the kernel killed it (OOMKilled)"
         )
-    state = parse(over.message)
+    state = fetch_report.parse(over.message)
     if state and state.error:
         return _fetch_failure(pod, around, state)
     cause = f"the fetcher ended with exit code {over.exit_code}" + ("" if state else f": {sentence(over.message)}")
     return Reasons.FETCH_FAILED.explain(cause=cause, namespace=around.key.namespace, pod=pod.name)
 
 
-def _fetch_failure(pod: PodFacts, around: Surroundings, state: FetchState) -> Explanation:
+def _fetch_failure(pod: PodFacts, around: Surroundings, state: FetchReport) -> Explanation:
     assert state.error
-    if state.error.reason in FETCH_FAILURES:
+    if state.error.reason:
         return told(state.error.reason, state.error.message)
     cause = sentence(state.error.message)
     return Reasons.FETCH_FAILED.explain(cause=cause, namespace=around.key.namespace, pod=pod.name)
 
 
-def _progress(state: FetchState | None, node: str) -> str:
+def _progress(state: FetchReport | None, node: str) -> str:
     """Whole steps of 10 %: the status would be written anew with every byte otherwise."""
-    if state is None or state.phase in {None, "Starting", "Listing"}:
+    if state is None or state.phase in {None, Phase.STARTING, Phase.LISTING}:
         return "listing the source"
-    if state.phase == "Publishing":
+    if state.phase is Phase.PUBLISHING:
         return "verifying and publishing it"
-    who = f"another pod on node {node} is fetching it, " if state.phase == WAITING else ""
+    who = f"another pod on node {node} is fetching it, " if state.phase is Phase.WAITING else ""
     if state.bytes_done is None or not state.bytes_total:
         return f"{who}progress unknown"
     tenths = min(10, state.bytes_done * 10 // state.bytes_total)

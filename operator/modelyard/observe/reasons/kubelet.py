@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from modelyard.api.conditions import Explanation, Reason, bounded, sentence, timestamp, told
+from modelyard.api.conditions import Explanation, Reason, sentence, timestamp, told
 from modelyard.api.reasons import Reasons
+from modelyard.contract.untrusted import bounded
 from modelyard.observe.facts.pods import ContainerFacts, PodEvent, PodFacts
 from modelyard.observe.reasons.engine_errors import classify
 

@@ -12,10 +12,11 @@ from botocore.config import Config
 from botocore.httpsession import get_cert_path
 
 from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.checksums import Algorithm, Checksum, is_md5, is_value_of, part_count
 from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.mounted_files import ca_bundle
 from modelyard.fetcher.sources.ranged_client import concurrently
 from modelyard.fetcher.sources.s3.answers import ListedObject, Page, read_page, read_parts, size_of

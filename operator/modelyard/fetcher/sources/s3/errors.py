@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.contract.fetch_report import Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.s3.answers import Failure
 from modelyard.fetcher.transport.connection_errors import Server, explain_connection, explain_proxy
 

@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.failure import FetchError, Reason
+from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.ranged_client import PASSING, Dialect, RangedClient, Refusal, RefusedError
 from modelyard.fetcher.sources.s3.answers import bare_etag, is_error, is_same_etag, read_failure
 from modelyard.fetcher.sources.s3.errors import Asked, explain, explain_identity
