@@ -17,7 +17,7 @@ from awscrt import checksums
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.node.agent import Agent
-from modelyard.node.cache.sizes import Amount
+from modelyard.node.cache.sizes import SizeOrShare
 from modelyard.node.configuration import Configuration
 from modelyard.node.csi import publish_request
 from modelyard.node.host import syscalls
@@ -186,9 +186,9 @@ class Surroundings:
             "node": NODE,
             "cache": self.cache,
             "api_server": "https://localhost",
-            "budget": Amount.parse("40Mi"),
-            "reserve": Amount.parse("8Mi"),
-            "guaranteed_share": Amount.parse("10Mi"),
+            "budget": SizeOrShare.parse("40Mi"),
+            "reserve": SizeOrShare.parse("8Mi"),
+            "guaranteed_share": SizeOrShare.parse("10Mi"),
             "kubelet_folder": self.kubelet,
             "port": self.port,
         }

@@ -17,7 +17,7 @@ from modelyard.node.cache.budget import (
     evictions_to_fit,
     shortage_bytes,
 )
-from modelyard.node.cache.sizes import Amount, readable
+from modelyard.node.cache.sizes import SizeOrShare, readable
 
 LIMITS = Limits(budget_bytes=100, reserve_bytes=10, guaranteed_bytes=20, capacity_bytes=200)
 ROOMY = 1000
@@ -163,16 +163,24 @@ def test_whatever_is_there_others_lose_only_once_nothing_of_ones_own_is_left(
 
 @pytest.mark.parametrize(
     ("text", "whole_bytes", "expected_bytes"),
-    [("1024", 0, 1024), ("100Gi", 0, 100 << 30), ("1.5G", 0, 1_500_000_000), ("80%", 1000, 800), ("0", 5, 0)],
+    [
+        ("1024", 0, 1024),
+        ("100Gi", 0, 100 << 30),
+        ("1.5G", 0, 1_500_000_000),
+        ("80%", 1000, 800),
+        ("1e9", 0, 10**9),
+        ("0.1%", 1000, 1),
+        ("0", 5, 0),
+    ],
 )
-def test_amounts_are_bytes_quantities_or_shares(text: str, whole_bytes: int, expected_bytes: int) -> None:
-    assert Amount.parse(text).of(whole_bytes) == expected_bytes
+def test_sizes_are_bytes_quantities_or_shares(text: str, whole_bytes: int, expected_bytes: int) -> None:
+    assert SizeOrShare.parse(text).of(whole_bytes) == expected_bytes
 
 
-@pytest.mark.parametrize("text", ["", "-1", "100 GB", "101%", "1e9", "Gi", "0x10", "9" * 30])
-def test_anything_else_is_no_amount(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "-1", "100 GB", "101%", "1e99", "Gi", "0x10", "9" * 30])
+def test_anything_else_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="is"):
-        Amount.parse(text)
+        SizeOrShare.parse(text)
 
 
 @pytest.mark.parametrize(("size_bytes", "words"), [(0, "0 B"), (1536, "1.5 KiB"), (14495514624, "13.5 GiB")])

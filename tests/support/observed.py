@@ -296,11 +296,16 @@ def node(
         "metadata": {"name": name, "labels": dict(labels or {})},
         "spec": {"unschedulable": cordoned, "taints": [_taint(written) for written in taints]},
         "status": {
-            "allocatable": {GPU: str(gpus)},
-            "capacity": {GPU: str(gpus + unhealthy)},
+            "allocatable": {GPU: _quantity(gpus)},
+            "capacity": {GPU: _quantity(gpus + unhealthy)},
             "conditions": [{"type": "Ready", "status": str(ready), "message": "kubelet stopped posting node status"}],
         },
     }
+
+
+def _quantity(count: int) -> str:
+    """As the API server writes it: with the largest suffix that loses nothing."""
+    return f"{count // 1000}k" if count and count % 1000 == 0 else str(count)
 
 
 def _taint(written: str) -> Object:

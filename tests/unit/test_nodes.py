@@ -128,6 +128,7 @@ def asking(count: int, **fields: Any) -> dict[str, Any]:
         ({"containers": [asking(1), asking(2)]}, 3),
         ({"containers": [asking(1)], "initContainers": [asking(4)]}, 4),
         ({"containers": [asking(1)], "initContainers": [asking(4, restartPolicy="Always")]}, 5),
+        ({"containers": [{"resources": {"requests": {GPU: "2k"}}}]}, 2000),
         ({"containers": [{"name": "asks for nothing"}]}, 0),
         ({"containers": [None, {"resources": {"requests": {GPU: "a lot"}}}]}, 0),
     ],
@@ -140,3 +141,12 @@ def test_a_pod_takes_what_the_scheduler_counts(spec: dict[str, Any], count: int)
 
 def test_a_pod_without_a_node_takes_nothing() -> None:
     assert not requested([{"spec": {"containers": [asking(1)]}}])
+
+
+@pytest.mark.parametrize(
+    ("written", "count"), [("8", 8), (8, 8), ("1k", 1000), ("1e3", 1000), ("2M", 2_000_000), ("a lot", 0), (None, 0)]
+)
+def test_a_node_offers_what_its_quantity_says(written: object, count: int) -> None:
+    one = node() | {"status": {"allocatable": {GPU: written}, "capacity": {GPU: written}}}
+    facts = node_facts(one, GPU, None)
+    assert (facts.offered, facts.present) == (count, count)

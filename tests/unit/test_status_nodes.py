@@ -55,6 +55,12 @@ PROBLEMS = {
         "has 2 nvidia.com/gpu free. 2 nodes offer 8 (at most 4 on one), of which 1 is free (at most 1 on one). Sch",
         "lower spec.accelerator.count",
     ),
+    "a thousand accelerators, which Kubernetes writes as 1k": (
+        World(pod(refused=NO_GPU), nodes=(node(gpus=1000),), taken={"worker-1": 999}, wishes=wanted(count=2)),
+        "InsufficientAccelerators",
+        "1 node offers 1000 (at most 1000 on one), of which 1 is free",
+        "lower spec.accelerator.count",
+    ),
     "accelerators that nobody has": (
         World(pod(refused=NO_GPU), nodes=(node(), node("worker-2"))),
         "InsufficientAccelerators",

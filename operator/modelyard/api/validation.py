@@ -5,7 +5,10 @@ from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from modelyard.contract import quantity
 
 EXPECTED: Mapping[str, str] = {
     "int": "a whole number",
@@ -16,20 +19,30 @@ EXPECTED: Mapping[str, str] = {
     "model": "a mapping of keys to values",
     "tuple": "a list",
     "list": "a list",
+    "quantity": "a quantity such as 500m or 1Gi",
 }
-"""By the first word of pydantic's type of error (int_parsing, string_type, ...)."""
+"""By the first word of pydantic's type of error (int_parsing, string_type, ...), or ours."""
 
-AMOUNT = r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i|[MGTPE])?$"
 PROXY_URL = r"^https?://[^\s/@]+/?$"
 
-Amount = Annotated[str, Field(pattern=AMOUNT, coerce_numbers_to_str=True)]
-"""A Kubernetes quantity."""
+
+def _amount(text: str) -> str:
+    try:
+        is_amount = quantity.parse(text) >= 0
+    except ValueError:
+        is_amount = False
+    if not is_amount:
+        raise PydanticCustomError("quantity", "no quantity")
+    return text
+
+
+Amount = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_amount)]
+"""A Kubernetes quantity that is not negative."""
 
 ProxyUrl = Annotated[str, Field(pattern=PROXY_URL)]
 """An HTTP proxy, without user and password."""
 
 PATTERNS: Mapping[str, str] = {
-    AMOUNT: "a quantity such as 500m or 1Gi, not {given!r}",
     # What is there instead is not told: it may hold a password, and goes to the log.
     PROXY_URL: "a proxy such as http://proxy.example.com:3128, without user, password and path",
 }

@@ -6,7 +6,7 @@ not reject several slices of an accelerator, which no engine can use.
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from fractions import Fraction
 
 from modelyard.api.quantity import number
 from modelyard.api.types import Resources
@@ -58,7 +58,7 @@ def check_slices(resource: str, count: int, products: Sequence[str]) -> None:
         )
 
 
-def _amount(field: str, name: str, amount: int | str) -> Decimal:
+def _amount(field: str, name: str, amount: int | str) -> Fraction:
     try:
         return number(amount)
     except InvalidError as error:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
@@ -10,11 +11,11 @@ from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.contract.fetch_report import Reason
 from modelyard.node.cache.budget import Limits
-from modelyard.node.cache.sizes import Amount
+from modelyard.node.cache.sizes import SizeOrShare
 
-BUDGET = Amount(share=0.8)
-RESERVE = Amount(share=0.1)
-GUARANTEED_SHARE = Amount(share=0.1)
+BUDGET = SizeOrShare(share=Fraction(8, 10))
+RESERVE = SizeOrShare(share=Fraction(1, 10))
+GUARANTEED_SHARE = SizeOrShare(share=Fraction(1, 10))
 LEFTOVER_AGE_S = 3600.0
 CHECK_INTERVAL_S = 7 * 24 * 3600.0
 KUBELET_FOLDER = "/var/lib/kubelet"
@@ -30,9 +31,9 @@ class Configuration:
     node: str
     cache: Path
     api_server: str
-    budget: Amount = BUDGET
-    reserve: Amount = RESERVE
-    guaranteed_share: Amount = GUARANTEED_SHARE
+    budget: SizeOrShare = BUDGET
+    reserve: SizeOrShare = RESERVE
+    guaranteed_share: SizeOrShare = GUARANTEED_SHARE
     leftover_age_s: float = LEFTOVER_AGE_S
     check_interval_s: float = CHECK_INTERVAL_S
     kubelet_folder: Path = Path(KUBELET_FOLDER)
@@ -47,9 +48,9 @@ class Configuration:
             node=_required(said, names.ENV_NODE_NAME),
             cache=_folder(said, names.ENV_NODE_CACHE_PATH, None),
             api_server=_api_server(said),
-            budget=_amount(said, names.ENV_NODE_BUDGET, BUDGET),
-            reserve=_amount(said, names.ENV_NODE_RESERVE, RESERVE),
-            guaranteed_share=_amount(said, names.ENV_NODE_GUARANTEED_SHARE, GUARANTEED_SHARE),
+            budget=_size(said, names.ENV_NODE_BUDGET, BUDGET),
+            reserve=_size(said, names.ENV_NODE_RESERVE, RESERVE),
+            guaranteed_share=_size(said, names.ENV_NODE_GUARANTEED_SHARE, GUARANTEED_SHARE),
             leftover_age_s=_seconds(said, names.ENV_NODE_LEFTOVER_AGE_S, LEFTOVER_AGE_S),
             check_interval_s=_seconds(said, names.ENV_NODE_CHECK_INTERVAL_S, CHECK_INTERVAL_S),
             kubelet_folder=_folder(said, names.ENV_NODE_KUBELET_FOLDER, KUBELET_FOLDER),
@@ -63,7 +64,7 @@ class Configuration:
         return self.kubelet_folder / "pods"
 
     def limits(self, capacity_bytes: int) -> Limits:
-        """The amounts in bytes, on a file system of this size."""
+        """The limits in bytes, on a file system of this size."""
         budget_bytes = self.budget.of(capacity_bytes)
         return Limits(
             budget_bytes=budget_bytes,
@@ -91,9 +92,9 @@ def _folder(said: Mapping[str, str], name: str, default: str | None) -> Path:
     return folder
 
 
-def _amount(said: Mapping[str, str], name: str, default: Amount) -> Amount:
+def _size(said: Mapping[str, str], name: str, default: SizeOrShare) -> SizeOrShare:
     try:
-        return Amount.parse(said[name]) if name in said else default
+        return SizeOrShare.parse(said[name]) if name in said else default
     except ValueError as error:
         raise _invalid(name, f"is wrong: {error}") from error
 

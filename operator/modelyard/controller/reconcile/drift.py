@@ -7,10 +7,8 @@ form than they were sent in: it fills in defaults, drops what is empty and rewri
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelyard.api import quantity
 from modelyard.api.service import Object
-from modelyard.contract import names
-from modelyard.contract.errors import InvalidError
+from modelyard.contract import names, quantity
 from modelyard.desired.strategic_merge import MERGE_KEYS, identity, written
 
 WHOLE = frozenset({"selector", "podSelector", "ingress"})
@@ -99,6 +97,6 @@ def _amounts(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _amounts(amount) for name, amount in value.items()}
     try:
-        return quantity.number(value)
-    except InvalidError:
+        return quantity.parse(value)
+    except ValueError:
         return value

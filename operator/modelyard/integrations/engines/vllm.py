@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from decimal import Decimal
+from fractions import Fraction
 
 from modelyard.api import quantity
 from modelyard.api.conditions import Reason
@@ -28,7 +28,7 @@ SHM_SIZE = "2Gi"
 """Bound of /dev/shm, through which tensor-parallel workers speak. vLLM's own example for Kubernetes has the same; the
 runtimes' default of 64 MiB ends them with a bus error. Memory is taken only as far as it is used."""
 
-KV_CACHE_SHARE_ON_CPU = Decimal("0.25")
+KV_CACHE_SHARE_ON_CPU = Fraction(1, 4)
 """Of the memory asked for. The three processes take 1.4 GB before any weights (measured), the weights
 most of what is left. vLLM's own default is 92 % of the whole node, free or not, and fails in a pod."""
 

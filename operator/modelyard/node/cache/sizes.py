@@ -1,46 +1,40 @@
-"""Amounts of disk as a platform team writes them: bytes, a Kubernetes quantity, or a share of the file system."""
+"""Sizes on disk as a platform team writes them: bytes, a Kubernetes quantity, or a share of the file system."""
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Self
 
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "T": 10**12,
-    "P": 10**15,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-    "Pi": 2**50,
-}
-_FORM = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(%|[kMGTP]|[KMGTP]i|)")
+from modelyard.contract import quantity
+
+_LARGEST_BYTES = 2**62
+_PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)%")
 
 
 @dataclass(frozen=True)
-class Amount:
+class SizeOrShare:
     """A number of bytes, or a share (0 to 1) of something whose size is known later. One of the two is 0."""
 
     fixed_bytes: int = 0
-    share: float = 0.0
+    share: Fraction = Fraction(0)
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """``100Gi``, ``107374182400`` or ``80%``. Raises ValueError for anything else."""
-        match = _FORM.fullmatch(text.strip())
-        if match is None:
+        if match := _PERCENTAGE.fullmatch(text.strip()):
+            share = Fraction(match[1]) / 100
+            if share > 1:
+                raise ValueError(f"{text!r} is more than 100%")
+            return cls(share=share)
+        try:
+            size = quantity.parse(text)
+        except ValueError as error:
             raise ValueError(
-                f"{text!r} is no amount: write bytes, a quantity such as 100Gi, or a percentage such as 80%"
-            )
-        number = float(match[1])
-        if match[2] != "%":
-            return cls(fixed_bytes=int(number * _UNITS[match[2]]))
-        if number > 100:
-            raise ValueError(f"{text!r} is more than 100%")
-        return cls(share=number / 100)
+                f"{text!r} is no size: write bytes, a quantity such as 100Gi, or a percentage such as 80%"
+            ) from error
+        if not 0 <= size < _LARGEST_BYTES:
+            raise ValueError(f"{text!r} is the size of no disk")
+        return cls(fixed_bytes=quantity.whole(size))
 
     def of(self, whole_bytes: int) -> int:
         """The bytes, where ``whole_bytes`` is what shares are shares of."""

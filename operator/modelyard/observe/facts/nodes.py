@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.api.service import Object
-from modelyard.observe.facts.raw_object import at, entries, entry, number, text, texts
+from modelyard.observe.facts.raw_object import amount, at, entries, entry, text, texts
 
 Requested = Counter[tuple[str, str]]
 """Amounts of extended resources, by node name and resource."""
@@ -58,14 +58,14 @@ def node_facts(node: Object, resource: str | None, taken: Requested | None) -> N
     """The facts of ``node``, a Node. ``taken`` is what all pods request."""
     name = text(node, "metadata", "name")
     ready = entry(node, "status", "conditions", type="Ready")
-    offered = number(node, "status", "allocatable", resource or "") or 0
+    offered = amount(node, "status", "allocatable", resource or "") or 0
     return NodeFacts(
         name=name,
         ready=ready.get("status") == "True",
         why_unready=text(ready, "message") or text(ready, "reason") or "the node reports no Ready condition",
         cordoned=at(node, "spec", "unschedulable") is True,
         offered=offered,
-        present=max(offered, number(node, "status", "capacity", resource or "") or 0),
+        present=max(offered, amount(node, "status", "capacity", resource or "") or 0),
         taken=None if taken is None else taken[name, resource or ""],
         taints=tuple(entries(node, "spec", "taints")),
         labels=texts(node, "metadata", "labels"),
@@ -223,4 +223,4 @@ def _requests(pod: Object) -> Counter[str]:
 def _extended(container: Object) -> Counter[str]:
     asked = at(container, "resources", "requests")
     names = [name for name in asked if isinstance(name, str) and "/" in name] if isinstance(asked, dict) else []
-    return Counter({name: number(asked, name) or 0 for name in names})
+    return Counter({name: amount(asked, name) or 0 for name in names})

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from modelyard.api.fields import ApiModel
 from modelyard.api.service import Object
+from modelyard.contract import quantity
 
 Part = TypeVar("Part", bound=ApiModel)
 
@@ -32,11 +33,18 @@ def text(value: Any, *path: str) -> str:
 
 
 def number(value: Any, *path: str) -> int | None:
-    """The whole number at ``path``; a text of digits, as a quantity is written, counts as one."""
+    """The whole number at ``path``."""
     found = at(value, *path)
-    if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 16:
-        return int(found)
     return found if type(found) is int else None
+
+
+def amount(value: Any, *path: str) -> int | None:
+    """The quantity at ``path`` as the whole number that Kubernetes counts it as: ``1k`` devices are 1000."""
+    found = at(value, *path)
+    try:
+        return quantity.whole(quantity.parse(found)) if isinstance(found, str) else number(found)
+    except ValueError:
+        return None
 
 
 def texts(value: Any, *path: str) -> dict[str, str]:
