@@ -57,7 +57,7 @@ def test_the_whole_models_size_is_asked_for_and_given_back_at_the_end(
     assert running.ends() == 0
     word = pod.last_word()
     assert word["medium"] == "NodeLocal"
-    assert agent.asked == [{"ask": "space", "pod": pod.uid, "digest": word["digest"], "bytes": len(WEIGHTS) + 2}]
+    assert agent.asked == [{"ask": "space", "digest": word["digest"], "bytes": len(WEIGHTS) + 2}]
     eventually(lambda: agent.grants == 0)
     assert pod.files() == MODEL
 

@@ -64,7 +64,7 @@ def test_what_one_user_brought_is_a_hit_for_another(node: Node, agent: CacheAgen
     assert john.last_word()["cacheHit"]
     owners = {path.stat().st_uid for path in node.layout.entries.rglob("*")}
     assert owners == {JANE}
-    assert [request["pod"] for request in agent.asked] == [jane.uid]
+    assert [request["ask"] for request in agent.asked] == ["space"]  # Jane did
 
 
 def test_a_fetch_that_another_user_left_half_done_is_begun_anew_beside_it(

@@ -8,6 +8,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from awscrt import checksums
 
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
+from modelyard.contract.entry_record import EntryRecord, FileRecord
 from modelyard.node.agent import Agent
 from modelyard.node.cache.sizes import SizeOrShare
 from modelyard.node.configuration import Configuration
@@ -122,8 +124,10 @@ class Pod:
         entry.mkdir()
         weights = os.urandom(size_bytes)
         (entry / "weights").write_bytes(weights)
-        file = {"path": "weights", "size": size_bytes, "crc64nvme": f"{checksums.crc64nvme(weights):016x}"}
-        self.layout.record(digest).write_text(json.dumps({"digest": digest, "files": [file]}))
+        published_ns = (entry / "weights").stat().st_mtime_ns
+        file = FileRecord("weights", size_bytes, published_ns, f"{checksums.crc64nvme(weights):016x}")
+        record = EntryRecord("s3://models/a", datetime.now(UTC), digest, (file,))
+        self.layout.record(digest).write_text(record.as_json())
         if used_s is not None:
             os.utime(entry, (used_s, used_s))
         return entry

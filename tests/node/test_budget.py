@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.node.cache.budget import (
     Holding,
     Item,
     Kind,
     Limits,
-    Reason,
     Refusal,
     evictions_for,
     evictions_to_fit,

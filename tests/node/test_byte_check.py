@@ -1,11 +1,12 @@
 """Bit rot: what was verified when it came is read again, and what is no longer the same goes."""
 
-import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from modelyard.contract.entry_record import EntryRecord, FileRecord
 from modelyard.node.cache import records, scrubber
 from modelyard.node.cache.budget import Item, Kind
 from tests.node.surroundings import MIB, Surroundings, digest
@@ -62,13 +63,17 @@ def test_an_entry_that_lost_a_file_is_rotten(around: Surroundings, loss: str) ->
     assert entry.exists() == (loss == "a link")  # a link is followed by nobody, so nothing is known of it
 
 
+def a_record(path: str) -> str:
+    return EntryRecord("s3://m", datetime.now(UTC), digest("a"), (FileRecord(path, 1, 1, "0" * 16),)).as_json()
+
+
 @pytest.mark.parametrize(
     "record",
     [
         "no json",
         "{}",
-        json.dumps({"files": [{"path": "../../../../etc/passwd", "size": 1, "crc64nvme": "0" * 16}]}),
-        json.dumps({"files": [{"path": "/etc/passwd", "size": 1, "crc64nvme": "0" * 16}]}),
+        a_record("../../../../etc/passwd"),
+        a_record("/etc/passwd"),
         "[" * 100_000,
         "x" * (records.SIZE_LIMIT_BYTES + 1),
     ],

@@ -151,8 +151,9 @@ def port(state: State) -> Iterator[int]:
     server.server_close()
 
 
-def test_the_port_answers_the_state_as_json(state: State, port: int) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+@pytest.mark.parametrize("host", ["127.0.0.1", *(["[::1]"] if socket.has_dualstack_ipv6() else [])])
+def test_the_port_answers_the_report_on_every_address(state: State, port: int, host: str) -> None:
+    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=10) as answer:
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.read().decode() == state.report().as_json()
 

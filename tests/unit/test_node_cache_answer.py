@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.integrations.signals import node_cache
+from modelyard.contract import cache_page
 from modelyard.integrations.signals.node_cache import NodeCache, parse, read
 from modelyard.integrations.signals.pod_http import PodClient
 from tests.support.pod_port import answering
@@ -85,6 +85,6 @@ async def test_an_answer_that_is_longer_than_any_agents_tells_nothing(
 ) -> None:
     answer = b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(TOLD).encode()
     for limit_bytes, understood in ((len(answer), UNDERSTOOD), (len(answer) - 1, None)):
-        monkeypatch.setattr(node_cache, "SIZE_LIMIT_BYTES", limit_bytes)
+        monkeypatch.setattr(cache_page, "SIZE_LIMIT_BYTES", limit_bytes)
         async with answering(answer) as agent:
             assert await read(pods, "127.0.0.1", agent.port) == understood

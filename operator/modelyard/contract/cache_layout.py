@@ -20,6 +20,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from modelyard.contract.digests import DIGEST, UID
+
 FOLDER_MODE = 0o755
 """The engine may run as another user than the fetcher: it reads, and only the fetcher writes."""
 
@@ -34,18 +36,20 @@ FOLDER_NAME = re.compile(r"sha256-[0-9a-f]{64}")
 COMPILE_KEY = re.compile(r"[0-9a-f]{16,64}")
 """What the names of entries and of compile caches look like."""
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_POD_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
-
 
 def folder_name(digest: str) -> str:
     """The folder's name for a digest ``sha256:<64 hex digits>``: mount options split at colons, so it has none.
 
     Raises ValueError for anything else: a digest may come from a user, and no other text may become a path.
     """
-    if not _DIGEST.fullmatch(digest):
+    if not DIGEST.fullmatch(digest):
         raise ValueError(f"{digest!r} is not of the form sha256:<64 hex digits>")
     return digest.replace(":", "-")
+
+
+def digest_of(folder: str) -> str:
+    """The digest whose folder's name this is."""
+    return folder.replace("-", ":")
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class CacheLayout:
 
     def link(self, pod_uid: str) -> Path:
         """The pod's link. Raises ValueError for a text that is no pod UID, since it becomes a path."""
-        if not _POD_UID.fullmatch(pod_uid):
+        if not UID.fullmatch(pod_uid):
             raise ValueError(f"{pod_uid!r} is not a pod UID")
         return self.by_pod / pod_uid
 

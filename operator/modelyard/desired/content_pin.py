@@ -5,22 +5,19 @@ replaced because of it (docs/adr/0007-one-content-per-revision.md).
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.api.types import Model
 from modelyard.contract import names
+from modelyard.contract.digests import DIGEST, REVISION_KEY
 from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
 
 KEPT = 10
 """Revisions whose content is remembered. A rollback within these serves what it served before, or tells that the source
 holds something else by now."""
-
-_KEY = re.compile(r"[0-9a-f]{16}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def key(model: Model) -> str:
@@ -49,7 +46,7 @@ def contents(config_map: Object | None) -> dict[str, str]:
 
 def _well_formed(contents: Mapping[str, str]) -> dict[str, str]:
     """Those that can be ours: pods and ConfigMaps are tenants'."""
-    return {key: digest for key, digest in contents.items() if _KEY.fullmatch(key) and _DIGEST.fullmatch(digest)}
+    return {key: digest for key, digest in contents.items() if REVISION_KEY.fullmatch(key) and DIGEST.fullmatch(digest)}
 
 
 def with_verified(known: Mapping[str, str], verified: Mapping[str, str]) -> dict[str, str]:

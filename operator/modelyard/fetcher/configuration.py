@@ -1,22 +1,17 @@
 """What the fetcher is told, by environment variables that carry no secret."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
-from modelyard.contract.errors import InvalidError
-from modelyard.contract.fetch_report import Reason
-
-Text = TypeVar("Text", str, str | None)
+from modelyard.contract.digests import REVISION_KEY
+from modelyard.contract.environment import Environment
 
 ADDRESSING_STYLES = ("auto", "path", "virtual")
 CACHE_MEDIUMS = (names.MEDIUM_EPHEMERAL, names.MEDIUM_NODE_LOCAL)
-
-_REVISION_KEY = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -47,75 +42,37 @@ class Configuration:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Reads and checks the variables. Raises InvalidError naming the first one that is wrong."""
-        said = {name: value for name, value in environment.items() if value}
-        ca_bundle = said.get(names.ENV_CA_BUNDLE)
-        layout = CacheLayout(Path(said.get(names.ENV_CACHE, names.PATH_CACHE)))
+        read = Environment(environment)
+        layout = CacheLayout(read.path(names.ENV_CACHE, names.PATH_CACHE))
+        read.parsed(names.ENV_POD_UID, layout.link, None)
+        read.parsed(names.ENV_MODEL_DIGEST, layout.entry, None)
+        read.parsed(names.ENV_COMPILE_KEY, layout.compile_cache, None)
+        ca_bundle = read.text(names.ENV_CA_BUNDLE)
         return cls(
-            uri=_required(said, names.ENV_MODEL_URI),
-            pod_uid=_path_safe(names.ENV_POD_UID, _required(said, names.ENV_POD_UID), layout.link),
-            expected_digest=_path_safe(names.ENV_MODEL_DIGEST, said.get(names.ENV_MODEL_DIGEST), layout.entry),
-            s3_endpoint=said.get(names.ENV_S3_ENDPOINT),
-            s3_region=said.get(names.ENV_S3_REGION),
-            s3_addressing_style=_addressing_style(said),
-            hf_endpoint=said.get(names.ENV_HF_ENDPOINT),
-            https_sha256=said.get(names.ENV_HTTPS_SHA256),
-            cache_medium=_cache_medium(said),
-            revision_key=_path_safe(names.ENV_REVISION_KEY, said.get(names.ENV_REVISION_KEY), _revision_file),
-            compile_key=_path_safe(names.ENV_COMPILE_KEY, said.get(names.ENV_COMPILE_KEY), layout.compile_cache),
-            credentials_secret=said.get(names.ENV_CREDENTIALS_SECRET),
+            uri=read.required(names.ENV_MODEL_URI),
+            pod_uid=read.required(names.ENV_POD_UID),
+            expected_digest=read.text(names.ENV_MODEL_DIGEST),
+            s3_endpoint=read.text(names.ENV_S3_ENDPOINT),
+            s3_region=read.text(names.ENV_S3_REGION),
+            s3_addressing_style=read.choice(names.ENV_S3_ADDRESSING_STYLE, ADDRESSING_STYLES, "auto"),
+            hf_endpoint=read.text(names.ENV_HF_ENDPOINT),
+            https_sha256=read.text(names.ENV_HTTPS_SHA256),
+            cache_medium=read.choice(names.ENV_CACHE_MEDIUM, CACHE_MEDIUMS, names.MEDIUM_EPHEMERAL),
+            revision_key=read.parsed(names.ENV_REVISION_KEY, _revision_key, None),
+            compile_key=read.text(names.ENV_COMPILE_KEY),
+            credentials_secret=read.text(names.ENV_CREDENTIALS_SECRET),
             ca_bundle=Path(ca_bundle) if ca_bundle else None,
-            ca_bundle_config_map=said.get(names.ENV_CA_BUNDLE_CONFIG_MAP),
-            credentials_folder=Path(said.get(names.ENV_CREDENTIALS_FOLDER, names.PATH_CREDENTIALS)),
+            ca_bundle_config_map=read.text(names.ENV_CA_BUNDLE_CONFIG_MAP),
+            credentials_folder=read.path(names.ENV_CREDENTIALS_FOLDER, names.PATH_CREDENTIALS),
             cache=layout.root,
-            claim=Path(said.get(names.ENV_CLAIM, names.PATH_CLAIM)),
-            revision_folder=Path(said.get(names.ENV_REVISION_FOLDER, names.PATH_REVISION)),
-            launcher_folder=Path(said.get(names.ENV_LAUNCHER_FOLDER, names.PATH_LAUNCHER_FOLDER)),
-            state_port=_port(said),
+            claim=read.path(names.ENV_CLAIM, names.PATH_CLAIM),
+            revision_folder=read.path(names.ENV_REVISION_FOLDER, names.PATH_REVISION),
+            launcher_folder=read.path(names.ENV_LAUNCHER_FOLDER, names.PATH_LAUNCHER_FOLDER),
+            state_port=read.port(names.ENV_STATE_PORT, names.FETCH_STATE_PORT),
         )
 
 
-def _invalid(name: str, problem: str) -> InvalidError:
-    return InvalidError(Reason.INVALID_CONFIGURATION, f"the environment variable {name} {problem}")
-
-
-def _required(said: Mapping[str, str], name: str) -> str:
-    if name not in said:
-        raise _invalid(name, "is not set")
-    return said[name]
-
-
-def _path_safe(name: str, value: Text, path_of: Callable[[str], Path]) -> Text:
-    """The value, if it may become part of a path: ``path_of`` raises ValueError where not."""
-    if value is not None:
-        try:
-            path_of(value)
-        except ValueError as error:
-            raise _invalid(name, f"is wrong: {error}") from error
-    return value
-
-
-def _revision_file(key: str) -> Path:
-    if not _REVISION_KEY.fullmatch(key):
-        raise ValueError(f"{key!r} is not 16 hexadecimal digits")
-    return Path(key)
-
-
-def _cache_medium(said: Mapping[str, str]) -> str:
-    medium = said.get(names.ENV_CACHE_MEDIUM, names.MEDIUM_EPHEMERAL)
-    if medium not in CACHE_MEDIUMS:
-        raise _invalid(names.ENV_CACHE_MEDIUM, f"is {medium!r}; it may be {', '.join(CACHE_MEDIUMS)}")
-    return medium
-
-
-def _addressing_style(said: Mapping[str, str]) -> str:
-    style = said.get(names.ENV_S3_ADDRESSING_STYLE, "auto")
-    if style not in ADDRESSING_STYLES:
-        raise _invalid(names.ENV_S3_ADDRESSING_STYLE, f"is {style!r}; it may be {', '.join(ADDRESSING_STYLES)}")
-    return style
-
-
-def _port(said: Mapping[str, str]) -> int:
-    port = said.get(names.ENV_STATE_PORT, str(names.FETCH_STATE_PORT))
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise _invalid(names.ENV_STATE_PORT, f"is {port!r}, which is no port")
-    return int(port)
+def _revision_key(text: str) -> str:
+    if not REVISION_KEY.fullmatch(text):
+        raise ValueError(f"{text!r} is not 16 hexadecimal digits")
+    return text

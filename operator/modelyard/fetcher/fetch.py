@@ -141,7 +141,7 @@ class _Fetch:
     def _space(self, staged_bytes: int) -> Iterator[Check]:
         """Room for the model; what it yields raises FetchError once the room is another's."""
         if self._is_kept_by_agent:
-            with self._agent.space(self._configuration.pod_uid, self._digest, self._size_bytes) as grant:
+            with self._agent.space(self._digest, self._size_bytes) as grant:
                 yield grant.check
         else:
             _check_space(self._size_bytes - staged_bytes, self._store.free_bytes(), self._configuration)

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 import grpc
 
 import modelyard
-from modelyard.contract import names
-from modelyard.node import http_server
+from modelyard.contract import names, page_server
+from modelyard.contract.cache_page import PATH
 from modelyard.node.cache import cache_page
 from modelyard.node.cache.grant_server import SpaceServer
 from modelyard.node.cache.metrics import Metrics
@@ -36,6 +36,9 @@ CHECK_EVERY_S = 600.0
 TAINT_EVERY_S = 2.0
 OVERVIEW_AGE_S = 2.0
 """How old what is told may be: whoever asks all the time keeps nobody from the cache."""
+
+CONNECTIONS = 32
+"""Clients of the page at once: probes, a scraper, the operator, and whoever else finds the port."""
 
 _log = logging.getLogger("modelyard.node")
 
@@ -96,9 +99,9 @@ class Agent:
             "/healthz": self._health,
             "/readyz": self._readiness,
             "/metrics": self._metrics.page,
-            "/cache": self._cache_page,
+            PATH: self._cache_page,
         }
-        self._http = http_server.serve(self._configuration.port, pages)
+        self._http = page_server.serve(self._configuration.port, pages, connections=CONNECTIONS)
         self._every(TAINT_EVERY_S, self._remove_taint_once_registered)
         self._every(TRIM_EVERY_S, self._serve_known)
         self._every(TIDY_EVERY_S, self._housekeeping.tidy)
@@ -168,19 +171,19 @@ class Agent:
         except PathMissingError:
             return None
 
-    def _cache_page(self) -> http_server.Page:
-        return http_server.as_json(cache_page.as_object(self._configuration.node, self._recent.get()))
+    def _cache_page(self) -> page_server.Page:
+        return page_server.as_json(cache_page.page(self._configuration.node, self._recent.get()).as_json())
 
-    def _readiness(self) -> http_server.Page:
+    def _readiness(self) -> page_server.Page:
         """Ready once the kubelet took the driver: a rollout stops at an agent that it does not take."""
         is_ready = self._registration.is_registered.is_set()
         return (
-            http_server.text(200, "ok")
+            page_server.text(200, "ok")
             if is_ready
-            else http_server.text(503, "the kubelet did not take the driver yet")
+            else page_server.text(503, "the kubelet did not take the driver yet")
         )
 
-    def _health(self) -> http_server.Page:
+    def _health(self) -> page_server.Page:
         """Well, as long as the kubelet finds the sockets: it removes what it finds stale in its folder of plugins."""
         gone = [socket for socket in (self._driver_socket, self._registry_socket) if not socket.is_socket()]
-        return http_server.text(503, f"{gone[0]} is gone") if gone else http_server.text(200, "ok")
+        return page_server.text(503, f"{gone[0]} is gone") if gone else page_server.text(200, "ok")

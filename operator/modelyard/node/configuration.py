@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from modelyard.contract import names
-from modelyard.contract.errors import InvalidError
-from modelyard.contract.fetch_report import Reason
+from modelyard.contract.environment import Environment, invalid
 from modelyard.node.cache.budget import Limits
 from modelyard.node.cache.sizes import SizeOrShare
 
@@ -43,19 +42,19 @@ class Configuration:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Reads and checks the variables. Raises InvalidError naming the first one that is wrong."""
-        said = {name: value for name, value in environment.items() if value}
+        read = Environment(environment)
         return cls(
-            node=_required(said, names.ENV_NODE_NAME),
-            cache=_folder(said, names.ENV_NODE_CACHE_PATH, None),
-            api_server=_api_server(said),
-            budget=_size(said, names.ENV_NODE_BUDGET, BUDGET),
-            reserve=_size(said, names.ENV_NODE_RESERVE, RESERVE),
-            guaranteed_share=_size(said, names.ENV_NODE_GUARANTEED_SHARE, GUARANTEED_SHARE),
-            leftover_age_s=_seconds(said, names.ENV_NODE_LEFTOVER_AGE_S, LEFTOVER_AGE_S),
-            check_interval_s=_seconds(said, names.ENV_NODE_CHECK_INTERVAL_S, CHECK_INTERVAL_S),
-            kubelet_folder=_folder(said, names.ENV_NODE_KUBELET_FOLDER, KUBELET_FOLDER),
-            service_account_folder=_folder(said, names.ENV_NODE_SERVICE_ACCOUNT_FOLDER, SERVICE_ACCOUNT_FOLDER),
-            port=_port(said),
+            node=read.required(names.ENV_NODE_NAME),
+            cache=_folder(names.ENV_NODE_CACHE_PATH, read.required(names.ENV_NODE_CACHE_PATH)),
+            api_server=_api_server(read),
+            budget=read.parsed(names.ENV_NODE_BUDGET, SizeOrShare.parse, BUDGET),
+            reserve=read.parsed(names.ENV_NODE_RESERVE, SizeOrShare.parse, RESERVE),
+            guaranteed_share=read.parsed(names.ENV_NODE_GUARANTEED_SHARE, SizeOrShare.parse, GUARANTEED_SHARE),
+            leftover_age_s=read.parsed(names.ENV_NODE_LEFTOVER_AGE_S, _seconds, LEFTOVER_AGE_S),
+            check_interval_s=read.parsed(names.ENV_NODE_CHECK_INTERVAL_S, _seconds, CHECK_INTERVAL_S),
+            kubelet_folder=_folder_of(read, names.ENV_NODE_KUBELET_FOLDER, KUBELET_FOLDER),
+            service_account_folder=_folder_of(read, names.ENV_NODE_SERVICE_ACCOUNT_FOLDER, SERVICE_ACCOUNT_FOLDER),
+            port=read.port(names.ENV_NODE_PORT, names.NODE_PORT),
         )
 
     @property
@@ -74,52 +73,30 @@ class Configuration:
         )
 
 
-def _invalid(name: str, problem: str) -> InvalidError:
-    return InvalidError(Reason.INVALID_CONFIGURATION, f"the environment variable {name} {problem}")
-
-
-def _required(said: Mapping[str, str], name: str) -> str:
-    if name not in said:
-        raise _invalid(name, "is not set")
-    return said[name]
-
-
-def _folder(said: Mapping[str, str], name: str, default: str | None) -> Path:
-    text = said.get(name, default) or _required(said, name)
+def _folder(name: str, text: str) -> Path:
     folder = Path(text)
     if not folder.is_absolute() or ".." in folder.parts:
-        raise _invalid(name, f"is {text!r}; it has to be an absolute path")
+        raise invalid(name, f"is {text!r}; it has to be an absolute path")
     return folder
 
 
-def _size(said: Mapping[str, str], name: str, default: SizeOrShare) -> SizeOrShare:
-    try:
-        return SizeOrShare.parse(said[name]) if name in said else default
-    except ValueError as error:
-        raise _invalid(name, f"is wrong: {error}") from error
+def _folder_of(read: Environment, name: str, default: str) -> Path:
+    return _folder(name, read.text(name) or default)
 
 
-def _seconds(said: Mapping[str, str], name: str, default: float) -> float:
-    text = said.get(name, str(default))
+def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError as error:
-        raise _invalid(name, f"is {text!r}, which is no number of seconds") from error
+        raise ValueError(f"{text!r} is no number of seconds") from error
     if not 0 < seconds < 10**9:
-        raise _invalid(name, f"is {text!r}; it has to be more than 0")
+        raise ValueError(f"{text!r} has to be more than 0")
     return seconds
 
 
-def _port(said: Mapping[str, str]) -> int:
-    text = said.get(names.ENV_NODE_PORT, str(names.NODE_PORT))
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise _invalid(names.ENV_NODE_PORT, f"is {text!r}, which is no port")
-    return int(text)
-
-
-def _api_server(said: Mapping[str, str]) -> str:
+def _api_server(read: Environment) -> str:
     """Where every pod finds the API server: the kubelet sets both variables."""
-    host, port = (_required(said, f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
+    host, port = (read.required(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
     if not _HOST.fullmatch(host) or not port.isdecimal():
-        raise _invalid("KUBERNETES_SERVICE_HOST", "is no host")
+        raise invalid("KUBERNETES_SERVICE_HOST", "is no host")
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from modelyard.contract.cache_layout import BROKEN_PREFIX, CacheLayout
+from modelyard.contract.entry_record import EntryRecord
 from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.disk import lock, record
-from modelyard.fetcher.disk.record import Record
 from modelyard.fetcher.disk.staging import Staging, make_folder
 from modelyard.fetcher.failure import FetchError
 
@@ -61,7 +61,7 @@ class Store:
         if entry.is_symlink() or not entry.is_dir() or os.path.lexists(self._layout.rotten(digest)):
             return False
         told = record.read(self._layout.record(digest))
-        return told is not None and told.digest == digest and told.agrees_with(entry, files)
+        return told is not None and told.digest == digest and record.agrees(told, entry, files)
 
     def lock(self, digest: str) -> Path:
         """The file that whoever writes the entry has locked."""
@@ -81,7 +81,7 @@ class Store:
         """What this user may still write to the volume."""
         return shutil.disk_usage(self._layout.root).free
 
-    def publish(self, digest: str, staging: Staging, written: Record) -> None:
+    def publish(self, digest: str, staging: Staging, written: EntryRecord) -> None:
         """Makes the staged files the entry, at once and durably. The caller holds the digest's lock.
 
         Raises FetchError when what stands in the way is another user's and stays.
@@ -126,7 +126,7 @@ class Store:
                 "remove it from the node's cache",
             )
 
-    def _write_record(self, digest: str, written: Record) -> None:
+    def _write_record(self, digest: str, written: EntryRecord) -> None:
         path = self._layout.record(digest)
         new = path.with_name(f".{path.name}.{os.geteuid()}")
         with new.open("w") as file:

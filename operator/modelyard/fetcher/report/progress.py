@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from modelyard.contract.digests import UID
 from modelyard.fetcher.report.state import State
 
 FILE_NAME = "progress.json"
@@ -22,7 +23,6 @@ STALE_S = 10.0
 """Nobody has told for so long: it is what a pod left that is gone."""
 
 _SIZE_LIMIT_BYTES = 4096
-_POD_UID_LIMIT = 63
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _read(path: Path) -> Progress:
         told = json.loads(file.read(_SIZE_LIMIT_BYTES))
     pod = told["pod"]
     sizes = [told[key] for key in ("bytes_done", "bytes_total", "bytes_per_second")]
-    if not isinstance(pod, str) or len(pod) > _POD_UID_LIMIT or not pod.isprintable():
+    if not isinstance(pod, str) or not UID.fullmatch(pod):
         raise ValueError("no pod")
     if any(type(size) is not int or not 0 <= size < 2**63 for size in sizes):
         raise ValueError("no sizes")

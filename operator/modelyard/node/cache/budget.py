@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.node.cache.sizes import readable
 
 
@@ -58,14 +59,6 @@ class Limits:
     def largest_bytes(self) -> int:
         """What an empty cache could hold on an otherwise empty file system."""
         return max(0, min(self.budget_bytes, self.capacity_bytes - self.reserve_bytes))
-
-
-class Reason(StrEnum):
-    """Why there is no room."""
-
-    BUDGET_TOO_SMALL = "BudgetTooSmall"
-    CACHE_FULL = "CacheFull"
-    OVER_BUDGET = "OverBudget"
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,34 @@
-"""What the agent tells of its node's cache: the object behind GET /cache."""
+"""The agent's page of its cache (contract/cache_page.py), made of an overview."""
 
-from typing import Any
-
+from modelyard.contract.cache_layout import digest_of
+from modelyard.contract.cache_page import ENTRIES_LIMIT, CachePage, Entry, Namespace
 from modelyard.node.cache.budget import Item, Kind
 from modelyard.node.cache.overview import Overview
 
-MAX_ENTRIES = 200
-"""Entries told of one namespace, the largest first: a hundred namespaces fit into what the operator reads (4 MiB)."""
 
-
-def as_object(node: str, overview: Overview | None) -> dict[str, Any]:
-    """The cache in plain values; without an overview: of a node that has no folder for it."""
+def page(node: str, overview: Overview | None) -> CachePage:
+    """The page; without an overview: of a node that has no folder for the cache."""
     if overview is None:
-        figures = {"path_missing": True, "budget_bytes": 0, "used_bytes": 0, "free_bytes": 0, "namespaces": []}
-        return {"node": node} | figures
-    return {
-        "node": node,
-        "path_missing": False,
-        "budget_bytes": overview.limits.budget_bytes,
-        "used_bytes": sum(holding.used_bytes for holding in overview.holdings),
-        "free_bytes": overview.disk.free_bytes,
-        "namespaces": [
-            {
-                "name": overview.names.get(holding.namespace, ""),
-                "uid": holding.namespace,
-                "used_bytes": holding.used_bytes,
-                "over_budget": holding.is_over_budget,
-                "entries": _entries(holding.items),
-            }
+        return CachePage(node, path_missing=True)
+    return CachePage(
+        node,
+        path_missing=False,
+        budget_bytes=overview.limits.budget_bytes,
+        used_bytes=sum(holding.used_bytes for holding in overview.holdings),
+        free_bytes=overview.disk.free_bytes,
+        namespaces=tuple(
+            Namespace(
+                name=overview.names.get(holding.namespace, ""),
+                uid=holding.namespace,
+                used_bytes=holding.used_bytes,
+                over_budget=holding.is_over_budget,
+                entries=_entries(holding.items),
+            )
             for holding in overview.holdings
-        ],
-    }
+        ),
+    )
 
 
-def _entries(items: tuple[Item, ...]) -> list[dict[str, Any]]:
+def _entries(items: tuple[Item, ...]) -> tuple[Entry, ...]:
     entries = sorted((item for item in items if item.kind is Kind.ENTRY), key=lambda item: -item.size_bytes)
-    return [
-        {"digest": item.name.replace("-", ":"), "size_bytes": item.size_bytes, "pins": item.pins}
-        for item in entries[:MAX_ENTRIES]
-    ]
+    return tuple(Entry(digest_of(item.name), item.size_bytes, item.pins) for item in entries[:ENTRIES_LIMIT])

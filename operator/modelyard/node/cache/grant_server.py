@@ -1,19 +1,16 @@
-"""The socket in each namespace's part: pods ask for room there, one JSON object a line each way.
-
-Which socket it is tells who asks: only pods of that namespace see it. A grant lives as long as its connection.
-"""
+"""The socket in each namespace's part: its pods ask for room there (contract/agent_protocol.py)."""
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from modelyard.contract import agent_protocol
+from modelyard.contract.agent_protocol import LINE_LIMIT_BYTES, DiscardAnswer, DiscardRequest, SpaceAnswer, SpaceRequest
 from modelyard.contract.cache_layout import CacheLayout, folder_name
 from modelyard.node.cache.budget import Refusal
 from modelyard.node.cache.grants import Grant
@@ -21,7 +18,6 @@ from modelyard.node.cache.namespace_folders import Parts
 from modelyard.node.cache.node_cache import NodeCache
 from modelyard.node.host import untrusted_files
 
-LINE_LIMIT_BYTES = 4096
 FIRST_LINE_TIMEOUT_S = 10.0
 CONNECTIONS_PER_NAMESPACE = 64
 """More than the pods of one namespace that fetch on one node at once."""
@@ -33,10 +29,6 @@ PAUSE_S = 0.02
 _SOCKET = CacheLayout(Path("/")).agent_socket.name
 
 _log = logging.getLogger("modelyard.node")
-
-
-class RequestError(Exception):
-    """The line is no question that is answered here."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +107,7 @@ class SpaceServer:
                 async with self._turns.setdefault(namespace, asyncio.Lock()):
                     answer = await asyncio.to_thread(self._answer, namespace, line, grants)
                     await asyncio.sleep(PAUSE_S)
-                writer.write(json.dumps(answer).encode() + b"\n")
+                writer.write(answer)
                 await writer.drain()
         except (ValueError, TimeoutError, ConnectionError):  # a line without end, a client that says nothing or is gone
             pass
@@ -125,56 +117,35 @@ class SpaceServer:
                 await asyncio.to_thread(self._cache.release, grant)
             writer.close()
 
-    def _answer(self, namespace: str, line: bytes, grants: list[Grant]) -> dict[str, Any]:
+    def _answer(self, namespace: str, line: bytes, grants: list[Grant]) -> bytes:
         try:
-            return self._answered(namespace, _parsed(line), grants)
-        except RequestError as error:
-            return {"error": str(error)}
-        except Exception:  # noqa: BLE001 - the client must hear something, and the next one is served
+            request = agent_protocol.parse_request(line)
+        except ValueError as error:
+            return agent_protocol.error_line(str(error))
+        try:
+            if isinstance(request, DiscardRequest):
+                return self._discard(namespace, request).as_line()
+            if len(grants) >= GRANTS_PER_CONNECTION:
+                return agent_protocol.error_line("one connection asks for one model")
+            return self._grant(namespace, request, grants).as_line()
+        except Exception:  # noqa: BLE001 - the client must get an answer, and the next one is served
             _log.exception("a question of namespace %s could not be answered", namespace)
-            return {"error": "the node agent failed to answer; its log has the cause"}
+            return agent_protocol.error_line("the node agent failed to answer; its log has the cause")
 
-    def _answered(self, namespace: str, asked: dict[str, Any], grants: list[Grant]) -> dict[str, Any]:
-        folder = _folder(asked)
-        if asked.get("ask") == "discard":
-            is_done = self._cache.discard(namespace, folder)
-            return {"discarded": True} if is_done else {"discarded": False, "message": "there is no such entry"}
-        if asked.get("ask") != "space":
-            raise RequestError("ask is neither space nor discard")
-        if len(grants) >= GRANTS_PER_CONNECTION:
-            raise RequestError("one connection asks for one model")
-        outcome = self._cache.ask(namespace, folder, _size_bytes(asked))
+    def _discard(self, namespace: str, request: DiscardRequest) -> DiscardAnswer:
+        is_done = self._cache.discard(namespace, folder_name(request.digest))
+        return DiscardAnswer(discarded=True) if is_done else DiscardAnswer(False, "there is no such entry")
+
+    def _grant(self, namespace: str, request: SpaceRequest, grants: list[Grant]) -> SpaceAnswer:
+        folder = folder_name(request.digest)
+        outcome = self._cache.ask(namespace, folder, request.size_bytes)
         if isinstance(outcome, Refusal):
-            return {"granted": False, "reason": outcome.reason, "message": outcome.message}
+            return SpaceAnswer(outcome.reason, outcome.message)
         for former in [grant for grant in grants if grant.folder == folder]:
             grants.remove(former)
             self._cache.release(former)
         grants.append(outcome)
-        return {"granted": True}
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        asked = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RequestError("the line is no JSON") from error
-    if not isinstance(asked, dict):
-        raise RequestError("the line is no JSON object")
-    return asked
-
-
-def _folder(asked: dict[str, Any]) -> str:
-    try:
-        return folder_name(str(asked.get("digest")))
-    except ValueError as error:
-        raise RequestError(f"digest: {error}") from error
-
-
-def _size_bytes(asked: dict[str, Any]) -> int:
-    size_bytes = asked.get("bytes")
-    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or not 0 <= size_bytes < 2**62:
-        raise RequestError("bytes is no size")
-    return size_bytes
+        return SpaceAnswer()
 
 
 def _identity(namespace: str, parts: Parts) -> tuple[int, int] | None:

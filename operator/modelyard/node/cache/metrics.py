@@ -7,9 +7,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from modelyard.contract.page_server import Page
 from modelyard.node.cache.budget import Kind
 from modelyard.node.cache.overview import Overview
-from modelyard.node.http_server import Page
 
 
 class Metrics:

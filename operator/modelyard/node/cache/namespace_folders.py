@@ -11,13 +11,13 @@ A tenant may run as root in its pods, so below a part everything may be replaced
 import contextlib
 import logging
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from modelyard.contract.cache_layout import CacheLayout
+from modelyard.contract.digests import UID
 from modelyard.node.cache.overview import Disk
 from modelyard.node.cache.quota import Quotas
 from modelyard.node.host import untrusted_files
@@ -26,7 +26,6 @@ OWN_FOLDER = ".modelyard"
 OPEN_TO_ALL = 0o1777
 """Every user of the namespace may write, and none may remove what is another's."""
 
-_UID = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]{0,62})")
 _NAME_LIMIT_BYTES = 256
 FOLDERS = tuple(folder.name for folder in CacheLayout(Path("/")).folders)
 
@@ -60,7 +59,7 @@ class Parts:
     def names(self) -> dict[str, str]:
         """The namespaces that have a part: name by UID; "" where no name is known."""
         with self._opened_cache() as cache, self._own("namespaces") as known:
-            found = [name for name in untrusted_files.folder_names(cache) if _UID.fullmatch(name)]
+            found = [name for name in untrusted_files.folder_names(cache) if UID.fullmatch(name)]
             return {uid: _read_name(uid, known) for uid in sorted(found)}
 
     def disk(self) -> Disk:
@@ -71,7 +70,7 @@ class Parts:
 
     def make(self, uid: str, name: str) -> None:
         """Makes the namespace's part, or what it lacks."""
-        if not _UID.fullmatch(uid):
+        if not UID.fullmatch(uid):
             raise ValueError(f"{uid!r} is no UID")
         with self._own("namespaces") as known:
             _write_name(uid, name, known)

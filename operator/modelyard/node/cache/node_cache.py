@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from modelyard.contract.cache_layout import BROKEN_PREFIX, RECORD_SUFFIX, ROTTEN_SUFFIX
+from modelyard.contract.fetch_report import Reason
 from modelyard.node.cache import contents, garbage
-from modelyard.node.cache.budget import Holding, Item, Kind, Limits, Reason, Refusal, evictions_for, evictions_to_fit
+from modelyard.node.cache.budget import Holding, Item, Kind, Limits, Refusal, evictions_for, evictions_to_fit
 from modelyard.node.cache.contents import Contents, Measurements
 from modelyard.node.cache.grants import Grant, Ledger
 from modelyard.node.cache.metrics import Metrics

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from awscrt import checksums
 
+from modelyard.contract.entry_record import FileRecord
 from modelyard.node.cache import records
 from modelyard.node.cache.budget import Item, Kind
 from modelyard.node.cache.metrics import Metrics
@@ -115,7 +116,7 @@ class ByteCheck:
             _log.error("%s of namespace %s is rotten: %s", item.name, item.namespace, found.words)
             self._cache.condemn(item.namespace, item.name)
 
-    def _compare(self, entry: int, files: list[records.RecordedFile]) -> Checked:
+    def _compare(self, entry: int, files: tuple[FileRecord, ...]) -> Checked:
         size_bytes = 0
         for file in files:
             try:
@@ -129,11 +130,11 @@ class ByteCheck:
             if crc is None:
                 return Checked(Verdict.UNKNOWN, size_bytes)
             size_bytes += file.size_bytes
-            if crc != file.crc64nvme:
+            if f"{crc:016x}" != file.crc64nvme:
                 return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!a} has other bytes than were fetched")
         return Checked(Verdict.OK, size_bytes)
 
-    def _crc(self, entry: int, file: records.RecordedFile) -> int | None:
+    def _crc(self, entry: int, file: FileRecord) -> int | None:
         """The file's checksum now, -1 where it has another size; None when told to end."""
         descriptor = _opened(file.path, entry)
         try:

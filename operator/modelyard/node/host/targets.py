@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from modelyard.contract.digests import UID
+
 DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_UID = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9]{0,62})")
 _VOLUMES = "volumes/kubernetes.io~csi"
 
 
@@ -39,6 +40,6 @@ def target_of(path: str, pods_folder: PurePosixPath) -> Target:
         parts = ()
     if len(parts) != 5 or f"{parts[1]}/{parts[2]}" != _VOLUMES or parts[4] != "mount":
         raise RefusedError(f"the target path {path!r} is no volume of a pod below {pods_folder}")
-    if not _UID.fullmatch(parts[0]) or not DNS_LABEL.fullmatch(parts[3]):
+    if not UID.fullmatch(parts[0]) or not DNS_LABEL.fullmatch(parts[3]):
         raise RefusedError(f"the target path {path!r} names no pod or no volume")
     return Target(parts[0], parts[3])

@@ -1,18 +1,23 @@
-"""The agent's port: /healthz, /readyz, /metrics and /cache. Any pod may call it, so each connection has an end."""
+"""A small HTTP server for pages that any pod may ask for: each connection has an end, and they are few at once.
 
+Fetcher and node agent both run it; their images hold no web framework. It listens on every address of the pod, IPv4 and
+IPv6.
+"""
+
+import contextlib
 import http.server
-import json
 import logging
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 CONNECTION_LIMIT_S = 5.0
-CONNECTIONS = 32
+"""How long one client may hold a connection, however slowly it speaks."""
 
-_log = logging.getLogger("modelyard.node")
+_log = logging.getLogger("modelyard.pages")
 
 
 @dataclass(frozen=True)
@@ -29,24 +34,44 @@ def text(status: int, words: str) -> Page:
     return Page(status, "text/plain; charset=utf-8", words.encode() + b"\n")
 
 
-def as_json(value: Any) -> Page:
-    """A value as JSON."""
-    return Page(200, "application/json", json.dumps(value).encode())
+def as_json(body: str) -> Page:
+    """JSON, as it was written."""
+    return Page(200, "application/json", body.encode())
 
 
-def serve(port: int, pages: Mapping[str, Callable[[], Page]]) -> http.server.HTTPServer:
-    """Serves the pages, by their paths, on every address of the pod until shut down. Raises OSError: port taken."""
-    server = _Server(("", port), _handler(pages))
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+def serve(
+    port: int,
+    pages: Mapping[str, Callable[[], Page]],
+    *,
+    connections: int,
+    connection_limit_s: float = CONNECTION_LIMIT_S,
+) -> http.server.HTTPServer:
+    """Serves the pages, by their paths, to so many clients at once, until it is shut down or the process ends.
+
+    Raises OSError where the port is taken.
+    """
+    server = _Server(port, _handler(pages, connection_limit_s), connections, connection_limit_s)
+    threading.Thread(target=server.serve_forever, name="pages", daemon=True).start()
     return server
 
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler]) -> None:
-        super().__init__(address, handler)
-        self._places = threading.BoundedSemaphore(CONNECTIONS)
+    def __init__(
+        self, port: int, handler: type[http.server.BaseHTTPRequestHandler], connections: int, connection_limit_s: float
+    ) -> None:
+        self._places = threading.BoundedSemaphore(connections)
+        self._connection_limit_s = connection_limit_s
+        # Where the kernel has IPv6 at all, such a socket serves a pod that has IPv4 addresses only, too.
+        self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        super().__init__(("", port), handler)
+
+    def server_bind(self) -> None:
+        """Without the look-up of the host's name, which may take a DNS server's time."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
         """Hangs up on whoever comes when all places are taken."""
@@ -58,7 +83,7 @@ class _Server(http.server.ThreadingHTTPServer):
     def process_request_thread(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
         """One connection, with an end whatever the client does."""
         assert isinstance(request, socket.socket)
-        end = threading.Timer(CONNECTION_LIMIT_S, _end, [request])
+        end = threading.Timer(self._connection_limit_s, _end, [request])
         end.daemon = True
         end.start()
         try:
@@ -68,21 +93,21 @@ class _Server(http.server.ThreadingHTTPServer):
             self._places.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are nobody's error."""
+        """A client that hangs up is no error of ours."""
         del request
         _log.debug("connection of %s ended", client_address, exc_info=True)
 
 
 def _end(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):  # it ended by itself
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # it ended by itself
 
 
-def _handler(pages: Mapping[str, Callable[[], Page]]) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(
+    pages: Mapping[str, Callable[[], Page]], connection_limit_s: float
+) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = CONNECTION_LIMIT_S
+        timeout = connection_limit_s
 
         def do_GET(self) -> None:
             page = self._page()
@@ -97,11 +122,11 @@ def _handler(pages: Mapping[str, Callable[[], Page]]) -> type[http.server.BaseHT
                 return text(404, f"there is {', '.join(pages)}")
             try:
                 return pages[self.path]()
-            except Exception:  # noqa: BLE001 - the caller must hear something, and the next one is served
+            except Exception:  # noqa: BLE001 - the client must get an answer, and the next one is served
                 _log.exception("GET %s failed", self.path)
                 return text(500, "the log has the cause")
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
-            """Says nothing: probes and scrapers ask all the time."""
+            """Writes nothing: probes, scrapers and the operator ask all the time."""
 
     return Handler
