@@ -51,7 +51,7 @@ def start(port: int, termination_log: Path) -> Iterator[Start]:
             if len(command) == 1:
                 command = (sys.executable, str(FAKE_ENGINE), command[0], str(port))
             options = [
-                f"--ready-url=http://127.0.0.1:{port}/health",
+                f"--ready-url=http://localhost:{port}/health",
                 f"--pause-s={pause_s}",
                 f"--drain-s={drain_s}",
                 f"--termination-log={termination_log}",
@@ -226,3 +226,52 @@ def test_in_an_image_without_the_entrypoint_the_command_runs_as_it_is(start: Sta
     running = start("sh", "-c", "echo as it is; exit 3", entrypoint=tmp_path / "not-there.sh")
     assert running.ends() == 3
     assert "as it is" in running.output
+
+
+@pytest.mark.parametrize(
+    ("pod_ips", "on_its_own", "dual_stack"),
+    [
+        ("10.0.0.1", False, False),
+        ("fd00::1", True, True),
+        ("fd00::1,10.0.0.1", True, True),
+        ("10.0.0.1,fd00::1", False, True),  # Services and probes reach it by IPv4, so that must not go
+        ("", False, False),
+    ],
+)
+def test_an_engine_is_told_to_listen_on_ipv6_where_the_pod_is_reached_by_it(
+    pod_ips: str, on_its_own: bool, dual_stack: bool
+) -> None:
+    least = ["--ready-url=http://localhost:9", "--pause-s=0", "--drain-s=0", "--ipv6-argument=--host=::"]
+    for options, expected in ((least, on_its_own), ([*least, "--dual-stack"], dual_stack)):
+        found = launcher.ipv6_arguments(launcher.parse([*options, "--", "serve"]), pod_ips)
+        assert found == (["--host=::"] if expected else [])
+
+
+def test_the_arguments_for_ipv6_stand_behind_the_engines_own(termination_log: Path) -> None:
+    options = ["--ready-url=http://localhost:9", "--pause-s=0", "--drain-s=0", f"--termination-log={termination_log}"]
+    command = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "--host=0.0.0.0"]
+    with BackgroundProcess(
+        [sys.executable, LAUNCHER, *options, "--ipv6-argument=--host=::", "--", *command],
+        os.environ | {"MODELYARD_POD_IPS": "fd00::1"},
+    ) as running:
+        running.says("['--host=0.0.0.0', '--host=::']")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])])
+def test_an_engine_is_seen_ready_on_whichever_family_it_listens(start: Start, port: int, address: str) -> None:
+    running = start(*serving_health_on(address, port))
+    running.says("the engine is ready")
+
+
+def serving_health_on(address: str, port: int) -> tuple[str, ...]:
+    program = (
+        "import http.server, socket, sys\n"
+        "class Health(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200)\n"
+        "        self.end_headers()\n"
+        "class Server(http.server.HTTPServer):\n"
+        "    address_family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET\n"
+        "Server((sys.argv[1], int(sys.argv[2])), Health).serve_forever()\n"
+    )
+    return (sys.executable, "-c", program, address, str(port))

@@ -119,9 +119,11 @@ def test_the_engine_is_started_by_the_launcher_with_its_times() -> None:
     assert command[: command.index("--")] == [
         "python3",
         "/modelyard/launcher.py",
-        "--ready-url=http://127.0.0.1:8000/health",
+        "--ready-url=http://localhost:8000/health",
         "--pause-s=10",
         "--drain-s=33",
+        "--ipv6-argument=--host=::",
+        "--dual-stack",
     ]
 
 

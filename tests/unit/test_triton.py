@@ -53,7 +53,15 @@ def test_one_named_model_is_asked_by_its_own_path(models: tuple[str, ...], path:
     assert container["readinessProbe"]["httpGet"]["path"] == path
     assert container["startupProbe"]["httpGet"]["path"] == path
     assert container["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
-    assert f"--ready-url=http://127.0.0.1:8000{path}" in container["command"]
+    assert f"--ready-url=http://localhost:8000{path}" in container["command"]
+
+
+@pytest.mark.parametrize(
+    ("args", "ours"), [((), ["--ipv6-argument=--http-address=ipv6:::"]), (("--http-address=1",), [])]
+)
+def test_it_listens_on_ipv6_instead_unless_the_user_names_an_address(args: tuple[str, ...], ours: list[str]) -> None:
+    command = engine_container(_service(args=args))["command"]
+    assert [option for option in command[: command.index("--")] if "ipv6" in option or "stack" in option] == ours
 
 
 def test_the_exit_timeout_is_the_drain() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.engines import vllm
 from tests.support.factories import service
@@ -25,6 +26,17 @@ def test_the_model_is_served_from_its_mount_under_its_name() -> None:
 
 def test_without_a_name_the_model_is_called_as_the_service_is() -> None:
     assert "--served-model-name=smollm" in _command()
+
+
+@pytest.mark.parametrize(
+    ("users", "ours"),
+    [([], ["--ipv6-argument=--host=::", "--dual-stack"]), (["--host=10.0.0.1"], []), (["--hos=::"], [])],
+)
+def test_it_listens_on_ipv6_too_unless_the_user_names_an_address(users: list[str], ours: list[str]) -> None:
+    container = engine_container(service(engine={"type": "vllm", "args": users}))
+    options = container["command"][: container["command"].index("--")]
+    assert [option for option in options if "ipv6" in option or "stack" in option] == ours
+    assert any(variable["name"] == names.ENV_POD_IPS for variable in container["env"]) is bool(ours)
 
 
 def test_draining_is_as_long_as_the_spec_says() -> None:

@@ -149,6 +149,8 @@ PATH_COMPILE_CACHE = "/compile"
 PATH_TERMINATION_LOG = "/dev/termination-log"
 
 ENV_POD_UID = "POD_UID"
+ENV_POD_IPS = "MODELYARD_POD_IPS"
+"""The pod's addresses, separated by commas, the first of them the one by which Services and probes reach it."""
 ENV_MODEL_URI = "MODELYARD_MODEL_URI"
 ENV_MODEL_REVISION = "MODELYARD_MODEL_REVISION"
 ENV_MODEL_DIGEST = "MODELYARD_MODEL_DIGEST"

@@ -9,7 +9,7 @@ from modelyard.contract.errors import InvalidError
 from modelyard.desired import compile_cache
 from modelyard.desired.fetch_container import POD_UID
 from modelyard.desired.resolved import Resolved
-from modelyard.integrations.engines.base import Program, Serving
+from modelyard.integrations.engines.base import Ipv6, Program, Serving
 from modelyard.integrations.pod_parts import ModelRef, PodParts, SourceParts
 
 PROBE_PERIOD_S = 5
@@ -25,6 +25,7 @@ LIVENESS_MISSES = 6
 """A restart costs minutes of loading, so liveness is patient: only an engine that is silent for a minute is ended."""
 
 
+POD_IPS: Object = {"name": names.ENV_POD_IPS, "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}
 FROM_CACHE: Object = {"name": names.VOLUME_CACHE, "subPathExpr": f"by-pod/$({names.ENV_POD_UID})"}
 """The mount of a model that the init container fetched: the pod's link in the cache (layout.py)."""
 
@@ -84,14 +85,22 @@ def _command(resolved: Resolved, program: Program) -> list[str]:
     return [
         "python3",
         names.PATH_LAUNCHER,
-        f"--ready-url=http://127.0.0.1:{http.container}{program.ready_path}",
+        f"--ready-url=http://localhost:{http.container}{program.ready_path}",
         f"--pause-s={resolved.inputs.propagation_pause_s}",
         f"--drain-s={resolved.drain_s}",
         *([f"--entrypoint={program.entrypoint}"] if program.entrypoint else []),
+        *_ipv6_options(program.ipv6),
         *([f"--compile-cache={names.PATH_COMPILE_CACHE}", f"--engine-cache={compiled.folder}"] if compiled else []),
         "--",
         *program.command,
     ]
+
+
+def _ipv6_options(ipv6: Ipv6 | None) -> list[str]:
+    if ipv6 is None:
+        return []
+    arguments = [f"--ipv6-argument={argument}" for argument in ipv6.arguments]
+    return [*arguments, "--dual-stack"] if ipv6.serves_ipv4 else arguments
 
 
 def _environment(resolved: Resolved, program: Program) -> list[Object]:
@@ -101,6 +110,7 @@ def _environment(resolved: Resolved, program: Program) -> list[Object]:
         {"name": "XDG_CACHE_HOME", "value": f"{names.PATH_HOME}/.cache"},
         # The user has no entry in the image's /etc/passwd, and programs that ask for their name fail without it.
         {"name": "USER", "value": names.APPLICATION},
+        *([POD_IPS] if program.ipv6 else []),
         *program.parts.env,
     ]
     users = resolved.service.spec.engine.env

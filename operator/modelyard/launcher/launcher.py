@@ -40,6 +40,7 @@ EPISODE_S = 60.0
 """An error line that comes so long after the one kept first belongs to another mishap: a served request's, mostly."""
 TERM_BEFORE_KILL_S = 0.5
 READY_INTERVAL_S = 1.0
+LOOPBACKS = ("127.0.0.1", "::1")
 READY_TIMEOUT_S = 5.0
 """The engines answer after seconds when they are loaded."""
 OUTPUT_END_S = 2.0
@@ -177,11 +178,19 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def answers_200(url: str) -> bool:
-    """Whether a GET of the URL is answered with 200. No proxy is asked, whatever the environment says."""
+    """Whether a GET of the URL is answered with 200, of localhost on IPv4 or IPv6: an engine may listen on one only.
+
+    No proxy is asked and no name resolved, whatever the environment and the image say.
+    """
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=READY_TIMEOUT_S)
+    hosts = LOOPBACKS if parts.hostname == "localhost" else (parts.hostname or "",)
+    return any(_answers_200(host, parts.port, parts.path or "/") for host in hosts)
+
+
+def _answers_200(host: str, port: int | None, path: str) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=READY_TIMEOUT_S)
     try:
-        connection.request("GET", parts.path or "/")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
@@ -342,6 +351,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--pause-s", type=float, required=True, help="how long to serve on when told to stop")
     parser.add_argument("--drain-s", type=float, required=True, help="how long a drain may take after that")
     parser.add_argument("--entrypoint", help="script that runs the command, where the image has it")
+    parser.add_argument(
+        "--ipv6-argument",
+        action="append",
+        default=[],
+        help="added to the command where the first of the pod's addresses, in MODELYARD_POD_IPS, is of IPv6",
+    )
+    parser.add_argument("--dual-stack", action="store_true", help="add it where any of them is: IPv4 is served too")
     parser.add_argument("--compile-cache", help="folder of the node's cache for what the engine compiles")
     parser.add_argument("--engine-cache", help="folder in which the engine keeps what it compiles")
     parser.add_argument("--termination-log", default="/dev/termination-log")
@@ -351,6 +367,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if not options.command:
         parser.error("the engine's command is missing after --")
     return options
+
+
+def ipv6_arguments(options: argparse.Namespace, pod_ips: str) -> list[str]:
+    """What makes the engine listen on IPv6, where the pod is reached by it."""
+    addresses = pod_ips.split(",") if options.dual_stack else pod_ips.split(",")[:1]
+    return options.ipv6_argument if any(":" in address for address in addresses) else []
 
 
 def with_entrypoint(script: str | None, command: list[str]) -> list[str]:
@@ -378,7 +400,8 @@ def main() -> int:
         signal.signal(number, lambda *_: told_to_stop.set())
     restore_compile_cache(options, told_to_stop)
     try:
-        engine = Engine(with_entrypoint(options.entrypoint, options.command))
+        command = options.command + ipv6_arguments(options, os.environ.get("MODELYARD_POD_IPS", ""))
+        engine = Engine(with_entrypoint(options.entrypoint, command))
     except OSError as error:
         text, code = why_not_started(options.command[0], error)
         say(text)

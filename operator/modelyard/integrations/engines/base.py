@@ -46,12 +46,21 @@ class Serving:
 
 
 @dataclass(frozen=True)
+class Ipv6:
+    """How an engine listens on IPv6. ``serves_ipv4``: it then listens on the pod's IPv4 addresses too."""
+
+    arguments: tuple[str, ...]
+    serves_ipv4: bool
+
+
+@dataclass(frozen=True)
 class Program:
     """An engine's container: its command, what it adds to the pod, and where it tells on its port ``http`` how it is.
 
     ``ready_path`` answers 200 when the model can be asked, ``live_path`` as long as a restart would not help.
     ``entrypoint`` is the script through which the engine's own images run their command; an image without it runs the
-    command as it is.
+    command as it is. The command listens on IPv4 addresses; ``ipv6`` is for pods with others, None where the user's
+    arguments name an address.
     """
 
     command: tuple[str, ...]
@@ -59,6 +68,7 @@ class Program:
     ready_path: str
     live_path: str
     entrypoint: str | None = None
+    ipv6: Ipv6 | None = None
 
 
 class Engine(Protocol):

@@ -6,7 +6,7 @@ from modelyard.api.conditions import Reason
 from modelyard.api.reasons import Reasons
 from modelyard.contract import names
 from modelyard.integrations.engines import flags
-from modelyard.integrations.engines.base import Port, Program, Serving
+from modelyard.integrations.engines.base import Ipv6, Port, Program, Serving
 from modelyard.integrations.engines.flags import Flag
 from modelyard.integrations.pod_parts import PodParts
 
@@ -24,6 +24,10 @@ TEARDOWN_S = 10
 SHM_SIZE = "2Gi"
 """Bound of /dev/shm, through which the server speaks with Python models, 1 MiB for each instance and more for large
 tensors. NVIDIA's examples start containers with 1 GiB. Memory is taken only as far as it is used."""
+
+IPV6 = Ipv6(("--http-address=ipv6:::",), serves_ipv4=False)
+"""Of HTTP, and of the metrics, which follow it: either family, never both (measured; libevhtp sets IPV6_V6ONLY). gRPC
+listens on both by itself."""
 
 _FIXED = {
     "--model-repository": "set spec.model instead",
@@ -84,6 +88,7 @@ class Triton:
             ready_path=ready,
             live_path="/v2/health/live",
             entrypoint=ENTRYPOINT,
+            ipv6=None if flags.has(serving.args, "--http-address") else IPV6,
         )
 
 

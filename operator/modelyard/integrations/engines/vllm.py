@@ -12,7 +12,7 @@ from modelyard.api.types import Resources
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.engines import flags
-from modelyard.integrations.engines.base import CompileCache, Port, Program, Serving
+from modelyard.integrations.engines.base import CompileCache, Ipv6, Port, Program, Serving
 from modelyard.integrations.engines.flags import Flag
 from modelyard.integrations.pod_parts import PodParts
 
@@ -62,6 +62,10 @@ _PREFILL_PARALLEL = ("--prefill-context-parallel-size", "-pcp")
 _DIVISIONS = (_TENSOR_PARALLEL, _PIPELINE_PARALLEL, _DATA_PARALLEL, _PREFILL_PARALLEL)
 _PARALLELISM = tuple(spelling for spellings in _DIVISIONS for spelling in spellings)
 """Who says one of these divides the accelerators: ours on top would ask for more than there are."""
+
+IPV6 = Ipv6(("--host=::",), serves_ipv4=True)
+"""One IPv6 socket, which serves IPv4 as well unless told otherwise (vLLM's create_server_socket; ipv6(7)). A kernel
+without IPv6 has no such sockets. Of a flag given twice the last one counts (argparse)."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -127,6 +131,7 @@ class Vllm:
             ),
             ready_path="/health",
             live_path="/health",
+            ipv6=None if flags.has(serving.args, "--host") else IPV6,
         )
 
 
