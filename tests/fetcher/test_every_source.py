@@ -159,6 +159,30 @@ def test_bytes_that_stay_wrong_are_refused_with_the_file_named(server: Server) -
     assert "weights do not match their checksum" in error.message
 
 
+@pytest.mark.parametrize(
+    ("where", "status", "reason", "told"),
+    [
+        ("everything", 429, "Throttled", "asks for fewer requests"),
+        ("everything", 500, "SourceError", "500"),
+        ("weights", 502, "SourceError", "502"),
+    ],
+)
+def test_a_source_that_limits_requests_or_fails_by_itself_is_told_as_that(
+    server: Server, where: str, status: int, reason: str, told: str
+) -> None:
+    def fail(answer: Answer, data: bytes) -> bytes:
+        if where == "weights" and not is_weights(answer):
+            return data
+        return b"" if answer.passed_bytes else b"HTTP/1.1 %d Oops\r\nContent-Length: 0\r\n\r\n" % status
+
+    server.put(SIMPLE)
+    server.link.fault = fail
+    failure = server.pod.failed_attempt()
+    assert failure.reason == reason
+    assert told in failure.message
+    assert "correct" not in failure.message
+
+
 def test_bytes_that_stay_wrong_are_not_fetched_a_third_time_until_there_are_others(server: Server) -> None:
     transferred: list[str] = []
 

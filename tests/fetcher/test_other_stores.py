@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from modelyard.fetcher.download import download
 from tests.fetcher.conftest import Pod
 from tests.support.scripted_store import Request, Response, ScriptedStore, error, scripted_store
 
@@ -30,6 +31,11 @@ def store() -> Iterator[ScriptedStore]:
 def pod(bare_pod: Pod, store: ScriptedStore) -> Pod:
     bare_pod.reads_s3(store.endpoint)
     return bare_pod
+
+
+@pytest.fixture(autouse=True)
+def _throttling_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_THROTTLED_PAUSE_S", 0.0)
 
 
 def in_listings(change: Callable[[Response], Response]) -> Callable[[Request, Response], Response]:
@@ -135,6 +141,29 @@ def test_bytes_that_are_wrong_in_two_ways_are_fetched_again(pod: Pod, store: Scr
     assert "and came with others before" in pod.failed_attempt().message
     store.script = lambda _, response: response
     pod.attempt()
+    assert pod.files() == MODEL
+
+
+HALF = len(WEIGHTS) // 2
+OF_TWO_PARTS = hashlib.md5(
+    b"".join(hashlib.md5(part).digest() for part in (WEIGHTS[:HALF], WEIGHTS[HALF:]))
+).hexdigest()
+
+
+def test_an_etag_of_parts_in_capitals_is_checked_by_the_sizes_of_the_parts(pod: Pod, store: ScriptedStore) -> None:
+    store.headers["model/weights"] = {"ETag": f'"{OF_TWO_PARTS.upper()}-2"'}
+
+    def sizes(request: Request, response: Response) -> Response:
+        return response.with_headers(Content_Length=str(HALF)) if "partNumber" in request.query else response
+
+    store.script = sizes
+    assert pod.attempt().unverified_files == 0
+    assert pod.files() == MODEL
+
+
+def test_an_etag_of_parts_whose_sizes_the_store_does_not_know_is_no_checksum(pod: Pod, store: ScriptedStore) -> None:
+    store.headers["model/weights"] = {"ETag": f'"{OF_TWO_PARTS}-2"'}
+    assert pod.attempt().unverified_files == 1
     assert pod.files() == MODEL
 
 

@@ -169,35 +169,30 @@ class S3Source:
         return RemoteFile(self._path(listed.key), size_bytes, listed.key, listed.etag, self._checksum(listed, head))
 
     def _checksum(self, listed: ListedObject, head: Mapping[str, str]) -> Checksum | None:
-        """The strongest checksum that the store has of the object."""
+        """The strongest checksum that the store has of the object and that can be computed again."""
         for algorithm in Algorithm:
             value = head.get(f"x-amz-checksum-{algorithm.lower()}", "")
-            if is_value_of(algorithm, value):
-                return Checksum(algorithm, value, self._part_sizes(listed, part_count(value)))
+            if is_value_of(algorithm, value) and (sizes := self._part_sizes(listed, part_count(value))) is not None:
+                return Checksum(algorithm, value, sizes)
         has_own_key = head.get(_ENCRYPTION, "AES256") != "AES256" or f"{_ENCRYPTION}-customer-algorithm" in head
         if has_own_key or not is_md5(listed.etag):
             return None
-        return Checksum.etag(listed.etag, self._part_sizes(listed, part_count(listed.etag)))
+        sizes = self._part_sizes(listed, part_count(listed.etag))
+        return None if sizes is None else Checksum.etag(listed.etag, sizes)
 
-    def _part_sizes(self, listed: ListedObject, count: int) -> tuple[int, ...]:
-        """The sizes, in bytes, of the ``count`` parts that the object was uploaded in; none where that is 0."""
+    def _part_sizes(self, listed: ListedObject, count: int) -> tuple[int, ...] | None:
+        """The sizes, in bytes, of the ``count`` parts that the object was uploaded in, where that is not 0; None where
+        the store does not know them.
+        """
         if not count:
             return ()
         try:
             sizes = self._part_sizes_by_page(listed, count)
         except (FetchError, UnreadableError):  # GetObjectAttributes is a permission of its own, and not everywhere
             sizes = ()
-        if sum(sizes) != listed.size_bytes:
+        if len(sizes) != count or sum(sizes) != listed.size_bytes:
             sizes = self._part_sizes_one_by_one(listed, count)
-        if sum(sizes) != listed.size_bytes:
-            raise self._unreadable(
-                self._asked.uri(listed.key),
-                UnreadableError(
-                    f"it has {listed.size_bytes} bytes, and the {count} parts that its checksum is of {sum(sizes)}. "
-                    "Upload the file again"
-                ),
-            )
-        return sizes
+        return sizes if len(sizes) == count and sum(sizes) == listed.size_bytes else None
 
     def _part_sizes_by_page(self, listed: ListedObject, count: int) -> tuple[int, ...]:
         sizes: tuple[int, ...] = ()
