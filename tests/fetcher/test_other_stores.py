@@ -181,6 +181,8 @@ def test_an_etag_of_parts_whose_sizes_the_store_does_not_know_is_no_checksum(pod
         (lambda response: response.with_text("<Size>[^<]*", "<Size>-1"), "'model/config.json' has no Size"),
         (lambda response: response.with_text("<Size>[^<]*", f"<Size>{'9' * 5000}"), "has no Size"),
         (lambda response: response.with_text("<ETag>.*?</ETag>", ""), "'model/config.json' has no ETag"),
+        (lambda response: response.with_text("<ETag>[^<]*", "<ETag>漢"), "no ETag that a request can name"),
+        (lambda response: response.with_text("<ETag>[^<]*", "<ETag>a&#10;X-Amz-Acl: b"), "no ETag that a request can"),
         (lambda response: response.with_text("<Key>.*?</Key>", ""), "an object without a Key"),
         (lambda response: response.with_text("<Key>[^<]*", "<Key>model/%ff"), "is no UTF-8"),
         (lambda response: response.with_text("model/weights", "model/config.json"), "'model/config.json' twice"),

@@ -49,6 +49,12 @@ def test_a_files_name_may_be_percent_encoded(web: Web) -> None:
     assert web.pod.files() == {"my model.gguf": WEIGHTS}
 
 
+def test_a_files_name_may_be_written_in_any_letters(web: Web) -> None:
+    put_file(web, path="/模型/größe.gguf")
+    web.pod.attempt()
+    assert web.pod.files() == {"größe.gguf": WEIGHTS}
+
+
 def test_a_file_with_another_sha256_is_refused_by_name(web: Web) -> None:
     put_file(web)
     web.pod.environment[names.ENV_HTTPS_SHA256] = "0" * 64

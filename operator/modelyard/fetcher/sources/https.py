@@ -30,6 +30,9 @@ PASSWORD = "password"  # noqa: S105 - the name of a Secret's key
 """As in Kubernetes' own Secrets of type kubernetes.io/basic-auth."""
 
 MANIFEST = f"/{manifest_json.NAME}"
+_AS_IT_IS = ":/?#[]@!$&'()*+,;=%"
+"""What stands in a URL for itself; letters that are not ASCII are percent-encoded (RFC 3986, section 2)."""
+
 _URI = re.compile(r"(https://[^/@?#\s]+)/[^?#\s]*[^/?#\s]")
 
 
@@ -51,7 +54,7 @@ def open_source(configuration: Configuration) -> "WebSource":
     authorization = _authorization(secret) if secret else None
     dialect = web_dialect(server, authorization, lambda refusal: _explain(refusal, secret))
     client = RangedClient(dialect, web_trust(ca_bundle(configuration)))
-    return WebSource(client, configuration.uri, sha256)
+    return WebSource(client, quote(configuration.uri, safe=_AS_IT_IS), sha256)
 
 
 def _authorization(secret: Secret) -> str:

@@ -18,6 +18,9 @@ _PARTS_MARKER = "ObjectParts/NextPartNumberMarker"
 _NUMBER = re.compile(r"[0-9]{1,18}")
 """A size in bytes: 18 digits fit into 64 bits, and no store has an object of an exabyte."""
 
+_ETAG = re.compile(r"[!#-~]{1,256}")
+"""What may stand between the quotes of an entity tag (RFC 9110, section 8.8.3), without the bytes above ASCII."""
+
 
 @dataclass(frozen=True)
 class ListedObject:
@@ -94,8 +97,8 @@ def _listed(item: Mapping[str, str], *, is_encoded: bool) -> ListedObject:
     size_bytes, etag = size_of(item.get("Size", "").strip()), bare_etag(item.get("ETag", ""))
     if size_bytes is None:
         raise UnreadableError(f"the object {key[:200]!r} has no Size that is a number of bytes")
-    if not etag and not key.endswith("/"):
-        raise UnreadableError(f"the object {key[:200]!r} has no ETag")
+    if not _ETAG.fullmatch(etag) and not key.endswith("/"):
+        raise UnreadableError(f"the object {key[:200]!r} has no ETag that a request can name")
     return ListedObject(key, size_bytes, etag, item.get("LastModified", ""))
 
 
