@@ -115,7 +115,7 @@ def test_a_redirect_to_nowhere_is_told(hub: Hub) -> None:
     hub.pod.environment[names.ENV_MODEL_URI] = "hf://old"
     failure = hub.pod.failed_attempt()
     assert failure.reason == "SourceError"
-    assert "redirects (307) and names no address" in failure.message
+    assert "redirects (307) without a Location" in failure.message
 
 
 def test_a_hub_that_limits_requests_is_named(hub: Hub) -> None:

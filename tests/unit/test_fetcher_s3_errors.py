@@ -37,13 +37,13 @@ KEY = "llama/weights"
         (Failure(503, "SlowDown"), Reason.THROTTLED, "goes on by itself"),
         (Failure(429, "TooMany"), Reason.THROTTLED, "goes on by itself"),
         (Failure(503), Reason.THROTTLED, "goes on by itself"),
-        (Failure(500, "InternalError", "S3 said so"), Reason.SOURCE_ERROR, "(500, InternalError: S3 said so): look at"),
-        (Failure(504), Reason.SOURCE_ERROR, "look at the store's log and health"),
+        (Failure(500, "InternalError", "S3 said so"), Reason.SOURCE_ERROR, "(500, InternalError: S3 said so): check"),
+        (Failure(504), Reason.SOURCE_ERROR, "check the store's log and health"),
         (Failure(301, "PermanentRedirect"), Reason.WRONG_REGION, "set spec.model.s3.region"),
         (Failure(307, region="eu-west-1"), Reason.WRONG_REGION, "in region 'eu-west-1': set spec.model.s3.region"),
         (Failure(302), Reason.SOURCE_ERROR, "set spec.model.s3.endpoint to the address that it redirects to"),
         (Failure(403, "InvalidObjectState"), Reason.MODEL_ARCHIVED, "s3://models/llama/weights is archived"),
-        (Failure(400, "Odd", "S3 said so"), Reason.SOURCE_ERROR, "(Odd: S3 said so). If that is no S3 server's answer"),
+        (Failure(400, "Odd", "S3 said so"), Reason.SOURCE_ERROR, "(Odd: S3 said so). If this is not an S3 server"),
     ],
 )
 def test_each_answer_has_a_name_and_a_remedy(failure: Failure, reason: Reason, remedy: str) -> None:

@@ -37,14 +37,14 @@ def test_a_slow_listing_of_empty_pages_ends_within_the_limit_of_a_silence() -> N
         return page(token=next(tokens))
 
     times_s: Iterator[float] = (SILENCE_LIMIT_S / 4 * number for number in count())
-    with pytest.raises(UnreadableError, match="goes on after 5 pages without any object"):
+    with pytest.raises(UnreadableError, match="continues after 5 pages without an object"):
         list(listed_below("m/", page_at, lambda: next(times_s)))
     assert len(asked) == 5
 
 
 def test_a_page_that_comes_again_under_other_tokens_ends_the_listing() -> None:
     tokens = map(str, count())
-    with pytest.raises(UnreadableError, match="names 'm/a' twice"):
+    with pytest.raises(UnreadableError, match="lists 'm/a' twice"):
         list(listed_below("m/", lambda _: page("m/a", token=next(tokens))))
 
 

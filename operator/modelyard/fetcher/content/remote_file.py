@@ -55,7 +55,7 @@ def safe_path(key: str, below: str) -> PurePosixPath:
     if any(part in {"", ".", ".."} for part in parts):
         raise _unsafe(key, "a part of its path is empty, '.' or '..'")
     if refused := refused_character(relative):
-        raise _unsafe(key, f"it holds {refused}, a control character or one that turns the writing direction")
+        raise _unsafe(key, f"it contains {refused}, a control or bidirectional formatting character")
     too_long = len(relative.encode()) > _PATH_LIMIT_BYTES
     if too_long or any(len(part.encode()) > _COMPONENT_LIMIT_BYTES for part in parts):
         raise _unsafe(key, "it is longer than a file system allows")

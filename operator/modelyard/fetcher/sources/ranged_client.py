@@ -279,8 +279,7 @@ def _redirected(url: str, head: Head) -> str:
     if not location:
         raise FetchError(
             Reason.SOURCE_ERROR,
-            f"{address_without_query(url)} redirects ({head.status}) and names no address (Location): correct its "
-            "set-up",
+            f"{address_without_query(url)} redirects ({head.status}) without a Location: correct its configuration",
         )
     try:
         target = urljoin(url, location)

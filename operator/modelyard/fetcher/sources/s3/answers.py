@@ -77,28 +77,28 @@ def read_page(document: bytes) -> Page:
     """A page of ListObjectsV2. Raises UnreadableError."""
     read = read_xml(document, {"IsTruncated", "NextContinuationToken", "EncodingType"}, "Contents", _OF_AN_OBJECT)
     if read.root != "ListBucketResult":
-        raise UnreadableError(f"it is <{read.root}> and no listing")
+        raise UnreadableError(f"it is <{read.root}>, not a listing")
     is_encoded = read.fields.get("EncodingType") == "url"
     objects = tuple(_listed(item, is_encoded=is_encoded) for item in read.items)
     token = read.fields.get("NextContinuationToken", "")
     is_truncated = read.fields.get("IsTruncated", "false").strip().lower() == "true"
     if is_truncated and not token:
-        raise UnreadableError("it has more pages (IsTruncated) and no NextContinuationToken to ask for them")
+        raise UnreadableError("it is truncated (IsTruncated) but has no NextContinuationToken")
     return Page(objects, token if is_truncated else "")
 
 
 def _listed(item: Mapping[str, str], *, is_encoded: bool) -> ListedObject:
     if not item.get("Key"):
-        raise UnreadableError("it has an object without a Key")
+        raise UnreadableError("an object has no Key")
     try:
         key = unquote_plus(item["Key"], errors="strict") if is_encoded else item["Key"]
     except UnicodeDecodeError as error:
-        raise UnreadableError(f"the key {item['Key'][:200]!r} is no UTF-8") from error
+        raise UnreadableError(f"the key {item['Key'][:200]!r} is not UTF-8") from error
     size_bytes, etag = size_of(item.get("Size", "").strip()), bare_etag(item.get("ETag", ""))
     if size_bytes is None:
-        raise UnreadableError(f"the object {key[:200]!r} has no Size that is a number of bytes")
+        raise UnreadableError(f"the object {key[:200]!r} has no valid Size")
     if not _ETAG.fullmatch(etag) and not key.endswith("/"):
-        raise UnreadableError(f"the object {key[:200]!r} has no ETag that a request can name")
+        raise UnreadableError(f"the object {key[:200]!r} has no valid ETag")
     return ListedObject(key, size_bytes, etag, item.get("LastModified", ""))
 
 

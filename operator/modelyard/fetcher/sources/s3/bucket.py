@@ -163,7 +163,7 @@ class S3Source:
     def _describe(self, listed: ListedObject, head: Mapping[str, str]) -> RemoteFile:
         size_bytes = size_of(head.get("content-length"))
         if size_bytes is None:
-            raise self._unreadable(self._asked.uri(listed.key), UnreadableError("it names no size (Content-Length)"))
+            raise self._unreadable(self._asked.uri(listed.key), UnreadableError("it has no valid Content-Length"))
         if size_bytes != listed.size_bytes:
             raise self._changed(listed.key)
         return RemoteFile(self._path(listed.key), size_bytes, listed.key, listed.etag, self._checksum(listed, head))
@@ -225,8 +225,8 @@ class S3Source:
     def _unreadable(self, what: str, error: UnreadableError) -> FetchError:
         return FetchError(
             Reason.SOURCE_ERROR,
-            f"{self._asked.store} gives an answer for {what} that cannot be followed: {error}. If that is no S3 "
-            "server's answer, correct spec.model.s3.endpoint",
+            f"{self._asked.store} returned an unusable response for {what}: {error}. If this is not an S3 "
+            "server, correct spec.model.s3.endpoint",
         )
 
 

@@ -135,16 +135,16 @@ def _reason(failure: Failure, key: str) -> Reason:
 def _other(failure: Failure, asked: Asked, what: str, words: str) -> str:
     if failure.status >= 500:
         return (
-            f"{asked.store} fails with an error of its own for {what} ({failure.status}, {words}): look at the store's "
-            "log and health. The fetch is tried again"
+            f"{asked.store} failed for {what} with an error of its own ({failure.status}, {words}): check the store's "
+            "log and health. The fetch is retried"
         )
     if 300 <= failure.status < 400:
         return (
-            f"{asked.store} redirects {what} ({failure.status}, {words}) and names no region, which S3's redirects do: "
-            "set spec.model.s3.endpoint to the address that it redirects to"
+            f"{asked.store} redirects {what} ({failure.status}, {words}) without naming a region: set "
+            "spec.model.s3.endpoint to the address that it redirects to"
         )
     return (
-        f"{asked.store} answered {failure.status} for {what} ({words}). If that is no S3 server's answer, correct "
+        f"{asked.store} answered {failure.status} for {what} ({words}). If this is not an S3 server, correct "
         "spec.model.s3.endpoint"
     )
 

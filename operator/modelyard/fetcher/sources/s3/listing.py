@@ -34,21 +34,23 @@ def listed_below(
         if not token:
             return
         if token in tokens:
-            raise UnreadableError("it names the same next page twice, and so has no end")
+            raise UnreadableError("it names the same continuation token twice and never ends")
         tokens.add(token)
         if page.objects:
             empty_pages, came_s = 0, clock_s()
             continue
         empty_pages += 1
         if empty_pages >= _EMPTY_PAGES_LIMIT or clock_s() - came_s > SILENCE_LIMIT_S:
-            raise UnreadableError(f"it goes on after {empty_pages} pages without any object")
+            raise UnreadableError(f"it continues after {empty_pages} pages without an object")
 
 
 def _check(listed: ListedObject, folder: str, keys: set[str]) -> None:
     if not listed.key.startswith(folder):
-        raise UnreadableError(f"it names {listed.key[:200]!r}, which does not lie in {folder!r}: prefix is ignored")
+        raise UnreadableError(
+            f"it includes {listed.key[:200]!r}, which is not below {folder!r}: the store ignores prefix"
+        )
     if listed.key in keys:
-        raise UnreadableError(f"it names {listed.key[:200]!r} twice")
+        raise UnreadableError(f"it lists {listed.key[:200]!r} twice")
     keys.add(listed.key)
     if len(keys) > 2 * FILES_LIMIT:
         raise too_many_files()

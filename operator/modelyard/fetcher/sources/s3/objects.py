@@ -91,8 +91,8 @@ class Objects:
         if not answered and is_needed:
             raise FetchError(
                 Reason.SOURCE_ERROR,
-                f"{self._asked.store} answers without an ETag for {self._asked.uri(key)}, so that nothing shows that "
-                "its bytes are of one version: correct spec.model.s3.endpoint, or use another store",
+                f"{self._asked.store} sends no ETag with {self._asked.uri(key)}, so nothing shows that its bytes "
+                "belong to one version. If this is not an S3 server, correct spec.model.s3.endpoint",
             )
         if answered and not is_same_etag(answered, etag):
             raise FetchError(

@@ -35,14 +35,14 @@ class XmlFields:
         try:
             parser.Parse(document, True)
         except (expat.ExpatError, LookupError, ValueError) as error:
-            raise UnreadableError(f"it is no XML ({error})") from error
+            raise UnreadableError(f"it is not XML ({error})") from error
         return self
 
     def _begin(self, name: str, _: object) -> None:
         self._path.append(name.rpartition(":")[2])
         self._forget_text()
         if len(self._path) > _DEPTH_LIMIT:
-            raise UnreadableError(f"its elements lie in one another more than {_DEPTH_LIMIT} deep")
+            raise UnreadableError(f"its elements are nested more than {_DEPTH_LIMIT} deep")
         if len(self._path) == 1:
             self.root = self._path[0][:100]
         elif "/".join(self._path[1:]) == self._item:
@@ -53,7 +53,7 @@ class XmlFields:
     def _add_text(self, text: str) -> None:
         self._text_characters += len(text)
         if self._text_characters > _TEXT_LIMIT_CHARACTERS:
-            raise UnreadableError(f"one of its texts is longer than {_TEXT_LIMIT_CHARACTERS} characters")
+            raise UnreadableError(f"it contains a text longer than {_TEXT_LIMIT_CHARACTERS} characters")
         self._text.append(text)
 
     def _end(self, _: str) -> None:
@@ -70,7 +70,7 @@ class XmlFields:
         self._text_characters = 0
 
     def _refuse_doctype(self, *_: object) -> None:
-        raise UnreadableError("it is a web page, or another document that declares its type")
+        raise UnreadableError("it is a web page or another document with a DOCTYPE")
 
 
 def read_xml(
