@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import kopf
 import pytest
@@ -12,26 +11,39 @@ from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.fence import always_open
+from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
 from modelyard.controller.cluster.login import credentials, login
-from modelyard.controller.dispatch import watch
+from modelyard.controller.dispatch import resync, watch
 from modelyard.controller.dispatch.workqueue import WorkQueue
 from tests.support import factories
 from tests.support.api_client import Client
-from tests.support.apiserver import ApiServer
+from tests.support.apiserver import ApiServer, serves
 from tests.support.eventually import eventually
 from tests.support.inference_services import minimal
+from tests.support.optional_kind import CRD, bring
 from tests.support.wire import is_watch, wire
+
+CRDS = kinds.Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
 
 PATIENCE_S = 60.0
 """Ends a test that fails; one that passes waits for a watch event, which takes milliseconds."""
 
 
-@dataclass
 class Watching:
     """Watches that run."""
 
-    cache: Cache = field(default_factory=Cache)
-    queue: WorkQueue[Key] = field(default_factory=lambda: WorkQueue(asyncio.get_running_loop(), lambda: 1.0))
+    def __init__(self, login: watch.Login) -> None:
+        self.cache = Cache()
+        self.queue: WorkQueue[Key] = WorkQueue(asyncio.get_running_loop(), lambda: 1.0)
+        self.lost: list[kinds.Kind] = []
+        self.watches = watch.Watches(
+            self.cache, self.queue, login, lambda _: None, lost=self._lose, spawned=lambda: None
+        )
+
+    def _lose(self, kind: kinds.Kind) -> None:
+        self.cache.lose(kind)
+        self.lost.append(kind)
 
     async def queued(self, key: Key, once: Callable[[], bool] = lambda: True) -> None:
         """Return when ``key`` has come out of the queue while ``once`` holds."""
@@ -56,20 +68,15 @@ class Watching:
 
 @asynccontextmanager
 async def watching(apiserver: ApiServer, url: str = "") -> AsyncIterator[Watching]:
-    made, stop = Watching(), asyncio.Event()
     configuration = await login(apiserver.kubeconfig(url=url))
-    before = asyncio.all_tasks()
-    parts = await kopf.spawn_tasks(
-        registry=watch.registry(made.cache, made.queue, lambda: credentials(configuration), lambda _: None),
-        settings=watch.settings(),
-        clusterwide=True,
-        stop_flag=stop,
-    )
-    running = asyncio.create_task(kopf.run_tasks(parts, ignored=before))
+    made = Watching(lambda: credentials(configuration))
+    started = asyncio.Event()
+    running = asyncio.create_task(made.watches.run(started.set))
+    await started.wait()
     try:
         yield made
     finally:
-        stop.set()
+        await made.watches.stop()
         await running
 
 
@@ -214,6 +221,40 @@ async def test_kopf_writes_nothing_on_a_service(apiserver: ApiServer, admin: Cli
             key, lambda: (watches.cache.get(kinds.INFERENCE_SERVICE, key) or created)["spec"]["replicas"] == 2
         )
     assert await asyncio.to_thread(admin.get, kinds.INFERENCE_SERVICE, name, namespace) == changed
+
+
+async def test_an_optional_kind_is_watched_once_it_is_installed_and_until_it_goes(
+    apiserver: ApiServer, admin: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widgets, key = bring(monkeypatch), Key(namespace, "smollm")
+    widget = factories.child(widgets, namespace=namespace)
+    for given_by_the_server in ("uid", "resourceVersion"):
+        del widget["metadata"][given_by_the_server]
+    cluster = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
+    monkeypatch.setattr(resync, "WATCH_LAG_S", 0.0)
+    async with watching(apiserver) as watches:
+
+        async def follow(behind: frozenset[kinds.Kind]) -> None:
+            await watches.watches.follow(kinds.WATCHED.keys() - watches.cache.absent_kinds, behind)
+
+        regular = resync.Resync(cluster, watches.cache, watches.queue, follow, random=lambda: 0.5)
+        await regular.first()
+        assert watches.cache.absent_kinds == {widgets}
+        for _ in range(2):
+            watches.lost.clear()
+            await asyncio.to_thread(admin.create, CRDS, CRD)
+            await asyncio.to_thread(eventually, lambda: serves(admin, widgets))
+            await regular.again()
+            assert watches.cache.absent_kinds == frozenset()
+            await asyncio.to_thread(admin.create, widgets, widget)
+            await watches.queued(key, lambda: watches.cache.get(widgets, key) is not None)
+            await asyncio.to_thread(admin.delete, CRDS, CRD["metadata"]["name"])
+            await asyncio.to_thread(eventually, lambda: watches.lost == [widgets])
+            assert watches.cache.get(widgets, key) is None
+            await asyncio.to_thread(eventually, lambda: not serves(admin, widgets))
+        created = await asyncio.to_thread(admin.create, kinds.INFERENCE_SERVICE, minimal(namespace))
+        await watches.queued(Key(namespace, created["metadata"]["name"]))
+    await cluster.close()
 
 
 @pytest.mark.parametrize("kind", kinds.WATCHED)

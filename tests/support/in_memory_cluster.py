@@ -49,12 +49,16 @@ class Fault:
 
 
 class InMemoryCluster:
-    """Implements Cluster. ``on_change(type, kind, body)`` is called for each change, as a watch would tell it."""
+    """Implements Cluster. ``on_change(type, kind, body)`` is called for each change, as a watch would tell it.
+
+    ``lacks`` are the kinds that it does not have.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.events: list[Object] = []
         self.core_events: dict[str, tuple[Object, ...]] = {}
+        self.lacks: set[Kind] = set()
         self.on_change: Callable[[str, Kind, Object], None] = lambda *_: None
         self._objects: dict[tuple[Kind, Key], Object] = {}
         self._applied: dict[tuple[Kind, Key], Object] = {}
@@ -190,6 +194,8 @@ class InMemoryCluster:
             fault = Fault(verb, CrashError(), kind, after=number == self._crash_at and number % 2 == 0)
         elif fault is not None and not fault.lasting:
             self._faults.remove(fault)
+        if kind in self.lacks and verb not in {"get", "may"}:
+            raise NotFoundError(404, "NotFound", "the server could not find the requested resource")
         if fault is None:
             return work()
         if fault.error is None:

@@ -49,7 +49,11 @@ class RunningOperator:
 
     async def resync(self) -> None:
         """A full LIST, as at the start."""
-        await Resync(self._cluster, self.cache, self.queue, lambda _: None, random=lambda: 0.5).first()
+
+        async def done(_: frozenset[Kind]) -> None:
+            """Nobody needs to know."""
+
+        await Resync(self._cluster, self.cache, self.queue, done, random=lambda: 0.5).first()
 
     async def run(self, for_s: float = 0) -> None:
         """Work on what waits now, and on what comes due within ``for_s`` seconds."""

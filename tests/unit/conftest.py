@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from modelyard.api.kinds import Kind
 from modelyard.integrations.signals.pod_http import PodClient
+from tests.support import optional_kind
 
 
 @pytest.fixture
@@ -13,3 +15,9 @@ async def pods() -> AsyncIterator[PodClient]:
     made = PodClient()
     yield made
     await made.close()
+
+
+@pytest.fixture
+def widgets(monkeypatch: pytest.MonkeyPatch) -> Kind:
+    """A kind of child that a cluster may lack."""
+    return optional_kind.bring(monkeypatch)

@@ -3,6 +3,7 @@
 import pytest
 
 from modelyard.api import kinds
+from modelyard.api.kinds import Kind
 from modelyard.api.settings import Settings
 from modelyard.controller import app
 from modelyard.controller.cluster.fence import always_open
@@ -30,6 +31,15 @@ async def test_without_its_crd_it_says_how_to_install_it() -> None:
     cluster.fail_next("list", NotFoundError(404, "NotFound", "no such resource"), kinds.INFERENCE_SERVICE)
     with pytest.raises(app.StartError, match=r"kubectl apply --server-side -f crds/"):
         await operator(cluster)._sync()
+
+
+async def test_it_starts_without_a_kind_that_clusters_may_lack(widgets: Kind) -> None:
+    cluster = InMemoryCluster()
+    cluster.lacks.add(widgets)
+    cluster.put(factories.service())
+    started = operator(cluster)
+    await started._sync()
+    assert len(started._services()) == 1
 
 
 @pytest.mark.parametrize(

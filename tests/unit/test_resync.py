@@ -9,6 +9,7 @@ from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key
 from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import NotFoundError
 from modelyard.controller.dispatch.resync import RETRY_S, WATCH_LAG_S, Resync
 from modelyard.controller.dispatch.workqueue import WorkQueue
 from tests.support import factories
@@ -30,9 +31,10 @@ class World:
         self.slept_s: list[float] = []
         self.behind: list[frozenset[Kind]] = []
         self.script: Iterator[None] = iter(())
-        self.resync = Resync(
-            self.cluster, self.cache, self.queue, self.behind.append, random=lambda: 0.5, sleep=self._sleep
-        )
+        self.resync = Resync(self.cluster, self.cache, self.queue, self._done, random=lambda: 0.5, sleep=self._sleep)
+
+    async def _done(self, behind: frozenset[Kind]) -> None:
+        self.behind.append(behind)
 
     async def _sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
@@ -114,7 +116,55 @@ async def test_chance_keeps_many_operators_from_asking_at_once(world: World, ran
         slept.append(seconds)
         raise EndOfTest
 
-    resync = Resync(world.cluster, world.cache, world.queue, world.behind.append, random=lambda: random, sleep=sleep)
+    resync = Resync(world.cluster, world.cache, world.queue, world._done, random=lambda: random, sleep=sleep)
     with pytest.raises(EndOfTest):
         await resync.forever(600)
     assert slept == [pytest.approx(interval_s)]
+
+
+async def test_an_optional_kind_that_the_cluster_lacks_is_an_empty_list(world: World, widgets: Kind) -> None:
+    world.cluster.put(factories.service())
+    world.cluster.lacks.add(widgets)
+    await world.resync.first()
+    assert world.cache.absent_kinds == {widgets}
+    assert len(world.cache.all_of(kinds.INFERENCE_SERVICE)) == 1
+
+
+async def test_a_kind_that_every_cluster_has_may_not_be_missing(world: World) -> None:
+    world.cluster.lacks.add(kinds.NETWORK_POLICY)
+    with pytest.raises(NotFoundError):
+        await world.resync.first()
+
+
+async def test_an_optional_kind_that_is_installed_later_is_found_and_its_watch_is_not_called_late(
+    world: World, widgets: Kind
+) -> None:
+    world.cluster.lacks.add(widgets)
+    await world.resync.first()
+
+    def script() -> Iterator[None]:
+        world.cluster.lacks.clear()
+        world.cluster.put(factories.child(widgets))
+        yield
+        yield
+
+    world.script = script()
+    await world.run_to_the_end()
+    assert world.cache.absent_kinds == frozenset()
+    assert [child.kind for child in world.cache.children(Key("team-a", "smollm"))] == [widgets]
+    assert world.behind == [frozenset(), frozenset()]
+
+
+async def test_an_optional_kind_that_goes_takes_its_objects_with_it(world: World, widgets: Kind) -> None:
+    world.cluster.put(factories.child(widgets))
+    await world.resync.first()
+
+    def script() -> Iterator[None]:
+        world.cluster.lacks.add(widgets)
+        yield
+        yield
+
+    world.script = script()
+    await world.run_to_the_end()
+    assert world.cache.absent_kinds == {widgets}
+    assert world.cache.children(Key("team-a", "smollm")) == ()

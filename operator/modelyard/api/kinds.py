@@ -7,13 +7,14 @@ from modelyard.contract import names
 
 
 class Kind(NamedTuple):
-    """A resource of the API server. ``group`` is empty for the core group."""
+    """A resource of the API server. ``group`` is empty for the core group; a cluster may lack an ``optional`` kind."""
 
     group: str
     version: str
     plural: str
     kind: str
     is_namespaced: bool = True
+    optional: bool = False
 
     @property
     def api_version(self) -> str:

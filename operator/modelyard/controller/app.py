@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import kopf
 from aiohttp import web
 
 from modelyard.api import kinds
@@ -136,7 +135,7 @@ class Operator:
         self._cluster = cluster
         self._metrics = metrics
         self._namespace = namespace
-        self._login = login
+        self._stop = asyncio.Event()
         self._cache = Cache()
         self._queue: WorkQueue[Key] = WorkQueue(clock, random.random)
         self.health = health.Health(clock.time, settings.resync_s, self._queue.oldest_age_s)
@@ -192,11 +191,16 @@ class Operator:
             random=random.random,
         )
 
-        def resynced(behind: frozenset[Kind]) -> None:
-            self.health.resynced(behind)
-            metrics.resynced()
-
-        self._resync = Resync(cluster, self._cache, self._queue, resynced, random=random.random)
+        self._watches = watch.Watches(
+            self._cache,
+            self._queue,
+            login,
+            metrics.heard,
+            namespaces=settings.namespaces,
+            lost=self._lost,
+            spawned=self._take_signals,
+        )
+        self._resync = Resync(cluster, self._cache, self._queue, self._resynced, random=random.random)
         metrics.watch_queue(lambda: len(self._queue), self._queue.oldest_age_s)
         metrics.watch_leadership(lambda: self._leadership.is_held)
         metrics.watch_services(self._services)
@@ -204,7 +208,6 @@ class Operator:
     async def run(self) -> None:
         """Work until the process is told to stop. Raises StartError, or RuntimeError when a part ended by itself."""
         await self._sync()
-        stop, stop_watches = asyncio.Event(), asyncio.Event()
         writing = [
             asyncio.create_task(self._leadership.forever(), name="leadership"),
             *(asyncio.create_task(loop.forever(), name=f"loop {loop.name}") for loop in self._loops),
@@ -213,13 +216,9 @@ class Operator:
             *writing,
             asyncio.create_task(self._workers.run(self._settings.workers), name="workers"),
             asyncio.create_task(self._resync.forever(self._settings.resync_s), name="resync"),
-            asyncio.create_task(stop.wait(), name="wait for a signal"),
+            asyncio.create_task(self._stop.wait(), name="wait for a signal"),
+            asyncio.create_task(self._watches.run(self.health.watching), name="watches"),
         ]
-        parts.append(await self._watches(stop_watches))
-        # kopf took the signals for itself, but workers shall end before watches do.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        self.health.watching()
         logger.info("started", extra={"services": len(self._services())})
         ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         await self._workers.stop(GRACE_S)
@@ -227,30 +226,29 @@ class Operator:
             part.cancel()
         await asyncio.wait(writing)
         await self._leadership.release()
-        stop_watches.set()
+        await self._watches.stop()
         for part in parts[:-1]:
             part.cancel()
         await asyncio.gather(*parts, return_exceptions=True)
-        if not stop.is_set():
+        if not self._stop.is_set():
             [part, *_] = ended
             raise RuntimeError(f"the {part.get_name()} ended") from part.exception()
         logger.info("stopped")
 
-    async def _watches(self, stop: asyncio.Event) -> asyncio.Task[Any]:
-        """Start kopf. At its end it cancels every task that began after this.
+    def _take_signals(self) -> None:
+        """Take the signals back from kopf, so that workers end before watches do."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
 
-        It is told who it is: it would ask for the user's name, which a container's bare user id does not have.
-        """
-        before = asyncio.all_tasks()
-        parts = await kopf.spawn_tasks(
-            registry=watch.registry(self._cache, self._queue, self._login, self._metrics.heard),
-            settings=watch.settings(),
-            clusterwide=not self._settings.namespaces,
-            namespaces=self._settings.namespaces,
-            stop_flag=stop,
-            identity=socket.gethostname(),  # type: ignore[arg-type] # a str that kopf gives a name it does not export
-        )
-        return asyncio.create_task(kopf.run_tasks(parts, ignored=before), name="watches")
+    async def _resynced(self, behind: frozenset[Kind]) -> None:
+        self.health.resynced(behind)
+        self._metrics.resynced()
+        await self._watches.follow(kinds.WATCHED.keys() - self._cache.absent_kinds, behind)
+
+    def _lost(self, kind: Kind) -> None:
+        """The cluster no longer has an optional kind."""
+        self._cache.lose(kind)
+        self._queue_all()
 
     def _services(self) -> tuple[Object, ...]:
         """The services that this installation writes."""
@@ -282,8 +280,8 @@ class Operator:
                 raise StartError(str(error)) from error
             except NotFoundError as error:
                 raise StartError(
-                    f"the API server does not know {names.PLURAL} or {names.PROFILE_PLURAL} of {names.GROUP}: {error}. "
-                    "Install the CRDs: kubectl apply --server-side -f crds/"
+                    f"the API server lacks a kind that the operator needs: {error}. Where it is one of {names.GROUP}, "
+                    "install the CRDs: kubectl apply --server-side -f crds/"
                 ) from error
             except ApiError as error:
                 if not error.is_passing:

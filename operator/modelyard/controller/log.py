@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_ENDS_OF_KOPF = ("kopf._core.reactor.orchestration", "kopf._core.reactor.running")
+"""What logs a traceback for each task that ends with kopf. What ended it is raised as well, and logged once by us."""
+
 _service: ContextVar[str] = ContextVar("service", default="")
 
 
@@ -53,6 +56,6 @@ def configure(level: str) -> None:
             "filters": {"service": {"()": ServiceFilter}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["service"]}},
             "root": {"level": "WARNING", "handlers": ["stderr"]},
-            "loggers": {"modelyard": {"level": level}},
+            "loggers": {"modelyard": {"level": level}, **{name: {"level": "CRITICAL"} for name in _ENDS_OF_KOPF}},
         }
     )

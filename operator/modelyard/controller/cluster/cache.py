@@ -79,8 +79,14 @@ class Cache:
         self._objects: dict[Kind, dict[Key, Object]] = defaultdict(dict)
         self._concerning: dict[Key, set[tuple[Kind, Key]]] = defaultdict(set)
         self._pods_on: dict[str, set[Key]] = defaultdict(set)
+        self._absent: set[Kind] = set()
         self._gone: dict[Kind, dict[str, int]] = defaultdict(dict)
         self._gone_before_resync: dict[Kind, dict[str, int]] = defaultdict(dict)
+
+    @property
+    def absent_kinds(self) -> frozenset[Kind]:
+        """Optional kinds that the cluster lacks: objects of them can neither be there nor be applied."""
+        return frozenset(self._absent)
 
     def get(self, kind: Kind, place: Key) -> Object | None:
         """The object of that kind, namespace and name."""
@@ -135,11 +141,20 @@ class Cache:
         self._drop(kind, place)
         return self._concerned_by(kind, body) | self._concerned_by(kind, known)
 
+    def lose(self, kind: Kind) -> None:
+        """The cluster lacks the kind, so there are no objects of it. A LIST of it brings it back."""
+        self._absent.add(kind)
+        for place in list(self._objects[kind]):
+            self._drop(kind, place)
+        self._gone.pop(kind, None)
+        self._gone_before_resync.pop(kind, None)
+
     def replace_all(self, kind: Kind, listed: Iterable[Object], resource_version: str) -> None:
         """Make the kind's objects those of a LIST, which saw the world at ``resource_version``.
 
         Events that came while the LIST was under way hold: what they brought is newer, what they deleted stays away.
         """
+        self._absent.discard(kind)
         seen_at = int(resource_version) if resource_version.isdecimal() else 0
         found = set()
         for body in listed:

@@ -1,4 +1,6 @@
-"""The regular full LIST: what watches missed, it finds, and whether they miss things, it tells."""
+"""The regular full LIST: repairs the cache after missed events, detects stuck watches, and finds out which optional
+kinds the cluster has.
+"""
 
 import asyncio
 import logging
@@ -8,7 +10,7 @@ from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, key_of
 from modelyard.controller.cluster.cache import Cache
-from modelyard.controller.cluster.protocol import ApiError, Cluster, Listed
+from modelyard.controller.cluster.protocol import ApiError, Cluster, Listed, NotFoundError
 from modelyard.controller.dispatch.workqueue import WorkQueue
 
 WATCH_LAG_S = 10.0
@@ -22,7 +24,7 @@ logger = logging.getLogger(__name__)
 class Resync:
     """Makes the cache equal to the API server's word, and has every service reconciled.
 
-    ``done`` is told of each success with the kinds whose watch was behind. ``random`` gives numbers from 0 to 1.
+    ``done`` is called after each success with the kinds whose watch was behind. ``random`` gives numbers from 0 to 1.
     """
 
     def __init__(
@@ -30,7 +32,7 @@ class Resync:
         cluster: Cluster,
         cache: Cache,
         queue: WorkQueue[Key],
-        done: Callable[[frozenset[Kind]], None],
+        done: Callable[[frozenset[Kind]], Awaitable[None]],
         *,
         random: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -52,29 +54,46 @@ class Resync:
         while True:
             await self._sleep(wait_s * (0.8 + 0.4 * self._random()))
             try:
-                await self._again()
+                await self.again()
                 wait_s = interval_s
             except ApiError as error:
                 logger.warning("resync failed", extra={"error": str(error)})
                 wait_s = min(RETRY_S, interval_s)
 
-    async def _again(self) -> None:
+    async def again(self) -> None:
+        """Resync once, beside watches. Raises ApiError."""
         listed = await self._list()
         await self._sleep(WATCH_LAG_S)
-        late = {kind: self._cache.behind(kind, found.items) for kind, found in listed.items()}
+        late = {
+            kind: self._cache.behind(kind, found.items)
+            for kind, found in listed.items()
+            if found is not None and kind not in self._cache.absent_kinds
+        }
         behind = frozenset(kind for kind, count in late.items() if count)
         for kind in behind:
             logger.warning("watch is behind", extra={"kind": kind.kind, "objects": late[kind]})
         await self._take(listed, behind)
 
-    async def _list(self) -> dict[Kind, Listed]:
-        found = await asyncio.gather(*(self._cluster.list(kind, selector) for kind, selector in kinds.WATCHED.items()))
+    async def _list(self) -> dict[Kind, Listed | None]:
+        found = await asyncio.gather(*(self._list_one(kind, selector) for kind, selector in kinds.WATCHED.items()))
         return dict(zip(kinds.WATCHED, found, strict=True))
 
-    async def _take(self, listed: dict[Kind, Listed], behind: frozenset[Kind]) -> None:
+    async def _list_one(self, kind: Kind, selector: str) -> Listed | None:
+        """None where the cluster lacks an optional kind."""
+        try:
+            return await self._cluster.list(kind, selector)
+        except NotFoundError:
+            if kind.optional:
+                return None
+            raise
+
+    async def _take(self, listed: dict[Kind, Listed | None], behind: frozenset[Kind]) -> None:
         for kind, found in listed.items():
+            if found is None:
+                self._cache.lose(kind)
+                continue
             self._cache.replace_all(kind, found.items, found.resource_version)
             await asyncio.sleep(0)  # lets other work in between: each kind may hold thousands of objects
         for body in self._cache.all_of(kinds.INFERENCE_SERVICE):
             self._queue.add(key_of(body))
-        self._done(behind)
+        await self._done(behind)

@@ -4,9 +4,11 @@ Only on.event handlers: their errors are lost, and after a gap in a stream nobod
 event is a hint; the regular LIST of resync.py is the truth. kopf writes nothing: no annotation, no finalizer, no event.
 """
 
+import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import kopf
@@ -47,6 +49,101 @@ class Backoffs:
         return (min(LONGEST_BACKOFF_S, 2.0**tries) for tries in itertools.chain(range(10), itertools.repeat(10)))
 
 
+class Watches:
+    """The watches of every kind, in ``namespaces`` alone or, without any, in all.
+
+    The kinds that every cluster has share one kopf, whose end is the operator's. kopf ends when a kind that it watches
+    goes away, so each optional kind has one of its own. ``lost`` is called with an optional kind whose watch ended;
+    ``spawned`` each time that a kopf began, which takes the process's signals for itself.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        queue: WorkQueue[Key],
+        login: Login,
+        heard: Callable[[Kind], None],
+        *,
+        namespaces: Sequence[str] = (),
+        lost: Callable[[Kind], None],
+        spawned: Callable[[], None],
+    ) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._login = login
+        self._heard = heard
+        self._namespaces = namespaces
+        self._lost = lost
+        self._spawned = spawned
+        self._stop = asyncio.Event()
+        self._optional: dict[Kind, asyncio.Task[None]] = {}
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Watch the kinds that every cluster has until stop(). Raises what else ended it.
+
+        At its end kopf waits for every task that began after this.
+        """
+        before = asyncio.all_tasks()
+        tasks = await self._spawn([kind for kind in kinds.WATCHED if not kind.optional])
+        started()
+        await kopf.run_tasks(tasks, ignored=before)
+
+    async def stop(self) -> None:
+        """End all watches."""
+        await self._end(self._optional)
+        self._stop.set()
+
+    async def follow(self, served: Collection[Kind], behind: Collection[Kind] = ()) -> None:
+        """Watch these of the optional kinds and no others; those that are ``behind`` anew."""
+        await self._end([kind for kind in self._optional if kind not in served or kind in behind])
+        for kind in served:
+            if kind.optional and kind not in self._optional:
+                self._optional[kind] = asyncio.create_task(self._watch_optional(kind), name=f"watch of {kind.plural}")
+
+    async def _end(self, ending: Iterable[Kind]) -> None:
+        tasks = [self._optional.pop(kind) for kind in [*ending]]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch_optional(self, kind: Kind) -> None:
+        """Watch until the cluster lacks the kind, or the watch ends for another cause: a LIST finds out which."""
+        logger.info("watching an optional kind", extra={"kind": kind.kind})
+        error = ""
+        try:
+            await self._watch_one(kind)
+        except Exception as cause:  # noqa: BLE001 # whatever it is, the operator goes on without this kind
+            error = str(cause)
+        logger.warning("an optional kind is no longer watched", extra={"kind": kind.kind, "because_of": error})
+        self._optional.pop(kind, None)
+        self._lost(kind)
+
+    async def _watch_one(self, kind: Kind) -> None:
+        """As kopf.run_tasks, which at its end would cancel the tasks of everybody else."""
+        tasks = await self._spawn([kind])
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _spawn(self, watched: Collection[Kind]) -> Collection[asyncio.Task[None]]:
+        """It is told who it is: it would ask for the user's name, which a container's bare user id does not have."""
+        tasks = await kopf.spawn_tasks(
+            registry=registry(self._cache, self._queue, self._login, self._heard, watched),
+            settings=settings(),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=self._stop,
+            identity=socket.gethostname(),  # type: ignore[arg-type] # a str that kopf gives a name it does not export
+        )
+        self._spawned()
+        return tasks
+
+
 def settings() -> kopf.OperatorSettings:
     """Kopf's settings: watches and nothing else."""
     chosen = kopf.OperatorSettings()
@@ -70,14 +167,16 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def registry(cache: Cache, queue: WorkQueue[Key], login: Login, heard: Callable[[Kind], None]) -> kopf.OperatorRegistry:
+def registry(
+    cache: Cache, queue: WorkQueue[Key], login: Login, heard: Callable[[Kind], None], watched: Iterable[Kind]
+) -> kopf.OperatorRegistry:
     """The handlers: each event goes to the cache, and the services that it concerns to the queue.
 
-    ``heard`` is told of the kind of each event.
+    ``heard`` is called with the kind of each event.
     """
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login_handler(login))
-    for kind in kinds.WATCHED:
+    for kind in watched:
         handle = _event_handler(kind, cache, queue, heard)
         kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers)(handle)
     return handlers
