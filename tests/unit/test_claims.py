@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from modelyard.api import kinds
+from modelyard.api.scope import Scope
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
@@ -39,7 +40,7 @@ def claims(
     for body in known:
         cache.upsert(kinds.LEASE, body)
     return Claims(
-        cache, installation=installation, namespaces=namespaces, settle_s=SETTLE_S, now=lambda: CLAIMED_AT + age
+        cache, installation=installation, scope=Scope(namespaces), settle_s=SETTLE_S, now=lambda: CLAIMED_AT + age
     )
 
 

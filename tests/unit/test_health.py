@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 from aiohttp import ClientSession, web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelyard.api import kinds
 from modelyard.controller.health import OLDEST_KEY_S, Health, endpoint
@@ -84,6 +85,8 @@ async def test_the_endpoint_tells_all_three(health: Health, world: World) -> Non
             world.oldest_key_s = OLDEST_KEY_S + 1
             assert [(await session.get(path)).status for path in ("/healthz", "/readyz")] == [503, 200]
             assert "a service has waited" in await (await session.get("/healthz")).text()
-            assert await (await session.get("/metrics")).read() == b"a_metric 1\n"
+            metrics = await session.get("/metrics")
+            assert await metrics.read() == b"a_metric 1\n"
+            assert metrics.headers["Content-Type"] == CONTENT_TYPE_LATEST
     finally:
         await runner.cleanup()

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from modelyard.api.scope import Scope
 from modelyard.api.validation import Amount, ProxyUrl, problems
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
@@ -162,6 +163,11 @@ class Settings(TemplateSettings):
     operator_namespace: str | None = Field(
         default=None, description="Where the operator's own pods are, which every NetworkPolicy lets through."
     )
+
+    @property
+    def scope(self) -> Scope:
+        """Where this installation works."""
+        return Scope(self.namespaces)
 
     def running_in(self, namespace: str) -> "Settings":
         """The settings of an operator in ``namespace``, which is taken where the file says nothing else."""

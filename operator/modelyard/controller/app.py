@@ -88,9 +88,7 @@ async def run(settings: Settings, namespace: str, port: int = HTTP_PORT) -> None
     configuration = await login()
     fence = Fence(asyncio.get_running_loop().time)
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
-    cluster = KubernetesCluster(
-        configuration, metrics.called, fence=fence, namespaces=settings.namespaces, instance=identity
-    )
+    cluster = KubernetesCluster(configuration, metrics.called, fence=fence, scope=settings.scope, instance=identity)
     pods = PodClient()
     operator = Operator(
         settings,
@@ -151,7 +149,7 @@ class Operator:
         self._claims = Claims(
             self._cache,
             installation=settings.installation or namespace,
-            namespaces=settings.namespaces,
+            scope=settings.scope,
             settle_s=settings.claim_settle_s,
             now=_now,
         )
@@ -164,20 +162,18 @@ class Operator:
             read=partial(node_cache.read, pods),
             now_s=clock.time,
         )
-        self._loops = (
-            ()
-            if settings.namespaces
-            else (
-                Loop(
-                    "placement",
-                    placement.round,
-                    interval_s=placement_loop.INTERVAL_S,
-                    limit_s=placement_loop.ROUND_LIMIT_S,
-                    is_leading=lambda: self._leadership.is_held,
-                    metrics=metrics,
-                ),
+        self._loops = [
+            Loop(
+                "placement",
+                placement.round,
+                interval_s=placement_loop.INTERVAL_S,
+                limit_s=placement_loop.ROUND_LIMIT_S,
+                is_leading=lambda: self._leadership.is_held,
+                metrics=metrics,
             )
-        )
+        ]
+        if not settings.scope.is_cluster:
+            self._loops = []  # nodes belong to all
         self._workers = Workers(self._queue, self._admit, reconciler.reconcile, metrics)
         self._leadership = Leadership(
             cluster,
@@ -196,7 +192,7 @@ class Operator:
             self._queue,
             login,
             metrics.heard,
-            namespaces=settings.namespaces,
+            scope=settings.scope,
             lost=self._lost,
             spawned=self._take_signals,
         )
@@ -292,10 +288,10 @@ class Operator:
     async def _check_permissions(self) -> None:
         """Raise StartError with all that the operator may not do and needs to."""
         leader_lease = Key(self._namespace, names.LEADER_LEASE)
-        claims = [Key(namespace, names.CLAIM_LEASE) for namespace in self._settings.namespaces]
+        claims = [Key(namespace, names.CLAIM_LEASE) for namespace in self._settings.scope.namespaces]
         wanted: list[tuple[Right, Key | None]] = [
             *((right, None) for right in NEEDED),
-            *((right, None) for right in NEEDED_TO_PLACE if not self._settings.namespaces),
+            *((right, None) for right in NEEDED_TO_PLACE if self._settings.scope.is_cluster),
             *((right, leader_lease) for right in NEEDED_AT_HOME),
             *((right, claim) for claim in claims for right in NEEDED_TO_CLAIM),
         ]

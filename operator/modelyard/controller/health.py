@@ -7,6 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelyard.api.kinds import Kind
 
@@ -15,8 +16,6 @@ OVERDUE_INTERVALS = 3
 
 OLDEST_KEY_S = 300.0
 """A key that waits or is in work for longer means that the workers stand still: each reconcile ends within 60 s."""
-
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Health:
@@ -74,7 +73,7 @@ def endpoint(health: Health, metrics_text: Callable[[], bytes]) -> web.Applicati
         return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="not synced yet")
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=metrics_text(), headers={"Content-Type": METRICS_TYPE})
+        return web.Response(body=metrics_text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     application = web.Application()
     application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

@@ -7,7 +7,7 @@ of here.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from kubernetes.aio.config import ConfigException
 from modelyard import __version__
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
+from modelyard.api.scope import WHOLE_CLUSTER, Scope
 from modelyard.api.service import Key, Object, key_of
 from modelyard.contract import names
 from modelyard.controller.cluster.fence import Fence
@@ -60,10 +61,9 @@ ERRORS: dict[int, type[ApiError]] = {
 }
 
 
-def _path(kind: Kind, place: Key | None = None, subresource: str = "") -> str:
+def _path(kind: Kind, place: Key, subresource: str = "") -> str:
+    """Of an object, or of a collection, whose place has no name, and no namespace where it is of all."""
     root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-    if place is None:
-        return f"{root}/{kind.plural}"
     namespace = f"/namespaces/{place.namespace}" if place.namespace else ""
     return "/".join(filter(None, [f"{root}{namespace}/{kind.plural}", place.name, subresource]))
 
@@ -100,8 +100,8 @@ _ESCAPED_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\u
 class KubernetesCluster:
     """Cluster on the ``kubernetes`` package; close() when done.
 
-    ``count(verb, outcome)`` is told of each call. No write begins or goes on when ``fence`` forbids it. ``namespaces``
-    are the only ones to be read from and written to; none: all. ``instance`` names this process in audit logs.
+    ``count(verb, outcome)`` is called after each call. No write begins or goes on when ``fence`` forbids it, and none
+    is outside of ``scope``. ``instance`` names this process in audit logs.
     """
 
     def __init__(
@@ -110,14 +110,14 @@ class KubernetesCluster:
         count: Callable[[str, str], None],
         *,
         fence: Fence,
-        namespaces: Sequence[str] = (),
+        scope: Scope = WHOLE_CLUSTER,
         instance: str = "",
     ) -> None:
         self._client = ApiClient(configuration)
         self._client.user_agent = f"{names.APPLICATION}/{__version__} {instance}".strip()
         self._count = count
         self._fence = fence
-        self._namespaces = tuple(namespaces)
+        self._scope = scope
 
     async def close(self) -> None:
         """Close all connections."""
@@ -191,9 +191,7 @@ class KubernetesCluster:
                 return
 
     def _collections(self, kind: Kind) -> tuple[str, ...]:
-        if not kind.is_namespaced or not self._namespaces:
-            return (_path(kind),)
-        return tuple(_path(kind, Key(namespace, "")) for namespace in self._namespaces)
+        return tuple(_path(kind, Key(namespace, "")) for namespace in self._scope.places(kind))
 
     async def patch_status(self, body: Object, status: Object) -> Object:
         """As Cluster.patch_status.
@@ -226,8 +224,7 @@ class KubernetesCluster:
 
     async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
         """As Cluster.may; the API server answers this to everybody."""
-        everywhere = self._namespaces if kind.is_namespaced and self._namespaces else ("",)
-        places = [place] if place else [Key(namespace, "") for namespace in everywhere]
+        places = [place] if place else [Key(namespace, "") for namespace in self._scope.places(kind)]
         return all([await self._may(verb, kind, subresource, asked) for asked in places])
 
     async def _may(self, verb: str, kind: Kind, subresource: str, place: Key) -> bool:
@@ -237,7 +234,7 @@ class KubernetesCluster:
             "kind": kinds.ACCESS_REVIEW.kind,
             "spec": {"resourceAttributes": asked | place._asdict()},
         }
-        answer = await self._call("may", Request("POST", _path(kinds.ACCESS_REVIEW), review))
+        answer = await self._call("may", Request("POST", _path(kinds.ACCESS_REVIEW, Key("", "")), review))
         return bool(answer["status"]["allowed"])
 
     async def _write(self, verb: str, request: Request) -> Object:

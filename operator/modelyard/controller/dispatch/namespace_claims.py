@@ -4,10 +4,11 @@ An installation that is limited to namespaces claims each by a Lease there. The 
 removes it. An installation for the whole cluster leaves claimed namespaces alone, also while the claimant is down.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 from modelyard.api import kinds
+from modelyard.api.scope import Scope
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
@@ -19,7 +20,7 @@ class ClaimError(Exception):
 
 
 class Claims:
-    """The claims that ``cache`` knows of, as ``installation`` sees them, which is limited to ``namespaces``, if any.
+    """The claims that ``cache`` knows of, as ``installation`` sees them, which works in ``scope``.
 
     A new claim counts after ``settle_s``: until then an installation for the whole cluster may not have heard of it.
     ``now`` gives the time in UTC.
@@ -30,19 +31,19 @@ class Claims:
         cache: Cache,
         *,
         installation: str,
-        namespaces: Sequence[str],
+        scope: Scope,
         settle_s: float,
         now: Callable[[], datetime],
     ) -> None:
         self._cache = cache
         self._installation = installation
-        self._namespaces = frozenset(namespaces)
+        self._scope = scope
         self._settle_s = settle_s
         self._now = now
 
     async def take(self, leases: Leases) -> None:
         """Claim every namespace of ours. Raises ClaimError when one is another installation's or missing; ApiError."""
-        for namespace in sorted(self._namespaces):
+        for namespace in sorted(self._scope.namespaces):
             holder = await self._claimed(leases, namespace)
             if holder != self._installation:
                 raise ClaimError(
@@ -55,8 +56,8 @@ class Claims:
         """In how many seconds this installation may write there: 0 at once, None not at all."""
         claim = self._cache.get(kinds.LEASE, Key(namespace, names.CLAIM_LEASE))
         if claim is None:
-            return None if self._namespaces else 0
-        if namespace not in self._namespaces or holder_of(claim) != self._installation:
+            return 0 if self._scope.is_cluster else None
+        if namespace not in self._scope.namespaces or holder_of(claim) != self._installation:
             return None
         since = datetime.fromisoformat(claim["metadata"]["creationTimestamp"])
         return max(0.0, self._settle_s - (self._now() - since).total_seconds())

@@ -8,13 +8,14 @@ import asyncio
 import itertools
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import kopf
 
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
+from modelyard.api.scope import WHOLE_CLUSTER, Scope
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
@@ -50,7 +51,7 @@ class Backoffs:
 
 
 class Watches:
-    """The watches of every kind, in ``namespaces`` alone or, without any, in all.
+    """The watches of every kind in ``scope``.
 
     The kinds that every cluster has share one kopf, whose end is the operator's. kopf ends when a kind that it watches
     goes away, so each optional kind has one of its own. ``lost`` is called with an optional kind whose watch ended;
@@ -64,7 +65,7 @@ class Watches:
         login: Login,
         heard: Callable[[Kind], None],
         *,
-        namespaces: Sequence[str] = (),
+        scope: Scope = WHOLE_CLUSTER,
         lost: Callable[[Kind], None],
         spawned: Callable[[], None],
     ) -> None:
@@ -72,7 +73,7 @@ class Watches:
         self._queue = queue
         self._login = login
         self._heard = heard
-        self._namespaces = namespaces
+        self._scope = scope
         self._lost = lost
         self._spawned = spawned
         self._stop = asyncio.Event()
@@ -135,8 +136,8 @@ class Watches:
         tasks = await kopf.spawn_tasks(
             registry=registry(self._cache, self._queue, self._login, self._heard, watched),
             settings=settings(),
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
+            clusterwide=self._scope.is_cluster,
+            namespaces=self._scope.namespaces,
             stop_flag=self._stop,
             identity=socket.gethostname(),  # type: ignore[arg-type] # a str that kopf gives a name it does not export
         )
