@@ -67,7 +67,7 @@ def test_it_is_not_alive_when_one_watch_lags_twice_in_a_row(health: Health) -> N
     health.resynced(frozenset({kinds.SERVICE}))
     assert health.problems() == []
     health.resynced(frozenset({kinds.SERVICE, kinds.POD}))
-    assert health.problems() == ["the watch of services tells nothing new"]
+    assert health.problems() == ["the watch of services delivers no events"]
     health.resynced(NONE)
     assert health.problems() == []
 

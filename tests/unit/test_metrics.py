@@ -59,7 +59,7 @@ def test_who_leads_and_which_watch_told_something_is_shown() -> None:
     metrics = Metrics()
     leading = [True]
     metrics.watch_leadership(lambda: leading[0])
-    metrics.heard(kinds.POD)
+    metrics.event_received(kinds.POD)
     metrics.placed(answering=1, silent=0, without_folder=0, waiting=0)
     assert "modelyard_leader 1.0" in shown(metrics)
     leading[0] = False
@@ -74,7 +74,7 @@ def test_the_page_lists_exactly_the_metrics_that_there_are_with_their_labels() -
     metrics.watch_services(lambda: [factories.service()])
     metrics.called("get", "200")
     metrics.reconciled(1, "Timeout")
-    metrics.heard(kinds.POD)
+    metrics.event_received(kinds.POD)
     metrics.placed(answering=1, silent=0, without_folder=0, waiting=0)
     metrics.round_ended("placement", 1, "")
     metrics.round_ended("placement", 1, "Timeout")

@@ -36,7 +36,7 @@ NODE = Kind("", "v1", "nodes", "Node", is_namespaced=False)
 CSI_NODE = Kind("storage.k8s.io", "v1", "csinodes", "CSINode", is_namespaced=False)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 CORE_EVENT = Kind("", "v1", "events", "Event")
-"""Events again, under the name by which those about one object can be asked for."""
+"""Events again, in the API group that can select those about one object."""
 ACCESS_REVIEW = Kind(
     "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", is_namespaced=False
 )
@@ -60,7 +60,7 @@ WATCHED: Mapping[Kind, str] = {
     NODE: "",
     LEASE: names.CLAIM_SELECTOR,
 }
-"""What the operator keeps itself informed of, each with the label selector that limits it on the server."""
+"""What the operator watches, each with the label selector that limits it on the server."""
 
 _BY_NAME = {(kind.api_version, kind.kind): kind for kind in (INFERENCE_SERVICE, *OWNED)}
 

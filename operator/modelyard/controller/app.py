@@ -1,4 +1,4 @@
-"""The composition root: what there is, how it hangs together, how it starts and how it stops."""
+"""The composition root: makes and wires all parts, starts them in order and stops them in order."""
 
 import asyncio
 import logging
@@ -39,10 +39,10 @@ from modelyard.integrations.signals.pod_http import PodClient, Reader
 
 HTTP_PORT = 8080
 GRACE_S = 10.0
-"""How long reconciles in work may go on once the process is told to stop; the pod has 30 s."""
+"""How long running reconciles may take to end after SIGTERM; the pod has 30 s."""
 
 PASSING_WAIT_S = 2.0
-"""Time to the next try of a start that an API server in trouble did not let happen."""
+"""Time between two attempts to start while the API server is in trouble."""
 
 Right = tuple[str, Kind, str]
 """A verb, a kind and its subresource."""
@@ -58,29 +58,29 @@ NEEDED: tuple[Right, ...] = (
     ("list", kinds.CORE_EVENT, ""),
     ("create", kinds.EVENT, ""),
 )
-"""What deploy/base/operator_role.yaml allows and the operator cannot do without: verb, kind, subresource.
+"""What deploy/base/operator_role.yaml grants and the operator needs: verb, kind, subresource.
 
-Finalizers are never written: the right to is what an owner reference that blocks its owner's deletion takes.
+No finalizer is ever written: an owner reference that blocks its owner's deletion takes the right to.
 """
 
 NEEDED_TO_PLACE: tuple[Right, ...] = (("patch", kinds.NODE, ""),)
-"""What the same file allows beside to an installation that is not limited to namespaces: nodes belong to all."""
+"""What the same file also grants to an installation for the whole cluster: nodes belong to all."""
 
 NEEDED_AT_HOME: tuple[Right, ...] = tuple((verb, kinds.LEASE, "") for verb in ("get", "create", "update"))
-"""What deploy/base/leader_role.yaml allows in the operator's own namespace."""
+"""What deploy/base/leader_role.yaml grants in the operator's own namespace."""
 
 NEEDED_TO_CLAIM: tuple[Right, ...] = tuple((verb, kinds.LEASE, "") for verb in ("get", "create"))
-"""What deploy/overlays/namespaced allows beside, in each namespace of an installation that is limited to some."""
+"""What deploy/overlays/namespaced also grants, in each namespace of an installation that is limited to some."""
 
 logger = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """The operator cannot work in this cluster; the message says what to do."""
+    """The operator cannot work in this cluster; the message has the remedy."""
 
 
 async def run(settings: Settings, namespace: str, port: int = HTTP_PORT) -> None:
-    """Run the operator, which is installed in ``namespace``, until the process is told to stop.
+    """Run the operator, which is installed in ``namespace``, until SIGTERM or SIGINT.
 
     Raises StartError or LoginError when it cannot start, and RuntimeError when a part ended that should have gone on.
     """
@@ -191,7 +191,7 @@ class Operator:
             self._cache,
             self._queue,
             login,
-            metrics.heard,
+            metrics.event_received,
             scope=settings.scope,
             lost=self._lost,
             spawned=self._take_signals,
@@ -202,7 +202,7 @@ class Operator:
         metrics.watch_services(self._services)
 
     async def run(self) -> None:
-        """Work until the process is told to stop. Raises StartError, or RuntimeError when a part ended by itself."""
+        """Work until SIGTERM or SIGINT. Raises StartError, or RuntimeError when a part ended by itself."""
         await self._sync()
         writing = [
             asyncio.create_task(self._leadership.forever(), name="leadership"),
@@ -248,8 +248,8 @@ class Operator:
 
     def _services(self) -> tuple[Object, ...]:
         """The services that this installation writes."""
-        known = self._cache.all_of(kinds.INFERENCE_SERVICE)
-        return tuple(body for body in known if self._claims.wait_s(key_of(body).namespace) is not None)
+        services = self._cache.all_of(kinds.INFERENCE_SERVICE)
+        return tuple(body for body in services if self._claims.wait_s(key_of(body).namespace) is not None)
 
     def _queue_all(self) -> None:
         for body in self._services():
@@ -262,7 +262,7 @@ class Operator:
             loop.interrupt()
 
     def _admit(self, key: Key) -> float | None:
-        """When to work on a service: a standby and the installation of somebody else leave it alone."""
+        """In how many seconds to reconcile a service; None in a standby, and where another installation has a claim."""
         return self._claims.wait_s(key.namespace) if self._leadership.is_held else None
 
     async def _sync(self) -> None:

@@ -1,6 +1,6 @@
-"""Whether the operator lives and whether it is ready, and the HTTP endpoint that says so.
+"""Liveness and readiness of the operator, and its HTTP endpoint.
 
-Not kopf's own probe: one that raises there is retried inside the request, and nothing answers for seconds.
+Not kopf's own probe: one that raises there is retried inside the request, which blocks for seconds.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from modelyard.api.kinds import Kind
 
 OVERDUE_INTERVALS = 3
-"""A resync that is older than so many intervals means that the loop stands still."""
+"""A last resync older than this many intervals means that the loop is stuck."""
 
 OLDEST_KEY_S = 300.0
-"""A key that waits or is in work for longer means that the workers stand still: each reconcile ends within 60 s."""
+"""A key that has waited or run for longer means that the workers are stuck: each reconcile ends within 60 s."""
 
 
 class Health:
-    """What is known of how the operator fares. ``now_s`` is a clock that never goes back."""
+    """The health of this process. ``now_s`` is a monotonic clock."""
 
     def __init__(self, now_s: Callable[[], float], resync_s: float, oldest_key_s: Callable[[], float]) -> None:
         self._now_s = now_s
@@ -32,7 +32,7 @@ class Health:
         self._watching = False
 
     def resynced(self, behind: frozenset[Kind]) -> None:
-        """A full LIST succeeded, and showed that the watches of ``behind`` lag. Twice in a row means stuck."""
+        """A full LIST succeeded, and showed that the watches of ``behind`` lag; twice in a row means stuck."""
         self._resynced_at_s = self._now_s()
         self._stuck = self._behind & behind
         self._behind = behind
@@ -44,18 +44,18 @@ class Health:
 
     def problems(self) -> list[str]:
         """Why the process should be restarted; empty while it should not."""
-        found = []
+        problems = []
         if (age_s := self._now_s() - self._resynced_at_s) > self._overdue_s:
-            found.append(f"the last full LIST is {age_s:.0f} s old")
+            problems.append(f"the last full LIST is {age_s:.0f} s old")
         if (age_s := self._oldest_key_s()) > OLDEST_KEY_S:
-            found.append(f"a service has waited or been in work for {age_s:.0f} s")
+            problems.append(f"a service has waited or been in work for {age_s:.0f} s")
         if self._stuck:
-            found.append(f"the watch of {', '.join(sorted(kind.plural for kind in self._stuck))} tells nothing new")
-        return found
+            problems.append(f"the watch of {', '.join(sorted(kind.plural for kind in self._stuck))} delivers no events")
+        return problems
 
     @property
     def is_ready(self) -> bool:
-        """Whether all services are known and followed."""
+        """Whether all services are in the cache and watched."""
         return self._synced and self._watching
 
 

@@ -39,13 +39,13 @@ class Metrics:
         )
         self._node_caches = Gauge(
             "modelyard_node_caches",
-            "Node agents by what they answered when they were last asked.",
+            "Node agents by their last answer to the leader.",
             ["state"],
             registry=self._registry,
         )
         self._nodes_to_label = Gauge(
             "modelyard_nodes_to_label",
-            "Nodes whose labels differ from what their caches hold, after the last round.",
+            "Nodes whose labels still differ from what their caches hold after the last round.",
             registry=self._registry,
         )
         self._round_s = Histogram(
@@ -69,7 +69,7 @@ class Metrics:
         )
         self._last_event = Gauge(
             "modelyard_watch_last_event_timestamp_seconds",
-            "When a watch last told of an object of the kind.",
+            "When a watch last delivered an event of the kind.",
             ["kind"],
             registry=self._registry,
         )
@@ -84,8 +84,8 @@ class Metrics:
         """A call of the API server ended; ``outcome`` is its HTTP status, or why there was none."""
         self._api_calls.labels(verb, outcome).inc()
 
-    def heard(self, kind: Kind) -> None:
-        """A watch told of an object."""
+    def event_received(self, kind: Kind) -> None:
+        """A watch delivered an event."""
         self._last_event.labels(kind.kind).set_to_current_time()
 
     def resynced(self) -> None:
@@ -108,7 +108,7 @@ class Metrics:
             self._last_round.labels(loop).set_to_current_time()
 
     def watch_queue(self, depth: Callable[[], float], oldest_age_s: Callable[[], float]) -> None:
-        """Show the queue, asked for at each scrape."""
+        """Expose the queue, read at each scrape."""
         shown = (
             ("modelyard_queue_depth", "Services that wait to be reconciled.", depth),
             ("modelyard_queue_oldest_seconds", "How long the oldest service waits or is in work.", oldest_age_s),
@@ -117,20 +117,20 @@ class Metrics:
             Gauge(name, text, registry=self._registry).set_function(value)
 
     def watch_leadership(self, is_leading: Callable[[], bool]) -> None:
-        """Show whether this process is the one that writes, asked for at each scrape."""
+        """Expose whether this process is the one that writes, read at each scrape."""
         gauge = Gauge("modelyard_leader", "1 in the process that writes, 0 in a standby.", registry=self._registry)
         gauge.set_function(lambda: float(is_leading()))
 
     def watch_services(self, services: Callable[[], Iterable[Object]]) -> None:
-        """Show how many services there are by each of their conditions, asked for at each scrape."""
+        """Expose how many services there are by each of their conditions, read at each scrape."""
         self._registry.register(_Services(services))
 
     def families(self) -> Iterable[Metric]:
-        """What there is, with its samples."""
+        """All metrics with their samples."""
         return self._registry.collect()
 
     def text(self) -> bytes:
-        """What a scrape gets."""
+        """The answer to a scrape."""
         return generate_latest(self._registry)
 
 
@@ -141,18 +141,18 @@ class _Services(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily(
             "modelyard_services",
-            "InferenceServices by condition. Each has a Ready condition here, Unknown until its status tells.",
+            "InferenceServices by condition. Each has a Ready condition here, Unknown until its status has one.",
             labels=["condition", "status", "reason"],
         )
-        found = Tally(condition for service in self._services() for condition in _conditions(service))
-        for labels, count in sorted(found.items()):
+        tally = Tally(condition for service in self._services() for condition in _conditions(service))
+        for labels, count in sorted(tally.items()):
             family.add_metric(labels, count)
         yield family
 
 
 def _conditions(service: Object) -> set[tuple[str, str, str]]:
-    told = (service.get("status") or {}).get("conditions") or ()
-    # Others may add conditions, of any number: only those of our own types are shown.
-    found = {(c["type"], c["status"], c["reason"]) for c in told if c["type"] in set(ConditionType)}
-    is_told = any(type_ == ConditionType.READY for type_, _, _ in found)
-    return found if is_told else {*found, (ConditionType.READY.value, "Unknown", "")}
+    conditions = (service.get("status") or {}).get("conditions") or ()
+    # Others may add conditions, of any number: only those of our own types are counted.
+    ours = {(c["type"], c["status"], c["reason"]) for c in conditions if c["type"] in set(ConditionType)}
+    has_ready = any(type_ == ConditionType.READY for type_, _, _ in ours)
+    return ours if has_ready else {*ours, (ConditionType.READY.value, "Unknown", "")}

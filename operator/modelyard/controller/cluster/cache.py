@@ -1,4 +1,4 @@
-"""What the API server last said of every object that concerns us.
+"""The last observed state of every object that concerns us.
 
 Fed by watch events, by full LISTs and by the answers to our own writes, in any order: an older version never replaces
 a newer one, and what was deleted does not come back. Versions are compared as numbers, which the API server allows
@@ -32,7 +32,7 @@ class Child(NamedTuple):
 
 
 def slim(body: Object) -> Object:
-    """``body`` without what nobody here reads and what makes up most of an object's size."""
+    """``body`` without what is never read here and makes up most of an object's size."""
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
     if LAST_APPLIED in (metadata.get("annotations") or {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
@@ -109,11 +109,11 @@ class Cache:
         return tuple(body for body in self._pods(service) if _prefetches(body))
 
     def upsert(self, kind: Kind, body: Object) -> frozenset[Key]:
-        """Take ``body`` unless something newer is known, and tell which services it concerns.
+        """Store ``body`` unless a newer version is there. Returns the services that it concerns.
 
-        None are told when exactly this version is known already, as when a watch echoes our own write, and when the
-        change of a node does not matter. An older version than the known one still tells: the change that it carries
-        was never looked at.
+        None, when exactly this version is stored already, as when a watch echoes our own write, and when the change of
+        a node does not matter. An older version than the stored one still concerns its services: the change that it
+        carries was never looked at.
         """
         place = _place_of(body)
         known = self._objects[kind].get(place)
@@ -129,9 +129,10 @@ class Cache:
         return before | self._concerned_by(kind, body)
 
     def delete(self, kind: Kind, body: Object) -> frozenset[Key]:
-        """Forget ``body``, the last state of a deleted object, and tell which services it concerned.
+        """Forget ``body``, the last state of a deleted object. Returns the services that it concerned.
 
-        A watch also says this of an object that lost our label; a later version of it is taken again.
+        To a watch with a selector, an object that lost our label is deleted as well; a later version of it is stored
+        again.
         """
         place, uid = _place_of(body), body["metadata"]["uid"]
         self._gone[kind][uid] = version_of(body)
@@ -169,7 +170,7 @@ class Cache:
         self._gone_before_resync[kind] = self._gone.pop(kind, {})
 
     def behind(self, kind: Kind, listed: Iterable[Object]) -> int:
-        """How many of the ``listed`` objects the watch should have told of by now and has not."""
+        """How many of the ``listed`` objects the watch should have delivered by now and has not."""
         return sum(1 for body in listed if self._is_news(kind, body))
 
     def _is_news(self, kind: Kind, body: Object) -> bool:

@@ -1,11 +1,11 @@
-"""Until when this process may write: what keeps one that was frozen or cut off from writing beside its successor."""
+"""Until when this process may write: keeps one that was frozen or cut off from writing beside its successor."""
 
 import math
 from collections.abc import Callable
 
 
 class Fence:
-    """Closed until it is opened, and closed again by time alone: nobody has to be awake to close it.
+    """Closed until it is opened, and closed again by time alone: no code has to run for that.
 
     ``now_s`` is a clock that never goes back and does not stand still while the process is frozen.
     """
@@ -30,7 +30,7 @@ class Fence:
 
 
 def always_open() -> Fence:
-    """A fence for one who shares the cluster with nobody."""
+    """A fence for a process that is the only writer of its cluster."""
     fence = Fence(lambda: 0.0)
     fence.open(math.inf, math.inf)
     return fence

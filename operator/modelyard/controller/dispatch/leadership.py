@@ -1,10 +1,10 @@
-"""Which of several processes writes: the holder of a Lease, as client-go elects its leaders.
+"""Leader election by a Lease, as client-go does it: only the holder writes.
 
-Others' clocks are never compared with ours. A Lease has expired when it was not seen to change for as long as it says,
-on the clock of the one who looks; its holder counts from before it asked for the renewal, and so stops earlier.
+Clocks of different processes are never compared. To an observer, a Lease has expired when it has not changed for its
+own duration on the observer's clock; the holder counts from before it sent the renewal, and so stops earlier.
 
-One that loses the Lease stays as standby rather than ending: its cache is warm, and an API server that was away for
-some seconds is not met by the full LISTs of every replica at once.
+A process that loses the Lease becomes a standby rather than ending: its cache is warm, and an API server that was away
+for some seconds does not get the full LISTs of every replica at once.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from modelyard.controller.cluster.fence import Fence
 from modelyard.controller.cluster.protocol import ApiError, ConflictError, Leases
 
 DURATION_S = 10.0
-"""How long after the last change of the Lease that it saw another process takes it."""
+"""How long after the last observed change of the Lease another process takes it."""
 
 RENEW_DEADLINE_S = 6.0
-"""How long after the last renewal its holder begins to write. Then it is given up, though it may yet be renewed."""
+"""How long after the last renewal the holder may begin a write. Then it gives up, though a renewal may yet succeed."""
 
 END_OF_WRITES_S = DURATION_S - 1.0
-"""How long after the last renewal its holder waits for what it wrote."""
+"""How long after the last renewal the holder waits for the answers to its writes."""
 
 RETRY_S = 2.0
-"""Time from one look or renewal to the next, and the longest time of each call."""
+"""Time between two reads or renewals, and the longest time of each call."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +52,13 @@ class Observation:
 
 
 def observed(before: Observation | None, lease: Object | None, now_s: float) -> Observation:
-    """What is known after another look: the time counts from the first look that saw this content."""
+    """The observation after another read: time counts from the first read that saw this content."""
     same = before is not None and lease is not None and _content(before.lease) == _content(lease)
     return Observation(lease, before.since_s if before is not None and same else now_s)
 
 
 def decide(seen: Observation, now_s: float, identity: str) -> tuple[Step, float]:
-    """What the process ``identity`` does about a Lease, and in how many seconds it looks again."""
+    """What the process ``identity`` does about a Lease, and in how many seconds it reads it again."""
     content = _content(seen.lease)
     holder = content.get("holderIdentity") or ""
     if holder == identity:
@@ -104,7 +104,7 @@ class Leadership:
         self._sleep = sleep
         self._seen: Observation | None = None
         self._renewed_at_s: float | None = None
-        self._must_look = True
+        self._must_read = True
 
     @property
     def is_held(self) -> bool:
@@ -112,7 +112,7 @@ class Leadership:
         return self._fence.time_left_s > 0
 
     async def forever(self) -> None:
-        """Hold the Lease whenever nobody else does."""
+        """Hold the Lease whenever no other process does."""
         while True:
             began_s = self._now_s()
             wait_s = await self._try_once()
@@ -122,17 +122,17 @@ class Leadership:
             await self._sleep(max(0.0, began_s + wait_s * jitter - self._now_s()))
 
     async def release(self) -> None:
-        """Give the Lease back, so that another process need not wait for its end. Call when nothing is in work."""
-        self._give_up("it is given back")
+        """Release the Lease, so that another process need not wait until it expires. Call when no write is running."""
+        self._give_up("it is released")
         try:
             async with asyncio.timeout(RENEW_DEADLINE_S):
                 while not await self._release_once():
                     pass
         except (ApiError, TimeoutError) as error:
-            logger.warning("the Lease could not be given back", extra={"error": str(error)})
+            logger.warning("the Lease could not be released", extra={"error": str(error)})
 
     async def _release_once(self) -> bool:
-        """Give the Lease back if it is ours as it is stored now: a renewal that was cut off may yet be written.
+        """Release the Lease if it is ours as it is stored now: a renewal that was cut off may yet be written.
 
         False when it changed meanwhile.
         """
@@ -147,28 +147,28 @@ class Leadership:
         return True
 
     async def _try_once(self) -> float:
-        """Look at the Lease, and take or renew it. Returns in how many seconds to do so again."""
+        """Read the Lease, and take or renew it. Returns in how many seconds to do so again."""
         began_s = self._now_s()
         try:
             async with asyncio.timeout(RETRY_S):
-                if self._must_look:
-                    found = await self._leases.get(kinds.LEASE, self._place)
-                    self._seen = observed(self._seen, found, self._now_s())
+                if self._must_read:
+                    lease = await self._leases.get(kinds.LEASE, self._place)
+                    self._seen = observed(self._seen, lease, self._now_s())
                 assert self._seen is not None, "the first look is never left out"
-                self._must_look = True  # unless what is stored afterwards is known from the answer to our own write
+                self._must_read = True  # unless the answer to our own write shows what is stored
                 step, wait_s = decide(self._seen, began_s, self._identity)
                 if step is Step.WAIT:
                     self._give_up("another process has it")
                     return wait_s
                 written = await self._write(self._seen.lease)
         except ConflictError:
-            return RETRY_S / 4  # somebody else wrote: look who
+            return RETRY_S / 4  # another process wrote: read it
         except (ApiError, TimeoutError) as error:
-            said = str(error) or f"no answer within {RETRY_S:g} s"
-            logger.warning("the Lease cannot be reached", extra={"error": said})
+            message = str(error) or f"no answer within {RETRY_S:g} s"
+            logger.warning("the Lease cannot be reached", extra={"error": message})
             return RETRY_S
         self._seen = observed(self._seen, written, self._now_s())
-        self._must_look = False
+        self._must_read = False
         self._hold(began_s)
         return wait_s
 

@@ -16,13 +16,13 @@ from modelyard.controller.cluster.protocol import ConflictError, Leases, NotFoun
 
 
 class ClaimError(Exception):
-    """A namespace that this installation is for cannot be its own; the message says what to do."""
+    """A namespace of this installation cannot be claimed; the message has the remedy."""
 
 
 class Claims:
     """The claims that ``cache`` knows of, as ``installation`` sees them, which works in ``scope``.
 
-    A new claim counts after ``settle_s``: until then an installation for the whole cluster may not have heard of it.
+    A new claim counts after ``settle_s``: until then it may not have reached an installation for the whole cluster.
     ``now`` gives the time in UTC.
     """
 
@@ -63,10 +63,10 @@ class Claims:
         return max(0.0, self._settle_s - (self._now() - since).total_seconds())
 
     async def _claimed(self, leases: Leases, namespace: str) -> str:
-        """Who has the namespace: ourselves, if nobody had."""
+        """The installation that holds the namespace: ours, if it was free."""
         place = Key(namespace, names.CLAIM_LEASE)
-        if found := await leases.get(kinds.LEASE, place):
-            return holder_of(found)
+        if lease := await leases.get(kinds.LEASE, place):
+            return holder_of(lease)
         try:
             return holder_of(await leases.create_lease(_claim(place, self._installation)))
         except NotFoundError as error:
@@ -76,7 +76,7 @@ class Claims:
 
 
 def holder_of(claim: Object) -> str:
-    """The installation that a claim is of."""
+    """The installation that holds a claim."""
     return str((claim.get("spec") or {}).get("holderIdentity") or "")
 
 

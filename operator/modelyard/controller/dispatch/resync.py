@@ -14,7 +14,7 @@ from modelyard.controller.cluster.protocol import ApiError, Cluster, Listed, Not
 from modelyard.controller.dispatch.workqueue import WorkQueue
 
 WATCH_LAG_S = 10.0
-"""How long after a LIST a watch may take to tell of what the LIST saw; a healthy one takes less than one."""
+"""How long after a LIST a watch may take to deliver what the LIST saw, in seconds; a healthy one takes less than 1."""
 
 RETRY_S = 15.0
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Resync:
-    """Makes the cache equal to the API server's word, and has every service reconciled.
+    """Makes the cache equal to what the API server has, and queues every service.
 
     ``done`` is called after each success with the kinds whose watch was behind. ``random`` gives numbers from 0 to 1.
     """
@@ -65,9 +65,9 @@ class Resync:
         listed = await self._list()
         await self._sleep(WATCH_LAG_S)
         late = {
-            kind: self._cache.behind(kind, found.items)
-            for kind, found in listed.items()
-            if found is not None and kind not in self._cache.absent_kinds
+            kind: self._cache.behind(kind, objects.items)
+            for kind, objects in listed.items()
+            if objects is not None and kind not in self._cache.absent_kinds
         }
         behind = frozenset(kind for kind, count in late.items() if count)
         for kind in behind:
@@ -75,8 +75,8 @@ class Resync:
         await self._take(listed, behind)
 
     async def _list(self) -> dict[Kind, Listed | None]:
-        found = await asyncio.gather(*(self._list_one(kind, selector) for kind, selector in kinds.WATCHED.items()))
-        return dict(zip(kinds.WATCHED, found, strict=True))
+        lists = await asyncio.gather(*(self._list_one(kind, selector) for kind, selector in kinds.WATCHED.items()))
+        return dict(zip(kinds.WATCHED, lists, strict=True))
 
     async def _list_one(self, kind: Kind, selector: str) -> Listed | None:
         """None where the cluster lacks an optional kind."""
@@ -88,11 +88,11 @@ class Resync:
             raise
 
     async def _take(self, listed: dict[Kind, Listed | None], behind: frozenset[Kind]) -> None:
-        for kind, found in listed.items():
-            if found is None:
+        for kind, objects in listed.items():
+            if objects is None:
                 self._cache.lose(kind)
                 continue
-            self._cache.replace_all(kind, found.items, found.resource_version)
+            self._cache.replace_all(kind, objects.items, objects.resource_version)
             await asyncio.sleep(0)  # lets other work in between: each kind may hold thousands of objects
         for body in self._cache.all_of(kinds.INFERENCE_SERVICE):
             self._queue.add(key_of(body))

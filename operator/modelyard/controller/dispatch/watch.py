@@ -1,6 +1,6 @@
-"""All of kopf: streams of what changes in the cluster, kept alive, that feed the cache and the queue.
+"""All of kopf: watches of the cluster, kept alive, that feed the cache and the queue.
 
-Only on.event handlers: their errors are lost, and after a gap in a stream nobody tells of what was deleted in it. So an
+Only on.event handlers: their errors are lost, and objects deleted during a gap in a stream are never reported. So an
 event is a hint; the regular LIST of resync.py is the truth. kopf writes nothing: no annotation, no finalizer, no event.
 """
 
@@ -23,17 +23,17 @@ from modelyard.controller.cluster.login import Credentials
 from modelyard.controller.dispatch.workqueue import WorkQueue
 
 CHILD_DELAY_S = 0.1
-"""A change of a child waits so long for more of its kind: a rollout changes Deployment and pods many times a second."""
+"""Delay after a change of a child, to batch more of them: a rollout changes Deployment and pods many times a second."""
 
 CHUNK_SIZE = 500
 REQUEST_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
 
 SERVER_TIMEOUT_S = 300
-"""Every watch ends after this time and goes on from the version that it had, so that none is stuck for longer."""
+"""Every watch ends after this time and resumes at the version that it had, so that none is stuck for longer."""
 
 INACTIVITY_TIMEOUT_S = 70.0
-"""A watch that says nothing for so long is begun anew. The API server sends a bookmark every 60 s."""
+"""A watch that is silent for so long is restarted. The API server sends a bookmark every 60 s."""
 
 LONGEST_BACKOFF_S = 15.0
 
@@ -63,7 +63,7 @@ class Watches:
         cache: Cache,
         queue: WorkQueue[Key],
         login: Login,
-        heard: Callable[[Kind], None],
+        received: Callable[[Kind], None],
         *,
         scope: Scope = WHOLE_CLUSTER,
         lost: Callable[[Kind], None],
@@ -72,7 +72,7 @@ class Watches:
         self._cache = cache
         self._queue = queue
         self._login = login
-        self._heard = heard
+        self._received = received
         self._scope = scope
         self._lost = lost
         self._spawned = spawned
@@ -132,9 +132,9 @@ class Watches:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _spawn(self, watched: Collection[Kind]) -> Collection[asyncio.Task[None]]:
-        """It is told who it is: it would ask for the user's name, which a container's bare user id does not have."""
+        """The identity is ours: kopf's own holds the user's name, which a container's bare user id does not have."""
         tasks = await kopf.spawn_tasks(
-            registry=registry(self._cache, self._queue, self._login, self._heard, watched),
+            registry=registry(self._cache, self._queue, self._login, self._received, watched),
             settings=settings(),
             clusterwide=self._scope.is_cluster,
             namespaces=self._scope.namespaces,
@@ -169,30 +169,30 @@ def settings() -> kopf.OperatorSettings:
 
 
 def registry(
-    cache: Cache, queue: WorkQueue[Key], login: Login, heard: Callable[[Kind], None], watched: Iterable[Kind]
+    cache: Cache, queue: WorkQueue[Key], login: Login, received: Callable[[Kind], None], watched: Iterable[Kind]
 ) -> kopf.OperatorRegistry:
     """The handlers: each event goes to the cache, and the services that it concerns to the queue.
 
-    ``heard`` is called with the kind of each event.
+    ``received`` is called with the kind of each event.
     """
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers)(_login_handler(login))
     for kind in watched:
-        handle = _event_handler(kind, cache, queue, heard)
+        handle = _event_handler(kind, cache, queue, received)
         kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers)(handle)
     return handlers
 
 
 def _event_handler(
-    kind: Kind, cache: Cache, queue: WorkQueue[Key], heard: Callable[[Kind], None]
+    kind: Kind, cache: Cache, queue: WorkQueue[Key], received: Callable[[Kind], None]
 ) -> Callable[..., Awaitable[None]]:
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
-        heard(kind)
+        received(kind)
         body: Object = dict(event["object"])
         concerned = cache.delete(kind, body) if event["type"] == "DELETED" else cache.upsert(kind, body)
         if kind == kinds.LEASE and concerned:
-            said = {"namespace": body["metadata"]["namespace"], "services": len(concerned), "event": event["type"]}
-            logger.info("claim changed", extra=said)
+            about = {"namespace": body["metadata"]["namespace"], "services": len(concerned), "event": event["type"]}
+            logger.info("claim changed", extra=about)
         for key in concerned:
             if kind == kinds.INFERENCE_SERVICE:
                 queue.add(key)
@@ -205,14 +205,14 @@ def _event_handler(
 def _login_handler(login: Login) -> Callable[..., Awaitable[kopf.ConnectionInfo]]:
     async def handle(**_: Any) -> kopf.ConnectionInfo:
         """Called at the start, and again when the API server no longer takes the token."""
-        found = await login()
+        credentials = await login()
         return kopf.ConnectionInfo(
-            server=found.server,
-            ca_path=found.ca_path,
-            token=found.token,
-            certificate_path=found.certificate_path,
-            private_key_path=found.private_key_path,
-            insecure=not found.verify_tls,
+            server=credentials.server,
+            ca_path=credentials.ca_path,
+            token=credentials.token,
+            certificate_path=credentials.certificate_path,
+            private_key_path=credentials.private_key_path,
+            insecure=not credentials.verify_tls,
             trust_env=True,
         )
 

@@ -1,4 +1,4 @@
-"""Takes keys from the queue and has them reconciled, a number of them side by side."""
+"""Takes keys from the queue and reconciles several of them at once."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ Admit = Callable[[Key], float | None]
 class Workers:
     """Workers over one queue.
 
-    ``admit`` says whether a key may be worked on: 0 for now, a number of seconds for later, None for not at all.
+    ``admit`` returns in how many seconds a key may be reconciled: 0 for now, None for never.
     ``reconcile`` returns after how many seconds to look again, None for no need.
     """
 

@@ -1,4 +1,4 @@
-"""Tells the scheduler where models lie: labels nodes by what their agents say that they hold.
+"""Shows the scheduler where models lie: labels nodes by what their agents report.
 
 A loop of its own, beside the reconciles: what nodes hold changes neither a service's children nor its status, and one
 round of questions answers for all services.
@@ -26,13 +26,13 @@ ROUND_LIMIT_S = 300.0
 """Longest time of a round: what it takes to ask 3,000 nodes of which each agent is silent."""
 
 ASKED_AT_ONCE = 64
-"""Agents on their way at once; 500 that are silent take 40 s then."""
+"""Agents asked at once; 500 that are silent take 40 s then."""
 
 CHANGES_PER_ROUND = 50
-"""Nodes that are written in one round: each write goes to everybody who watches nodes."""
+"""Nodes that are written in one round: each write goes to every watch of nodes."""
 
 GONE_S = 600.0
-"""How long a node may be without an agent, as during an upgrade, before its labels go."""
+"""How long a node may be without an agent, as during an upgrade, before its labels are removed."""
 
 ReadNodeCache = Callable[[str], Awaitable[NodeCache | None]]
 
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answers:
-    """What the agents said: ``held`` by node, None where one is silent; ``without_folder`` counts those without a
+    """What the agents reported: ``held`` by node, None where one is silent; ``without_folder`` counts those without a
     folder for models.
     """
 
@@ -79,8 +79,8 @@ class Placement:
     async def round(self) -> None:
         """Ask every agent, and write what differs. What fails is tried again in the next round."""
         answers = await self._ask()
-        known = {**dict.fromkeys(self._left_of_late(answers.held)), **answers.held}
-        changes = label_changes(self._cache.all_of(kinds.NODE), map(_served, self._services()), known)
+        held = {**dict.fromkeys(self._left_of_late(answers.held)), **answers.held}
+        changes = label_changes(self._cache.all_of(kinds.NODE), map(_served, self._services()), held)
         written = await self._write(changes[:CHANGES_PER_ROUND])
         silent = sum(held is None for held in answers.held.values())
         self._metrics.placed(
@@ -102,13 +102,13 @@ class Placement:
         )
 
     async def _answer(self, pod: Object) -> NodeCache | None:
-        """What an agent says of its node; nothing while it does not run, or when it speaks of another node."""
+        """What an agent reports of its node; None while it does not run, or when it reports another node."""
         address = text(pod, "status", "podIP")
         if not address or not _is_running(pod):
             return None
         async with self._free:
-            told = await self._read(address)
-        return told if told and told.node == text(pod, "spec", "nodeName") else None
+            cache = await self._read(address)
+        return cache if cache and cache.node == text(pod, "spec", "nodeName") else None
 
     def _left_of_late(self, answered: Iterable[str]) -> list[str]:
         """Nodes without an agent that may have had one until now."""
@@ -124,7 +124,7 @@ class Placement:
             try:
                 written = await self._cluster.label(kinds.NODE, Key("", change.node), change.uid, change.labels)
             except (NotFoundError, ConflictError):
-                pass  # the watch tells of it
+                pass  # the watch delivers it
             except NotLeadingError:
                 return done
             except ApiError as error:

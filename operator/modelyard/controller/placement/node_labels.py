@@ -1,4 +1,4 @@
-"""Pure: which labels shall tell the scheduler what nodes' caches hold.
+"""Pure: which labels show the scheduler what nodes' caches hold.
 
 A node that holds a service's model has the label names.LABEL_MODEL_DOMAIN/<uid of the service>; pods of the service
 prefer such nodes. The key is the service's, so that a pod template never changes with what nodes hold.
@@ -14,7 +14,7 @@ from modelyard.contract import names
 PREFIX = f"{names.LABEL_MODEL_DOMAIN}/"
 
 LABELS_LIMIT = 100
-"""Of ours on one node: each of them travels with every change of the node to everybody who watches nodes."""
+"""Of ours on one node: each of them travels with every change of the node to every watch of nodes."""
 
 DIGITS = 16
 """Of the digest in a label's value, which holds 63 characters."""
@@ -25,7 +25,7 @@ Held = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a service serves; ``digest`` is None while no pod has told it."""
+    """What a service serves; ``digest`` is None while no pod has reported it."""
 
     uid: str
     namespace: str
@@ -44,7 +44,7 @@ class LabelChange:
 def label_changes(
     nodes: Iterable[Object], models: Iterable[ServedModel], held: Mapping[str, Held | None]
 ) -> tuple[LabelChange, ...]:
-    """What differs on ``nodes`` from what the ``models`` of all services ask for.
+    """How the labels of ``nodes`` differ from what the ``models`` of all services need.
 
     ``held`` is what each node's cache holds: None while that is not known, so that its labels stay. A node that is
     missing there has no cache, and gets none. A label of a service that is gone, or serves another content by now, goes

@@ -1,4 +1,4 @@
-"""Questions to pods, which belong to tenants: whatever one answers, or does not, costs nobody else anything.
+"""HTTP requests to pods, which belong to tenants: whatever one answers, or does not, affects no other service.
 
 One answer is bounded in size and time, and no reconcile waits for a pod that is slow or silent: see Reader.
 """
@@ -24,7 +24,7 @@ SHORT_WAIT_S = 0.02
 """How long it waits for a pod that did not: 500 such services take 16 workers less than a second in all."""
 
 KEPT_S = 60.0
-"""How long an answer that nobody asks for is kept: longer than the time between two looks at a starting pod."""
+"""How long an answer that is no longer read is kept: longer than the time between two looks at a starting pod."""
 
 CONNECTIONS_LIMIT = 512
 """Questions on their way at once: below the 1024 files that a process may mostly have open."""
@@ -133,8 +133,8 @@ class _BoundedSocket(socket.socket):
 class Reader(Generic[T]):
     """Asks pods by their address, and has no reconcile wait for one that is slow or silent.
 
-    ``question`` gives what the pod at an address says, None for nothing usable; it must end by itself. It goes on after
-    read() has returned, and what it gives is the next read()'s answer. So a pod that never answers takes one of the
+    ``question`` returns the answer of the pod at an address, None for nothing usable; it must end by itself. It goes on
+    after read() has returned, and its result is the next read()'s answer. So a pod that never answers takes one of the
     connections, for TIME_LIMIT_S, and no worker.
     """
 
@@ -144,15 +144,15 @@ class Reader(Generic[T]):
         self._free = asyncio.Semaphore(CONNECTIONS_LIMIT)
 
     async def read(self, address: str) -> T | None:
-        """What the pod says now, else what it said to the read before; None when that is nothing."""
+        """What the pod answers now, else what it answered to the read before; None when that is nothing."""
         last = self._asked.get(address)
         if last is not None and not last.done():
             return None
-        known = last.result() if last is not None else None
+        before = last.result() if last is not None else None
         asked = self._asked[address] = asyncio.create_task(self._ask(address))
         asked.add_done_callback(lambda done: self._forget_later(address, done))
-        await asyncio.wait({asked}, timeout=SHORT_WAIT_S if last is not None and known is None else WAIT_S)
-        return asked.result() if asked.done() else known
+        await asyncio.wait({asked}, timeout=SHORT_WAIT_S if last is not None and before is None else WAIT_S)
+        return asked.result() if asked.done() else before
 
     async def _ask(self, address: str) -> T | None:
         async with self._free:
