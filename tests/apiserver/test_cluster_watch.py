@@ -11,7 +11,6 @@ from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
-from modelyard.controller.cluster.fence import always_open
 from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
 from modelyard.controller.cluster.login import credentials, login
 from modelyard.controller.dispatch import resync, watch
@@ -21,7 +20,7 @@ from tests.support.api_client import Client
 from tests.support.apiserver import ApiServer, serves
 from tests.support.eventually import eventually
 from tests.support.inference_services import minimal
-from tests.support.optional_kind import CRD, bring
+from tests.support.optional_kind import CRD, WIDGETS, bring
 from tests.support.wire import is_watch, wire
 
 CRDS = kinds.Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
@@ -223,38 +222,89 @@ async def test_kopf_writes_nothing_on_a_service(apiserver: ApiServer, admin: Cli
     assert await asyncio.to_thread(admin.get, kinds.INFERENCE_SERVICE, name, namespace) == changed
 
 
-async def test_an_optional_kind_is_watched_once_it_is_installed_and_until_it_goes(
-    apiserver: ApiServer, admin: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    widgets, key = bring(monkeypatch), Key(namespace, "smollm")
-    widget = factories.child(widgets, namespace=namespace)
-    for given_by_the_server in ("uid", "resourceVersion"):
-        del widget["metadata"][given_by_the_server]
-    cluster = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
+@pytest.fixture
+def widgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator knows an optional kind, and a LIST waits for no watch."""
+    bring(monkeypatch)
     monkeypatch.setattr(resync, "WATCH_LAG_S", 0.0)
+
+
+def widget(namespace: str) -> Object:
+    """A child of a kind that only tests know, as the API server takes it."""
+    body = factories.child(WIDGETS, namespace=namespace)
+    for given_by_the_server in ("uid", "resourceVersion"):
+        del body["metadata"][given_by_the_server]
+    return body
+
+
+def install(admin: Client) -> None:
+    admin.create(CRDS, CRD)
+    eventually(lambda: serves(admin, WIDGETS))
+
+
+def uninstall(admin: Client) -> None:
+    admin.delete(CRDS, CRD["metadata"]["name"])
+    eventually(lambda: not serves(admin, WIDGETS))
+
+
+def resyncing(watches: Watching, cluster: KubernetesCluster) -> resync.Resync:
+    """The regular LIST, which says which optional kinds to watch."""
+
+    async def follow(behind: frozenset[kinds.Kind]) -> None:
+        await watches.watches.follow(kinds.WATCHED.keys() - watches.cache.absent_kinds, behind)
+
+    return resync.Resync(cluster, watches.cache, watches.queue, follow, random=lambda: 0.5)
+
+
+@pytest.mark.usefixtures("widgets")
+async def test_an_optional_kind_is_watched_once_it_is_installed_and_until_it_goes(
+    apiserver: ApiServer, admin: Client, cluster: KubernetesCluster, namespace: str
+) -> None:
+    key = Key(namespace, "smollm")
     async with watching(apiserver) as watches:
-
-        async def follow(behind: frozenset[kinds.Kind]) -> None:
-            await watches.watches.follow(kinds.WATCHED.keys() - watches.cache.absent_kinds, behind)
-
-        regular = resync.Resync(cluster, watches.cache, watches.queue, follow, random=lambda: 0.5)
-        await regular.first()
-        assert watches.cache.absent_kinds == {widgets}
+        lists = resyncing(watches, cluster)
+        await lists.first()
+        assert watches.cache.absent_kinds == {WIDGETS}
         for _ in range(2):
             watches.lost.clear()
-            await asyncio.to_thread(admin.create, CRDS, CRD)
-            await asyncio.to_thread(eventually, lambda: serves(admin, widgets))
-            await regular.again()
+            await asyncio.to_thread(install, admin)
+            await lists.again()
             assert watches.cache.absent_kinds == frozenset()
-            await asyncio.to_thread(admin.create, widgets, widget)
-            await watches.queued(key, lambda: watches.cache.get(widgets, key) is not None)
-            await asyncio.to_thread(admin.delete, CRDS, CRD["metadata"]["name"])
-            await asyncio.to_thread(eventually, lambda: watches.lost == [widgets])
-            assert watches.cache.get(widgets, key) is None
-            await asyncio.to_thread(eventually, lambda: not serves(admin, widgets))
+            await asyncio.to_thread(admin.create, WIDGETS, widget(namespace))
+            await watches.queued(key, lambda: watches.cache.get(WIDGETS, key) is not None)
+            await asyncio.to_thread(uninstall, admin)
+            await asyncio.to_thread(eventually, lambda: watches.lost == [WIDGETS])
+            assert watches.cache.get(WIDGETS, key) is None
         created = await asyncio.to_thread(admin.create, kinds.INFERENCE_SERVICE, minimal(namespace))
         await watches.queued(Key(namespace, created["metadata"]["name"]))
-    await cluster.close()
+
+
+@pytest.mark.usefixtures("widgets")
+async def test_a_watch_that_began_before_the_api_server_knew_the_kind_is_begun_anew(
+    apiserver: ApiServer,
+    admin: Client,
+    cluster: KubernetesCluster,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = Key(namespace, "smollm")
+    async with watching(apiserver) as watches:
+        lists = resyncing(watches, cluster)
+        await watches.watches.follow({WIDGETS})
+        await asyncio.to_thread(eventually, lambda: "Unresolved resources" in caplog.text)
+        await asyncio.to_thread(install, admin)
+        await lists.first()
+        created = await asyncio.to_thread(admin.create, WIDGETS, widget(namespace))
+        await lists.again()
+        created["spec"] = {"size": 2}
+        changed = await asyncio.to_thread(admin.replace, WIDGETS, created)
+
+        def is_seen() -> bool:
+            known = watches.cache.get(WIDGETS, key)
+            return known is not None and known["metadata"]["resourceVersion"] == changed["metadata"]["resourceVersion"]
+
+        await watches.queued(key, is_seen)
+        await asyncio.to_thread(uninstall, admin)
 
 
 @pytest.mark.parametrize("kind", kinds.WATCHED)

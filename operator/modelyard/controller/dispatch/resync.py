@@ -90,6 +90,8 @@ class Resync:
     async def _take(self, listed: dict[Kind, Listed | None], behind: frozenset[Kind]) -> None:
         for kind, objects in listed.items():
             if objects is None:
+                if kind not in self._cache.absent_kinds:
+                    logger.info("the cluster lacks an optional kind", extra={"kind": kind.kind})
                 self._cache.lose(kind)
                 continue
             self._cache.replace_all(kind, objects.items, objects.resource_version)
