@@ -1,6 +1,8 @@
 """The fetcher's state is read without trust: a lying endpoint can neither hang nor flood the operator."""
 
+import asyncio
 import json
+import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason, parse
+from modelyard.fetcher.report.state import State
+from modelyard.fetcher.report.state_server import serve
 from modelyard.integrations.signals.fetch_state import ANSWER_LIMIT_BYTES, read
 from modelyard.integrations.signals.pod_http import PodClient
 from tests.support.pod_port import answering
+from tests.support.ports import free_port
 
 TOLD = {
     "phase": "Downloading",
@@ -144,3 +149,15 @@ async def test_a_fetcher_is_read_from_its_port(pods: PodClient) -> None:
 async def test_no_more_is_read_than_a_fetcher_would_send(pods: PodClient) -> None:
     async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + b" " * ANSWER_LIMIT_BYTES + b"{}") as pod:
         assert await read(pods, "127.0.0.1", pod.port) is None
+
+
+@pytest.mark.parametrize("pod_ip", ["127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])])
+async def test_the_operator_reads_a_real_fetcher_over_each_address_family(pods: PodClient, pod_ip: str) -> None:
+    state = State("s3://models/a", None, lambda: datetime(2026, 11, 30, tzinfo=UTC), lambda: 0.0)
+    port = free_port()
+    server = serve(state, port)
+    try:
+        assert await read(pods, pod_ip, port) == state.report()
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()

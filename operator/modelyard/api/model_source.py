@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from modelyard.api.fields import ApiModel, DataKey, ObjectName, ShortText, rule, with_rules
+from modelyard.contract.digests import DIGEST
 
 ModelUri = Annotated[
     str,
@@ -48,7 +49,7 @@ ContentDigest = Annotated[
     Field(
         json_schema_extra=with_rules(
             rule(
-                "self.matches('^sha256:[0-9a-f]{64}$')",
+                f"self.matches('^{DIGEST.pattern}$')",
                 "model.digest must be sha256: followed by 64 lower-case hexadecimal digits, as in status.model.digest",
             )
         )

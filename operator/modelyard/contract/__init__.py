@@ -1,1 +1,1 @@
-"""What do the four programs agree on? Names, the cache's layout on disk, errors."""
+"""What do the four programs agree on? Names, forms, what they write for one another; and what two of them run alike."""
