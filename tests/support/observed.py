@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelyard.api.conditions import timestamp
+from modelyard.api.devices import DeviceRequest
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.status import Effective
 from modelyard.api.types import InferenceServiceSpec, Model
@@ -57,7 +58,9 @@ def a_service(
 
 
 def wanted(replicas: int = 1, *, resource: str | None = GPU, count: int = 1, startup_timeout_s: int = 1800) -> Wanted:
-    return Wanted(replicas, NEW, resource, count, startup_timeout_s, "http://smollm.team-a.svc", EFFECTIVE)
+    return Wanted(
+        replicas, NEW, DeviceRequest(resource, count), startup_timeout_s, "http://smollm.team-a.svc", EFFECTIVE
+    )
 
 
 def a_deployment(
@@ -354,7 +357,7 @@ class World:
             events=self.events,
             hosts=None if self.nodes is None else self._hosts(self.nodes),
             nodes=self.nodes,
-            accelerator_resource=self.wanted.accelerator_resource if self.wanted else None,
+            resource=self.wanted.devices.resource if self.wanted else None,
             taken=None if self.taken is None else Counter({(name, GPU): count for name, count in self.taken.items()}),
             registered=self.registered,
         )

@@ -224,6 +224,5 @@ def test_a_service_that_uses_every_field_is_rendered() -> None:
     body["spec"] |= {**FULL_SPEC, "profile": None, "engine": {**FULL_SPEC["engine"], "triton": None}}
     answered: Resolved = resolved(body)
     assert prefetch_job.asked(answered) is not None
-    child = prefetch_job.build(replace(answered, round=ROUND))
-    assert child is not None
+    [child] = prefetch_job.build(replace(answered, round=ROUND))
     assert kinds.of(child) == kinds.JOB

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.api.devices import DeviceRequest
 from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Key, Object
 from modelyard.api.status import PrefetchStatus
@@ -18,7 +19,7 @@ from tests.support import observed
 from tests.support.observed import FETCHED, NOW, ago, ended, event, running, waiting
 
 KEY = Key("team-a", "smollm")
-ASKED = Asked("fingerprint", 3, {}, {}, "nvidia.com/gpu", 1, "template", "label")
+ASKED = Asked("fingerprint", 3, {}, {}, DeviceRequest("nvidia.com/gpu", 1), "template", "label")
 ROUND = Round(fingerprint="fingerprint", hosts=("worker-1",), count=3, planned=NOW)
 JOB = {"metadata": {"name": "smollm-prefetch", "uid": "uid-of-the-job", "creationTimestamp": ago(60)}}
 FETCHING = running(20)

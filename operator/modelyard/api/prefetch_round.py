@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from modelyard.api.devices import DeviceRequest
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 
@@ -17,17 +18,15 @@ class Asked:
     """``count`` nodes with the labels in ``selector``, or all of them (None).
 
     ``fingerprint`` identifies all of this and what is brought there. ``pod`` is a pod as the Job makes them: a node
-    must accept it, and offer ``accelerator_count`` of ``accelerator_resource`` if that is not None, which the pod does
-    not ask for. ``template`` is the hash of the template of the service's pods, ``model_label`` the label of nodes
-    whose cache holds the model.
+    must accept it, and offer the ``devices`` of the service's pods, which this pod does not ask for. ``template`` is
+    the hash of the template of the service's pods, ``model_label`` the label of nodes whose cache holds the model.
     """
 
     fingerprint: str
     count: int | None
     selector: Mapping[str, str]
     pod: Object
-    accelerator_resource: str | None
-    accelerator_count: int
+    devices: DeviceRequest
     template: str
     model_label: str
 

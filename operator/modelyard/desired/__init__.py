@@ -1,7 +1,7 @@
 """Pure: what shall exist for one service, as plain objects.
 
 resolve() answers every question that a spec leaves open, desired() renders the answers: one child kind per file, each
-with build(resolved) -> Object, or None where the service asks for no such child.
+with build(resolved), which gives the service's children of that kind: none, one or several.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from modelyard.api.service import Object
 from modelyard.desired import content_pin, deployment, disruption_budget, network_policy, prefetch_job, service
 from modelyard.desired.resolved import Resolved
 
-CHILDREN: tuple[Callable[[Resolved], Object | None], ...] = (
+CHILDREN: tuple[Callable[[Resolved], list[Object]], ...] = (
     service.build,
     disruption_budget.build,
     network_policy.build,
@@ -23,4 +23,4 @@ CHILDREN: tuple[Callable[[Resolved], Object | None], ...] = (
 
 def desired(resolved: Resolved) -> list[Object]:
     """All children of a service, in apply order. Never raises: what cannot be rendered is refused by resolve()."""
-    return [child for build in CHILDREN if (child := build(resolved)) is not None]
+    return [child for build in CHILDREN for child in build(resolved)]

@@ -21,10 +21,11 @@ def key(resolved: Resolved) -> str:
     own, which the node agent evicts one by one.
     """
     spec, accelerator = resolved.service.spec, resolved.accelerator
+    devices = accelerator.devices
     compiled_from = {
         "model": [spec.model.uri, spec.model.revision, spec.model.digest],
         "image": resolved.image,
-        "accelerator": [accelerator.type, accelerator.resource, accelerator.count, list(accelerator.products)],
+        "accelerator": [accelerator.type, devices.resource, devices.count, list(devices.products)],
         "args": spec.engine.args,
     }
     return metadata.fingerprint(compiled_from, digits=32)

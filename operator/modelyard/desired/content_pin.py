@@ -54,16 +54,18 @@ def with_verified(known: Mapping[str, str], verified: Mapping[str, str]) -> dict
     return {**_well_formed(verified), **known}
 
 
-def build(resolved: Resolved) -> Object | None:
+def build(resolved: Resolved) -> list[Object]:
     """The ConfigMap. It stays for as long as it holds something, also while the service needs none."""
     if not is_kept(resolved) and not resolved.contents:
-        return None
+        return []
     present = key(resolved.service.spec.model)
     ordered = sorted(resolved.contents, key=lambda known: known == present)[-KEPT:]
-    return metadata.child(
-        kinds.CONFIG_MAP,
-        resolved,
-        component=names.COMPONENT_MODEL,
-        annotations={names.ANNOTATION_REVISIONS: ",".join(ordered)},
-        content={"data": {known: resolved.contents[known] for known in ordered}},
-    )
+    return [
+        metadata.child(
+            kinds.CONFIG_MAP,
+            resolved,
+            component=names.COMPONENT_MODEL,
+            annotations={names.ANNOTATION_REVISIONS: ",".join(ordered)},
+            content={"data": {known: resolved.contents[known] for known in ordered}},
+        )
+    ]

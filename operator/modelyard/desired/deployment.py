@@ -14,7 +14,7 @@ REVISIONS_KEPT = 3
 """Old ReplicaSets that stay for `kubectl rollout history`. The way back is the InferenceService's own file."""
 
 
-def build(resolved: Resolved) -> Object:
+def build(resolved: Resolved) -> list[Object]:
     """The Deployment.
 
     One pod more than wanted may run during a rollout and none less: a new pod must be able to answer before an old one
@@ -25,20 +25,22 @@ def build(resolved: Resolved) -> Object:
     record = template_record.Recorded(
         resolved.inputs, pod.template_hash(template), resolved.refresh, resolved.service.spec.profile
     )
-    return metadata.child(
-        kinds.DEPLOYMENT,
-        resolved,
-        annotations={names.ANNOTATION_INPUTS: template_record.annotation(record)},
-        content={
-            "spec": {
-                "replicas": resolved.replicas,
-                # Said to be unset: a rollout that `kubectl rollout pause` left paused would never come to its end.
-                "paused": None,
-                "selector": {"matchLabels": metadata.pool_selector(resolved)},
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-                "progressDeadlineSeconds": resolved.startup_timeout_s + FETCH_ALLOWANCE_S,
-                "revisionHistoryLimit": REVISIONS_KEPT,
-                "template": template,
-            }
-        },
-    )
+    return [
+        metadata.child(
+            kinds.DEPLOYMENT,
+            resolved,
+            annotations={names.ANNOTATION_INPUTS: template_record.annotation(record)},
+            content={
+                "spec": {
+                    "replicas": resolved.replicas,
+                    # Said to be unset: a rollout that `kubectl rollout pause` left paused would never come to its end.
+                    "paused": None,
+                    "selector": {"matchLabels": metadata.pool_selector(resolved)},
+                    "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+                    "progressDeadlineSeconds": resolved.startup_timeout_s + FETCH_ALLOWANCE_S,
+                    "revisionHistoryLimit": REVISIONS_KEPT,
+                    "template": template,
+                }
+            },
+        )
+    ]

@@ -6,22 +6,24 @@ from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
 
 
-def build(resolved: Resolved) -> Object:
+def build(resolved: Resolved) -> list[Object]:
     """The budget over all pods of the service.
 
     maxUnavailable and never minAvailable, which blocks every drain at one replica; and pods that are not healthy may
     always go, since a pod that cannot start would block a drain for ever.
     """
-    return metadata.child(
-        kinds.POD_DISRUPTION_BUDGET,
-        resolved,
-        content={
-            "spec": {
-                "maxUnavailable": 1,
-                # Said to be none: beside one that a person set, the API server would refuse ours.
-                "minAvailable": None,
-                "unhealthyPodEvictionPolicy": "AlwaysAllow",
-                "selector": {"matchLabels": metadata.service_selector(resolved)},
-            }
-        },
-    )
+    return [
+        metadata.child(
+            kinds.POD_DISRUPTION_BUDGET,
+            resolved,
+            content={
+                "spec": {
+                    "maxUnavailable": 1,
+                    # Said to be none: beside one that a person set, the API server would refuse ours.
+                    "minAvailable": None,
+                    "unhealthyPodEvictionPolicy": "AlwaysAllow",
+                    "selector": {"matchLabels": metadata.service_selector(resolved)},
+                }
+            },
+        )
+    ]

@@ -69,7 +69,7 @@ def _program(resolved: Resolved) -> Program:
         Serving(
             model=ModelRef(path=names.PATH_MODEL, name=name, aliases=tuple(aliases)),
             version=resolved.version,
-            accelerator_count=resolved.accelerator.count,
+            accelerator_count=resolved.accelerator.devices.count,
             args=tuple(spec.engine.args),
             resources=spec.resources,
             models=tuple(spec.engine.triton.models) if spec.engine.triton else (),
@@ -131,8 +131,9 @@ def _resources(resolved: Resolved) -> Object:
     """The user's, and the accelerators as a limit: the API server takes the same as the request."""
     stated = resolved.service.spec.resources
     limits = {name: str(quantity) for name, quantity in stated.limits.items()}
-    if resolved.accelerator.resource:
-        limits[resolved.accelerator.resource] = str(resolved.accelerator.count)
+    devices = resolved.accelerator.devices
+    if devices.resource:
+        limits[devices.resource] = str(devices.count)
     requests = {name: str(quantity) for name, quantity in stated.requests.items()}
     return {name: values for name, values in (("limits", limits), ("requests", requests)) if values}
 

@@ -7,32 +7,34 @@ from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
 
 
-def build(resolved: Resolved) -> Object | None:
-    """The policy over all pods of the service, None where the spec asks for none.
+def build(resolved: Resolved) -> list[Object]:
+    """The policy over all pods of the service, none where the spec does not ask for one.
 
     Only what comes in is limited: the fetcher must reach its store. What enforces policies always lets a node reach its
     own pods, so the kubelet's probes need no rule.
     """
     asked = resolved.service.spec.network_policy
     if asked is None:
-        return None
+        return []
     ports = [port.container for port in resolved.engine.ports]
     peers = [peer.model_dump(by_alias=True, exclude_defaults=True) for peer in asked.from_]
     # A rule without peers would let everybody in.
     rules = [_rule(peers, ports)] if peers else []
     if resolved.operator_namespace:
         rules.append(_rule([_operator(resolved.operator_namespace)], [*ports, names.FETCH_STATE_PORT]))
-    return metadata.child(
-        kinds.NETWORK_POLICY,
-        resolved,
-        content={
-            "spec": {
-                "podSelector": _pods(resolved),
-                "policyTypes": ["Ingress"],
-                "ingress": rules,
-            }
-        },
-    )
+    return [
+        metadata.child(
+            kinds.NETWORK_POLICY,
+            resolved,
+            content={
+                "spec": {
+                    "podSelector": _pods(resolved),
+                    "policyTypes": ["Ingress"],
+                    "ingress": rules,
+                }
+            },
+        )
+    ]
 
 
 def _pods(resolved: Resolved) -> Object:

@@ -3,10 +3,11 @@
 It passes Pod Security `restricted`, carries no secret, and holds nothing that is learned at run time.
 """
 
+from modelyard.api.devices import DeviceRequest
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.desired import engine_container, fetch_container, metadata, node_affinity, pod_template
-from modelyard.desired.resolved import Accelerator, Resolved
+from modelyard.desired.resolved import Resolved
 
 CONTAINER_SECURITY: Object = {
     "allowPrivilegeEscalation": False,
@@ -18,7 +19,7 @@ CONTAINER_SECURITY: Object = {
 def template(resolved: Resolved) -> Object:
     """The pod template. Raises InvalidError for what only an engine or a source can know to be wrong."""
     rendered = pod_template.merge(_template(resolved), resolved.service.spec.pod_template)
-    _require_product(rendered["spec"], resolved.accelerator)
+    _require_product(rendered["spec"], resolved.accelerator.devices)
     if resolved.is_node_local:
         # Words that never change, whichever nodes have the label: the scheduler reads it afresh for each pod.
         node_affinity.prefer(rendered["spec"], {"key": model_label(resolved), "operator": "Exists"})
@@ -87,11 +88,11 @@ def _pod_security(resolved: Resolved) -> Object:
     }
 
 
-def _require_product(spec: Object, accelerator: Accelerator) -> None:
-    """Add to the pod's ``spec``, in place, that its node must have one of the accelerator's products, if any is asked.
+def _require_product(spec: Object, devices: DeviceRequest) -> None:
+    """Add to the pod's ``spec``, in place, that its node must have one of the devices' products, if any is requested.
 
     Raises InvalidError as node_affinity.require.
     """
-    if accelerator.products:
-        condition = {"key": accelerator.product_label, "operator": "In", "values": list(accelerator.products)}
+    if devices.products:
+        condition = {"key": devices.product_label, "operator": "In", "values": list(devices.products)}
         node_affinity.require(spec, condition)

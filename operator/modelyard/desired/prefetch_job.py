@@ -71,37 +71,38 @@ def asked(resolved: Resolved) -> Asked | None:
         count=cache.prefetch,
         selector=cache.prefetch_node_selector,
         pod=pods,
-        accelerator_resource=resolved.accelerator.resource,
-        accelerator_count=resolved.accelerator.count,
+        devices=resolved.accelerator.devices,
         template=pod.template_hash(template),
         model_label=pod.model_label(resolved),
     )
 
 
-def build(resolved: Resolved) -> Object | None:
-    """The Job for the round that is planned, None while none is."""
+def build(resolved: Resolved) -> list[Object]:
+    """The Job for the round that is planned, none while there is none."""
     round_ = resolved.round
     if round_ is None:
-        return None
+        return []
     template = _pods(resolved, pod.template(resolved))
     on_hosts = {"key": names.LABEL_HOSTNAME, "operator": "In", "values": list(round_.hosts)}
     node_affinity.require(template["spec"], on_hosts)
-    return metadata.child(
-        kinds.JOB,
-        resolved,
-        component=names.COMPONENT_PREFETCH,
-        annotations={names.ANNOTATION_ROUND: round_.model_dump_json()},
-        content={
-            "spec": {
-                # All at once: the scheduler would give a node whose pod is over to one that comes later.
-                "completions": round_.count,
-                "parallelism": round_.count,
-                "backoffLimit": RETRIES,
-                "ttlSecondsAfterFinished": KEPT_WHEN_FINISHED_S,
-                "template": template,
-            }
-        },
-    )
+    return [
+        metadata.child(
+            kinds.JOB,
+            resolved,
+            component=names.COMPONENT_PREFETCH,
+            annotations={names.ANNOTATION_ROUND: round_.model_dump_json()},
+            content={
+                "spec": {
+                    # All at once: the scheduler would give a node whose pod is over to one that comes later.
+                    "completions": round_.count,
+                    "parallelism": round_.count,
+                    "backoffLimit": RETRIES,
+                    "ttlSecondsAfterFinished": KEPT_WHEN_FINISHED_S,
+                    "template": template,
+                }
+            },
+        )
+    ]
 
 
 def _pods(resolved: Resolved, template: Object) -> Object:

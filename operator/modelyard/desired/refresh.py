@@ -103,10 +103,10 @@ def _value(variable: ApiModel) -> str:
 
 
 def _accelerator(resolved: Resolved) -> dict[str, str]:
-    chosen = resolved.accelerator
+    chosen, devices = resolved.accelerator, resolved.accelerator.devices
     further = resolved.service.spec.accelerator.model_dump(exclude_defaults=True, exclude={"type", "count", "resource"})
     return {
-        "accelerator": f"{chosen.count} {chosen.resource} ({chosen.type})" if chosen.resource else chosen.type,
+        "accelerator": f"{devices.count} {devices.resource} ({chosen.type})" if devices.resource else chosen.type,
         **{f"accelerator {name}": _shown(tuple(value)) for name, value in further.items()},
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from modelyard.api.devices import DeviceRequest
 from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.api.types import InferenceServiceSpec
@@ -96,7 +97,9 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
     version, image = _image(spec, inputs, engine.name, accelerator.type)
     return Resolved(
         service=service,
-        inputs=inputs.used_by(engine.name, image, accelerator.type, products_are_chosen=bool(accelerator.products)),
+        inputs=inputs.used_by(
+            engine.name, image, accelerator.type, products_are_chosen=bool(accelerator.devices.products)
+        ),
         refresh=refresh,
         engine=engine,
         version=version,
@@ -149,14 +152,14 @@ def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelera
     if row.resource is not None:
         resource, count = spec.accelerator.resource or row.resource, spec.accelerator.count or 1
         resource_rules.check_slices(resource, count, products)
-        return Accelerator(name, resource, count, row.taints, products, label)
+        return Accelerator(name, row.taints, DeviceRequest(resource, count, products, label))
     if spec.accelerator.resource or spec.accelerator.count:
         raise InvalidError(
             "InvalidSpec",
             f"spec.accelerator requests accelerators, but type {name} has none: it runs on CPU cores. "
             "Remove count and resource, or set spec.accelerator.type.",
         )
-    return Accelerator(name, None, 0, row.taints, products, label)
+    return Accelerator(name, row.taints, DeviceRequest(products=products, product_label=label))
 
 
 def _refuse_accelerators_among_resources(spec: InferenceServiceSpec, inputs: TemplateInputs) -> None:

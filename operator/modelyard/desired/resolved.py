@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelyard.api.devices import DeviceRequest
 from modelyard.api.prefetch_round import Round
 from modelyard.api.service import Service
 from modelyard.api.status import Effective
@@ -15,17 +16,11 @@ from modelyard.integrations.sources.base import Source
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What each replica computes on. ``resource`` is None and ``count`` 0 for the processor's own cores.
-
-    Where ``products`` are asked for, ``product_label`` is the label that nodes have them in.
-    """
+    """What each replica computes on: a row of the settings by its ``type``, and what is requested of it."""
 
     type: str
-    resource: str | None
-    count: int
     taints: tuple[str, ...]
-    products: tuple[str, ...] = ()
-    product_label: str | None = None
+    devices: DeviceRequest
 
 
 @dataclass(frozen=True)
@@ -90,9 +85,9 @@ class Resolved:
             engine_version=str(self.version),
             engine_image=self.image,
             accelerator_type=self.accelerator.type,
-            accelerator_count=self.accelerator.count,
-            accelerator_resource=self.accelerator.resource,
-            accelerator_product_label=self.accelerator.product_label,
+            accelerator_count=self.accelerator.devices.count,
+            accelerator_resource=self.accelerator.devices.resource,
+            accelerator_product_label=self.accelerator.devices.product_label,
             fetch_image=self.inputs.fetch_image,
             cache_medium=self.cache_medium,
             startup_timeout_seconds=self.startup_timeout_s,

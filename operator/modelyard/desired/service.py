@@ -6,23 +6,25 @@ from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
 
 
-def build(resolved: Resolved) -> Object:
+def build(resolved: Resolved) -> list[Object]:
     """The Service in front of all pods of the service, of whichever pool."""
     users = resolved.service.spec.service
-    return metadata.child(
-        kinds.SERVICE,
-        resolved,
-        labels=users.labels,
-        annotations=users.annotations,
-        content={
-            "spec": {
-                "type": "ClusterIP",
-                "selector": metadata.service_selector(resolved),
-                "ports": [
-                    {"name": port.name, "port": port.service, "targetPort": port.name, "protocol": "TCP"}
-                    for port in resolved.engine.ports
-                    if port.service is not None
-                ],
-            }
-        },
-    )
+    return [
+        metadata.child(
+            kinds.SERVICE,
+            resolved,
+            labels=users.labels,
+            annotations=users.annotations,
+            content={
+                "spec": {
+                    "type": "ClusterIP",
+                    "selector": metadata.service_selector(resolved),
+                    "ports": [
+                        {"name": port.name, "port": port.service, "targetPort": port.name, "protocol": "TCP"}
+                        for port in resolved.engine.ports
+                        if port.service is not None
+                    ],
+                }
+            },
+        )
+    ]

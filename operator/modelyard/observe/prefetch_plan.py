@@ -83,7 +83,7 @@ def pods_of(job: Object | None, pods: Iterable[Object]) -> tuple[Object, ...]:
 
 def plan(asked: Asked, present: Present, now: datetime) -> Plan:
     """What to do for ``asked``. Never raises, whatever the objects look like."""
-    every = [node_facts(node, asked.accelerator_resource, None) for node in present.nodes]
+    every = [node_facts(node, asked.devices.resource, None) for node in present.nodes]
     accepted = _accepted(asked)
     suitable = [node for node in every if _can_be_sent_to(node, asked) and not excluded(accepted, node)]
     desired = len(suitable) if asked.count is None else asked.count
@@ -188,7 +188,7 @@ def _serving(asked: Asked, pods: Iterable[Object]) -> frozenset[str]:
 
 def _can_be_sent_to(node: NodeFacts, asked: Asked) -> bool:
     """It has enough accelerators, free or not, and a name by which pods can be sent there."""
-    enough = asked.accelerator_resource is None or node.offered >= asked.accelerator_count
+    enough = asked.devices.resource is None or node.offered >= asked.devices.count
     return enough and names.LABEL_HOSTNAME in node.labels
 
 
@@ -202,10 +202,10 @@ def _accepted(asked: Asked) -> Placement:
 
 
 def _lacking(asked: Asked, accepted: Placement, nodes: list[NodeFacts]) -> str:
-    if asked.accelerator_resource is None:
+    if asked.devices.resource is None:
         return exclusions(accepted, nodes)
     having = [node for node in nodes if node.present]
-    return f"{offer(asked.accelerator_resource, nodes)} {exclusions(accepted, having)}".rstrip()
+    return f"{offer(asked.devices.resource, nodes)} {exclusions(accepted, having)}".rstrip()
 
 
 def _labels_tell(nodes: Iterable[NodeFacts]) -> bool:

@@ -50,9 +50,7 @@ class Observer:
         self._read_index = read_index
         self._now = now
 
-    async def facts(
-        self, key: Key, uid: str, *, accelerator_resource: str | None, prefetch: Plan | None
-    ) -> observed.Facts:
+    async def facts(self, key: Key, uid: str, *, resource: str | None, prefetch: Plan | None) -> observed.Facts:
         """What there is now of the service of that uid, whose pods ask for that resource. Raises ApiError."""
         children = self._children(key, uid, prefetch)
         asked = observed.questions(children, self._now())
@@ -61,7 +59,7 @@ class Observer:
         lists = (self._cluster.list_events(key.namespace, about) for about in asked.events.values())
         events = dict(zip(asked.events, await asyncio.gather(*lists), strict=True))
         doubtful = nodes_in_doubt((*children.pods, *children.prefetch_pods), events)
-        wants_usage = asked.nodes and accelerator_resource
+        wants_usage = asked.nodes and resource
         return observed.facts(
             children,
             fetch_states=dict(zip(asked.fetchers, states, strict=True)),
@@ -69,7 +67,7 @@ class Observer:
             events=events,
             hosts=self._hosts(asked.hosts),
             nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,
-            accelerator_resource=accelerator_resource,
+            resource=resource,
             taken=await self._node_usage.taken(asked.refused_since) if wants_usage else None,
             registered=await self._node_drivers.registered(doubtful),
         )

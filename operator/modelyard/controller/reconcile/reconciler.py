@@ -92,10 +92,8 @@ class Reconciler:
             return None  # deleted: the garbage collector follows the children's owner references
 
         attempt = await self._attempt(key, body)
-        resource = attempt.wanted.accelerator_resource if attempt.wanted else None
-        facts = await self._observer.facts(
-            key, body["metadata"]["uid"], accelerator_resource=resource, prefetch=attempt.prefetch
-        )
+        resource = attempt.wanted.devices.resource if attempt.wanted else None
+        facts = await self._observer.facts(key, body["metadata"]["uid"], resource=resource, prefetch=attempt.prefetch)
         verdict = self._verdict(body, attempt, facts)
         if not await self._reporter.write_status(body, verdict.status):
             return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
@@ -166,8 +164,7 @@ def _wanted(resolved: Resolved, children: list[Object], available: Update) -> Wa
     return Wanted(
         replicas=resolved.replicas,
         template=deployment["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_TEMPLATE],
-        accelerator_resource=resolved.accelerator.resource,
-        accelerator_count=resolved.accelerator.count,
+        devices=resolved.accelerator.devices,
         startup_timeout_s=resolved.startup_timeout_s,
         url=f"http://{key.name}.{key.namespace}.svc",
         effective=resolved.effective(),

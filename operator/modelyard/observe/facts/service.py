@@ -122,14 +122,14 @@ def facts(
     indexes: Mapping[str, Index | None] = MappingProxyType({}),
     hosts: Mapping[str, Object | None] | None = None,
     nodes: tuple[Object, ...] | None = None,
-    accelerator_resource: str | None = None,
+    resource: str | None = None,
     taken: Requested | None = None,
     registered: Registered = UNKNOWN,
 ) -> Facts:
     """The facts of a service's ``children``. Never raises, whatever the objects look like.
 
     ``fetch_states``, ``indexes``, ``events`` and ``hosts`` are the answers to ``questions``, by the same keys;
-    ``taken`` is what all pods of the cluster together request.
+    ``resource`` is what the pods request of devices, ``taken`` what all pods of the cluster together request.
     """
 
     def told(pods: tuple[Object, ...]) -> tuple[PodFacts, ...]:
@@ -140,7 +140,7 @@ def facts(
         return tuple(sorted(found, key=lambda pod: (pod.name, pod.uid)))
 
     def about(node: Object) -> NodeFacts:
-        return node_facts(node, accelerator_resource, taken)
+        return node_facts(node, resource, taken)
 
     return Facts(
         deployment=_deployment_facts(children.deployment, events.get(FAILED_CREATIONS, ()))

@@ -135,7 +135,7 @@ def _devices(pod: PodFacts, around: Surroundings) -> str:
     node = around.facts.hosts.get(pod.node)
     if not (node and around.wanted and node.present > node.offered):
         return ""
-    resource = around.wanted.accelerator_resource
+    resource = around.wanted.devices.resource
     return f"It has {node.present} {resource}, {node.present - node.offered} of them unhealthy."
 
 

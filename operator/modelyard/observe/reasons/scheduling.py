@@ -42,12 +42,12 @@ def scheduling_refusal(
     cause = sentence(_AFTERTHOUGHT.sub("", pod.refused))
     if claim := next((r for r, pattern in _CLAIMS if re.search(pattern, pod.refused)), None):
         return claim.explain(cause=cause, namespace=key.namespace)
-    resource = wanted.accelerator_resource if wanted else None
+    resource = wanted.devices.resource if wanted else None
     offered = _offered(pod, resource, nodes or ()) if nodes else ""
     if not wanted or not resource or f"Insufficient {resource}" not in pod.refused:
         return Reasons.UNSCHEDULABLE.explain(cause=cause, offered=offered)
     row = Reasons.ROLLOUT_LACKS_ACCELERATORS if beside_old_pods else Reasons.INSUFFICIENT_ACCELERATORS
-    return row.explain(asked=f"{wanted.accelerator_count} {resource}", offered=offered, cause=cause)
+    return row.explain(asked=f"{wanted.devices.count} {resource}", offered=offered, cause=cause)
 
 
 def _offered(pod: PodFacts, resource: str | None, nodes: tuple[NodeFacts, ...]) -> str:
