@@ -121,7 +121,7 @@ async def test_an_apply_for_an_object_of_another_uid_is_a_conflict(
     cluster: KubernetesCluster, namespace: str, kind: kinds.Kind
 ) -> None:
     service = parse(factories.service(namespace=namespace, **EVERY_CHILD))
-    [body] = [child for child in desired(resolve(service, SETTINGS, None)) if kinds.of(child) == kind]
+    [body] = [child for child in desired(resolve(service, SETTINGS)) if kinds.of(child) == kind]
     del body["metadata"]["ownerReferences"]
     await cluster.apply(body)
     body["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"

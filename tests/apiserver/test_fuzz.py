@@ -128,7 +128,7 @@ class Judge:
                 self._blame(body, f"refused with {status}: {answer.get('message')}")
             return "refused by the API server"
         try:
-            children = desired(resolve(parse(answer), SETTINGS, None))
+            children = desired(resolve(parse(answer), SETTINGS))
         except InvalidError as error:
             if not error.reason or not re.search(r"spec\.\w|settings", error.message):
                 self._blame(body, f"refused as {error.reason}: {error.message!r}")

@@ -11,8 +11,11 @@ from modelyard.api.prefetch_round import Round, job_of
 from modelyard.api.service import Service, parse
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
-from modelyard.controller.reconcile.children import Children
+from modelyard.controller.reconcile.apply import Applier
+from modelyard.controller.reconcile.decide import Observed, decide, place_of
 from modelyard.controller.reconcile.drift import is_as_rendered
+from modelyard.controller.reconcile.intent import Intent
+from modelyard.controller.reconcile.repair_limits import Repairs
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from tests.support.api_client import Client, Object
@@ -40,7 +43,15 @@ def asking_for_one(namespace: str) -> Object:
 def children(service: Service, *hosts: str) -> list[Object]:
     """The children with a Job for these hosts."""
     round_ = Round(fingerprint="x", hosts=hosts, count=1, planned=NOW)
-    return desired(replace(resolve(service, SETTINGS, None), round=round_))
+    return desired(replace(resolve(service, SETTINGS), round=round_))
+
+
+async def sync(applier: Applier, cluster: KubernetesCluster, service: Service, *hosts: str) -> None:
+    """Apply the children with a Job for these hosts, as a reconcile does."""
+    intended = tuple(children(service, *hosts))
+    there = {place_of(child): await cluster.get(*place_of(child)) for child in intended}
+    observed = Observed({}, service, Intent(intended), NOW, None, existing=there)
+    await applier.apply(decide(observed))
 
 
 async def test_a_job_that_was_applied_is_as_it_was_rendered(cluster: KubernetesCluster, service: Service) -> None:
@@ -55,11 +66,11 @@ async def test_a_job_for_something_else_takes_the_place_of_one_that_is_there(
     cluster: KubernetesCluster, admin: Client, service: Service
 ) -> None:
     cache = Cache()
-    under_test = Children(cluster, cache)
+    applier = Applier(cluster, cache, Repairs(), lambda: NOW)
     place = job_of(service.key)
-    await under_test.bring_about(service, children(service, "a"), None, NOW)
+    await sync(applier, cluster, service, "a")
     before = admin.get(kinds.JOB, place.name, place.namespace)
-    await under_test.bring_about(service, children(service, "b"), cache.get(kinds.DEPLOYMENT, service.key), NOW)
+    await sync(applier, cluster, service, "b")
     after = admin.get(kinds.JOB, place.name, place.namespace)
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     known = cache.get(kinds.JOB, place)
@@ -71,18 +82,18 @@ async def test_a_job_that_is_deleted_in_the_foreground_is_waited_for(
     apiserver: ApiServer, cluster: KubernetesCluster, admin: Client, service: Service
 ) -> None:
     cache = Cache()
-    under_test = Children(cluster, cache)
+    applier = Applier(cluster, cache, Repairs(), lambda: NOW)
     place = job_of(service.key)
-    await under_test.bring_about(service, children(service, "a"), None, NOW)
+    await sync(applier, cluster, service, "a")
     apiserver.kubectl("delete", "job", place.name, "-n", place.namespace, "--cascade=foreground", "--wait=false")
     going = admin.get(kinds.JOB, place.name, place.namespace)
     assert "deletionTimestamp" in going["metadata"]
-    await under_test.bring_about(service, children(service, "b"), cache.get(kinds.DEPLOYMENT, service.key), NOW)
+    await sync(applier, cluster, service, "b")
     assert admin.get(kinds.JOB, place.name, place.namespace)["metadata"]["uid"] == going["metadata"]["uid"]
     going["metadata"]["finalizers"] = []  # as the garbage collector does once the pods are gone
     admin.replace(kinds.JOB, going)
     cache.delete(kinds.JOB, going)
-    await under_test.bring_about(service, children(service, "b"), cache.get(kinds.DEPLOYMENT, service.key), NOW)
+    await sync(applier, cluster, service, "b")
     assert admin.get(kinds.JOB, place.name, place.namespace)["metadata"]["uid"] != going["metadata"]["uid"]
 
 

@@ -85,7 +85,7 @@ def test_pods_pass_pod_security_restricted(case: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES + EXAMPLES, ids=_name)
 def test_every_flag_is_one_that_the_engine_has(case: Path) -> None:
-    service = resolved(**read(case))
+    service = resolved(**read(case)).lead
     container = deployment(**read(case))["spec"]["template"]["spec"]["containers"][0]
     flags = flag_names(engine_command(container))
     assert {"vllm": {"--served-model-name", "--port"}, "triton": {"--model-repository"}}[service.engine.name] <= flags

@@ -50,8 +50,8 @@ def undisturbed() -> list[Object]:
 
 
 EXPECTED = undisturbed()
-CALLS_OF_TEN_CREATIONS = 10 * (5 + 1 + 4 + 1 + 1)
-"""Five looks at children (two at the ConfigMap, which is read too) and one at the namespace, four applies, a status and
+CALLS_OF_TEN_CREATIONS = 10 * (4 + 1 + 4 + 1 + 1)
+"""Four looks at children and one at the namespace, four applies, a status and
 an event for each."""
 
 

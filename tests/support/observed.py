@@ -1,6 +1,5 @@
 """Pods, Deployments and nodes as a cluster shows them, and the facts and wishes around them, for tables of worlds."""
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -9,18 +8,19 @@ from typing import Any
 
 from modelyard.api.conditions import timestamp
 from modelyard.api.devices import DeviceRequest
-from modelyard.api.service import Key, Object, Service
+from modelyard.api.service import Object
 from modelyard.api.status import Effective
-from modelyard.api.types import InferenceServiceSpec, Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.contract.fetch_report import FetchReport
 from modelyard.integrations.signals.repository_index import Index
+from modelyard.observe.assessment import Assessment
 from modelyard.observe.facts.csi_nodes import UNKNOWN, Registered
+from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.raw_object import text
 from modelyard.observe.facts.service import Children, facts, questions
-from modelyard.observe.status import Verdict, status
-from modelyard.observe.target import Wanted
+from modelyard.observe.status import StatusUpdate, status
+from modelyard.observe.target import PoolTarget, Target
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 NEW, OLD = "hash-new", "hash-old"
@@ -52,15 +52,22 @@ def a_service(
     generation: int = 3,
     deleting: bool = False,
     paused: bool = False,
-) -> Service:
-    spec = InferenceServiceSpec(model=Model(uri="s3://models/smollm"), replicas=replicas)
-    return Service(Key("team-a", "smollm"), "uid-1", generation, spec, None, status or {}, deleting, paused)
+) -> Object:
+    """An InferenceService; ``status`` is its stored one."""
+    metadata: Object = {"namespace": "team-a", "name": "smollm", "uid": "uid-1", "generation": generation}
+    metadata |= {"deletionTimestamp": ago(1)} if deleting else {}
+    metadata |= {"annotations": {names.ANNOTATION_PAUSED: "true"}} if paused else {}
+    return {
+        "metadata": metadata,
+        "spec": {"model": {"uri": "s3://models/smollm"}, "replicas": replicas},
+        "status": status or {},
+    }
 
 
-def wanted(replicas: int = 1, *, resource: str | None = GPU, count: int = 1, startup_timeout_s: int = 1800) -> Wanted:
-    return Wanted(
-        replicas, NEW, DeviceRequest(resource, count), startup_timeout_s, "http://smollm.team-a.svc", EFFECTIVE
-    )
+def target(replicas: int = 1, *, resource: str | None = GPU, count: int = 1, startup_timeout_s: int = 1800) -> Target:
+    """One pool of so many pods of the template NEW."""
+    effective = EFFECTIVE.model_copy(update={"startup_timeout_seconds": startup_timeout_s})
+    return Target({names.DEFAULT_POOL: PoolTarget(NEW, replicas)}, DeviceRequest(resource, count), effective)
 
 
 def a_deployment(
@@ -325,21 +332,22 @@ class World:
         *pods: Object,
         replicas: int = 1,
         deployment: Object | None = None,
-        wishes: Wanted | None = None,
+        wishes: Target | None = None,
         problem: InvalidError | NotReadyError | None = None,
         states: Mapping[str, FetchReport | None] | None = None,
         indexes: Mapping[str, Index | None] | None = None,
         events: Mapping[str, tuple[Object, ...]] | None = None,
         nodes: tuple[Object, ...] | None = None,
         taken: Mapping[str, int] | None = None,  # by node name
-        service: Service | None = None,
+        service: Object | None = None,
         registered: Registered = UNKNOWN,
     ) -> None:
         self.pods = pods
         self.deployment = a_deployment(replicas) if deployment is None else deployment
         self.service = service or a_service(replicas=replicas)
-        unresolved = isinstance(problem, InvalidError) or self.service.paused
-        self.wanted = wishes or (None if unresolved else wanted(replicas))
+        is_paused = "annotations" in self.service["metadata"]
+        unresolved = isinstance(problem, InvalidError) or is_paused
+        self.target = wishes or (None if unresolved else target(replicas))
         self.problem = problem
         self.states = states or {}
         self.indexes = indexes or {}
@@ -348,27 +356,31 @@ class World:
         self.taken = taken
         self.registered = registered
 
-    def verdict(self, stored: Object | None = None, now: datetime = NOW) -> Verdict:
+    def verdict(self, stored: Object | None = None, now: datetime = NOW) -> StatusUpdate:
         """What the operator makes of it, with ``stored`` as the status of the last time."""
         seen = facts(
-            Children(self.deployment, self.pods),
+            self._children(),
             fetch_states=self.states,
             indexes=self.indexes,
             events=self.events,
             hosts=None if self.nodes is None else self._hosts(self.nodes),
             nodes=self.nodes,
-            resource=self.wanted.devices.resource if self.wanted else None,
+            resource=self.target.devices.resource if self.target else None,
             taken=None if self.taken is None else Counter({(name, GPU): count for name, count in self.taken.items()}),
             registered=self.registered,
         )
-        service = dataclasses.replace(self.service, status=stored) if stored is not None else self.service
-        return status(service, self.wanted, self.problem, seen, now)
+        body = self.service | {"status": stored} if stored is not None else self.service
+        return status(Assessment(body, self.target, self.problem, seen, now))
+
+    def _children(self) -> Children:
+        deployments = {names.DEFAULT_POOL: self.deployment} if self.deployment else {}
+        return Children(deployments, tuple(map(pod_facts, self.pods)))
 
     def _hosts(self, nodes: tuple[Object, ...]) -> dict[str, Object | None]:
-        asked = questions(Children(self.deployment, self.pods), NOW).hosts
+        asked = questions(self._children(), NOW).hosts
         return {name: next((n for n in nodes if text(n, "metadata", "name") == name), None) for name in asked}
 
 
-def conditions(verdict: Verdict) -> dict[str, Object]:
-    """The verdict's conditions by type."""
-    return {condition["type"]: condition for condition in verdict.status["conditions"]}
+def conditions(update: StatusUpdate) -> dict[str, Object]:
+    """The conditions by type."""
+    return {condition["type"]: condition for condition in update.status["conditions"]}

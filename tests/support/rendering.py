@@ -1,13 +1,15 @@
 """From a body and settings to children, as the reconciler goes; and which engine flags there are."""
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from modelyard.api import kinds
 from modelyard.api.service import Object, parse
 from modelyard.api.settings import Settings
-from modelyard.desired import desired
+from modelyard.contract import names
+from modelyard.desired import desired, pod
 from modelyard.desired.profile_defaults import Named, Offer
 from modelyard.desired.refresh import Update, update
 from modelyard.desired.resolve import resolve
@@ -40,7 +42,14 @@ def resolved(
     body: Object, settings: Settings = SETTINGS, deployment: Object | None = None, profile: Offer | None = None
 ) -> Resolved:
     """The service resolved against its Deployment as it is in the cluster, if it is there, and its profile."""
-    return resolve(parse(body), settings, recorded(deployment), profile)
+    record = recorded(deployment)
+    return resolve(parse(body), settings, {names.DEFAULT_POOL: record} if record else {}, profile)
+
+
+def with_rendering(found: Resolved, number: int) -> Resolved:
+    """``found`` in the form of template of that number."""
+    pool = replace(found.lead, inputs=found.lead.inputs.model_copy(update={"rendering": number}))
+    return replace(found, pools=(pool,), templates={pool.name: pod.template(pool)})
 
 
 def deployment(

@@ -40,7 +40,7 @@ def cache_volume(spec: Object) -> Object:
 def medium(settings: Settings = SETTINGS, defaults: Object | None = None, **spec: Any) -> str | None:
     """What status.effective tells."""
     chosen = offer(profile(**defaults)) if defaults else None
-    return resolved(service(**spec), settings, None, chosen).effective().cache_medium
+    return resolved(service(**spec), settings, None, chosen).lead.effective().cache_medium
 
 
 def test_a_cache_of_the_nodes_is_an_inline_volume_of_the_driver() -> None:

@@ -4,7 +4,6 @@ Each test renders a Deployment, changes something, and renders it again as the n
 """
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from modelyard.contract import names
 from modelyard.desired import desired
 from modelyard.desired.template_record import RENDERING, recorded
 from tests.support.factories import service
-from tests.support.rendering import deployment, resolved
+from tests.support.rendering import deployment, resolved, with_rendering
 
 FORMER = EngineImage(engine="vllm", version="0.31.0", accelerator="nvidia", image="vllm:v0.31.0")
 OLD = Settings(fetch_image="fetch:1", images=(*Settings.model_fields["images"].default, FORMER))
@@ -174,12 +173,11 @@ def test_a_record_of_a_newer_operator_is_read_as_far_as_it_is_known() -> None:
 
 
 def test_services_of_a_former_form_of_template_keep_it_until_they_change() -> None:
-    former = resolved(service(), OLD)
-    former = replace(former, inputs=former.inputs.model_copy(update={"rendering": RENDERING - 1}))
+    former = with_rendering(resolved(service(), OLD), RENDERING - 1)
     present = next(child for child in desired(former) if kinds.of(child) == kinds.DEPLOYMENT)
     kept = resolved(service(replicas=2), NEW, present)
     changed = resolved(service(engine={"args": ["--max-model-len=1"]}), NEW, present)
-    assert (kept.inputs.rendering, changed.inputs.rendering) == (RENDERING - 1, RENDERING)
+    assert (kept.lead.inputs.rendering, changed.lead.inputs.rendering) == (RENDERING - 1, RENDERING)
 
 
 def test_a_record_of_another_template_is_not_used() -> None:
@@ -196,7 +194,7 @@ def test_a_service_goes_on_when_the_settings_lose_its_image() -> None:
 
 
 def test_the_record_holds_only_what_the_service_uses() -> None:
-    inputs = resolved(service(), NEW).inputs
+    inputs = resolved(service(), NEW).lead.inputs
     assert [row.image for row in inputs.images] == ["vllm:v0.40.0"]
     assert list(inputs.accelerators) == ["nvidia"]
 

@@ -9,6 +9,7 @@ from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.desired import prefetch_job
+from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.prefetch_plan import LARGEST_ROUND, Plan, Present, Step, plan
 from tests.support import factories
 from tests.support.prefetching import asking, gpu_node, holding
@@ -44,7 +45,7 @@ def asked(**spec: Any) -> Asked:
 def decided(
     *nodes: Object, stored: object = None, job: Object | None = None, pods: tuple[Object, ...] = (), **spec: Any
 ) -> Plan:
-    return plan(asked(**spec), Present(job, pods, (), nodes, stored), NOW)
+    return plan(asked(**spec), Present(job, tuple(map(pod_facts, pods)), (), nodes, stored), NOW)
 
 
 def chosen(*nodes: Object, **spec: Any) -> list[str]:
@@ -277,7 +278,7 @@ def test_a_job_that_brought_nothing_further_is_not_followed_at_once() -> None:
 
 def test_a_job_is_done_with_once_its_end_is_recorded() -> None:
     over = job(asked().fingerprint, over=True)
-    pods = (pod("1", "a"), pod("2", "b"))
+    pods = (pod_facts(pod("1", "a")), pod_facts(pod("2", "b")))
     nodes = tuple(map(gpu_node, "ab"))
     of_this_job, of_a_job_before = recorded(ended_s=1, prefetch=2), recorded(ended_s=3600, prefetch=2)
     assert plan(asked(), Present(over, pods, (), nodes, of_this_job), NOW).round is None

@@ -39,7 +39,7 @@ def told(
     events: Mapping[str, tuple[Object, ...]] | None = None,
 ) -> PrefetchStatus:
     """The status, with the pods of a Job for three nodes."""
-    seen = facts(Children(None, (), JOB, pods), fetch_states=states or {}, events=events or {})
+    seen = facts(Children({}, (), JOB, tuple(map(pod_facts, pods))), fetch_states=states or {}, events=events or {})
     at_work = ROUND if step is not Step.SETTLED else None
     found = Plan(step, ASKED, 3, frozenset(warm), at_work, lost, "Nodes lack.", tuple(map(pod_facts, pods)))
     return prefetch_status(found, seen, KEY, stored, NOW)[0]
@@ -175,11 +175,13 @@ def test_it_is_looked_at_again_when_something_may_have_changed_that_no_watch_tel
 
 
 def test_the_events_of_a_job_without_pods_are_asked_for_when_that_lasts() -> None:
-    asked = questions(Children(None, (), JOB, ()), NOW)
+    asked = questions(Children({}, (), JOB, ()), NOW)
     assert asked.events == {FAILED_PREFETCHES: "involvedObject.uid=uid-of-the-job,reason=FailedCreate"}
-    assert questions(Children(None, (), JOB, ()), NOW - timedelta(seconds=50)).events == {}
-    assert FAILED_PREFETCHES not in questions(Children(None, (), JOB, (pod(),)), NOW).events
+    assert questions(Children({}, (), JOB, ()), NOW - timedelta(seconds=50)).events == {}
+    assert FAILED_PREFETCHES not in questions(Children({}, (), JOB, (pod_facts(pod()),)), NOW).events
 
 
 def test_fetchers_that_prefetch_are_asked_for_their_progress() -> None:
-    assert questions(Children(None, (), JOB, (pod(fetch=FETCHING),)), NOW).fetchers == {"uid-of-one": "10.0.0.7"}
+    assert questions(Children({}, (), JOB, (pod_facts(pod(fetch=FETCHING)),)), NOW).fetchers == {
+        "uid-of-one": "10.0.0.7"
+    }

@@ -112,8 +112,8 @@ def test_the_pods_and_the_status_are_made_from_it() -> None:
     assert "--max-model-len=8192" in engine_command(engine)
     assert environment(engine)["LEVEL"] == "debug"
     assert engine["resources"]["limits"] == {"memory": "32Gi", "example.com/gpu": "2"}
-    assert template["terminationGracePeriodSeconds"] == resolved(service()).inputs.propagation_pause_s + 90 + 15
-    effective = resolved(service(), profile=gpu_small).effective()
+    assert template["terminationGracePeriodSeconds"] == resolved(service()).lead.inputs.propagation_pause_s + 90 + 15
+    effective = resolved(service(), profile=gpu_small).lead.effective()
     assert (effective.profile, effective.drain_timeout_seconds) == ("gpu-small", 90)
 
 
@@ -121,7 +121,7 @@ def test_a_profile_stands_above_the_settings() -> None:
     row = EngineImage(engine="vllm", version="0.33.0", accelerator="nvidia", image="from-settings:v0.33.0")
     settings = SETTINGS.model_copy(update={"images": (row,), "drain_s": 30, "startup_timeout_s": 100})
     version_alone = offer(profile(engine={"type": "vllm", "version": "0.33.0"}, drain={"timeoutSeconds": 90}))
-    answers = resolved(service(), settings, profile=version_alone)
+    answers = resolved(service(), settings, profile=version_alone).lead
     assert (answers.image, answers.drain_s, answers.startup_timeout_s) == ("from-settings:v0.33.0", 90, 100)
 
 

@@ -110,7 +110,7 @@ def test_the_record_of_a_profile_is_read_as_it_was_written_and_holds_no_more_tha
         "resources": {"requests": {"cpu": 4, "memory": "32Gi"}},
         "forbid": ["spec.hostNetwork"],
     }
-    answers = resolved(service(), OLD, profile=offer(profile(**spec)))
+    answers = resolved(service(), OLD, profile=offer(profile(**spec))).lead
     present = deployment(service(), OLD, profile=offer(profile(**spec)))
     read = recorded(present)
     assert read is not None

@@ -22,7 +22,7 @@ def test_a_child_that_is_contested_again_after_a_pause_starts_anew() -> None:
     repairs = Repairs()
     for _ in range(UNHINDERED):
         repairs.made(kinds.SERVICE, PLACE, "spec.type", NOW)
-    assert repairs.contested_field(kinds.SERVICE, PLACE, NOW) == "spec.type"
-    assert repairs.contested_field(kinds.SERVICE, PLACE, NOW + WINDOW) == ""
+    assert repairs.history(kinds.SERVICE, PLACE, NOW).contested_field == "spec.type"
+    assert repairs.history(kinds.SERVICE, PLACE, NOW + WINDOW).contested_field == ""
     repairs.made(kinds.SERVICE, PLACE, "spec.type", NOW + WINDOW)
-    assert repairs.wait(kinds.SERVICE, PLACE, NOW + WINDOW) == timedelta(0)
+    assert repairs.history(kinds.SERVICE, PLACE, NOW + WINDOW).wait(NOW + WINDOW) == timedelta(0)

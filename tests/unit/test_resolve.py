@@ -31,15 +31,15 @@ TABLE = Settings(fetch_image="fetch:1", images=ROWS)
     ],
 )
 def test_the_image_is_the_users_or_the_settings_row(spec: dict[str, Any], image: str, version: str) -> None:
-    effective = resolved(service(**spec), TABLE).effective()
+    effective = resolved(service(**spec), TABLE).lead.effective()
     assert (effective.engine_image, effective.engine_version) == (image, version)
 
 
 def test_a_row_whose_version_is_written_as_a_tag_is_found_by_the_number() -> None:
     row = EngineImage(engine="vllm", version="v0.33.0", accelerator="nvidia", image="vllm:v0.33.0")
     settings = TABLE.model_copy(update={"images": (row,), "default_versions": {"vllm": "0.33.0"}})
-    assert resolved(service(engine={"version": "0.33.0"}), settings).image == "vllm:v0.33.0"
-    assert resolved(service(), settings).image == "vllm:v0.33.0"
+    assert resolved(service(engine={"version": "0.33.0"}), settings).lead.image == "vllm:v0.33.0"
+    assert resolved(service(), settings).lead.image == "vllm:v0.33.0"
 
 
 def test_a_version_written_as_a_tag_makes_the_same_pods() -> None:
@@ -76,11 +76,11 @@ def test_several_slices_of_a_gpu_per_replica_are_refused_with_the_reason(
     ],
 )
 def test_one_slice_and_several_whole_devices_are_served(accelerator: dict[str, Any]) -> None:
-    assert resolved(service(accelerator=accelerator)).accelerator.count == accelerator.get("count", 1)
+    assert resolved(service(accelerator=accelerator)).lead.accelerator.devices.count == accelerator.get("count", 1)
 
 
 def test_what_nobody_says_comes_from_the_settings() -> None:
-    effective = resolved(service(), Settings(fetch_image="fetch:1", startup_timeout_s=77, drain_s=7)).effective()
+    effective = resolved(service(), Settings(fetch_image="fetch:1", startup_timeout_s=77, drain_s=7)).lead.effective()
     assert effective.model_dump() == {
         "profile": None,
         "engine_type": "vllm",
@@ -103,7 +103,7 @@ def test_the_users_word_is_above_the_settings() -> None:
         drain={"timeoutSeconds": 9},
         accelerator={"type": "nvidia", "count": 3, "resource": "example.com/gpu"},
     )
-    effective = resolved(body).effective()
+    effective = resolved(body).lead.effective()
     assert (effective.startup_timeout_seconds, effective.drain_timeout_seconds) == (99, 9)
     assert (effective.accelerator_count, effective.accelerator_resource) == (3, "example.com/gpu")
 
@@ -175,12 +175,12 @@ def test_an_engine_without_default_version_is_said_to_have_none() -> None:
 
 
 def test_products_tell_the_label_that_they_are_looked_for_in() -> None:
-    effective = resolved(service(accelerator={"type": "amd", "product": ["AMD_Instinct_MI300X_OAM"]})).effective()
+    effective = resolved(service(accelerator={"type": "amd", "product": ["AMD_Instinct_MI300X_OAM"]})).lead.effective()
     assert (effective.accelerator_resource, effective.accelerator_product_label) == (
         "amd.com/gpu",
         "amd.com/gpu.product-name",
     )
-    assert resolved(service()).effective().accelerator_product_label is None
+    assert resolved(service()).lead.effective().accelerator_product_label is None
 
 
 @pytest.mark.parametrize("accelerator", [{"count": 2}, {"resource": "nvidia.com/gpu"}])

@@ -8,9 +8,11 @@ import pytest
 
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.contract.fetch_report import FetchReport, Phase
+from modelyard.observe.assessment import Assessment
+from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.service import Children, facts, questions
-from modelyard.observe.status import Verdict, status_of_unreadable
-from modelyard.observe.target import Wanted
+from modelyard.observe.status import StatusUpdate, status
+from modelyard.observe.target import Target
 from tests.support.observed import (
     DIGEST,
     EFFECTIVE,
@@ -28,7 +30,7 @@ from tests.support.observed import (
     pod,
     running,
     serving,
-    wanted,
+    target,
 )
 
 CRASHED = crashed("RuntimeError: worker died")
@@ -233,8 +235,8 @@ def test_what_was_known_of_a_model_stays_while_nobody_tells() -> None:
 
 def test_an_invalid_object_has_a_status_too() -> None:
     body = {"metadata": {"namespace": "a", "name": "b", "generation": 4}, "spec": {"replicas": 2}}
-    seen = facts(Children(None, ()), fetch_states={}, events={})
-    verdict = status_of_unreadable(body, InvalidError("InvalidSpec", "spec.model: missing."), seen, NOW)
+    seen = facts(Children({}, ()), fetch_states={}, events={})
+    verdict = status(Assessment(body, None, InvalidError("InvalidSpec", "spec.model: missing."), seen, NOW))
     assert verdict.status["observedGeneration"] == 4
     assert verdict.status["desiredReplicas"] == 2
     assert {c["reason"] for c in verdict.status["conditions"]} == {"InvalidSpec"}
@@ -320,7 +322,7 @@ def test_fetchers_are_asked_while_they_run_and_events_of_silent_pods_only() -> N
         serving("fine"),
         pod("going", fetch=running(9), deletionTimestamp=ago(1)),
     )
-    asked = questions(Children(None, pods), NOW)
+    asked = questions(Children({}, tuple(map(pod_facts, pods))), NOW)
     assert asked.fetchers == {"uid-of-fetching": "10.0.0.7"}
     assert list(asked.events) == ["uid-of-stuck", "uid-of-unready"]
     assert asked.events["uid-of-stuck"] == "involvedObject.uid=uid-of-stuck"
@@ -328,7 +330,7 @@ def test_fetchers_are_asked_while_they_run_and_events_of_silent_pods_only() -> N
 
 def test_what_a_running_fetcher_says_of_the_model_is_told() -> None:
     state = FetchReport(phase=Phase.DOWNLOADING, digest=DIGEST, bytes_total=7)
-    verdict: Verdict = World(pod(fetch=running(9)), states={"uid-of-smollm-1": state}).verdict()
+    verdict: StatusUpdate = World(pod(fetch=running(9)), states={"uid-of-smollm-1": state}).verdict()
     assert verdict.status["model"] == {"digest": DIGEST, "sizeBytes": 7}
 
 
@@ -348,8 +350,8 @@ def test_the_newest_event_decides_whatever_the_order_of_the_list() -> None:
 
 
 CHANGES = ("engine image vllm/vllm-openai:v0.32.0 -> v0.33.0", "drain 60 s -> 90 s")
-OUTDATED = dataclasses.replace(wanted(), refresh_changes=CHANGES)
-REFUSED_ANEW = dataclasses.replace(wanted(), refresh_refusal=InvalidError("UnknownProfile", "There is no gpu-small."))
+OUTDATED = dataclasses.replace(target(), refresh_changes=CHANGES)
+REFUSED_ANEW = dataclasses.replace(target(), refresh_refusal=InvalidError("UnknownProfile", "There is no gpu-small."))
 
 
 def test_what_a_refresh_would_change_is_named_with_the_way_to_take_it() -> None:
@@ -362,7 +364,7 @@ def test_what_a_refresh_would_change_is_named_with_the_way_to_take_it() -> None:
 
 
 @pytest.mark.parametrize("wishes", [OUTDATED, REFUSED_ANEW])
-def test_an_available_update_is_no_problem_and_nothing_under_way(wishes: Wanted) -> None:
+def test_an_available_update_is_no_problem_and_nothing_under_way(wishes: Target) -> None:
     found = conditions(World(serving("a"), wishes=wishes).verdict())
     assert {type_: found[type_]["status"] for type_ in ("Ready", "Accepted", "Available", "Progressing")} == {
         "Ready": "True",

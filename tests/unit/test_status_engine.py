@@ -10,8 +10,8 @@ from tests.support.observed import (
     running,
     serving,
     serving_repository,
+    target,
     waiting,
-    wanted,
 )
 
 UID = "uid-of-smollm-1"
@@ -158,7 +158,7 @@ PROBLEMS = {
         "spec.startup.timeoutSeconds",
     ),
     "a start that the kubelet ended one probe before the time": (
-        World(crashed("", exit_code=137, ran_s=8), wishes=wanted(startup_timeout_s=10)),
+        World(crashed("", exit_code=137, ran_s=8), wishes=target(startup_timeout_s=10)),
         "StartTimeout",
         "exceeded spec.startup.timeoutSeconds (10 s): it was ended still loading",
         "spec.startup.timeoutSeconds",

@@ -7,6 +7,7 @@ import pytest
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason
+from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.model_status import NODES_LIMIT, verified_digests
 from tests.support.observed import DIGEST, NOW, OLD, World, conditions, ended, fetched, pod, running, serving
 
@@ -147,7 +148,7 @@ def test_the_first_content_that_a_pod_verified_is_that_of_its_revision() -> None
         of_revision("old", "gone", fetched(OTHER, since_s=90), phase=Phase.FAILED),
         serving("of an older rendering"),
     )
-    assert verified_digests(pods) == {"new": DIGEST, "old": OTHER}
+    assert verified_digests(map(pod_facts, pods)) == {"new": DIGEST, "old": OTHER}
 
 
 @pytest.mark.parametrize(
@@ -161,4 +162,4 @@ def test_the_first_content_that_a_pod_verified_is_that_of_its_revision() -> None
     ],
 )
 def test_what_no_fetcher_verified_is_no_content_of_a_revision(fetch: Object) -> None:
-    assert verified_digests([of_revision("new", "a", fetch)]) == {}
+    assert verified_digests([pod_facts(of_revision("new", "a", fetch))]) == {}

@@ -12,7 +12,7 @@ from tests.support.observed import (
     pod,
     running,
     serving,
-    wanted,
+    target,
 )
 
 NO_GPU = (
@@ -50,13 +50,13 @@ UNDER_WAY = {
 
 PROBLEMS = {
     "accelerators that are taken": (
-        World(pod(refused=NO_GPU), nodes=NODES, taken=TAKEN, wishes=wanted(count=2)),
+        World(pod(refused=NO_GPU), nodes=NODES, taken=TAKEN, wishes=target(count=2)),
         "InsufficientAccelerators",
         "has 2 nvidia.com/gpu free. 2 nodes offer 8 (at most 4 on one), of which 1 is free (at most 1 on one). Sch",
         "lower spec.accelerator.count",
     ),
     "a thousand accelerators, which Kubernetes writes as 1k": (
-        World(pod(refused=NO_GPU), nodes=(node(gpus=1000),), taken={"worker-1": 999}, wishes=wanted(count=2)),
+        World(pod(refused=NO_GPU), nodes=(node(gpus=1000),), taken={"worker-1": 999}, wishes=target(count=2)),
         "InsufficientAccelerators",
         "1 node offers 1000 (at most 1000 on one), of which 1 is free",
         "lower spec.accelerator.count",
@@ -155,7 +155,7 @@ PROBLEMS = {
         "spec.resources",
     ),
     "accelerators, for a service that wants none": (
-        World(pod(refused=NO_GPU), wishes=wanted(resource=None)),
+        World(pod(refused=NO_GPU), wishes=target(resource=None)),
         "Unschedulable",
         "Insufficient nvidia.com/gpu",
         "spec.resources",

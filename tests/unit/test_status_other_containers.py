@@ -17,8 +17,8 @@ from tests.support.observed import (
     pod,
     running,
     serving,
+    target,
     waiting,
-    wanted,
     with_container,
 )
 
@@ -274,7 +274,7 @@ PROBLEMS = {
         "",
     ),
     "an init container that hangs for the whole start-up time": (
-        World(with_container(pod(begun_s=601), "proxy", running(590), **BEFORE), wishes=wanted(startup_timeout_s=600)),
+        World(with_container(pod(begun_s=601), "proxy", running(590), **BEFORE), wishes=target(startup_timeout_s=600)),
         "StartTimeout",
         "it was still waiting for container proxy",
         "",

@@ -12,7 +12,7 @@ from modelyard.api.conditions import MESSAGE_LENGTH
 from modelyard.api.status import InferenceServiceStatus
 from modelyard.contract import names
 from modelyard.observe.facts.csi_nodes import Registered, agents, has_driver
-from modelyard.observe.facts.pods import pod_facts
+from modelyard.observe.facts.pods import pod_facts, with_answers
 from modelyard.observe.facts.service import FAILED_CREATIONS, wants_retry
 from modelyard.observe.model_status import verified_digests
 from modelyard.observe.reasons.csi_driver import nodes_in_doubt
@@ -144,8 +144,12 @@ def test_no_object_raises_and_ready_needs_a_ready_pod(world: World, stored: Any)
     assert all(len(condition["message"]) <= MESSAGE_LENGTH for condition in found.values())
     assert all(event.reason for event in verdict.events)
     wants_retry(world.deployment, NOW)
-    verified_digests(world.pods)
-    nodes_in_doubt(world.pods, world.events)
+    told = [
+        with_answers(pod_facts(pod), None, None, found)
+        for pod, found in zip(world.pods, world.events.values(), strict=False)
+    ]
+    verified_digests(told)
+    nodes_in_doubt(told)
     agents(world.pods, "modelyard-system")
     assert not any(has_driver(body) for body in world.pods)
 

@@ -122,8 +122,8 @@ def test_the_refusal_that_is_told_is_the_latest(events: tuple[Object, ...], reas
 
 
 def test_a_replica_set_is_asked_about_only_while_it_is_refused() -> None:
-    assert FAILED_CREATIONS in questions(Children(a_deployment(refusal=FIRST), ()), NOW).events
-    assert questions(Children(a_deployment(), ()), NOW).events == {}
+    assert FAILED_CREATIONS in questions(Children({"default": a_deployment(refusal=FIRST)}, ()), NOW).events
+    assert questions(Children({"default": a_deployment()}, ()), NOW).events == {}
 
 
 @pytest.mark.parametrize(

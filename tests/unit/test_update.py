@@ -9,6 +9,7 @@ from modelyard.api.service import Object, parse
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from modelyard.contract import names
 from modelyard.desired.refresh import FORM, Update, differences, update
+from modelyard.integrations.engines import ENGINES
 from modelyard.integrations.engines.base import Program, Serving
 from modelyard.integrations.engines.vllm import Vllm
 from tests.support.factories import profile, service
@@ -115,7 +116,7 @@ def test_a_proxy_that_the_model_does_not_come_through_is_not_told_beside_what_ch
 
 
 def test_a_newer_form_of_template_is_told_as_such() -> None:
-    former = resolved(service())
+    former = resolved(service()).lead
     newer = replace(former, inputs=former.inputs.model_copy(update={"rendering": former.inputs.rendering + 1}))
     assert differences(former, newer) == [FORM]
 
@@ -210,9 +211,9 @@ class Unrenderable(Vllm):
         raise AssertionError(f"rendered without need: {serving}")
 
 
-def test_templates_are_not_rendered_again_where_nothing_differs() -> None:
-    body = parse(service())
-    unrenderable = replace(resolved(service()), engine=Unrenderable())
-    assert update(body, unrenderable, SETTINGS) == Update()
+def test_templates_are_not_rendered_again_where_nothing_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    body, rendered = parse(service()), resolved(service())
+    monkeypatch.setitem(ENGINES, "vllm", Unrenderable())
+    assert update(body, rendered, SETTINGS) == Update()
     with pytest.raises(AssertionError, match="rendered without need"):
-        update(body, unrenderable, SETTINGS.model_copy(update={"drain_s": 90}))
+        update(body, rendered, SETTINGS.model_copy(update={"drain_s": 90}))

@@ -3,38 +3,38 @@
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.desired import metadata
-from modelyard.desired.resolved import Resolved
+from modelyard.desired.resolved import Pool
 from modelyard.integrations.engines.base import CompileCache
 
 
-def kept(resolved: Resolved) -> CompileCache | None:
+def kept(pool: Pool) -> CompileCache | None:
     """What is kept on the node of what the engine compiles; None for nothing, or where the user has it elsewhere."""
-    cache = resolved.engine.compile_cache
-    users = {variable.name for variable in resolved.service.spec.engine.env}
-    return cache if cache and resolved.is_node_local and cache.variable not in users else None
+    cache = pool.engine.compile_cache
+    users = {variable.name for variable in pool.service.spec.engine.env}
+    return cache if cache and pool.is_node_local and cache.variable not in users else None
 
 
-def key(resolved: Resolved) -> str:
+def key(pool: Pool) -> str:
     """The name of the cache's folder: 32 hexadecimal digits of all that what is compiled depends on.
 
     vLLM keeps the results of different settings apart itself; other keys keep what is no longer used in folders of its
     own, which the node agent evicts one by one.
     """
-    spec, accelerator = resolved.service.spec, resolved.accelerator
+    spec, accelerator = pool.service.spec, pool.accelerator
     devices = accelerator.devices
     compiled_from = {
         "model": [spec.model.uri, spec.model.revision, spec.model.digest],
-        "image": resolved.image,
+        "image": pool.image,
         "accelerator": [accelerator.type, devices.resource, devices.count, list(devices.products)],
         "args": spec.engine.args,
     }
     return metadata.fingerprint(compiled_from, digits=32)
 
 
-def mount(resolved: Resolved) -> Object:
+def mount(pool: Pool) -> Object:
     """The cache's folder as the engine's container has it. The fetcher makes it before."""
     return {
         "name": names.VOLUME_CACHE,
         "mountPath": names.PATH_COMPILE_CACHE,
-        "subPath": f"compile/{key(resolved)}",
+        "subPath": f"compile/{key(pool)}",
     }

@@ -12,8 +12,10 @@ from modelyard.api.service import Object
 from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.digests import DIGEST, REVISION_KEY
+from modelyard.contract.errors import InvalidError
 from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
+from modelyard.integrations.sources import source_of
 
 KEPT = 10
 """Revisions whose content is remembered. A rollback within these serves what it served before, or tells that the source
@@ -25,9 +27,14 @@ def key(model: Model) -> str:
     return hashlib.sha256(f"{model.uri}\n{model.revision or ''}".encode()).hexdigest()[:16]
 
 
-def is_kept(resolved: Resolved) -> bool:
-    """Whether the first content of the service's revision is kept: not of a model that is mounted where it lies."""
-    return resolved.cache_medium is not None
+def is_kept(model: Model) -> bool:
+    """Whether the first content of its revision is kept: not of a model that is mounted where it lies, nor of one whose
+    URI cannot be read.
+    """
+    try:
+        return source_of(model.uri).parts(model).mount is None
+    except InvalidError:
+        return False
 
 
 def config_map_name(service: str) -> str:
@@ -56,14 +63,14 @@ def with_verified(known: Mapping[str, str], verified: Mapping[str, str]) -> dict
 
 def build(resolved: Resolved) -> list[Object]:
     """The ConfigMap. It stays for as long as it holds something, also while the service needs none."""
-    if not is_kept(resolved) and not resolved.contents:
+    if not is_kept(resolved.service.spec.model) and not resolved.contents:
         return []
     present = key(resolved.service.spec.model)
     ordered = sorted(resolved.contents, key=lambda known: known == present)[-KEPT:]
     return [
         metadata.child(
             kinds.CONFIG_MAP,
-            resolved,
+            resolved.lead,
             component=names.COMPONENT_MODEL,
             annotations={names.ANNOTATION_REVISIONS: ",".join(ordered)},
             content={"data": {known: resolved.contents[known] for known in ordered}},

@@ -15,14 +15,14 @@ def build(resolved: Resolved) -> list[Object]:
     return [
         metadata.child(
             kinds.POD_DISRUPTION_BUDGET,
-            resolved,
+            resolved.lead,
             content={
                 "spec": {
                     "maxUnavailable": 1,
                     # Said to be none: beside one that a person set, the API server would refuse ours.
                     "minAvailable": None,
                     "unhealthyPodEvictionPolicy": "AlwaysAllow",
-                    "selector": {"matchLabels": metadata.service_selector(resolved)},
+                    "selector": {"matchLabels": metadata.service_selector(resolved.service)},
                 }
             },
         )

@@ -8,7 +8,7 @@ from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import compile_cache
 from modelyard.desired.fetch_container import POD_UID
-from modelyard.desired.resolved import Resolved
+from modelyard.desired.resolved import Pool
 from modelyard.integrations.engines.base import Ipv6, Program, Serving
 from modelyard.integrations.pod_parts import ModelRef, PodParts, SourceParts
 
@@ -30,16 +30,16 @@ FROM_CACHE: Object = {"name": names.VOLUME_CACHE, "subPathExpr": f"by-pod/$({nam
 """The mount of a model that the init container fetched: the pod's link in the cache (layout.py)."""
 
 
-def build(resolved: Resolved, source: SourceParts, security: Object) -> tuple[Object, PodParts]:
+def build(pool: Pool, source: SourceParts, security: Object) -> tuple[Object, PodParts]:
     """The container, and the engine's parts whose volumes the pod must have."""
-    program = _program(resolved)
+    program = _program(pool)
     container = {
         "name": names.CONTAINER_ENGINE,
-        "image": resolved.image,
-        "command": _command(resolved, program),
-        "env": _environment(resolved, program),
+        "image": pool.image,
+        "command": _command(pool, program),
+        "env": _environment(pool, program),
         "ports": [
-            {"name": port.name, "containerPort": port.container, "protocol": "TCP"} for port in resolved.engine.ports
+            {"name": port.name, "containerPort": port.container, "protocol": "TCP"} for port in pool.engine.ports
         ],
         "volumeMounts": [
             {**(source.mount or FROM_CACHE), "mountPath": names.PATH_MODEL, "readOnly": True},
@@ -47,12 +47,10 @@ def build(resolved: Resolved, source: SourceParts, security: Object) -> tuple[Ob
             {"name": names.VOLUME_HOME, "mountPath": names.PATH_HOME},
             {"name": names.VOLUME_TMP, "mountPath": names.PATH_TMP},
             *program.parts.mounts,
-            *([compile_cache.mount(resolved)] if compile_cache.kept(resolved) else []),
+            *([compile_cache.mount(pool)] if compile_cache.kept(pool) else []),
         ],
-        "resources": _resources(resolved),
-        "startupProbe": _probe(
-            program.ready_path, PROBE_PERIOD_S, math.ceil(resolved.startup_timeout_s / PROBE_PERIOD_S)
-        ),
+        "resources": _resources(pool),
+        "startupProbe": _probe(program.ready_path, PROBE_PERIOD_S, math.ceil(pool.startup_timeout_s / PROBE_PERIOD_S)),
         "readinessProbe": _probe(program.ready_path, PROBE_PERIOD_S, READINESS_MISSES),
         "livenessProbe": _probe(program.live_path, LIVENESS_PERIOD_S, LIVENESS_MISSES),
         "securityContext": security,
@@ -62,32 +60,32 @@ def build(resolved: Resolved, source: SourceParts, security: Object) -> tuple[Ob
     return container, program.parts
 
 
-def _program(resolved: Resolved) -> Program:
-    spec = resolved.service.spec
-    name, *aliases = resolved.model_names
-    return resolved.engine.program(
+def _program(pool: Pool) -> Program:
+    spec = pool.service.spec
+    name, *aliases = pool.model_names
+    return pool.engine.program(
         Serving(
             model=ModelRef(path=names.PATH_MODEL, name=name, aliases=tuple(aliases)),
-            version=resolved.version,
-            accelerator_count=resolved.accelerator.devices.count,
+            version=pool.version,
+            accelerator_count=pool.accelerator.devices.count,
             args=tuple(spec.engine.args),
             resources=spec.resources,
             models=tuple(spec.engine.triton.models) if spec.engine.triton else (),
-            drain_s=resolved.drain_s,
+            drain_s=pool.drain_s,
         )
     )
 
 
-def _command(resolved: Resolved, program: Program) -> list[str]:
+def _command(pool: Pool, program: Program) -> list[str]:
     """The launcher is PID 1: it reaps, and ends an engine that is still loading, which would ignore the signal."""
-    compiled = compile_cache.kept(resolved)
-    http = next(port for port in resolved.engine.ports if port.name == names.PORT_HTTP)
+    compiled = compile_cache.kept(pool)
+    http = next(port for port in pool.engine.ports if port.name == names.PORT_HTTP)
     return [
         "python3",
         names.PATH_LAUNCHER,
         f"--ready-url=http://localhost:{http.container}{program.ready_path}",
-        f"--pause-s={resolved.inputs.propagation_pause_s}",
-        f"--drain-s={resolved.drain_s}",
+        f"--pause-s={pool.inputs.propagation_pause_s}",
+        f"--drain-s={pool.drain_s}",
         *([f"--entrypoint={program.entrypoint}"] if program.entrypoint else []),
         *_ipv6_options(program.ipv6),
         *([f"--compile-cache={names.PATH_COMPILE_CACHE}", f"--engine-cache={compiled.folder}"] if compiled else []),
@@ -103,7 +101,7 @@ def _ipv6_options(ipv6: Ipv6 | None) -> list[str]:
     return [*arguments, "--dual-stack"] if ipv6.serves_ipv4 else arguments
 
 
-def _environment(resolved: Resolved, program: Program) -> list[Object]:
+def _environment(pool: Pool, program: Program) -> list[Object]:
     """Ours and the engine's, less what the user sets, then the user's in their own order."""
     ours = [
         {"name": "HOME", "value": names.PATH_HOME},
@@ -113,7 +111,7 @@ def _environment(resolved: Resolved, program: Program) -> list[Object]:
         *([POD_IPS] if program.ipv6 else []),
         *program.parts.env,
     ]
-    users = resolved.service.spec.engine.env
+    users = pool.service.spec.engine.env
     if any(variable.name == names.ENV_POD_UID for variable in users):
         raise InvalidError(
             "EngineVariableRefused",
@@ -127,11 +125,11 @@ def _variable(variable: EnvironmentVariable) -> Object:
     return variable.model_dump(by_alias=True, exclude_none=True)
 
 
-def _resources(resolved: Resolved) -> Object:
+def _resources(pool: Pool) -> Object:
     """The user's, and the accelerators as a limit: the API server takes the same as the request."""
-    stated = resolved.service.spec.resources
+    stated = pool.service.spec.resources
     limits = {name: str(quantity) for name, quantity in stated.limits.items()}
-    devices = resolved.accelerator.devices
+    devices = pool.accelerator.devices
     if devices.resource:
         limits[devices.resource] = str(devices.count)
     requests = {name: str(quantity) for name, quantity in stated.requests.items()}

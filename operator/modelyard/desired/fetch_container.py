@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.desired import compile_cache, content_pin
-from modelyard.desired.resolved import Resolved
+from modelyard.desired.resolved import Pool
 from modelyard.integrations.pod_parts import PodParts, SourceParts
 
 POD_UID: Object = {"name": names.ENV_POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
@@ -18,22 +18,22 @@ METADATA_SERVERS = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00
 for containers (boto3's documentation, "Credentials"; Amazon EKS User Guide, "Pod Identity")."""
 
 
-def build(resolved: Resolved, security: Object) -> tuple[Object, SourceParts]:
+def build(pool: Pool, security: Object) -> tuple[Object, SourceParts]:
     """The container, and the source's parts whose volumes the pod must have."""
-    model = resolved.service.spec.model
-    source = resolved.source.parts(model)
+    model = pool.service.spec.model
+    source = pool.source.parts(model)
     cache = [] if source.mount else [{"name": names.VOLUME_CACHE, "mountPath": names.PATH_CACHE}]
-    kept = _kept_content(resolved)
+    kept = _kept_content(pool)
     container = {
         "name": names.CONTAINER_FETCH,
-        "image": resolved.inputs.fetch_image,
+        "image": pool.inputs.fetch_image,
         "env": [
             POD_UID,
             {"name": names.ENV_MODEL_URI, "value": model.uri},
-            *_variables(resolved),
+            *_variables(pool),
             *kept.env,
             *source.fetch.env,
-            *proxy(resolved),
+            *proxy(pool),
         ],
         "ports": [{"name": names.PORT_FETCH_STATE, "containerPort": names.FETCH_STATE_PORT, "protocol": "TCP"}],
         "volumeMounts": [
@@ -43,34 +43,32 @@ def build(resolved: Resolved, security: Object) -> tuple[Object, SourceParts]:
             *kept.mounts,
             *source.fetch.mounts,
         ],
-        "resources": {
-            name: amounts for name, amounts in resolved.inputs.fetch_resources.model_dump().items() if amounts
-        },
+        "resources": {name: amounts for name, amounts in pool.inputs.fetch_resources.model_dump().items() if amounts},
         "securityContext": security,
         "terminationMessagePolicy": "File",
     }
     return container, replace(source, fetch=kept + source.fetch)
 
 
-def _variables(resolved: Resolved) -> list[Object]:
+def _variables(pool: Pool) -> list[Object]:
     """What the fetcher is told beside the model's URI, as far as there is something to tell."""
-    model = resolved.service.spec.model
+    model = pool.service.spec.model
     told = {
         names.ENV_MODEL_REVISION: model.revision,
         names.ENV_MODEL_DIGEST: model.digest,
-        names.ENV_CACHE_MEDIUM: resolved.cache_medium if resolved.is_node_local else None,
-        names.ENV_COMPILE_KEY: compile_cache.key(resolved) if compile_cache.kept(resolved) else None,
+        names.ENV_CACHE_MEDIUM: pool.cache_medium if pool.is_node_local else None,
+        names.ENV_COMPILE_KEY: compile_cache.key(pool) if compile_cache.kept(pool) else None,
     }
     return [{"name": name, "value": value} for name, value in told.items() if value]
 
 
-def _kept_content(resolved: Resolved) -> PodParts:
+def _kept_content(pool: Pool) -> PodParts:
     """How the fetcher learns which content its revision was first served with; not where the user says which it is."""
-    model = resolved.service.spec.model
-    if not content_pin.is_kept(resolved) or model.digest:
+    model = pool.service.spec.model
+    if not content_pin.is_kept(model) or model.digest:
         return PodParts()
     # Optional: the first pods come before anything is known.
-    config_map = {"name": content_pin.config_map_name(resolved.service.key.name), "optional": True}
+    config_map = {"name": content_pin.config_map_name(pool.service.key.name), "optional": True}
     return PodParts(
         env=({"name": names.ENV_REVISION_KEY, "value": content_pin.key(model)},),
         volumes=({"name": names.VOLUME_REVISION, "configMap": config_map},),
@@ -78,14 +76,14 @@ def _kept_content(resolved: Resolved) -> PodParts:
     )
 
 
-def proxy(resolved: Resolved) -> list[Object]:
+def proxy(pool: Pool) -> list[Object]:
     """The variables of the service's proxy, else of the platform team's, whose exceptions hold only for their own.
 
     None for a model that is not fetched.
     """
-    if resolved.source.parts(resolved.service.spec.model).mount:
+    if pool.source.parts(pool.service.spec.model).mount:
         return []
-    said, default = resolved.service.spec.model.proxy, resolved.inputs.fetch_proxy
+    said, default = pool.service.spec.model.proxy, pool.inputs.fetch_proxy
     exceptions = said.no_proxy if said else []
     if said and said.url:
         url = said.url

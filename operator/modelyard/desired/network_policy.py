@@ -3,7 +3,7 @@
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.desired import metadata
+from modelyard.desired import metadata, prefetch_job
 from modelyard.desired.resolved import Resolved
 
 
@@ -16,7 +16,7 @@ def build(resolved: Resolved) -> list[Object]:
     asked = resolved.service.spec.network_policy
     if asked is None:
         return []
-    ports = [port.container for port in resolved.engine.ports]
+    ports = [port.container for port in resolved.lead.engine.ports]
     peers = [peer.model_dump(by_alias=True, exclude_defaults=True) for peer in asked.from_]
     # A rule without peers would let everybody in.
     rules = [_rule(peers, ports)] if peers else []
@@ -25,7 +25,7 @@ def build(resolved: Resolved) -> list[Object]:
     return [
         metadata.child(
             kinds.NETWORK_POLICY,
-            resolved,
+            resolved.lead,
             content={
                 "spec": {
                     "podSelector": _pods(resolved),
@@ -39,8 +39,8 @@ def build(resolved: Resolved) -> list[Object]:
 
 def _pods(resolved: Resolved) -> Object:
     """The pods that serve, and those that prefetch where there are such: the operator asks them how far they are."""
-    selector = metadata.service_selector(resolved)
-    if not resolved.prefetches:
+    selector = metadata.service_selector(resolved.service)
+    if not prefetch_job.prefetches(resolved.service):
         return {"matchLabels": selector}
     component = selector.pop(names.LABEL_APP_COMPONENT)
     either = {"key": names.LABEL_APP_COMPONENT, "operator": "In", "values": [component, names.COMPONENT_PREFETCH]}

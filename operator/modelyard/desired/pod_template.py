@@ -1,7 +1,7 @@
 """A user's podTemplate, merged last into the rendered pod template; and what of it would break the service.
 
 Whatever is refused has its reason beside it. All else is the user's word, and the API server's to judge: it refuses a
-Deployment with an unknown field or an invalid value whole (children.py tells it).
+Deployment with an unknown field or an invalid value whole (apply.py reports it).
 """
 
 import json

@@ -5,11 +5,11 @@ Its pods fetch as the service's pods do, and end where those would load: no acce
 
 from modelyard.api import kinds
 from modelyard.api.prefetch_round import Asked
-from modelyard.api.service import Object
+from modelyard.api.service import Object, Service
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import metadata, node_affinity, pod
-from modelyard.desired.resolved import Resolved
+from modelyard.desired.resolved import Pool, Resolved
 
 RETRIES = 2**31 - 1
 """A Job counts each restart of a container. The fetcher gives up no sooner here than in the service's pods."""
@@ -48,32 +48,38 @@ ENDS_AT_ONCE = ["python3", "-S", "-c", "pass"]
 """Every engine's image has python3. Without its site packages (-S), which may load much as they are found."""
 
 
+def prefetches(service: Service) -> bool:
+    """Whether nodes shall have the model ahead of the pods."""
+    cache = service.spec.cache
+    return cache.prefetch is not None or bool(cache.prefetch_node_selector)
+
+
 def asked(resolved: Resolved) -> Asked | None:
     """What the service asks to be prefetched; None without any.
 
     Raises InvalidError (InvalidSpec) where its pods keep the model to themselves.
     """
-    cache = resolved.service.spec.cache
-    if not resolved.prefetches:
+    pool, cache = resolved.lead, resolved.service.spec.cache
+    if not prefetches(resolved.service):
         return None
-    if not resolved.is_node_local:
+    if not pool.is_node_local:
         raise InvalidError(
             "InvalidSpec",
             "spec.cache.prefetch and spec.cache.prefetchNodeSelector require the nodes' cache, which this service's "
             f"pods do not use: set spec.cache.medium to {names.MEDIUM_NODE_LOCAL}, which replaces the pods, or remove "
             "both.",
         )
-    template = pod.template(resolved)
-    pods = _pods(resolved, template)
+    template = resolved.templates[pool.name]
+    pods = _pods(pool, template)
     what = {"pods": pods, "count": cache.prefetch, "selector": cache.prefetch_node_selector}
     return Asked(
         fingerprint=metadata.fingerprint(what),
         count=cache.prefetch,
         selector=cache.prefetch_node_selector,
         pod=pods,
-        devices=resolved.accelerator.devices,
+        devices=pool.accelerator.devices,
         template=pod.template_hash(template),
-        model_label=pod.model_label(resolved),
+        model_label=pod.model_label(pool),
     )
 
 
@@ -82,13 +88,13 @@ def build(resolved: Resolved) -> list[Object]:
     round_ = resolved.round
     if round_ is None:
         return []
-    template = _pods(resolved, pod.template(resolved))
+    template = _pods(resolved.lead, resolved.templates[resolved.lead.name])
     on_hosts = {"key": names.LABEL_HOSTNAME, "operator": "In", "values": list(round_.hosts)}
     node_affinity.require(template["spec"], on_hosts)
     return [
         metadata.child(
             kinds.JOB,
-            resolved,
+            resolved.lead,
             component=names.COMPONENT_PREFETCH,
             annotations={names.ANNOTATION_ROUND: round_.model_dump_json()},
             content={
@@ -105,7 +111,7 @@ def build(resolved: Resolved) -> list[Object]:
     ]
 
 
-def _pods(resolved: Resolved, template: Object) -> Object:
+def _pods(pool: Pool, template: Object) -> Object:
     """The template of the Job's pods, on whichever nodes, from the ``template`` of the service's."""
     about, spec = template["metadata"], template["spec"]
     fetch = _without_compile_cache(_named(spec["initContainers"], names.CONTAINER_FETCH))
@@ -126,7 +132,7 @@ def _pods(resolved: Resolved, template: Object) -> Object:
                 | {"command": ENDS_AT_ONCE, "resources": SMALL}
             ],
             "volumes": [volume for volume in spec["volumes"] if volume["name"] in mounted],
-            "affinity": _affinity(resolved, node_affinity.required(spec)),
+            "affinity": _affinity(pool, node_affinity.required(spec)),
         },
     }
 
@@ -140,10 +146,10 @@ def _without_compile_cache(fetch: Object) -> Object:
     return fetch | {"env": [entry for entry in fetch["env"] if entry["name"] != names.ENV_COMPILE_KEY]}
 
 
-def _affinity(resolved: Resolved, nodes: Object) -> Object:
+def _affinity(pool: Pool, nodes: Object) -> Object:
     """One pod per node, on ``nodes`` that the service's pods accept, rather on those that have the model already."""
-    prefetching = {**metadata.service_selector(resolved), names.LABEL_APP_COMPONENT: names.COMPONENT_PREFETCH}
-    has_model = {"key": pod.model_label(resolved), "operator": "Exists"}
+    prefetching = {**metadata.service_selector(pool.service), names.LABEL_APP_COMPONENT: names.COMPONENT_PREFETCH}
+    has_model = {"key": pod.model_label(pool), "operator": "Exists"}
     return {
         "nodeAffinity": {
             **({node_affinity.REQUIRED: nodes} if nodes else {}),

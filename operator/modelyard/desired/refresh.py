@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from modelyard.api.fields import ApiModel
-from modelyard.api.service import Service
+from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import fetch_container, pod
 from modelyard.desired.profile_defaults import Offer
-from modelyard.desired.resolve import checked_template, resolved_anew
-from modelyard.desired.resolved import Resolved
+from modelyard.desired.resolve import Share, checked_template, resolved_anew
+from modelyard.desired.resolved import Pool, Resolved
 from modelyard.desired.template_record import AppliedProfile, TemplateInputs
 
 FORM = "the form of the pod template"
@@ -34,23 +34,27 @@ class Update:
 
 
 def update(service: Service, resolved: Resolved, settings: Settings, profile: Offer | None = None) -> Update:
-    """What a refresh would do to ``service``, which came to ``resolved``.
+    """What a refresh would do to the pools of ``service``, which came to ``resolved``.
 
-    Templates are rendered only where what the service takes from profile and settings is no longer what was recorded.
+    Templates are rendered only where what a pool takes from profile and settings is no longer what was recorded.
     """
+    changes: dict[str, None] = {}
     try:
-        anew = resolved_anew(service, settings, profile, resolved.refresh)
-        if anew.inputs == resolved.inputs:
-            return Update()
-        template = checked_template(anew)
+        for pool in resolved.pools:
+            share = Share(pool.name, pool.replicas)
+            anew = resolved_anew(service, share, settings, profile, pool.refresh)
+            if anew.inputs != pool.inputs and _differs(resolved.templates[pool.name], checked_template(anew)):
+                changes |= dict.fromkeys(differences(pool, anew))
     except InvalidError as refusal:
         return Update(refusal=refusal)
-    if pod.template_hash(template) == pod.template_hash(pod.template(resolved)):
-        return Update()
-    return Update(changes=tuple(differences(resolved, anew)))
+    return Update(changes=tuple(changes))
 
 
-def differences(before: Resolved, after: Resolved) -> list[str]:
+def _differs(template: Object, other: Object) -> bool:
+    return pod.template_hash(template) != pod.template_hash(other)
+
+
+def differences(before: Pool, after: Pool) -> list[str]:
     """What differs between two answers for one service, by name; they give different templates."""
     former, present = before.inputs.profile, after.inputs.profile
     said = [f"profile {_name(former)} -> {_name(present)}"] if _name(former) != _name(present) else []
@@ -74,12 +78,12 @@ def _section(profile: AppliedProfile | None, section: str) -> object:
     return getattr(profile.defaults, section) if profile else None
 
 
-def _engine(resolved: Resolved) -> dict[str, str]:
-    spec = resolved.service.spec.engine
+def _engine(pool: Pool) -> dict[str, str]:
+    spec = pool.service.spec.engine
     return {
-        "engine": resolved.engine.name,
-        "engine version": str(resolved.version),
-        "engine image": resolved.image,
+        "engine": pool.engine.name,
+        "engine version": str(pool.version),
+        "engine image": pool.image,
         **_arguments(spec.args),
         **{f"engine variable {variable.name}": _value(variable) for variable in spec.env},
     }
@@ -102,30 +106,30 @@ def _value(variable: ApiModel) -> str:
     return variable.model_dump_json(exclude_none=True)
 
 
-def _accelerator(resolved: Resolved) -> dict[str, str]:
-    chosen, devices = resolved.accelerator, resolved.accelerator.devices
-    further = resolved.service.spec.accelerator.model_dump(exclude_defaults=True, exclude={"type", "count", "resource"})
+def _accelerator(pool: Pool) -> dict[str, str]:
+    chosen, devices = pool.accelerator, pool.accelerator.devices
+    further = pool.service.spec.accelerator.model_dump(exclude_defaults=True, exclude={"type", "count", "resource"})
     return {
         "accelerator": f"{devices.count} {devices.resource} ({chosen.type})" if devices.resource else chosen.type,
         **{f"accelerator {name}": _shown(tuple(value)) for name, value in further.items()},
     }
 
 
-def _resources(resolved: Resolved) -> dict[str, str]:
-    stated = resolved.service.spec.resources
+def _resources(pool: Pool) -> dict[str, str]:
+    stated = pool.service.spec.resources
     return {
         **{f"request of {name}": str(amount) for name, amount in stated.requests.items()},
         **{f"limit of {name}": str(amount) for name, amount in stated.limits.items()},
     }
 
 
-ANSWERS: Mapping[str, Callable[[Resolved], dict[str, str]]] = {
+ANSWERS: Mapping[str, Callable[[Pool], dict[str, str]]] = {
     "engine": _engine,
     "accelerator": _accelerator,
     "resources": _resources,
-    "startup": lambda resolved: {"startup": f"{resolved.startup_timeout_s} s"},
-    "drain": lambda resolved: {"drain": f"{resolved.drain_s} s"},
-    "cache": lambda resolved: {"cache medium": resolved.cache_medium or NONE},
+    "startup": lambda pool: {"startup": f"{pool.startup_timeout_s} s"},
+    "drain": lambda pool: {"drain": f"{pool.drain_s} s"},
+    "cache": lambda pool: {"cache medium": pool.cache_medium or NONE},
 }
 """What spec, profile and settings came to, by the section of a profile that has a say in it."""
 
@@ -163,7 +167,7 @@ def _shortened(present: str, former: str) -> str:
     return tag if colon and former.startswith(f"{repository}:") and "/" not in tag else present
 
 
-def _differing_settings(before: Resolved, after: Resolved) -> Iterator[str]:
+def _differing_settings(before: Pool, after: Pool) -> Iterator[str]:
     told_already = {
         *ANSWERED,
         # A record has the row of its own accelerator alone: that it is another one is an answer.

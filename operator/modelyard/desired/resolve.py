@@ -1,17 +1,20 @@
 """Names become things: where a spec meets its profile, the settings, the registries and a Deployment's record."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from modelyard.api.devices import DeviceRequest
 from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.api.types import InferenceServiceSpec
+from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import pod, prefetch_job, resource_rules
 from modelyard.desired.profile_defaults import Offer, fields_spoken_of, taken, with_defaults
-from modelyard.desired.resolved import Accelerator, Resolved
+from modelyard.desired.resolved import Accelerator, Pool, Resolved
 from modelyard.desired.template_record import AppliedProfile, Recorded, TemplateInputs
 from modelyard.integrations.engines import ENGINES, engine_of
 from modelyard.integrations.engines.base import Engine
@@ -19,8 +22,28 @@ from modelyard.integrations.engines.version import EngineVersion, is_same_versio
 from modelyard.integrations.sources import source_of
 
 
-def resolve(service: Service, settings: Settings, recorded: Recorded | None, profile: Offer | None = None) -> Resolved:
-    """The service with every open question answered, from its Deployment's record or else from profile and settings.
+class Share(NamedTuple):
+    """A pool's name and its part of the service's replicas."""
+
+    pool: str
+    replicas: int
+
+
+def replicas_by_pool(service: Service) -> Mapping[str, int]:
+    """The service's pools by name, the default one first, each with the replicas that it shall have."""
+    return {names.DEFAULT_POOL: service.spec.replicas}
+
+
+def resolve(
+    service: Service,
+    settings: Settings,
+    recorded: Mapping[str, Recorded] = MappingProxyType({}),
+    profile: Offer | None = None,
+    *,
+    split: Mapping[str, int] | None = None,
+) -> Resolved:
+    """The service with every open question answered, each pool's from its Deployment's record or else from profile and
+    settings. ``recorded`` are the records by pool, ``split`` the replicas by pool (unset: replicas_by_pool).
 
     * recorded, and the spec with the record gives the recorded template: the record, whatever else there is by now
     * the refresh annotation has a new value, or the user names another profile: profile and settings
@@ -29,30 +52,45 @@ def resolve(service: Service, settings: Settings, recorded: Recorded | None, pro
 
     Raises InvalidError with a reason and a message for people. What it returns can be rendered without an error.
     """
-    resolved = _kept(service, recorded, profile)
-    if resolved is None:
-        refresh = service.refresh or (recorded.refresh if recorded else None)
-        resolved = resolved_anew(service, settings, profile, refresh)
-        checked_template(resolved)
-    # Not in _kept: pods that keep their record are not replaced because what is asked beside them cannot be had.
-    prefetch_job.asked(resolved)
-    return replace(resolved, operator_namespace=settings.operator_namespace)
+    pools: list[Pool] = []
+    templates: dict[str, Object] = {}
+    for name, replicas in (split or replicas_by_pool(service)).items():
+        share = Share(name, replicas)
+        pool, templates[name] = _resolved_pool(service, share, settings, recorded.get(name), profile)
+        pools.append(pool)
+    resolved = Resolved(tuple(pools), templates, settings.operator_namespace)
+    # Not part of a pool: pods that keep their record are not replaced because what is asked beside them cannot be had.
+    return replace(resolved, prefetch=prefetch_job.asked(resolved))
 
 
-def resolved_anew(service: Service, settings: Settings, profile: Offer | None, refresh: str | None) -> Resolved:
-    """The service with every open question answered as of today, ``refresh`` being the annotation that this answers to.
+def _resolved_pool(
+    service: Service, share: Share, settings: Settings, recorded: Recorded | None, profile: Offer | None
+) -> tuple[Pool, Object]:
+    """The pool and its pod template."""
+    if kept := _kept(service, share, recorded, profile):
+        return kept
+    refresh = service.refresh or (recorded.refresh if recorded else None)
+    pool = resolved_anew(service, share, settings, profile, refresh)
+    return pool, checked_template(pool)
+
+
+def resolved_anew(
+    service: Service, share: Share, settings: Settings, profile: Offer | None, refresh: str | None
+) -> Pool:
+    """A pool of the service with every open question answered as of today, ``refresh`` being the annotation that this
+    answers to.
 
     Raises InvalidError with a reason and a message for people; checked_template may raise one more.
     """
     applied = taken(profile, service.spec) if profile else None
     with _naming(applied):
-        return _answered(service, TemplateInputs.of(settings, applied), refresh)
+        return _answered(service, share, TemplateInputs.of(settings, applied), refresh)
 
 
-def checked_template(resolved: Resolved) -> Object:
+def checked_template(pool: Pool) -> Object:
     """The pod template. Raises InvalidError for what only an engine or a source can know to be wrong."""
-    with _naming(resolved.inputs.profile):
-        return pod.template(resolved)
+    with _naming(pool.inputs.profile):
+        return pod.template(pool)
 
 
 @contextmanager
@@ -66,8 +104,10 @@ def _naming(profile: AppliedProfile | None) -> Iterator[None]:
         raise InvalidError(error.reason, f"{error.message} Profile {profile.name} sets {', '.join(fields)}.") from error
 
 
-def _kept(service: Service, recorded: Recorded | None, profile: Offer | None) -> Resolved | None:
-    """The service by its record, if that still gives the template that is recorded.
+def _kept(
+    service: Service, share: Share, recorded: Recorded | None, profile: Offer | None
+) -> tuple[Pool, Object] | None:
+    """The pool by its record and its template, if that still is the one that is recorded.
 
     The refresh annotation is compared only where there is one: a file applied without it takes nothing back.
     """
@@ -76,8 +116,9 @@ def _kept(service: Service, recorded: Recorded | None, profile: Offer | None) ->
     if service.spec.profile != recorded.spec_profile and _name(profile) != _name(recorded.inputs.profile):
         return None
     try:
-        resolved = _answered(service, recorded.inputs, recorded.refresh)
-        return resolved if pod.template_hash(pod.template(resolved)) == recorded.template_hash else None
+        pool = _answered(service, share, recorded.inputs, recorded.refresh)
+        template = pod.template(pool)
+        return (pool, template) if pod.template_hash(template) == recorded.template_hash else None
     except InvalidError:
         # The record has no answer to what the spec asks now, or the spec is wrong: the settings' turn either way.
         return None
@@ -87,7 +128,7 @@ def _name(profile: Offer | AppliedProfile | None) -> str | None:
     return profile.name if profile else None
 
 
-def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> Resolved:
+def _answered(service: Service, share: Share, inputs: TemplateInputs, refresh: str | None) -> Pool:
     if inputs.profile:
         service = replace(service, spec=with_defaults(service.spec, inputs.profile.defaults))
     spec = service.spec
@@ -95,7 +136,9 @@ def _answered(service: Service, inputs: TemplateInputs, refresh: str | None) -> 
     accelerator = _accelerator(spec, inputs)
     resource_rules.check(spec.resources)
     version, image = _image(spec, inputs, engine.name, accelerator.type)
-    return Resolved(
+    return Pool(
+        name=share.pool,
+        replicas=share.replicas,
         service=service,
         inputs=inputs.used_by(
             engine.name, image, accelerator.type, products_are_chosen=bool(accelerator.devices.products)

@@ -1,11 +1,11 @@
-"""A service with every open question answered: what the builders of children work from."""
+"""A service and its pools with every open question answered: what the builders of children work from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelyard.api.devices import DeviceRequest
-from modelyard.api.prefetch_round import Round
-from modelyard.api.service import Service
+from modelyard.api.prefetch_round import Asked, Round
+from modelyard.api.service import Object, Service
 from modelyard.api.status import Effective
 from modelyard.contract import names
 from modelyard.desired.template_record import TemplateInputs
@@ -24,16 +24,16 @@ class Accelerator:
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """The answers, each from the spec where it gives one, else from ``inputs``.
+class Pool:
+    """One Deployment of a service with every question about its pods answered, from the spec where it gives an answer,
+    else from ``inputs``.
 
     ``service`` has the profile's defaults in its spec already, where the user left something unset.
     ``refresh`` is the refresh annotation's value that ``inputs`` answer to, None before there ever was one.
-    ``operator_namespace`` is where the operator's own pods are, None outside a cluster. ``contents`` are the digests of
-    what its revisions were served with so far, by revision.key; ``round`` is what a Job shall prefetch now, None
-    without any. Neither ever enters the pod template.
     """
 
+    name: str
+    replicas: int
     service: Service
     inputs: TemplateInputs
     refresh: str | None
@@ -44,20 +44,6 @@ class Resolved:
     source: Source
     startup_timeout_s: int
     drain_s: int
-    operator_namespace: str | None = None
-    contents: Mapping[str, str] = field(default_factory=dict)
-    round: Round | None = None
-
-    @property
-    def replicas(self) -> int:
-        """Pods that shall exist."""
-        return self.service.spec.replicas
-
-    @property
-    def prefetches(self) -> bool:
-        """Nodes shall have the model ahead of the pods."""
-        cache = self.service.spec.cache
-        return cache.prefetch is not None or bool(cache.prefetch_node_selector)
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -93,3 +79,32 @@ class Resolved:
             startup_timeout_seconds=self.startup_timeout_s,
             drain_timeout_seconds=self.drain_s,
         )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A service with every open question answered: its ``pools``, at least one, the default one first.
+
+    ``templates`` are the pools' pod templates by name, rendered once. ``operator_namespace`` is where the operator's
+    own pods are, None outside a cluster. ``prefetch`` is what nodes are to have ahead of the pods, None for nothing.
+
+    ``contents`` are the digests of what its revisions were served with so far, by content_pin.key; ``round`` is what a
+    Job shall prefetch now, None without any. Neither ever enters a pod template.
+    """
+
+    pools: tuple[Pool, ...]
+    templates: Mapping[str, Object]
+    operator_namespace: str | None = None
+    prefetch: Asked | None = None
+    contents: Mapping[str, str] = field(default_factory=dict)
+    round: Round | None = None
+
+    @property
+    def lead(self) -> Pool:
+        """The pool whose answers hold for what the service has once: its Service, its budget, its effective values."""
+        return self.pools[0]
+
+    @property
+    def service(self) -> Service:
+        """The service, with the lead pool's profile in its spec."""
+        return self.lead.service

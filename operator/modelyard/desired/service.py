@@ -12,16 +12,16 @@ def build(resolved: Resolved) -> list[Object]:
     return [
         metadata.child(
             kinds.SERVICE,
-            resolved,
+            resolved.lead,
             labels=users.labels,
             annotations=users.annotations,
             content={
                 "spec": {
                     "type": "ClusterIP",
-                    "selector": metadata.service_selector(resolved),
+                    "selector": metadata.service_selector(resolved.service),
                     "ports": [
                         {"name": port.name, "port": port.service, "targetPort": port.name, "protocol": "TCP"}
-                        for port in resolved.engine.ports
+                        for port in resolved.lead.engine.ports
                         if port.service is not None
                     ],
                 }

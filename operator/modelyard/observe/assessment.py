@@ -1,46 +1,40 @@
 """What was observed of a service, and what follows from it: the ground on which status.py decides its conditions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 from modelyard.api.conditions import Explanation, Kind, told
 from modelyard.api.reasons import Reasons
-from modelyard.api.service import Key, Object
+from modelyard.api.service import Key, Object, key_of
 from modelyard.api.status import StartupStatus
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage
-from modelyard.observe.facts.raw_object import entries, readable, text
+from modelyard.observe.facts.raw_object import at, entries, number, readable, text
 from modelyard.observe.facts.service import Facts
 from modelyard.observe.prefetch_plan import Plan
 from modelyard.observe.reasons.diagnosis import Surroundings, age_s, answers, explain
 from modelyard.observe.reasons.scheduling import admission_refusal
-from modelyard.observe.target import Wanted
+from modelyard.observe.target import PoolTarget, Target
 
 REFUSED_AGAIN_S = 60.0
 """A pod that failed so soon after its creation explains a successor that waits for the scheduler."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What the status needs of the service itself."""
+class Assessment:
+    """What was observed of the InferenceService ``body``; its properties are what follows from it for the service as a
+    whole.
 
-    key: Key
-    generation: int
-    stored: Object
-    replicas: int
-    deleting: bool
-    paused: bool = False
+    ``target`` is None while the spec cannot be resolved (``problem`` then says why) or is not applied because the
+    service is paused: what runs is then judged by the Deployments' own wishes. ``contested`` says which child others
+    keep changing, if one is, ``prefetch`` what is done for nodes ahead of the pods, if any are asked for.
+    """
 
-
-@dataclass(frozen=True)
-class Situation:
-    """What was observed; its properties are what follows from it for the service as a whole."""
-
-    subject: Subject
-    wanted: Wanted | None
+    body: Object
+    target: Target | None
     problem: InvalidError | NotReadyError | None
     facts: Facts
     now: datetime
@@ -48,11 +42,36 @@ class Situation:
     prefetch: Plan | None = None
 
     @cached_property
+    def key(self) -> Key:
+        return key_of(self.body)
+
+    @property
+    def generation(self) -> int:
+        return number(self.body, "metadata", "generation") or 0
+
+    @property
+    def stored(self) -> Object:
+        """The status of the last time."""
+        return self.body.get("status") or {}
+
+    @property
+    def deleting(self) -> bool:
+        return at(self.body, "metadata", "deletionTimestamp") is not None
+
+    @cached_property
+    def pools(self) -> Mapping[str, PoolTarget]:
+        """What shall run of each pool, by name."""
+        if self.target:
+            return self.target.pools
+        return {name: PoolTarget(found.template, found.replicas) for name, found in self.facts.deployments.items()}
+
+    @cached_property
     def desired(self) -> int:
         """How many pods shall exist."""
-        if self.wanted:
-            return self.wanted.replicas
-        return self.facts.deployment.replicas if self.facts.deployment else self.subject.replicas
+        if self.pools:
+            return sum(pool.replicas for pool in self.pools.values())
+        replicas = number(self.body, "spec", "replicas")
+        return 1 if replicas is None else replicas
 
     @cached_property
     def refusal(self) -> Explanation | None:
@@ -65,20 +84,18 @@ class Situation:
 
     @cached_property
     def newest(self) -> tuple[PodFacts, ...]:
-        """The live pods made from the template that shall run."""
-        template = self._template
-        return tuple(pod for pod in self.live if not template or pod.template == template)
+        """The live pods made from the templates that shall run."""
+        templates = self._templates
+        return tuple(pod for pod in self.live if not templates or pod.template in templates)
 
     @property
     def fetching(self) -> tuple[PodFacts, ...]:
         """The pods that bring what shall run to their nodes: those that shall serve it, and those that prefetch."""
         return (*self.newest, *self.facts.prefetch_pods)
 
-    @property
-    def _template(self) -> str:
-        if self.wanted:
-            return self.wanted.template
-        return self.facts.deployment.template if self.facts.deployment else ""
+    @cached_property
+    def _templates(self) -> frozenset[str]:
+        return frozenset(pool.template for pool in self.pools.values() if pool.template)
 
     @cached_property
     def old(self) -> tuple[PodFacts, ...]:
@@ -96,13 +113,13 @@ class Situation:
 
     @cached_property
     def current(self) -> bool:
-        """The Deployment is as wanted, and its controller has seen that."""
-        deployment = self.facts.deployment
-        if deployment is None or not deployment.observed:
-            return False
-        return self.wanted is None or (deployment.template, deployment.replicas) == (
-            self.wanted.template,
-            self.wanted.replicas,
+        """Each pool's Deployment is as it shall be, and its controller has seen that."""
+        found = self.facts.deployments
+        return bool(self.pools) and all(
+            name in found
+            and found[name].observed
+            and (found[name].template, found[name].replicas) == (pool.template, pool.replicas)
+            for name, pool in self.pools.items()
         )
 
     @cached_property
@@ -115,8 +132,8 @@ class Situation:
     def found(self) -> tuple[tuple[PodFacts, Explanation], ...]:
         """What is to be said of pods that do not answer, the most advanced first, problems before others."""
         around = Surroundings(
-            key=self.subject.key,
-            wanted=self.wanted,
+            key=self.key,
+            wanted=self.target,
             facts=self.facts,
             held=self._held,
             usual=self.usual,
@@ -134,7 +151,7 @@ class Situation:
         turn. A pod that was told to stop and ends as failed did what it was told.
         """
         waiting = tuple(pod for pod in self.newest if pod not in self.answering)
-        over = (p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template == self._template)
+        over = (p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template in self._templates)
         latest = max(over, key=lambda pod: pod.created or LONG_AGO, default=None)
         if latest is None or (self.newest and not waiting):
             return waiting
@@ -145,7 +162,7 @@ class Situation:
     @cached_property
     def usual(self) -> StartupStatus | None:
         """What the last start took, as the stored status has it."""
-        return readable(StartupStatus, self.subject.stored.get("startup"))
+        return readable(StartupStatus, self.stored.get("startup"))
 
     @property
     def _held(self) -> Mapping[str, Explanation]:
@@ -156,8 +173,8 @@ class Situation:
                 text(stored, "message"),
                 Kind.UNDER_WAY if text(stored, "reason") == Reasons.FETCHING.name else Kind.PROBLEM,
             )
-            for stored in entries(self.subject.stored, "conditions")
-            if stored.get("status") == "False" and stored.get("observedGeneration") == self.subject.generation
+            for stored in entries(self.stored, "conditions")
+            if stored.get("status") == "False" and stored.get("observedGeneration") == self.generation
         }
 
     @cached_property
@@ -165,10 +182,17 @@ class Situation:
         """Why pods that shall exist do not: only asked of the Deployment when it could make them now."""
         if len(self.newest) >= self.desired:
             return None
-        deployment = self.facts.deployment
-        if deployment and deployment.refusal:
-            return admission_refusal(deployment.refusal, self.subject.key.namespace)
+        if refused := next((self.facts.deployments[name].refusal for name in self._refused), None):
+            return admission_refusal(refused, self.key.namespace)
         return None if self.found else Reasons.CREATING.explain()
+
+    @property
+    def _refused(self) -> Iterator[str]:
+        """The pools that lack pods which their Deployment cannot make."""
+        for name, found in self.facts.deployments.items():
+            pool = self.pools.get(name)
+            if pool and found.refusal and sum(pod.template == pool.template for pod in self.newest) < pool.replicas:
+                yield name
 
     @cached_property
     def under_way(self) -> Explanation | None:
@@ -202,15 +226,15 @@ class Situation:
 
     @property
     def scaled_to_zero(self) -> Explanation:
-        return Reasons.SCALED_TO_ZERO.explain(namespace=self.subject.key.namespace, name=self.subject.key.name)
+        return Reasons.SCALED_TO_ZERO.explain(namespace=self.key.namespace, name=self.key.name)
 
     @property
     def paused(self) -> Explanation | None:
         """That nothing is written, where somebody asked for it."""
-        if not self.subject.paused:
+        if text(self.body, "metadata", "annotations", names.ANNOTATION_PAUSED) != "true":
             return None
         return Reasons.PAUSED.explain(
-            namespace=self.subject.key.namespace, name=self.subject.key.name, annotation=names.ANNOTATION_PAUSED
+            namespace=self.key.namespace, name=self.key.name, annotation=names.ANNOTATION_PAUSED
         )
 
     @property
@@ -218,7 +242,7 @@ class Situation:
         """What is to be said of a service of which no replica answers."""
         if self.found:
             return self.found[0][1]
-        if self.paused and not self.facts.deployment:
+        if self.paused and not self.facts.deployments:
             return self.paused
         if isinstance(self.problem, NotReadyError):
             return waited_for(self.problem)
@@ -226,7 +250,7 @@ class Situation:
 
     @property
     def url(self) -> str:
-        return self.wanted.url if self.wanted else text(self.subject.stored, "url")
+        return f"http://{self.key.name}.{self.key.namespace}.svc" if self.target else text(self.stored, "url")
 
 
 def waited_for(problem: NotReadyError) -> Explanation:

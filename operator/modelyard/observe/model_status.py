@@ -5,10 +5,9 @@ from datetime import datetime
 
 from modelyard.api.conditions import Explanation, amount
 from modelyard.api.reasons import Reasons
-from modelyard.api.service import Object
 from modelyard.api.status import ModelStatus, NodeFetch
 from modelyard.contract.fetch_report import FetchReport, Reason
-from modelyard.observe.facts.pods import LONG_AGO, PodFacts, pod_facts
+from modelyard.observe.facts.pods import LONG_AGO, PodFacts
 from modelyard.observe.facts.raw_object import readable
 from modelyard.observe.reasons.startup_times import words
 
@@ -24,12 +23,12 @@ _OTHER_CONTENT = frozenset({Reason.SOURCE_CHANGED, Reason.DIGEST_MISMATCH})
 _PODS_TOLD = 3
 
 
-def verified_digests(pods: Iterable[Object]) -> dict[str, str]:
-    """The digest that the first of the ``pods`` verified, by revision key; the pods are raw.
+def verified_digests(pods: Iterable[PodFacts]) -> dict[str, str]:
+    """The digest that the first of the ``pods`` verified, by revision key.
 
     Each pod carries its own key, so what one that is being replaced verified is never taken for a newer revision's.
     """
-    told = sorted(filter(_is_verified, map(pod_facts, pods)), key=_by_time)
+    told = sorted(filter(_is_verified, pods), key=_by_time)
     return {pod.revision_key: _digest(pod) for pod in reversed(told) if pod.revision_key}
 
 

@@ -15,8 +15,8 @@ from modelyard.api.service import Object
 from modelyard.api.status import PrefetchStatus
 from modelyard.contract import names
 from modelyard.observe.facts.nodes import NodeFacts, Placement, excluded, exclusions, node_facts, offer, placement
-from modelyard.observe.facts.pods import LONG_AGO, PodFacts, pod_facts
-from modelyard.observe.facts.raw_object import entries, entry, moment, readable, text
+from modelyard.observe.facts.pods import LONG_AGO, PodFacts
+from modelyard.observe.facts.raw_object import entries, moment, readable, text
 
 LARGEST_ROUND = 100
 """Nodes that one Job may use: each of its pods carries their names."""
@@ -45,8 +45,8 @@ class Present:
     """
 
     job: Object | None
-    pods: tuple[Object, ...]
-    serving: tuple[Object, ...]
+    pods: tuple[PodFacts, ...]
+    serving: tuple[PodFacts, ...]
     nodes: tuple[Object, ...]
     stored: object
     writes_labels: bool = True
@@ -75,10 +75,10 @@ def job_for(asked: Asked, job: Object | None) -> Object | None:
     return job if round_ and round_.fingerprint == asked.fingerprint else None
 
 
-def pods_of(job: Object | None, pods: Iterable[Object]) -> tuple[Object, ...]:
+def pods_of(job: Object | None, pods: Iterable[PodFacts]) -> tuple[PodFacts, ...]:
     """Those of the ``pods`` that ``job`` made: others may carry the labels, or be of the Job before it."""
     uid = text(job, "metadata", "uid")
-    return tuple(pod for pod in pods if uid and entry(pod, "metadata", "ownerReferences", uid=uid))
+    return tuple(pod for pod in pods if uid and uid in pod.owner_uids)
 
 
 def plan(asked: Asked, present: Present, now: datetime) -> Plan:
@@ -94,7 +94,7 @@ def plan(asked: Asked, present: Present, now: datetime) -> Plan:
     serving = _serving(asked, present.serving) & {node.name for node in suitable}
     so_far = Plan(Step.SETTLED, asked, desired, warm=serving, lacking=_lacking(asked, accepted, every))
     if job := job_for(asked, present.job):
-        made = tuple(map(pod_facts, pods_of(job, present.pods)))
+        made = pods_of(job, present.pods)
         return _with_job(replace(so_far, round=round_of(job), pods=made), job, suitable, finished, now)
     if not (recorded and finished):
         enough = len(serving) >= desired > 0
@@ -180,10 +180,9 @@ def _refused_since(pod: PodFacts) -> datetime:
     return pod.refused_since or LONG_AGO
 
 
-def _serving(asked: Asked, pods: Iterable[Object]) -> frozenset[str]:
+def _serving(asked: Asked, pods: Iterable[PodFacts]) -> frozenset[str]:
     """The nodes of pods that were made from the present template and have the model: these have the image, too."""
-    facts = map(pod_facts, pods)
-    return frozenset(pod.node for pod in facts if pod.live and pod.fetched and pod.template == asked.template)
+    return frozenset(pod.node for pod in pods if pod.live and pod.fetched and pod.template == asked.template)
 
 
 def _can_be_sent_to(node: NodeFacts, asked: Asked) -> bool:

@@ -18,28 +18,25 @@ At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor S
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from modelyard.api.conditions import ConditionType, Explanation, Kind, condition
 from modelyard.api.fields import ApiModel
 from modelyard.api.reasons import Reasons
-from modelyard.api.service import Object, Service, key_of
+from modelyard.api.service import Object
 from modelyard.api.status import Effective, PrefetchStatus
 from modelyard.contract import names
-from modelyard.contract.errors import InvalidError, NotReadyError
-from modelyard.observe.assessment import Situation, Subject, waited_for
+from modelyard.contract.errors import NotReadyError
+from modelyard.observe.assessment import Assessment, waited_for
 from modelyard.observe.facts.pods import PodFacts, Stage, silent_since
-from modelyard.observe.facts.raw_object import at, entries, number, readable, text
-from modelyard.observe.facts.service import SILENCE_S, Facts
+from modelyard.observe.facts.raw_object import entries, readable, text
+from modelyard.observe.facts.service import SILENCE_S
 from modelyard.observe.model_status import differing_contents, fetch_news, model_status
-from modelyard.observe.prefetch_plan import Plan
 from modelyard.observe.prefetch_status import look_again_s, prefetch_status
 from modelyard.observe.reasons.crash_loops import settling_s
 from modelyard.observe.reasons.diagnosis import start_deadline
 from modelyard.observe.reasons.model_repository import is_awaited, unready_models
 from modelyard.observe.reasons.startup_times import measured
-from modelyard.observe.target import Wanted
 
 FETCH_INTERVAL_S = 5.0
 """How often fetchers are asked for their progress."""
@@ -64,7 +61,7 @@ class ServiceEvent:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StatusUpdate:
     """What a reconcile ends with: the status to store, the events of its transitions, and when to look again."""
 
     status: Object
@@ -72,43 +69,40 @@ class Verdict:
     requeue_after_s: float | None
 
 
-def status(
-    service: Service,
-    wanted: Wanted | None,
-    problem: InvalidError | NotReadyError | None,
-    facts: Facts,
-    now: datetime,
-    *,
-    prefetch: Plan | None = None,
-    contested: Explanation | None = None,
-) -> Verdict:
-    """The verdict on ``service``; ``contested`` says which child somebody else keeps changing, if one is, ``prefetch``
-    what is done for nodes ahead of the pods, if any are asked for.
-
-    ``wanted`` is None while its spec cannot be resolved (``problem`` then says why) or is not brought about because the
-    service is paused: what runs is then judged by the Deployment's own wishes.
-    """
-    subject = Subject(
-        service.key, service.generation, service.status, service.spec.replicas, service.deleting, service.paused
-    )
-    return _verdict(Situation(subject, wanted, problem, facts, now, contested, prefetch))
-
-
-def status_of_unreadable(body: Object, problem: InvalidError, facts: Facts, now: datetime) -> Verdict:
-    """The verdict on the InferenceService ``body``, which service.parse refused with ``problem``."""
-    replicas = number(body, "spec", "replicas")
-    subject = Subject(
-        key_of(body),
-        number(body, "metadata", "generation") or 0,
-        body.get("status") or {},
-        1 if replicas is None else replicas,
-        at(body, "metadata", "deletionTimestamp") is not None,
-    )
-    return _verdict(Situation(subject, None, problem, facts, now))
+def status(s: Assessment) -> StatusUpdate:
+    """What becomes of the service's status, with an event for each transition."""
+    decided = {type_: decide(s) for type_, decide in _CONDITIONS.items()}
+    progress_status, progress = decided[ConditionType.PROGRESSING]
+    if progress_status == "True":
+        decided[ConditionType.RECONCILING] = ("True", progress)
+    elif progress.is_problem:
+        decided[ConditionType.STALLED] = ("True", progress)
+    stored = entries(s.stored, "conditions")
+    _, ready = decided[ConditionType.READY]
+    prefetched, of_prefetching = _prefetch(s)
+    fields = {
+        "observedGeneration": s.generation,
+        "replicas": len(s.live),
+        "readyReplicas": len(s.answering),
+        "desiredReplicas": s.desired,
+        "selector": f"{names.LABEL_SERVICE}={s.key.name},{names.LABEL_APP_COMPONENT}={names.COMPONENT_ENGINE}",
+        "url": s.url or None,
+        "reason": ready.reason,
+        "model": _model(s),
+        "prefetch": prefetched,
+        "startup": _startup(s),
+        "effective": _effective(s),
+        "conditions": [
+            condition(type_, decision, why, stored=stored, generation=s.generation, now=s.now)
+            for type_, (decision, why) in decided.items()
+        ],
+    }
+    present = {name: value for name, value in fields.items() if value is not None}
+    return StatusUpdate(present, (*_events(decided, stored), *_fetches(s), *of_prefetching), _requeue_after_s(s))
 
 
-def _ready(s: Situation) -> tuple[ConditionStatus, Explanation]:
-    if s.subject.deleting:
+def _ready(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+    if s.deleting:
         return "False", Reasons.DELETING.explain()
     if s.answering and (s.desired or s.refusal):
         return "True", _ready_how(s)
@@ -117,7 +111,7 @@ def _ready(s: Situation) -> tuple[ConditionStatus, Explanation]:
     return "False", s.lead if s.desired else s.scaled_to_zero
 
 
-def _ready_how(s: Situation) -> Explanation:
+def _ready_how(s: Assessment) -> Explanation:
     """Which way a service of which some replica answers is ready."""
     counts = {"ready": len(s.answering), "desired": s.desired}
     stuck = s.refusal or s.blocked
@@ -128,19 +122,19 @@ def _ready_how(s: Situation) -> Explanation:
     return Reasons.READY.explain(url=s.url, **counts) if s.complete else s.rolling_out
 
 
-def _accepted(s: Situation) -> tuple[ConditionStatus, Explanation]:
+def _accepted(s: Assessment) -> tuple[ConditionStatus, Explanation]:
     if s.refusal:
         return "False", s.refusal
     if s.paused:
         return "Unknown", s.paused
     if isinstance(s.problem, NotReadyError):
         return "Unknown", waited_for(s.problem)
-    if s.wanted and (refusal := s.wanted.refresh_refusal):
+    if s.target and (refusal := s.target.refresh_refusal):
         return "True", Reasons.ACCEPTED_AS_RECORDED.explain(reason=refusal.reason, cause=refusal.message)
     return "True", s.contested or Reasons.ACCEPTED.explain()
 
 
-def _model_cached(s: Situation) -> tuple[ConditionStatus, Explanation]:
+def _model_cached(s: Assessment) -> tuple[ConditionStatus, Explanation]:
     if differing := differing_contents(s.newest):
         return "False", differing
     fetching = [why for pod, why in s.found if pod.stage is Stage.FETCHING]
@@ -155,16 +149,16 @@ def _model_cached(s: Situation) -> tuple[ConditionStatus, Explanation]:
     return "Unknown", _ready(s)[1]
 
 
-def _available(s: Situation) -> tuple[ConditionStatus, Explanation]:
-    if s.desired and len(s.answering) >= s.desired and not s.subject.deleting:
+def _available(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+    if s.desired and len(s.answering) >= s.desired and not s.deleting:
         return "True", Reasons.READY.explain(ready=len(s.answering), desired=s.desired, url=s.url)
-    if s.subject.deleting or s.refusal or not s.desired:
+    if s.deleting or s.refusal or not s.desired:
         return "False", _ready(s)[1]
     return "False", s.worst or s.lead
 
 
-def _progressing(s: Situation) -> tuple[ConditionStatus, Explanation]:
-    if s.subject.deleting:
+def _progressing(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+    if s.deleting:
         return "True", Reasons.DELETING.explain()
     if held_back := s.paused or s.refusal:
         return "False", held_back
@@ -175,18 +169,18 @@ def _progressing(s: Situation) -> tuple[ConditionStatus, Explanation]:
     return "False", s.blocked or Reasons.COMPLETE.explain(desired=s.desired)
 
 
-def _update_available(s: Situation) -> tuple[ConditionStatus, Explanation]:
-    if s.wanted is None:
+def _update_available(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+    if s.target is None:
         return "Unknown", _accepted(s)[1]
-    if s.wanted.refresh_refusal:
+    if s.target.refresh_refusal:
         return "False", _accepted(s)[1]
-    if not s.wanted.refresh_changes:
+    if not s.target.refresh_changes:
         return "False", Reasons.UP_TO_DATE.explain()
-    key, changes = s.subject.key, "; ".join(s.wanted.refresh_changes)
+    key, changes = s.key, "; ".join(s.target.refresh_changes)
     return "True", Reasons.REFRESH_CHANGES_PODS.explain(changes=changes, namespace=key.namespace, name=key.name)
 
 
-_CONDITIONS: Mapping[ConditionType, Callable[[Situation], tuple[ConditionStatus, Explanation]]] = {
+_CONDITIONS: Mapping[ConditionType, Callable[[Assessment], tuple[ConditionStatus, Explanation]]] = {
     ConditionType.READY: _ready,
     ConditionType.ACCEPTED: _accepted,
     ConditionType.MODEL_CACHED: _model_cached,
@@ -196,64 +190,33 @@ _CONDITIONS: Mapping[ConditionType, Callable[[Situation], tuple[ConditionStatus,
 }
 
 
-def _verdict(s: Situation) -> Verdict:
-    decided = {type_: decide(s) for type_, decide in _CONDITIONS.items()}
-    progress_status, progress = decided[ConditionType.PROGRESSING]
-    if progress_status == "True":
-        decided[ConditionType.RECONCILING] = ("True", progress)
-    elif progress.is_problem:
-        decided[ConditionType.STALLED] = ("True", progress)
-    stored = entries(s.subject.stored, "conditions")
-    _, ready = decided[ConditionType.READY]
-    prefetched, of_prefetching = _prefetch(s)
-    fields = {
-        "observedGeneration": s.subject.generation,
-        "replicas": len(s.live),
-        "readyReplicas": len(s.answering),
-        "desiredReplicas": s.desired,
-        "selector": f"{names.LABEL_SERVICE}={s.subject.key.name},{names.LABEL_APP_COMPONENT}={names.COMPONENT_ENGINE}",
-        "url": s.url or None,
-        "reason": ready.reason,
-        "model": _model(s),
-        "prefetch": prefetched,
-        "startup": _startup(s),
-        "effective": _effective(s),
-        "conditions": [
-            condition(type_, decision, why, stored=stored, generation=s.subject.generation, now=s.now)
-            for type_, (decision, why) in decided.items()
-        ],
-    }
-    present = {name: value for name, value in fields.items() if value is not None}
-    return Verdict(present, (*_events(decided, stored), *_fetches(s), *of_prefetching), _requeue_after_s(s))
-
-
-def _prefetch(s: Situation) -> tuple[Object | None, tuple[ServiceEvent, ...]]:
+def _prefetch(s: Assessment) -> tuple[Object | None, tuple[ServiceEvent, ...]]:
     """How far prefetching is, with an event where it came to an end or to a problem."""
-    stored = s.subject.stored.get("prefetch")
-    if s.wanted is None:
+    stored = s.stored.get("prefetch")
+    if s.target is None:
         return _kept(PrefetchStatus, stored), ()
     if s.prefetch is None:
         return None, ()
-    told, why = prefetch_status(s.prefetch, s.facts, s.subject.key, stored, s.now)
+    told, why = prefetch_status(s.prefetch, s.facts, s.key, stored, s.now)
     is_news = why.kind is not Kind.UNDER_WAY and why.reason != text(stored, "reason")
     event = ServiceEvent("Warning" if why.is_problem else "Normal", why.reason, why.message)
     return _as_stored(told), (event,) if is_news else ()
 
 
-def _model(s: Situation) -> Object | None:
-    known = model_status(s.fetching, s.subject.stored.get("model"))
+def _model(s: Assessment) -> Object | None:
+    known = model_status(s.fetching, s.stored.get("model"))
     return _as_stored(known) if known else None
 
 
-def _startup(s: Situation) -> Object | None:
+def _startup(s: Assessment) -> Object | None:
     last = measured(s.newest, s.usual)
     return _as_stored(last) if last else None
 
 
-def _effective(s: Situation) -> Object | None:
-    if s.wanted is None:
-        return _kept(Effective, s.subject.stored.get("effective"))
-    return _as_stored(s.wanted.effective)
+def _effective(s: Assessment) -> Object | None:
+    if s.target is None:
+        return _kept(Effective, s.stored.get("effective"))
+    return _as_stored(s.target.effective)
 
 
 def _kept(model: type[ApiModel], stored: object) -> Object | None:
@@ -265,9 +228,9 @@ def _as_stored(part: ApiModel) -> Object:
     return part.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _fetches(s: Situation) -> tuple[ServiceEvent, ...]:
+def _fetches(s: Assessment) -> tuple[ServiceEvent, ...]:
     """One event per node that came by the model."""
-    news = fetch_news(s.fetching, s.subject.stored.get("model"), s.now)
+    news = fetch_news(s.fetching, s.stored.get("model"), s.now)
     return tuple(ServiceEvent("Normal", ConditionType.MODEL_CACHED, told) for told in news)
 
 
@@ -285,20 +248,20 @@ def _events(
     return tuple(events)
 
 
-def _requeue_after_s(s: Situation) -> float | None:
+def _requeue_after_s(s: Assessment) -> float | None:
     """When something that no watch tells may have changed: progress, a deadline, an Event, the end of a crash loop."""
     moments = [wait for pod in s.live for wait in _waits_s(pod, s)]
     if s.lacking and not s.refusal:
         moments.append(LOOK_AGAIN_S)
     if isinstance(s.problem, NotReadyError):
         moments.append(s.problem.after_s)
-    if s.wanted and s.prefetch:
-        wait_s = look_again_s(s.prefetch, s.subject.stored.get("prefetch"), s.now)
+    if s.target and s.prefetch:
+        wait_s = look_again_s(s.prefetch, s.stored.get("prefetch"), s.now)
         moments += [] if wait_s is None else [wait_s]
     return min(moments, default=None)
 
 
-def _waits_s(pod: PodFacts, s: Situation) -> list[float]:
+def _waits_s(pod: PodFacts, s: Assessment) -> list[float]:
     waits: list[float] = []
     if settling := settling_s(pod, s.now):
         waits.append(settling)
@@ -309,7 +272,7 @@ def _waits_s(pod: PodFacts, s: Situation) -> list[float]:
     waits.append(LOOK_AGAIN_S)
     if pod.fetch.running:
         waits.append(FETCH_INTERVAL_S)
-    deadline = start_deadline(pod, s.wanted)
+    deadline = start_deadline(pod, s.target)
     if deadline and deadline > s.now:
         waits.append((deadline - s.now).total_seconds())
     if since := silent_since(pod):

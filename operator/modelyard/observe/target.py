@@ -1,5 +1,6 @@
-"""What the status needs to know of a resolved spec, and no more."""
+"""What shall run of a service, as far as its status depends on it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelyard.api.devices import DeviceRequest
@@ -8,17 +9,26 @@ from modelyard.contract.errors import InvalidError
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What shall run. ``template`` is the hash in names.ANNOTATION_TEMPLATE of the pods that shall exist;
-    ``devices`` are what each pod requests. ``refresh_changes`` is what a refresh would change of the pods, by name;
-    ``refresh_refusal`` what it would end in.
+class PoolTarget:
+    """So many pods, made from the template of this hash (names.ANNOTATION_TEMPLATE)."""
+
+    template: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a resolved spec comes to. ``pools`` are by name; ``devices`` are what each pod requests. ``refresh_changes``
+    is what a refresh would change of the pods, by name; ``refresh_refusal`` what it would end in.
     """
 
-    replicas: int
-    template: str
+    pools: Mapping[str, PoolTarget]
     devices: DeviceRequest
-    startup_timeout_s: int
-    url: str
     effective: Effective
     refresh_changes: tuple[str, ...] = ()
     refresh_refusal: InvalidError | None = None
+
+    @property
+    def startup_timeout_s(self) -> int:
+        """Longest time from the engine's start to its readiness."""
+        return self.effective.startup_timeout_seconds

@@ -75,7 +75,7 @@ class Workers:
         after_s = self._admit(key)
         try:
             if after_s == 0:
-                after_s = await self._bring_about(key)
+                after_s = await self._sync(key)
             else:
                 self._queue.done(key)
         finally:
@@ -83,7 +83,7 @@ class Workers:
         if after_s is not None:
             self._queue.add_after(key, after_s)
 
-    async def _bring_about(self, key: Key) -> float | None:
+    async def _sync(self, key: Key) -> float | None:
         """Reconcile the key. Returns in how many seconds to look again, None for no need or for the queue to decide."""
         error_reason, retry_s = "Cancelled", 0.0
         started_s = time.monotonic()

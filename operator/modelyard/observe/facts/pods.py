@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum, IntEnum
 from functools import cached_property
@@ -108,7 +108,7 @@ class PodFacts:
     names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository tells of itself,
     at ``http_port``. ``revision_key`` names the model's URI and revision (names.ENV_REVISION_KEY; empty: not told);
     ``uses_node_cache`` tells whether it mounts the node cache. ``others`` are the containers that are not ours, in the
-    order in which they start.
+    order in which they start; ``owner_uids`` are those of what made the pod.
     """
 
     name: str
@@ -138,6 +138,7 @@ class PodFacts:
     models: tuple[str, ...] | None = None
     http_port: int | None = None
     index: Index | None = None
+    owner_uids: tuple[str, ...] = ()
     events: tuple[PodEvent, ...] = field(default=(), compare=False)
 
     @property
@@ -177,9 +178,7 @@ class PodFacts:
         return Stage.STARTING if self.engine.has_run else Stage.PREPARING
 
 
-def pod_facts(
-    pod: Any, fetch_state: FetchReport | None = None, events: tuple[Object, ...] = (), index: Index | None = None
-) -> PodFacts:
+def pod_facts(pod: Any) -> PodFacts:
     """The facts of ``pod``, a Pod as the API server sends it. Never raises."""
     ready = entry(pod, "status", "conditions", type="Ready")
     scheduled = entry(pod, "status", "conditions", type="PodScheduled")
@@ -216,12 +215,18 @@ def pod_facts(
         fetch=_container(pod, names.CONTAINER_FETCH, Role.INIT),
         engine=engine,
         others=tuple(container for container in _others(pod) if not container.is_ours),
-        fetch_state=fetch_state,
         models=tuple(models.split(",")) if models else None,
         http_port=number(entry(container, "ports", name=names.PORT_HTTP), "containerPort"),
-        index=index,
-        events=tuple(sorted(map(pod_event, events), key=lambda e: e.seen or LONG_AGO)),
+        owner_uids=tuple(text(owner, "uid") for owner in entries(pod, "metadata", "ownerReferences")),
     )
+
+
+def with_answers(
+    pod: PodFacts, fetch_state: FetchReport | None, index: Index | None, events: tuple[Object, ...]
+) -> PodFacts:
+    """``pod`` with what its fetcher, its repository and its Events, raw, tell of it. Never raises."""
+    found = tuple(sorted(map(pod_event, events), key=lambda event: event.seen or LONG_AGO))
+    return replace(pod, fetch_state=fetch_state, index=index, events=found)
 
 
 def _others(pod: Any) -> Iterator[ContainerFacts]:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import Self
 
 from modelyard.api.service import Object
 from modelyard.contract import names
@@ -12,7 +13,7 @@ from modelyard.contract.fetch_report import FetchReport
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts.csi_nodes import UNKNOWN, Registered
 from modelyard.observe.facts.nodes import NodeFacts, Requested, node_facts
-from modelyard.observe.facts.pods import LONG_AGO, PodEvent, PodFacts, pod_event, pod_facts, silent_since
+from modelyard.observe.facts.pods import LONG_AGO, PodEvent, PodFacts, pod_event, silent_since, with_answers
 from modelyard.observe.facts.raw_object import entry, moment, number, text
 
 SILENCE_S = 20.0
@@ -36,17 +37,19 @@ _POD_NAME = re.compile(r'pods? "[^"]*"')
 
 @dataclass(frozen=True)
 class Children:
-    """What the cache holds of one service, raw. ``prefetch_pods`` are those of ``job``."""
+    """What there is of one service: its Deployments by pool and its Job, both raw, and its pods. ``prefetch_pods`` are
+    those of ``job``.
+    """
 
-    deployment: Object | None
-    pods: tuple[Object, ...]
+    deployments: Mapping[str, Object]
+    pods: tuple[PodFacts, ...]
     job: Object | None = None
-    prefetch_pods: tuple[Object, ...] = ()
+    prefetch_pods: tuple[PodFacts, ...] = ()
 
 
 @dataclass(frozen=True)
 class DeploymentFacts:
-    """The Deployment. ``observed``: its controller has seen its present spec; ``refusal``: why pods cannot be made."""
+    """A Deployment. ``observed``: its controller has seen its present spec; ``refusal``: why pods cannot be made."""
 
     template: str
     replicas: int
@@ -58,18 +61,26 @@ class DeploymentFacts:
 class Facts:
     """All that is known of a service's children.
 
-    ``hosts`` are the nodes of pods that do not answer, None for one that is gone; ``nodes`` are all nodes, and None
-    while no pod waits for one; ``registered`` tells where the node cache's driver runs, as far as a pod waits for it;
-    ``prefetch_refusal``: why the pods that prefetch cannot be made.
+    ``deployments`` are by pool. ``hosts`` are the nodes of pods that do not answer, None for one that is gone;
+    ``nodes`` are all nodes, and None while no pod waits for one; ``registered`` tells where the node cache's driver
+    runs, as far as a pod waits for it; ``prefetch_refusal``: why the pods that prefetch cannot be made.
     """
 
-    deployment: DeploymentFacts | None
+    deployments: Mapping[str, DeploymentFacts]
     pods: tuple[PodFacts, ...]
     hosts: Mapping[str, NodeFacts | None]
     nodes: tuple[NodeFacts, ...] | None
     registered: Registered = UNKNOWN
     prefetch_pods: tuple[PodFacts, ...] = ()
     prefetch_refusal: str = ""
+
+    def after(self, written: Mapping[str, Object]) -> Self:
+        """These once the Deployments in ``written``, by pool, were applied: raw, as the API server answered."""
+        new = {name: _deployment_facts(body, ()) for name, body in written.items()}
+        known = {
+            name: replace(new[name], refusal=self.deployments[name].refusal) for name in new & self.deployments.keys()
+        }
+        return replace(self, deployments={**self.deployments, **new, **known})
 
 
 @dataclass(frozen=True)
@@ -92,11 +103,11 @@ def questions(children: Children, now: datetime) -> Questions:
     """What to ask before ``facts``: fetchers that run, repositories of pods that are ready, the Events of pods that
     have been silent for long, nodes.
     """
-    every = [pod_facts(pod) for pod in (*children.pods, *children.prefetch_pods)]
+    every = [*children.pods, *children.prefetch_pods]
     pods = [pod for pod in every if pod.live]
     silent = ((pod.uid, silent_since(pod)) for pod in pods)
     events = {uid: f"involvedObject.uid={uid}" for uid, since in silent if since and _is_long(since, now)}
-    if _replica_failure(children.deployment):
+    if any(map(_replica_failure, children.deployments.values())):
         events[FAILED_CREATIONS] = "involvedObject.kind=ReplicaSet,reason=FailedCreate"
     if children.job and not children.prefetch_pods and _is_long(_created(children.job) or now, now):
         events[FAILED_PREFETCHES] = f"involvedObject.uid={text(children.job, 'metadata', 'uid')},reason=FailedCreate"
@@ -132,10 +143,9 @@ def facts(
     ``resource`` is what the pods request of devices, ``taken`` what all pods of the cluster together request.
     """
 
-    def told(pods: tuple[Object, ...]) -> tuple[PodFacts, ...]:
+    def told(pods: tuple[PodFacts, ...]) -> tuple[PodFacts, ...]:
         found = (
-            pod_facts(pod, fetch_states.get(uid), events.get(uid, ()), indexes.get(uid))
-            for pod, uid in ((pod, text(pod, "metadata", "uid")) for pod in pods)
+            with_answers(pod, fetch_states.get(pod.uid), indexes.get(pod.uid), events.get(pod.uid, ())) for pod in pods
         )
         return tuple(sorted(found, key=lambda pod: (pod.name, pod.uid)))
 
@@ -143,9 +153,10 @@ def facts(
         return node_facts(node, resource, taken)
 
     return Facts(
-        deployment=_deployment_facts(children.deployment, events.get(FAILED_CREATIONS, ()))
-        if children.deployment
-        else None,
+        deployments={
+            pool: _deployment_facts(deployment, events.get(FAILED_CREATIONS, ()))
+            for pool, deployment in children.deployments.items()
+        },
         pods=told(children.pods),
         hosts={name: None if node is None else about(node) for name, node in (hosts or {}).items()},
         nodes=None if not nodes else tuple(map(about, nodes)),

@@ -5,16 +5,14 @@ the kubelet lists there what has registered with it.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 
 from modelyard.api.conditions import Explanation, sentence
 from modelyard.api.reasons import Reasons
-from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.observe.facts.csi_nodes import Registered
-from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage, pod_facts
-from modelyard.observe.facts.raw_object import text
+from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage
 from modelyard.observe.reasons.kubelet import newest
 
 FRESH_S = 150.0
@@ -31,14 +29,9 @@ _REFUSED = re.compile(
 """The agent's answer where its node has no cache to give: the text is its own (node/)."""
 
 
-def nodes_in_doubt(pods: Iterable[Object], events: Mapping[str, tuple[Object, ...]]) -> frozenset[str]:
-    """The nodes whose CSINode is worth asking for: their kubelet said of one of ``pods`` that it has no driver.
-
-    ``events`` are those of the pods, by uid.
-    """
-    uids = ((pod, text(pod, "metadata", "uid")) for pod in pods)
-    facts = (pod_facts(pod, events=events[uid]) for pod, uid in uids if uid in events)
-    return frozenset(pod.node for pod in facts if pod.node and _lacks_driver(pod))
+def nodes_in_doubt(pods: Iterable[PodFacts]) -> frozenset[str]:
+    """The nodes whose CSINode is worth asking for: their kubelet said of one of ``pods`` that it has no driver."""
+    return frozenset(pod.node for pod in pods if pod.node and _lacks_driver(pod))
 
 
 def missing(pod: PodFacts, registered: Registered, now: datetime) -> Explanation | None:

@@ -26,7 +26,7 @@ from modelyard.observe.reasons.model_repository import is_awaited, unready_model
 from modelyard.observe.reasons.other_containers import awaited_container, before_the_engine, beside_the_engine
 from modelyard.observe.reasons.scheduling import scheduling_refusal
 from modelyard.observe.reasons.startup_times import pace
-from modelyard.observe.target import Wanted
+from modelyard.observe.target import Target
 
 RESTART_LAG_S = 10.0
 """Ready turns false up to so long after the next run began for which the former one's end is to blame. A run that was
@@ -70,7 +70,7 @@ class Surroundings:
     """
 
     key: Key
-    wanted: Wanted | None
+    wanted: Target | None
     facts: Facts
     held: Mapping[str, Explanation]
     usual: StartupStatus | None
@@ -93,7 +93,7 @@ def answers(pod: PodFacts, now: datetime) -> bool:
     return settling_s(pod, now) <= 0
 
 
-def start_deadline(pod: PodFacts, wanted: Wanted | None) -> datetime | None:
+def start_deadline(pod: PodFacts, wanted: Target | None) -> datetime | None:
     """When ``pod`` must have got further; None while nothing limits it.
 
     A running engine has the whole budget, as its start-up probe gives it; being prepared has as much. A fetch whose
@@ -292,7 +292,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
     return with_next_try(explanation, pod.engine)
 
 
-def _timed_out(over: Ended, wanted: Wanted | None) -> bool:
+def _timed_out(over: Ended, wanted: Target | None) -> bool:
     ran_s = over.ran_s
     if wanted is None or ran_s is None or over.exit_code not in _ENDED_BY_KUBELET:
         return False

@@ -7,7 +7,7 @@ from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.observe.facts.nodes import NodeFacts, exclusions, offer
 from modelyard.observe.facts.pods import PodFacts
-from modelyard.observe.target import Wanted
+from modelyard.observe.target import Target
 
 _ADMISSION: tuple[tuple[Reason, str], ...] = (
     (Reasons.QUOTA_EXCEEDED, r"exceeded quota:|failed quota:|insufficient quota"),
@@ -36,7 +36,7 @@ def admission_refusal(message: str, namespace: str) -> Explanation:
 
 
 def scheduling_refusal(
-    pod: PodFacts, key: Key, wanted: Wanted | None, nodes: tuple[NodeFacts, ...] | None, *, beside_old_pods: bool
+    pod: PodFacts, key: Key, wanted: Target | None, nodes: tuple[NodeFacts, ...] | None, *, beside_old_pods: bool
 ) -> Explanation:
     """Why no node takes ``pod``: the scheduler's message, what the ``nodes`` offer, and what keeps the pod off them."""
     cause = sentence(_AFTERTHOUGHT.sub("", pod.refused))

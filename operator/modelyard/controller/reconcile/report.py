@@ -1,4 +1,4 @@
-"""Tells users how their service fares: writes its status and creates its events."""
+"""Reports to users how their service fares: writes its status and creates its events."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -8,8 +8,12 @@ from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError
+from modelyard.controller.reconcile.decide import Done, Plan, outcome
 from modelyard.controller.reconcile.events import EventFilter, event
 from modelyard.observe.status import ServiceEvent
+
+OUTDATED_WAIT_S = 1.0
+"""Time until another look at a service that changed while it was looked at."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +28,18 @@ class Reporter:
         self._instance = instance
         self._event_filter = EventFilter()
 
-    async def write_status(self, body: Object, new: Object) -> bool:
+    async def report(self, plan: Plan, done: Done) -> float | None:
+        """Store the status that the plan came to, if it differs, then create the events.
+
+        Returns after how many seconds to look again, None if there is no need. Raises ApiError.
+        """
+        body, update = plan.observed.body, outcome(plan, done)
+        if not await self._store(body, update.status):
+            return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
+        await self._create(body, update.events)
+        return update.requeue_after_s
+
+    async def _store(self, body: Object, new: Object) -> bool:
         """Store the status if it differs. Returns whether it could be: not when the service has changed meanwhile."""
         if new == (body.get("status") or {}):
             return True
@@ -36,7 +51,7 @@ class Reporter:
         _log_transition(body.get("status") or {}, new)
         return True
 
-    async def tell(self, about: Object, events: Iterable[ServiceEvent]) -> None:
+    async def _create(self, about: Object, events: Iterable[ServiceEvent]) -> None:
         """Create the events. One that cannot be created is lost: the status has said the same."""
         for told in events:
             now = self._now()  # each its own: events are named by their time

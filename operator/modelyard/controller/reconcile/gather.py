@@ -1,0 +1,235 @@
+"""Reads all that one reconcile is decided from: the cache, and what only the API server, pods and nodes can tell."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from modelyard.api import kinds
+from modelyard.api.kinds import Kind
+from modelyard.api.prefetch_round import job_of
+from modelyard.api.service import Key, Object, Service, key_of, parse
+from modelyard.api.settings import Settings
+from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import FetchReport
+from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.cluster.protocol import ApiError, Cluster
+from modelyard.controller.reconcile.accelerator_usage import NodeUsage
+from modelyard.controller.reconcile.csi_drivers import NodeDrivers
+from modelyard.controller.reconcile.decide import Observed, Place, place_of
+from modelyard.controller.reconcile.intent import Intent, SpecContext, intent_of
+from modelyard.controller.reconcile.ownership import Ownership, ownership
+from modelyard.controller.reconcile.repair_limits import Repairs
+from modelyard.desired import content_pin
+from modelyard.desired.metadata import deployment_name, pool_of
+from modelyard.desired.profile_defaults import Offer, named
+from modelyard.desired.resolve import replicas_by_pool
+from modelyard.integrations.signals.repository_index import Index
+from modelyard.observe.facts import service as observed
+from modelyard.observe.facts.pods import PodFacts, pod_facts
+from modelyard.observe.model_status import verified_digests
+from modelyard.observe.prefetch_plan import Present, job_for, pods_of
+from modelyard.observe.reasons.csi_driver import nodes_in_doubt
+
+ReadFetchState = Callable[[str], Awaitable[FetchReport | None]]
+ReadIndex = Callable[[str], Awaitable[Index | None]]
+
+
+class Pods(NamedTuple):
+    """The pods of one service."""
+
+    serving: tuple[PodFacts, ...]
+    prefetching: tuple[PodFacts, ...]
+
+
+class Look:
+    """Reads of one reconcile: no object is asked for twice. Every method raises ApiError."""
+
+    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._answers: dict[Place, Object | None] = {}
+
+    async def known(self, kind: Kind, place: Key) -> Object | None:
+        """The object as last observed."""
+        return self._cache.get(kind, place)
+
+    async def live(self, kind: Kind, place: Key) -> Object | None:
+        """The object as it is now."""
+        if (kind, place) not in self._answers:
+            self._answers[kind, place] = await self._cluster.get(kind, place)
+        return self._answers[kind, place]
+
+    async def known_or_live(self, kind: Kind, place: Key) -> Object | None:
+        """The object as last observed, or, if nothing was, as it is now.
+
+        An apply cannot be limited to creation, so an object that the cache does not know is looked at before.
+        """
+        if (kind, place) in self._answers:
+            return self._answers[kind, place]
+        return self._cache.get(kind, place) or await self.live(kind, place)
+
+
+class Gatherer:
+    """Shared by all services. ``read_fetch_state`` asks a pod's fetcher by its address, ``read_index`` a pod's
+    repository of models by its address with port; ``repairs`` are the latest ones of all children.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        cache: Cache,
+        repairs: Repairs,
+        *,
+        read_fetch_state: ReadFetchState,
+        read_index: ReadIndex,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._cache = cache
+        self._repairs = repairs
+        self._node_usage = NodeUsage(cluster, now, sees_all=not settings.namespaces)
+        self._node_drivers = NodeDrivers(
+            cluster, cache, agents_namespace=None if settings.namespaces else settings.operator_namespace
+        )
+        self._read_fetch_state = read_fetch_state
+        self._read_index = read_index
+        self._now = now
+
+    async def gather(self, key: Key) -> Observed | None:
+        """All that is read for the service, once; None where it is deleted. Raises ApiError.
+
+        Children are looked for last, so that little time passes between that and a write.
+        """
+        body = self._cache.get(kinds.INFERENCE_SERVICE, key)
+        if body is None:
+            return None
+        now, look = self._now(), Look(self._cluster, self._cache)
+        pods = Pods(tuple(map(pod_facts, self._cache.pods(key))), tuple(map(pod_facts, self._cache.prefetch_pods(key))))
+        service, intent = await self._intent(body, look, pods, now)
+        facts, unread = None, None
+        try:
+            facts = await self._facts(body, intent, pods, now)
+        except ApiError as error:
+            unread = error
+        places = [place_of(child) for child in intent.children] if service and not service.deleting else []
+        return Observed(
+            body=body,
+            service=service,
+            intent=intent,
+            now=now,
+            facts=facts,
+            unread=unread,
+            existing={place: await look.known_or_live(*place) for place in places},
+            related=tuple(child.body for child in self._cache.children(key)),
+            repairs={place: self._repairs.history(*place, now) for place in places},
+        )
+
+    async def _intent(self, body: Object, look: Look, pods: Pods, now: datetime) -> tuple[Service | None, Intent]:
+        """The service, None if it cannot be parsed, and what shall be there for it."""
+        try:
+            service = parse(body)
+        except InvalidError as problem:
+            return None, Intent(problem=problem)
+        return service, intent_of(service, await self._context(service, look, pods), self._settings, now)
+
+    async def _context(self, service: Service, look: Look, pods: Pods) -> SpecContext:
+        key, split = service.key, replicas_by_pool(service)
+        deployments: dict[str, Object] = {}
+        for pool in split:
+            place = Key(key.namespace, deployment_name(key.name, pool))
+            if body := await look.known_or_live(kinds.DEPLOYMENT, place):
+                deployments[pool] = body
+        return SpecContext(
+            split=split,
+            deployments=deployments,
+            profile=await self._profile(service, look, is_first=not deployments),
+            contents=await self._contents(service, look, (*pods.serving, *pods.prefetching)),
+            prefetching=Present(
+                self._own(kinds.JOB, job_of(key), key, service.uid),
+                pods.prefetching,
+                pods.serving,
+                self._cache.all_of(kinds.NODE),
+                service.status.get("prefetch"),
+                writes_labels=not self._settings.namespaces,
+            ),
+        )
+
+    async def _profile(self, service: Service, look: Look, *, is_first: bool) -> Offer | None:
+        """The profile that is named for the service, and what there is of that name.
+
+        Before the first pods it is asked for now: a watch that is late by a moment would have them made without it.
+        """
+        read = look.live if is_first else look.known
+        chosen = named(service, await read(kinds.NAMESPACE, Key("", service.key.namespace)), self._settings)
+        if chosen is None:
+            return None
+        known = tuple(body["metadata"]["name"] for body in self._cache.all_of(kinds.SERVING_PROFILE))
+        return Offer(chosen, await read(kinds.SERVING_PROFILE, Key("", chosen.name)), known)
+
+    async def _contents(self, service: Service, look: Look, pods: tuple[PodFacts, ...]) -> Mapping[str, str]:
+        """The digests of what the service's revisions were served with, by content_pin.key.
+
+        Before the ConfigMap is made or added to, it is asked for now: what it holds must never change.
+        """
+        place = Key(service.key.namespace, content_pin.config_map_name(service.key.name))
+        cached = await look.known(kinds.CONFIG_MAP, place)
+        known, verified = _own_contents(cached, service), verified_digests(pods)
+        is_kept = content_pin.is_kept(service.spec.model) and not service.paused
+        if verified.keys() <= known.keys() and (cached is not None or not is_kept):
+            return known
+        return content_pin.with_verified(_own_contents(await look.live(kinds.CONFIG_MAP, place), service), verified)
+
+    async def _facts(self, body: Object, intent: Intent, pods: Pods, now: datetime) -> observed.Facts:
+        """What there is of the service in ``body``, and what its pods, Events and nodes tell. Raises ApiError."""
+        key, uid = key_of(body), body["metadata"]["uid"]
+        job = self._own(kinds.JOB, job_of(key), key, uid)
+        present = job_for(intent.prefetch.asked, job) if intent.prefetch else None
+        children = observed.Children(
+            self._deployments(key, uid), pods.serving, present, pods_of(present, pods.prefetching)
+        )
+        asked = observed.questions(children, now)
+        states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
+        indexes = await asyncio.gather(*(self._read_index(address) for address in asked.indexes.values()))
+        lists = (self._cluster.list_events(key.namespace, about) for about in asked.events.values())
+        events = await asyncio.gather(*lists)
+        resource = intent.target.devices.resource if intent.target else None
+        facts = observed.facts(
+            children,
+            fetch_states=dict(zip(asked.fetchers, states, strict=True)),
+            indexes=dict(zip(asked.indexes, indexes, strict=True)),
+            events=dict(zip(asked.events, events, strict=True)),
+            hosts=self._hosts(asked.hosts),
+            nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,
+            resource=resource,
+            taken=await self._node_usage.taken(asked.refused_since) if asked.nodes and resource else None,
+        )
+        doubtful = nodes_in_doubt((*facts.pods, *facts.prefetch_pods))
+        return replace(facts, registered=await self._node_drivers.registered(doubtful))
+
+    def _deployments(self, key: Key, uid: str) -> dict[str, Object]:
+        """The service's Deployments, by pool."""
+        return {
+            pool_of(key.name, child.body["metadata"]["name"]): child.body
+            for child in self._cache.children(key)
+            if child.kind == kinds.DEPLOYMENT and ownership(child.body, key.name, uid) is Ownership.OURS
+        }
+
+    def _own(self, kind: Kind, place: Key, service: Key, uid: str) -> Object | None:
+        """The child at ``place``, if it is the service's."""
+        child = self._cache.get(kind, place)
+        return child if child and ownership(child, service.name, uid) is Ownership.OURS else None
+
+    def _hosts(self, names: Iterable[str]) -> dict[str, Object | None]:
+        """These nodes; none at all while no node is known, as in a cluster whose nodes are not shown to us."""
+        found = {name: self._cache.get(kinds.NODE, Key("", name)) for name in names}
+        return found if any(found.values()) or self._cache.all_of(kinds.NODE) else {}
+
+
+def _own_contents(config_map: Object | None, service: Service) -> dict[str, str]:
+    """What ``config_map`` holds, where it is the service's own or about to become so."""
+    whose = ownership(config_map, service.key.name, service.uid) if config_map else Ownership.FOREIGN
+    return content_pin.contents(config_map) if whose in {Ownership.OURS, Ownership.ORPHAN} else {}

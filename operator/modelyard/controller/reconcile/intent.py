@@ -1,0 +1,78 @@
+"""What shall be there for one service, from its spec and what that is resolved against: pure.
+
+Gathering builds on it, since what is worth reading depends on it: which children to look for, which devices to count.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from modelyard.api.service import Object, Service
+from modelyard.api.settings import Settings
+from modelyard.contract.errors import InvalidError
+from modelyard.desired import desired, pod
+from modelyard.desired.profile_defaults import Offer
+from modelyard.desired.refresh import update
+from modelyard.desired.resolve import resolve
+from modelyard.desired.resolved import Resolved
+from modelyard.desired.template_record import recorded
+from modelyard.observe import prefetch_plan
+from modelyard.observe.target import PoolTarget, Target
+
+
+@dataclass(frozen=True)
+class SpecContext:
+    """What a spec is resolved against. ``split`` are the replicas by pool, ``deployments`` what has the names of their
+    Deployments, by pool; ``contents`` are the digests of what the service's revisions were served with, by
+    content_pin.key.
+    """
+
+    split: Mapping[str, int]
+    deployments: Mapping[str, Object]
+    profile: Offer | None
+    contents: Mapping[str, str]
+    prefetching: prefetch_plan.Present
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What shall be there. ``problem`` says why that cannot be told; of a paused service it is not told either.
+
+    ``target`` is the same as its status sees it.
+    """
+
+    children: tuple[Object, ...] = ()
+    target: Target | None = None
+    prefetch: prefetch_plan.Plan | None = None
+    problem: InvalidError | None = None
+
+
+def intent_of(service: Service, found: SpecContext, settings: Settings, now: datetime) -> Intent:
+    """What shall be there for ``service``. Never raises: what is wrong with the spec is the intent's problem."""
+    prefetch = None
+    try:
+        records = {pool: record for pool, body in found.deployments.items() if (record := recorded(body))}
+        resolved = resolve(service, settings, records, found.profile, split=found.split)
+        if service.paused:
+            return Intent()
+        if resolved.prefetch:
+            prefetch = prefetch_plan.plan(resolved.prefetch, found.prefetching, now)
+        round_ = prefetch.round if prefetch else None
+        children = desired(replace(resolved, contents=found.contents, round=round_))
+    except InvalidError as problem:
+        return Intent(prefetch=prefetch, problem=problem)
+    return Intent(tuple(children), _target(service, resolved, settings, found.profile), prefetch)
+
+
+def _target(service: Service, resolved: Resolved, settings: Settings, profile: Offer | None) -> Target:
+    available = update(service, resolved, settings, profile)
+    return Target(
+        pools={
+            pool.name: PoolTarget(pod.template_hash(resolved.templates[pool.name]), pool.replicas)
+            for pool in resolved.pools
+        },
+        devices=resolved.lead.accelerator.devices,
+        effective=resolved.lead.effective(),
+        refresh_changes=available.changes,
+        refresh_refusal=available.refusal,
+    )
