@@ -82,7 +82,7 @@ async def test_an_installation_for_some_namespaces_claims_nothing_of_what_is_fre
     limited = RunningOperator(cluster, settings=SETTINGS.model_copy(update={"namespaces": ("team-a",)}))
     a_worker(cluster)
     await waiting(cluster, limited, "smollm")
-    assert "1 node offers 4 (at most 4 on one). The scheduler says" in told(cluster, "smollm")
+    assert "1 node offers 4 (at most 4 on one). Scheduler:" in told(cluster, "smollm")
     assert asked(cluster) == 0
 
 
@@ -116,7 +116,7 @@ async def test_a_list_that_fails_costs_the_figure_and_not_the_status(
     a_worker(cluster)
     cluster.fail_until_healed("pages", unavailable())
     await waiting(cluster, operator, "smollm")
-    assert "1 node offers 4 (at most 4 on one). The scheduler says" in told(cluster, "smollm")
+    assert "1 node offers 4 (at most 4 on one). Scheduler:" in told(cluster, "smollm")
     assert operator.failures == []
 
 
