@@ -24,7 +24,7 @@ LINE_LIMIT_BYTES = 4096
 
 _LARGEST_SIZE_BYTES = 2**62
 _MESSAGE_LIMIT = 1000
-_NO_MESSAGE = "it gave no message: look at its log"
+_NO_MESSAGE = "it gave no message: check its log"
 _NO_ROOM = (Reason.CACHE_FULL, Reason.BUDGET_TOO_SMALL, Reason.OVER_BUDGET)
 
 
@@ -111,7 +111,7 @@ def parse_request(line: bytes) -> SpaceRequest | DiscardRequest:
 def _answer(line: bytes) -> dict[str, Any]:
     fields = _object(line)
     if "error" in fields:
-        raise ValueError(f"it says: {_printable(fields['error'])}")
+        raise ValueError(f"it reports: {_printable(fields['error'])}")
     return fields
 
 

@@ -33,13 +33,13 @@ class Environment:
         try:
             return parse(self._variables[name])
         except ValueError as error:
-            raise invalid(name, f"is wrong: {error}") from error
+            raise invalid(name, f"is invalid: {error}") from error
 
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         """One of the ``choices``."""
         value = self._variables.get(name, default)
         if value not in choices:
-            raise invalid(name, f"is {value!r}; it may be {', '.join(choices)}")
+            raise invalid(name, f"is {value!r}; it must be one of {', '.join(choices)}")
         return value
 
     def path(self, name: str, default: str) -> Path:
@@ -50,7 +50,7 @@ class Environment:
         """A TCP port."""
         value = self._variables.get(name, str(default))
         if not (value.isascii() and value.isdecimal() and 0 < int(value) < 65536):
-            raise invalid(name, f"is {value!r}, which is no port")
+            raise invalid(name, f"is {value!r}, which is not a port")
         return int(value)
 
 

@@ -87,7 +87,7 @@ def _work(state: State, ending: _Ending) -> None:
         state.fail(Phase.FAILED, Reason(error.reason), error.message)
         ending.end(1)
     except Exception as error:  # noqa: BLE001 - the last resort: the pod must say something
-        _log.exception("an error that modelyard-fetch has no name for")
+        _log.exception("unexpected error")
         state.fail(Phase.FAILED, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}. See this container's log")
         ending.end(1)
     else:
@@ -101,7 +101,7 @@ def _fetch_patiently(configuration: Configuration, state: State) -> None:
             fetch(configuration, state, wrong_bytes)
         except FetchError as error:
             state.fail(Phase.RETRYING, error.reason, error.message)
-            _log.warning("%s. Trying again in %d s", error, delay_s)
+            _log.warning("%s. Retrying in %d s", error, delay_s)
             time.sleep(delay_s)
         else:
             return

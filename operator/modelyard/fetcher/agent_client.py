@@ -50,7 +50,7 @@ class Grant:
         while not self._ended.is_set():
             _await_end(self._connection)
             if not self._ended.is_set():
-                _log.warning("the node agent went away: the download goes on, and space is asked for again")
+                _log.warning("the node agent disconnected: the download continues, and space is reserved again")
                 self._ask_again()
         self._connection.close()
 
@@ -111,7 +111,7 @@ class Agent:
         if not answer.discarded:
             raise FetchError(
                 Reason.CACHE_NOT_WRITABLE,
-                f"the node agent leaves a broken entry in place that belongs to another user's pod: {answer.message}",
+                f"the node agent did not remove a corrupt entry of another user's pod: {answer.message}",
             )
 
     def _ask(self, line: bytes, parse: Callable[[bytes], Answer]) -> tuple[socket.socket, Answer]:
@@ -127,8 +127,8 @@ class Agent:
             connection.close()
             raise FetchError(
                 Reason.CACHE_AGENT_SILENT,
-                f"the node agent does not answer at {self._path} ({str(error)[:200] or type(error).__name__}): look at "
-                "the pod of modelyard-node on this node. It is asked again; models that are in the cache need no agent",
+                f"the node agent does not respond at {self._path} ({str(error)[:200] or type(error).__name__}): check "
+                "the pod of modelyard-node on this node. The fetch is retried; cached models need no agent",
             ) from error
         return connection, answer
 
@@ -141,5 +141,5 @@ def _line(connection: socket.socket, deadline_s: float) -> bytes:
         read = connection.recv(LINE_LIMIT_BYTES)
         line += read
         if not read or len(line) > LINE_LIMIT_BYTES:
-            raise ValueError("its answer is cut off or too long")
+            raise ValueError("its response is truncated or too long")
     return line

@@ -18,16 +18,15 @@ def check_content(digest: str, configuration: Configuration) -> None:
     if pinned not in {None, digest}:
         raise FetchError(
             Reason.DIGEST_MISMATCH,
-            f"{configuration.uri} holds {digest}, and spec.model.digest wants {pinned}: put that content back, or "
-            "correct spec.model.digest",
+            f"{configuration.uri} has {digest}, but spec.model.digest is {pinned}: restore that content, or correct "
+            "spec.model.digest",
         )
     first = _first_digest(configuration)
     if first not in {None, digest}:
         raise FetchError(
             Reason.SOURCE_CHANGED,
-            f"{configuration.uri} holds {digest}, and this revision of the service began with {first}: put that "
-            "content back, or set a new spec.model.revision to accept the other as a rollout. Pods that are ready "
-            "keep serving",
+            f"{configuration.uri} has {digest}, but this revision is pinned to {first}: restore that content, or set "
+            "a new spec.model.revision to roll out the new content. Ready pods keep serving",
         )
 
 
@@ -42,7 +41,7 @@ def _first_digest(configuration: Configuration) -> str | None:
     except OSError as error:
         raise FetchError(
             Reason.INTERNAL_ERROR,
-            f"the digest of this revision at {names.PATH_REVISION} cannot be read ({error}): look at the pod's volume "
+            f"the digest of this revision at {names.PATH_REVISION} cannot be read ({error}): check the pod's volume "
             f"{names.VOLUME_REVISION!r}",
         ) from error
     return text.strip()[:_TEXT_LIMIT]

@@ -151,7 +151,7 @@ class _Fetch:
 def _nobody_discards(digest: str) -> NoReturn:
     raise FetchError(
         Reason.CACHE_NOT_WRITABLE,
-        f"the cache holds {digest}, broken, from another user: delete the pod, so that it gets a new volume",
+        f"the cache has a corrupt {digest} of another user: delete the pod, so that it gets a new volume",
     )
 
 
@@ -159,8 +159,8 @@ def _check_space(needed_bytes: int, free_bytes: int, configuration: Configuratio
     if needed_bytes > free_bytes:
         raise FetchError(
             Reason.DISK_FULL,
-            f"the model needs {needed_bytes} bytes more and the volume at {configuration.cache} has {free_bytes} bytes "
-            "free: free space on the node's disk, or give the service nodes with a larger one",
+            f"the model needs {needed_bytes} more bytes, but the volume at {configuration.cache} has {free_bytes} "
+            "bytes free: free space on the node's disk, or use nodes with a larger one",
         )
 
 
@@ -173,8 +173,8 @@ def _file_system_errors_named(configuration: Configuration) -> Iterator[None]:
         if error.errno in _OUT_OF_SPACE:
             raise FetchError(
                 Reason.DISK_FULL,
-                f"the volume at {configuration.cache} became full while the model arrived ({error.strerror}): free "
-                "space on the node's disk, or give the service nodes with a larger one. What has arrived is kept",
+                f"the volume at {configuration.cache} filled up during the fetch ({error.strerror}): free space on the "
+                "node's disk, or use nodes with a larger one. Data that has arrived is kept",
             ) from error
         raise FetchError(
             Reason.CACHE_NOT_WRITABLE,

@@ -76,7 +76,7 @@ class Configuration:
 def _folder(name: str, text: str) -> Path:
     folder = Path(text)
     if not folder.is_absolute() or ".." in folder.parts:
-        raise invalid(name, f"is {text!r}; it has to be an absolute path")
+        raise invalid(name, f"is {text!r}; it must be an absolute path")
     return folder
 
 
@@ -88,9 +88,9 @@ def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no number of seconds") from error
+        raise ValueError(f"{text!r} is not a number of seconds") from error
     if not 0 < seconds < 10**9:
-        raise ValueError(f"{text!r} has to be more than 0")
+        raise ValueError(f"{text!r} must be greater than 0")
     return seconds
 
 
@@ -98,5 +98,5 @@ def _api_server(read: Environment) -> str:
     """Where every pod finds the API server: the kubelet sets both variables."""
     host, port = (read.required(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
     if not _HOST.fullmatch(host) or not port.isdecimal():
-        raise invalid("KUBERNETES_SERVICE_HOST", "is no host")
+        raise invalid("KUBERNETES_SERVICE_HOST", "is not a host")
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

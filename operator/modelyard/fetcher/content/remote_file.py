@@ -53,7 +53,7 @@ def safe_path(key: str, below: str) -> PurePosixPath:
     relative = key.removeprefix(below)
     parts = relative.split("/")
     if any(part in {"", ".", ".."} for part in parts):
-        raise _unsafe(key, "a part of its path is empty, '.' or '..'")
+        raise _unsafe(key, "its path has an empty segment, '.' or '..'")
     if refused := refused_character(relative):
         raise _unsafe(key, f"it contains {refused}, a control or bidirectional formatting character")
     too_long = len(relative.encode()) > _PATH_LIMIT_BYTES
@@ -74,14 +74,14 @@ def check_paths(paths: Iterable[PurePosixPath]) -> None:
     for path in files:
         for parent in path.parents:
             if parent in files:
-                raise _unsafe(str(path), f"{parent} is a file too, and cannot be a folder as well")
+                raise _unsafe(str(path), f"{parent} is also a file, so it cannot be a folder")
 
 
 def too_many_files() -> FetchError:
     """What to raise for more than FILES_LIMIT files."""
     return FetchError(
         Reason.TOO_MANY_FILES,
-        f"the source holds more than {FILES_LIMIT} files: spec.model.uri must name one model's folder",
+        f"the source has more than {FILES_LIMIT} files: spec.model.uri must be the folder of one model",
     )
 
 

@@ -74,7 +74,7 @@ def _open_direct(path: Path) -> int | None:
     except OSError as error:
         if not _said_buffered:
             _said_buffered = True
-            _log.warning("the cache's file system takes no direct writes (%s): writing through the page cache", error)
+            _log.warning("the cache's file system refuses direct writes (%s): writing through the page cache", error)
         return None
 
 

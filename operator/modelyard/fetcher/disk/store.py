@@ -122,8 +122,8 @@ class Store:
         if any(os.path.lexists(path) for path in (entry, old, marker)):
             raise FetchError(
                 Reason.CACHE_NOT_WRITABLE,
-                f"the broken entry {entry.name} of another user's pod is in the way: end the pods that use it, or "
-                "remove it from the node's cache",
+                f"the corrupt entry {entry.name} of another user's pod cannot be replaced: delete the pods that use "
+                "it, or remove it from the node's cache",
             )
 
     def _write_record(self, digest: str, written: EntryRecord) -> None:

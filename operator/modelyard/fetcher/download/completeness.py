@@ -63,8 +63,8 @@ def _checked(listed: manifest_json.ListedFile, file: RemoteFile, own_list: Remot
     if file.size_bytes != listed.size_bytes:
         raise FetchError(
             Reason.CHECKSUM_MISMATCH,
-            f"{file.key} has {file.size_bytes} bytes, and {own_list.key} says {listed.size_bytes}: upload the file "
-            "again, or correct the list",
+            f"{file.key} has {file.size_bytes} bytes, but {listed.size_bytes} in {own_list.key}: upload the file "
+            "again, or correct that list",
         )
     return Checksum.sha256(listed.sha256)
 
@@ -73,8 +73,8 @@ def _incomplete(said_by: RemoteFile, missing: list[str], of: int) -> FetchError:
     more = f" and {len(missing) - 1} more of {of} files" if len(missing) > 1 else ""
     return FetchError(
         Reason.MODEL_INCOMPLETE,
-        f"{said_by.key} names {missing[0]}{more}, which the source does not hold: upload what is missing, or correct "
-        f"{said_by.path.name}",
+        f"{said_by.key} refers to {missing[0]}{more}, which the source does not have: upload what is missing, or "
+        f"correct {said_by.path.name}",
     )
 
 

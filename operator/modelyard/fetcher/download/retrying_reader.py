@@ -60,9 +60,9 @@ class RetryingReader:
         if self._barren_tries == _BARREN_TRIES:
             raise broken.refusal or FetchError(
                 Reason.ENDPOINT_UNREACHABLE,
-                f"{self._file.key} stopped coming at byte {self._offset} of {self._file.size_bytes} ({broken}), "
-                f"{_BARREN_TRIES} times in a row: look at the network between this node and the source, and at the "
-                "source's own log",
+                f"{self._file.key} stopped at byte {self._offset} of {self._file.size_bytes} ({broken}), "
+                f"{_BARREN_TRIES} times in a row: check the network between this node and the source, and the "
+                "source's log",
             )
         if self._barren_tries > 1:
             self._abandoned.wait(_PAUSE_S * (self._barren_tries - 1))

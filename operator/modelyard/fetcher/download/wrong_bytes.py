@@ -13,9 +13,9 @@ class WrongBytesError(FetchError):
     def __init__(self, file: RemoteFile, problem: str) -> None:
         super().__init__(
             Reason.CHECKSUM_MISMATCH,
-            f"the bytes of {file.key} do not match their checksum ({problem}), twice with the same bytes: upload the "
-            "file again, or correct the checksum where you stated it. The fetch goes on when the source shows another "
-            "version or date of the file; a new pod fetches it in any case",
+            f"{file.key} does not match its checksum ({problem}), twice with the same bytes: upload the file again, or "
+            "correct the checksum if you set it. The fetch continues when the source reports another version or date "
+            "of the file; a new pod fetches it in any case",
         )
         self.file = file
         self.problem = problem

@@ -21,7 +21,7 @@ def as_line(report: FetchReport) -> str:
         left_bytes = max(0, report.bytes_total - (report.bytes_done or 0))
         line += f", {left_bytes / report.bytes_per_second:.0f} s left"
     if report.phase is Phase.WAITING and report.waiting_for_pod:
-        line += f"; pod {report.waiting_for_pod} of this node fetches"
+        line += f"; pod {report.waiting_for_pod} on this node is fetching"
     return line
 
 

@@ -40,8 +40,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _LISTING_LIMIT_BYTES = 16 * 1024 * 1024
 _OTHERWISE = (
-    "If this cluster has no way to it, set spec.model.hf.endpoint to a mirror, spec.model.proxy to a proxy, or put the "
-    "model into a store of your own and use s3://"
+    "If this cluster has no access to it, set spec.model.hf.endpoint to a mirror or spec.model.proxy to a proxy, or "
+    "put the model in a store of your own and use s3://"
 )
 
 
@@ -99,14 +99,14 @@ class Asked:
         if self.secret:
             return FetchError(
                 Reason.CREDENTIALS_INVALID,
-                f"{self.endpoint} does not accept the token in key {TOKEN} of Secret {self.secret.name!r}: put a "
-                f"valid one there that may read {self.repository}",
+                f"{self.endpoint} rejected the token in key {TOKEN} of Secret {self.secret.name!r}: put a valid token "
+                f"there, with read access to {self.repository}",
             )
         return FetchError(
             Reason.CREDENTIALS_MISSING,
-            f"{self.endpoint} shows {self.repository} to nobody without a token: it is private or gated, or does not "
-            f"exist. Correct spec.model.uri, or put a token that may read it into key {TOKEN} of a Secret and name "
-            "that in spec.model.credentials.secretName",
+            f"{self.endpoint} requires a token for {self.repository}, which is private or gated, or does not exist. "
+            f"Correct spec.model.uri, or put a token with read access in key {TOKEN} of a Secret and name it in "
+            "spec.model.credentials.secretName",
         )
 
     def _denied(self, refusal: Refusal) -> FetchError:
@@ -118,20 +118,20 @@ class Asked:
         said = refusal.said("X-Error-Message")
         return FetchError(
             Reason.ACCESS_DENIED,
-            f"{self.endpoint} denies {self.repository} to {whose}{f' ({said})' if said else ''}: accept the model's "
-            f"terms there, or put a token that may read it into key {TOKEN} of the Secret that "
-            "spec.model.credentials.secretName names",
+            f"{self.endpoint} denied access to {self.repository} for {whose}{f' ({said})' if said else ''}: accept the "
+            f"model's terms there, or put a token with read access in key {TOKEN} of the Secret in "
+            "spec.model.credentials.secretName",
         )
 
     def _missing(self, refusal: Refusal) -> FetchError:
         match refusal.said("X-Error-Code"):
             case "EntryNotFound":
-                return FetchError(Reason.SOURCE_CHANGED, f"{refusal.address} is there no more: the fetch begins anew")
+                return FetchError(Reason.SOURCE_CHANGED, f"{refusal.address} no longer exists: the fetch restarts")
             case "RevisionNotFound":
                 return FetchError(
                     Reason.MODEL_NOT_FOUND,
                     f"{self.repository} at {self.endpoint} has no branch, tag or commit {self.revision!r}: correct "
-                    "what follows the '@' in spec.model.uri",
+                    "the revision after '@' in spec.model.uri",
                 )
             case _:
                 return FetchError(
@@ -156,7 +156,7 @@ class HubSource:
         if not files:
             raise FetchError(
                 Reason.MODEL_NOT_FOUND,
-                f"{asked.repository} at {asked.endpoint} holds no file in {asked.revision!r}: upload the model there, "
+                f"{asked.repository} at {asked.endpoint} has no files in {asked.revision!r}: upload the model there, "
                 "or correct spec.model.uri",
             )
         check_paths(file.path for file in files)
@@ -186,8 +186,8 @@ class HubSource:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FetchError(
                 Reason.SOURCE_ERROR,
-                f"{self._asked.endpoint} gives answers that are not a hub's, or a mirror's that tells no sizes and "
-                f"checksums ({type(error).__name__}: {str(error)[:100]}): correct spec.model.hf.endpoint",
+                f"{self._asked.endpoint} is not a hub, or is a mirror without sizes and checksums "
+                f"({type(error).__name__}: {str(error)[:100]}): correct spec.model.hf.endpoint",
             ) from error
 
 

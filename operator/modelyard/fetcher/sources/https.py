@@ -72,25 +72,25 @@ def _explain(refusal: Refusal, secret: Secret | None) -> FetchError | None:
         case 401 if secret:
             return FetchError(
                 Reason.CREDENTIALS_INVALID,
-                f"{refusal.address} does not accept what is in Secret {secret.name!r}: put valid credentials there",
+                f"{refusal.address} rejected the credentials in Secret {secret.name!r}: put valid credentials there",
             )
         case 401:
             return FetchError(
                 Reason.CREDENTIALS_MISSING,
-                f"{refusal.address} wants credentials: put them into a Secret, as key {BEARER_TOKEN} or as keys "
+                f"{refusal.address} requires credentials: put them in a Secret, in key {BEARER_TOKEN} or in keys "
                 f"{USER_NAME} and {PASSWORD}, and name it in spec.model.credentials.secretName",
             )
         case 403:
             whose = f"the credentials in Secret {secret.name!r}" if secret else "an anonymous request"
             return FetchError(
                 Reason.ACCESS_DENIED,
-                f"{refusal.address} is denied to {whose}: grant read access, or name other credentials in "
+                f"access to {refusal.address} was denied for {whose}: grant read access, or set other credentials in "
                 "spec.model.credentials",
             )
         case 404 | 410:
             return FetchError(
                 Reason.MODEL_NOT_FOUND,
-                f"{refusal.address} is not there ({refusal.status}): correct spec.model.uri, or upload what it names",
+                f"{refusal.address} does not exist ({refusal.status}): correct spec.model.uri, or upload the file",
             )
         case _:
             return None
@@ -127,7 +127,7 @@ class WebSource:
         if size_bytes is None:
             raise FetchError(
                 Reason.SOURCE_ERROR,
-                f"the server of {self._uri} does not say how large the file is (Content-Length): use another server",
+                f"the server of {self._uri} does not report the file's size (Content-Length): use another server",
             )
         path = safe_path(unquote(self._uri.rpartition("/")[2]), "")
         return RemoteFile(path, size_bytes, self._uri, self._sha256, Checksum.sha256(self._sha256))
@@ -138,8 +138,8 @@ class WebSource:
         if computed != self._sha256:
             raise FetchError(
                 Reason.CHECKSUM_MISMATCH,
-                f"{self._uri} has the SHA-256 {computed}, and spec.model.https.sha256 wants {self._sha256}: correct "
-                "that, or put the wanted manifest back",
+                f"{self._uri} has the SHA-256 {computed}, but spec.model.https.sha256 is {self._sha256}: correct "
+                "that, or restore the manifest",
             )
         try:
             return tuple(map(self._file, manifest_json.read(manifest)))

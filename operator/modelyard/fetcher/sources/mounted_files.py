@@ -30,12 +30,12 @@ class Secret:
         except (OSError, UnicodeDecodeError) as error:
             raise FetchError(
                 Reason.CREDENTIALS_MISSING,
-                f"Secret {self.name!r} is here and cannot be read ({type(error).__name__}): its values must be text, "
-                "and the pod's fsGroup must be allowed to read it",
+                f"Secret {self.name!r} exists but cannot be read ({type(error).__name__}): its values must be text, "
+                "and the pod's fsGroup must have permission to read it",
             ) from error
         for key, value in values.items():
             if not value.isprintable():
-                raise self._unusable(key, "holds line breaks or other control characters")
+                raise self._unusable(key, "contains line breaks or other control characters")
         return values
 
     def bearer(self, key: str) -> str:
@@ -45,13 +45,11 @@ class Secret:
         """
         token = self.read([key])[key]
         if not token.isascii() or " " in token:
-            raise self._unusable(key, "holds blanks or letters that are not ASCII, and is no token")
+            raise self._unusable(key, "contains blanks or non-ASCII characters, so it is not a token")
         return f"Bearer {token}" if token else ""
 
     def _unusable(self, key: str, problem: str) -> FetchError:
-        return FetchError(
-            Reason.CREDENTIALS_INVALID, f"key {key} of Secret {self.name!r} {problem}: put the right text there"
-        )
+        return FetchError(Reason.CREDENTIALS_INVALID, f"key {key} of Secret {self.name!r} {problem}: correct its value")
 
     def _value(self, key: str) -> str:
         try:
@@ -70,7 +68,7 @@ class Secret:
             problem = f"Secret {self.name!r} does not exist in this namespace, or is empty: create it with {keys}"
         return FetchError(
             Reason.CREDENTIALS_MISSING,
-            f"{problem}. The kubelet brings a new Secret into this pod within about a minute, and the fetch goes on",
+            f"{problem}. The kubelet updates this pod within about a minute, and the fetch then continues",
         )
 
 
@@ -92,15 +90,15 @@ def ca_bundle(configuration: Configuration) -> Path | None:
     if not path.is_file():
         raise FetchError(
             Reason.CA_BUNDLE_MISSING,
-            f"{owner} does not exist or has no key {path.name!r}, as spec.model.caBundle names it: create it. "
-            "The kubelet brings it into this pod within about a minute, and the fetch goes on",
+            f"{owner}, which spec.model.caBundle names, does not exist or has no key {path.name!r}: create it. "
+            "The kubelet updates this pod within about a minute, and the fetch then continues",
         )
     try:
         ssl.create_default_context(cafile=path)
     except ssl.SSLError as error:
         raise FetchError(
             Reason.CA_BUNDLE_INVALID,
-            f"key {path.name!r} of {owner} holds no PEM certificates ({error}): put the CA's certificate there, the "
-            "text from BEGIN CERTIFICATE to END CERTIFICATE. It is read again within about two minutes",
+            f"key {path.name!r} of {owner} contains no PEM certificates ({error}): put the CA's certificate there, "
+            "from BEGIN CERTIFICATE to END CERTIFICATE. It is read again within about two minutes",
         ) from error
     return path

@@ -28,7 +28,7 @@ def open_source(configuration: Configuration) -> MountedModel:
     claim, _, path = configuration.uri.removeprefix("pvc://").partition("/")
     if ".." in path.split("/"):
         raise InvalidError(
-            Reason.INVALID_CONFIGURATION, f"spec.model.uri is {configuration.uri!r}; it may hold no '..'"
+            Reason.INVALID_CONFIGURATION, f"spec.model.uri is {configuration.uri!r}; it must not contain '..'"
         )
     look = _Look(claim, configuration.claim, configuration.claim / path)
     try:
@@ -36,7 +36,7 @@ def open_source(configuration: Configuration) -> MountedModel:
     except OSError as error:
         raise FetchError(
             Reason.SOURCE_ERROR,
-            f"the volume of claim {claim!r} cannot be read ({error.strerror}): look at the volume's server or driver",
+            f"the volume of claim {claim!r} cannot be read ({error.strerror}): check the volume's server or driver",
         ) from error
 
 
@@ -59,7 +59,7 @@ class _Look:
             self._check_readable(file, os.R_OK)
             size_bytes += file.stat().st_size
         if not count:
-            raise self._missing(f"{self._place(self._folder)} holds no file")
+            raise self._missing(f"{self._place(self._folder)} contains no files")
         return size_bytes
 
     def _check_folder(self) -> None:
@@ -72,9 +72,9 @@ class _Look:
             if not below.exists():
                 names = sorted(path.name for path in here.iterdir())[: _NAMES_SHOWN + 1]
                 there = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
-                raise self._missing(f"{self._place(here)} holds no {part!r} (it holds {there or 'nothing'})")
+                raise self._missing(f"{self._place(here)} does not contain {part!r} (it contains {there or 'nothing'})")
             if not below.is_dir():
-                raise self._missing(f"{self._place(below)} is a file, and a model is a folder")
+                raise self._missing(f"{self._place(below)} is a file, but a model must be a folder")
             self._check_readable(below, os.R_OK | os.X_OK)
             here = below
 
@@ -97,11 +97,11 @@ class _Look:
         if not path.resolve().is_relative_to(within.resolve()):
             raise FetchError(
                 Reason.UNSAFE_KEY,
-                f"{self._place(path)} is a link to {str(path.readlink())!r}, outside of what the engine sees: put the "
-                "file itself there (cp --dereference)",
+                f"{self._place(path)} is a link to {str(path.readlink())!r}, which the engine cannot see: replace it "
+                "with the file itself (cp --dereference)",
             )
         if not path.exists():
-            raise self._missing(f"{self._place(path)} is a link to {str(path.readlink())!r}, which is not there")
+            raise self._missing(f"{self._place(path)} is a link to {str(path.readlink())!r}, which does not exist")
 
     def _check_readable(self, path: Path, mode: int) -> None:
         if os.access(path, mode):
@@ -109,15 +109,16 @@ class _Look:
         about = path.stat()
         raise FetchError(
             Reason.ACCESS_DENIED,
-            f"{self._place(path)} cannot be read by this pod: it belongs to {about.st_uid}:{about.st_gid} with mode "
+            f"this pod cannot read {self._place(path)}: it belongs to {about.st_uid}:{about.st_gid} with mode "
             f"{about.st_mode & 0o7777:04o}, and the pod runs as user {os.getuid()} with the groups "
             f"{', '.join(map(str, sorted({os.getgid(), *os.getgroups()})))} (run_as_user and fs_group in the "
-            "operator's settings): give one of these groups, or everybody, the right to read it (chmod -R a+rX)",
+            "operator's settings): grant read permission to one of these groups, or to all (chmod -R a+rX)",
         )
 
     def _missing(self, problem: str) -> FetchError:
         return FetchError(
-            Reason.MODEL_NOT_FOUND, f"{problem}: correct spec.model.uri, or put the model there. The fetch goes on then"
+            Reason.MODEL_NOT_FOUND,
+            f"{problem}: correct spec.model.uri, or put the model there; the fetch then continues",
         )
 
     def _place(self, path: Path) -> str:

@@ -166,8 +166,8 @@ class RangedClient:
                     if len(document) > limit_bytes or time.monotonic() > end_s:
                         raise FetchError(
                             Reason.SOURCE_ERROR,
-                            f"an answer of {self._server.name} is longer than {limit_bytes} bytes or takes longer "
-                            f"than {_DOCUMENT_LIMIT_S} s: correct {self._server.setting}",
+                            f"a response of {self._server.name} exceeds {limit_bytes} bytes or {_DOCUMENT_LIMIT_S} s: "
+                            f"correct {self._server.setting}",
                         )
         except StreamBrokenError as error:
             raise explain_connection(str(error), self._server) from error
@@ -202,15 +202,15 @@ class RangedClient:
         if size_bytes not in {None, file.size_bytes}:
             raise FetchError(
                 Reason.SOURCE_CHANGED,
-                f"{file.key} has {size_bytes} bytes, and not the {file.size_bytes} that were listed: the fetch begins "
-                "anew. Upload a model under a new name rather than over one in use",
+                f"{file.key} has {size_bytes} bytes, not the {file.size_bytes} that were listed: the fetch restarts. "
+                "Upload a model under a new name rather than over one in use",
             )
         is_other_range = head.status == 206 and head.begins_at != offset
         if is_other_range or head.headers.get("content-encoding", "identity") != "identity":
             raise FetchError(
                 Reason.SOURCE_ERROR,
-                f"{self._server.name} was asked for plain bytes of {file.key} from {offset} on and sends others "
-                f"({head.status}, {head.headers.get('content-range', 'compressed')}): correct that server's set-up",
+                f"{self._server.name} did not return the plain bytes of {file.key} from {offset} on "
+                f"({head.status}, {head.headers.get('content-range', 'compressed')}): fix that server's configuration",
             )
         if head.status == 200 and length < file.size_bytes and address not in self._without_ranges:
             self._without_ranges.add(address)
@@ -245,7 +245,8 @@ class RangedClient:
                     raise self._refused(answer, address, url)
                 address = _redirected(url, answer.head)
         raise FetchError(
-            Reason.SOURCE_ERROR, f"{self._server.name} redirects more than {_REDIRECTS_LIMIT} times: correct its set-up"
+            Reason.SOURCE_ERROR,
+            f"{self._server.name} redirects over {_REDIRECTS_LIMIT} times: fix its configuration",
         )
 
     def _ask(self, method: str, address: str, headers: Mapping[str, str]) -> tuple[Answer, str]:
@@ -287,13 +288,13 @@ def _redirected(url: str, head: Head) -> str:
     except ValueError as error:
         raise FetchError(
             Reason.SOURCE_ERROR,
-            f"{address_without_query(url)} redirects to what is no address ({error}): correct its set-up",
+            f"{address_without_query(url)} redirects to an invalid URL ({error}): fix its configuration",
         ) from error
     if scheme != "https" and not (scheme == "http" and url.startswith("http://")):
         raise FetchError(
             Reason.SOURCE_ERROR,
-            f"{address_without_query(url)} redirects to {origin(target)}, which is not https: anybody on the way could "
-            "change the model",
+            f"{address_without_query(url)} redirects to {origin(target)}, which is not https: the model could be "
+            "altered in transit",
         )
     return target
 
@@ -304,19 +305,17 @@ def _explain(refusal: Refusal, server: Server) -> FetchError:
         case 407:
             return explain_proxy(407, server)
         case 412 | 416:
-            return FetchError(
-                Reason.SOURCE_CHANGED, f"{refusal.address} changed while it was fetched: the fetch begins anew"
-            )
+            return FetchError(Reason.SOURCE_CHANGED, f"{refusal.address} changed during the fetch: the fetch restarts")
         case 429 | 503:
             return FetchError(
                 Reason.THROTTLED,
-                f"{server.name} asks for fewer requests ({refusal.status}): the fetch goes on by itself; if it "
-                "stays, start fewer replicas at once, or raise the server's limits",
+                f"{server.name} limits the rate of requests ({refusal.status}): the fetch continues. If this "
+                "persists, start fewer replicas at once, or raise the server's limits",
             )
         case _:
             return FetchError(
                 Reason.SOURCE_ERROR,
-                f"{refusal.address} answers {refusal.status}: look at that server's own log, and at {server.setting}",
+                f"{refusal.address} returned {refusal.status}: check that server's log, and {server.setting}",
             )
 
 

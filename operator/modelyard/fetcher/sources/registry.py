@@ -24,7 +24,7 @@ def open_source(configuration: Configuration) -> Source | MountedModel:
         known = ", ".join(f"{name}://" for name in SOURCES)
         raise InvalidError(
             Reason.UNKNOWN_SCHEME,
-            f"spec.model.uri is {configuration.uri!r}; this version of modelyard-fetch knows {known}",
+            f"spec.model.uri is {configuration.uri!r}; this version of modelyard-fetch supports {known}",
         )
     opener: Callable[[Configuration], Source | MountedModel] = importlib.import_module(SOURCES[scheme]).open_source
     return opener(configuration)

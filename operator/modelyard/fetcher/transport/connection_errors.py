@@ -36,27 +36,26 @@ def explain_connection(text: str, server: Server) -> FetchError:
         if any(words in text for words in _NO_PROXY_THERE):
             return FetchError(
                 Reason.PROXY_FAILED,
-                f"the proxy {server.proxy} cannot be reached: {_problem(text, 'the proxy')}. Correct "
+                f"the proxy {server.proxy} is unreachable: {_problem(text, 'the proxy')}. Correct "
                 "spec.model.proxy.url (or fetch_proxy in the operator's settings)",
             )
     if "CERTIFICATE_VERIFY_FAILED" in text:
         problem = text.rpartition("certificate verify failed: ")[2].split(" (_ssl.c")[0]
         return FetchError(
             Reason.CERTIFICATE_NOT_TRUSTED,
-            f"the certificate of {server.name} is not trusted ({problem}): put the CA that signed it into a ConfigMap "
-            "and name that in spec.model.caBundle, or use the host name that the certificate is for",
+            f"the certificate of {server.name} is not trusted ({problem}): put its CA in a ConfigMap and name that in "
+            "spec.model.caBundle, or use the host name in the certificate",
         )
     if "WRONG_VERSION_NUMBER" in text:
         return FetchError(
             Reason.ENDPOINT_UNREACHABLE,
-            f"no TLS connection to {server.name}: it seems to speak plain http, where https:// was asked for in "
-            f"{server.setting}",
+            f"no TLS connection to {server.name}: it seems to use plain http, but {server.setting} has https://",
         )
     way = f" through the proxy {server.proxy}" if server.proxy else ""
     otherwise = f". {server.otherwise}" if server.otherwise else ""
     return FetchError(
         Reason.ENDPOINT_UNREACHABLE,
-        f"{server.name} cannot be reached{way}: {_problem(text, server.setting)}{otherwise}",
+        f"{server.name} is unreachable{way}: {_problem(text, server.setting)}{otherwise}",
     )
 
 
@@ -65,16 +64,16 @@ def explain_proxy(status: int, server: Server) -> FetchError:
     match status:
         case 407:
             problem = (
-                "asks for a user and password, which modelyard does not support: have it let this cluster's pods "
-                "through without, or name another in spec.model.proxy.url"
+                "requires a user and password, which modelyard does not support: exempt this cluster's pods, or set "
+                "another proxy in spec.model.proxy.url"
             )
         case 502 | 503 | 504:
             problem = (
-                f"does not reach {server.name} (it answers {status}): check {server.setting}, and whether the proxy "
-                "knows that host. A host inside the cluster belongs into spec.model.proxy.noProxy"
+                f"cannot reach {server.name} (it returned {status}): check {server.setting}, and whether the proxy can "
+                "resolve that host. A host inside the cluster belongs in spec.model.proxy.noProxy"
             )
         case _:
-            problem = f"refuses to connect to {server.name} (it answers {status}): have it allow that host"
+            problem = f"refused to connect to {server.name} (it returned {status}): have it allow that host"
     return FetchError(Reason.PROXY_FAILED, f"the proxy {server.proxy} {problem}")
 
 
@@ -82,9 +81,9 @@ def _problem(text: str, setting: str) -> str:
     if "Failed to resolve" in text:
         return f"its host name is not known to DNS: correct {setting}, or the cluster's DNS"
     if "Connection refused" in text:
-        return f"the connection is refused: check that the server runs, and the port in {setting}"
+        return f"the connection is refused: check that the server is running, and the port in {setting}"
     if "unreachable" in text or "No route" in text:
-        return "the network has no route to it: look for a NetworkPolicy, a firewall or a route that is missing"
+        return "there is no route to it: check NetworkPolicies, firewalls and routes"
     if "timed out" in text.lower() or "timeout" in text.lower():
-        return "it does not answer in time: look for a NetworkPolicy, a firewall or a route that is missing"
-    return f"the connection broke ({text.strip()[:300]})"
+        return "it does not respond in time: check NetworkPolicies, firewalls and routes"
+    return f"the connection failed ({text.strip()[:300]})"

@@ -151,17 +151,18 @@ def _above_their_share(holdings: Iterable[Holding], guaranteed_bytes: int) -> li
 
 def _too_large(wanted_bytes: int, limits: Limits) -> str:
     return (
-        f"{readable(wanted_bytes)} are needed and this node's cache can hold {readable(limits.largest_bytes)} at most "
-        f"(budget {readable(limits.budget_bytes)}, disk {readable(limits.capacity_bytes)} of which "
-        f"{readable(limits.reserve_bytes)} stay free). Use nodes with a larger cache, or cache.medium: Ephemeral"
+        f"the model needs {readable(wanted_bytes)}, but this node's cache can hold at most "
+        f"{readable(limits.largest_bytes)} (budget {readable(limits.budget_bytes)}; disk "
+        f"{readable(limits.capacity_bytes)}, of which {readable(limits.reserve_bytes)} stay free). Use nodes with a "
+        "larger cache, or set spec.cache.medium to Ephemeral"
     )
 
 
 def _over_budget(own: Holding, limits: Limits) -> str:
     return (
-        f"this namespace holds {readable(own.used_bytes)} on this node, of which more than its share of "
-        f"{readable(limits.guaranteed_bytes)} was written without asking. "
-        "End the pods that write to the cache volume by other ways than modelyard-fetch"
+        f"this namespace uses {readable(own.used_bytes)} on this node, of which more than its share of "
+        f"{readable(limits.guaranteed_bytes)} was written without a reservation. "
+        "Delete the pods that write to the cache volume beside modelyard-fetch"
     )
 
 
@@ -169,8 +170,8 @@ def _full(wanted_bytes: int, lacking_bytes: int, holdings: Sequence[Holding], li
     in_use_bytes = _total(item for holding in holdings for item in holding.items if item.pins)
     used_bytes = sum(holding.used_bytes + holding.promised_bytes for holding in holdings)
     return (
-        f"{readable(wanted_bytes)} are needed and {readable(lacking_bytes)} of them cannot be freed: of the budget of "
-        f"{readable(limits.budget_bytes)} {readable(used_bytes)} are taken, {readable(in_use_bytes)} of these by "
-        f"models in use; {readable(free_bytes)} of the disk are free, {readable(limits.reserve_bytes)} must stay so. "
-        "It is tried again; other pods' end, another node or a larger budget make room"
+        f"the model needs {readable(wanted_bytes)}, of which {readable(lacking_bytes)} cannot be freed: of the budget "
+        f"of {readable(limits.budget_bytes)}, {readable(used_bytes)} are used, {readable(in_use_bytes)} of them by "
+        f"models in use; {readable(free_bytes)} of the disk are free, and {readable(limits.reserve_bytes)} must stay "
+        "free. The fetch is retried: wait for other pods to end, use another node, or raise the budget"
     )

@@ -121,7 +121,7 @@ class Parts:
         """Makes sure that ``name`` is a folder that all may write to; whatever else it is goes to the trash."""
         found = untrusted_files.status(name, parent)
         if found is not None and not stat.S_ISDIR(found.st_mode):
-            _log.warning("%a is no folder and was removed", name)
+            _log.warning("removed %a, which is not a folder", name)
             untrusted_files.discard(name, parent, trash)
             found = None
         if found is None:
@@ -147,8 +147,8 @@ class Parts:
     def _opened_cache(self) -> Iterator[int]:
         if self.is_missing:
             raise PathMissingError(
-                f"this node has no folder {self.cache}, where the node cache is configured to be: mount the node's "
-                "disk there, or make the folder, or keep pods that need the cache from this node (docs/node-cache.md)"
+                f"this node has no folder {self.cache} for the node cache: mount the node's disk there, create the "
+                "folder, or keep pods that use the cache off this node (docs/node-cache.md)"
             )
         with untrusted_files.opened_folder(str(self.cache)) as cache:
             yield cache

@@ -91,7 +91,7 @@ class NodeCache:
                 ledger.save(self._parts.own_file(LEDGER))
                 self._set_quota(namespace, held, overview.limits)
                 return grant
-        return Refusal(Reason.CACHE_FULL, "what had to go for it came into use meanwhile. It is tried again")
+        return Refusal(Reason.CACHE_FULL, "the models to evict came into use in the meantime. The fetch is retried")
 
     def _set_quota(self, namespace: str, held: Contents, limits: Limits) -> None:
         """What the namespace may have by itself, and what it was granted."""

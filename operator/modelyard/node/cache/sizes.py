@@ -30,10 +30,10 @@ class SizeOrShare:
             size = quantity.parse(text)
         except ValueError as error:
             raise ValueError(
-                f"{text!r} is no size: write bytes, a quantity such as 100Gi, or a percentage such as 80%"
+                f"{text!r} is not a size: write bytes, a quantity such as 100Gi, or a percentage such as 80%"
             ) from error
         if not 0 <= size < _LARGEST_BYTES:
-            raise ValueError(f"{text!r} is the size of no disk")
+            raise ValueError(f"{text!r} is not the size of a disk")
         return cls(fixed_bytes=quantity.whole(size))
 
     def of(self, whole_bytes: int) -> int:

@@ -63,9 +63,9 @@ class Node(csi_pb2_grpc.NodeServicer):
 
         def publish() -> csi_pb2.NodePublishVolumeResponse:
             if request.volume_capability.HasField("block") or request.volume_capability.mount.mount_flags:
-                raise RefusedError("the driver has no block volumes and takes no mount options")
+                raise RefusedError("the driver supports neither block volumes nor mount options")
             if request.secrets:
-                raise RefusedError("the driver takes no secrets: remove nodePublishSecretRef")
+                raise RefusedError("the driver does not support secrets: remove nodePublishSecretRef")
             attributes = dict(request.volume_context)
             asked = publication(request.target_path, attributes, self._pods_folder, is_read_only=request.readonly)
             self._volumes.publish(asked)

@@ -33,14 +33,14 @@ def publication(
 ) -> Publication:
     """The volume that a request asks for. Raises RefusedError for one that no pod's inline volume gives."""
     if unknown := sorted(set(context) - _KNOWN):
-        raise RefusedError(f"the volume takes no attributes, and {unknown[0]!r} is one: remove volumeAttributes")
+        raise RefusedError(f"the volume does not support the attribute {unknown[0]!r}: remove volumeAttributes")
     if context.get(EPHEMERAL) != "true":
-        raise RefusedError("the driver serves volumes written inline in a pod only, no PersistentVolumes")
+        raise RefusedError("the driver supports only inline volumes of pods, not PersistentVolumes")
     if missing := sorted({NAMESPACE, POD_UID} - set(context)):
-        raise RefusedError(f"the kubelet did not tell {missing[0]}: the CSIDriver object needs podInfoOnMount: true")
+        raise RefusedError(f"the kubelet did not pass {missing[0]}: the CSIDriver object needs podInfoOnMount: true")
     target = target_of(target_path, pods_folder)
     if target.pod_uid != context[POD_UID]:
         raise RefusedError(f"the target path is of the pod {target.pod_uid}, not of {context[POD_UID]!r}")
     if not DNS_LABEL.fullmatch(context[NAMESPACE]):
-        raise RefusedError(f"{context[NAMESPACE]!r} is no namespace")
+        raise RefusedError(f"{context[NAMESPACE]!r} is not a namespace")
     return Publication(target, context[NAMESPACE], is_read_only)

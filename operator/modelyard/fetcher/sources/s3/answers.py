@@ -107,7 +107,7 @@ def read_parts(document: bytes) -> Parts:
     read = read_xml(document, {_PARTS_TRUNCATED, _PARTS_MARKER}, "ObjectParts/Part", {"Size"})
     sizes = tuple(size_of(item.get("Size", "").strip()) for item in read.items)
     if read.root not in {"GetObjectAttributesResponse", "GetObjectAttributesOutput"} or None in sizes:
-        raise UnreadableError("it names no sizes of parts")
+        raise UnreadableError("it has no sizes of parts")
     is_truncated = read.fields.get(_PARTS_TRUNCATED, "").lower() == "true"
     marker = read.fields.get(_PARTS_MARKER, "") if is_truncated else ""
     return Parts(tuple(size for size in sizes if size is not None), marker if _NUMBER.fullmatch(marker) else "")

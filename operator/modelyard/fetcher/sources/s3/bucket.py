@@ -135,7 +135,7 @@ class S3Source:
         if not objects:
             raise FetchError(
                 Reason.MODEL_NOT_FOUND,
-                f"bucket {self._asked.bucket!r} holds no object below {self._folder!r}"
+                f"bucket {self._asked.bucket!r} has no object in {self._folder!r}"
                 + (f" and no object {location!r}" if location else "")
                 + ": correct spec.model.uri, or upload the model there",
             )
@@ -218,8 +218,8 @@ class S3Source:
     def _changed(self, key: str) -> FetchError:
         return FetchError(
             Reason.SOURCE_CHANGED,
-            f"{self._asked.uri(key)} changed while it was fetched: the fetch begins anew. Upload a model under a new "
-            "prefix rather than over one in use",
+            f"{self._asked.uri(key)} changed during the fetch: the fetch restarts. Upload a model to a new prefix "
+            "rather than over one in use",
         )
 
     def _unreadable(self, what: str, error: UnreadableError) -> FetchError:

@@ -38,7 +38,7 @@ def read_credentials(configuration: Configuration) -> Credentials:
         session = boto3.Session()
         if session.get_credentials() is None:
             return Credentials(session, "an anonymous request (the service names no credentials)", anonymous=True)
-        return Credentials(session, "the pod's own cloud identity")
+        return Credentials(session, "the pod's cloud identity")
     keys = secret.read((ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN))
     missing = [key for key in (ACCESS_KEY_ID, SECRET_ACCESS_KEY) if not keys[key]]
     if missing:

@@ -85,8 +85,8 @@ def explain(failure: Failure, asked: Asked, key: str) -> FetchError:
         case Reason.ACCESS_DENIED:
             permission = "s3:GetObject on its objects" if key else "s3:ListBucket on the bucket"
             message = (
-                f"{asked.store} denies {what} to {asked.identity}: grant {permission}, or name other credentials in "
-                "spec.model.credentials. (A bucket that does not exist can look like this too)"
+                f"{asked.store} denied access to {what} for {asked.identity}: grant {permission}, or set other "
+                "credentials in spec.model.credentials. (Some stores also report this if the bucket does not exist)"
             )
         case Reason.BUCKET_NOT_FOUND:
             message = (
@@ -95,22 +95,22 @@ def explain(failure: Failure, asked: Asked, key: str) -> FetchError:
             )
         case Reason.SOURCE_CHANGED:
             message = (
-                f"{what} was replaced or removed while it was fetched: the fetch begins anew. Upload a model under a "
-                "new prefix rather than over one in use"
+                f"{what} was replaced or removed during the fetch: the fetch restarts. Upload a model to a new prefix "
+                "rather than over one in use"
             )
         case Reason.MODEL_ARCHIVED:
             message = f"{what} is archived ({words}): {RESTORE}"
         case Reason.CREDENTIALS_INVALID:
-            message = f"{asked.store} does not accept {asked.identity} ({words}): {_cure(failure.code)}"
+            message = f"{asked.store} rejected {asked.identity} ({words}): {_cure(failure.code)}"
         case Reason.CLOCK_SKEW:
             message = (
-                f"{asked.store} refuses requests because this node's clock and its own differ too much ({words}): set "
-                "the node's time (NTP)"
+                f"{asked.store} rejected the request because this node's clock differs too much from its own "
+                f"({words}): synchronize the node's clock (NTP)"
             )
         case Reason.THROTTLED:
             message = (
-                f"{asked.store} asks for fewer requests ({words}): the fetch goes on by itself; if it stays so, raise "
-                "the server's limits or spread the models over more prefixes"
+                f"{asked.store} limits the rate of requests ({words}): the fetch continues. If this persists, raise "
+                "the store's limits, or spread the models over more prefixes"
             )
         case Reason.WRONG_REGION:
             where = f"in region {failure.region[:63]!r}" if failure.region else f"in another region ({words})"
@@ -144,27 +144,27 @@ def _other(failure: Failure, asked: Asked, what: str, words: str) -> str:
             "spec.model.s3.endpoint to the address that it redirects to"
         )
     return (
-        f"{asked.store} answered {failure.status} for {what} ({words}). If this is not an S3 server, correct "
+        f"{asked.store} returned {failure.status} for {what} ({words}). If this is not an S3 server, correct "
         "spec.model.s3.endpoint"
     )
 
 
 RESTORE = (
-    "restore it (aws s3api restore-object), or copy it to a storage class that can be read at once. The fetch goes on "
-    "by itself when it can be read"
+    "restore it (aws s3api restore-object), or copy it to a storage class that can be read at once. The fetch then "
+    "continues"
 )
 
 
 def _cure(code: str) -> str:
     match code:
         case "InvalidAccessKeyId":
-            return "it does not know AWS_ACCESS_KEY_ID. Put a valid key into the Secret"
+            return "AWS_ACCESS_KEY_ID is unknown. Put a valid key in the Secret"
         case "SignatureDoesNotMatch":
-            return "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID. Put the right pair into the Secret"
+            return "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID. Put the right pair in the Secret"
         case "ExpiredToken" | "InvalidToken" | "InvalidIdentityToken":
-            return "the session token is not valid any more. Put a fresh one into the Secret"
+            return "the session token is no longer valid. Put a new one in the Secret"
         case _:
-            return "put valid credentials into the Secret that spec.model.credentials names"
+            return "put valid credentials in the Secret that spec.model.credentials names"
 
 
 def explain_identity(error: ClientError | BotoCoreError, asked: Asked) -> FetchError:
@@ -173,6 +173,6 @@ def explain_identity(error: ClientError | BotoCoreError, asked: Asked) -> FetchE
         return explain_connection(f"{error} {error.kwargs.get('error', '')}", asked.server)
     return FetchError(
         Reason.CREDENTIALS_INVALID,
-        f"the pod's cloud identity gave no credentials ({error}): check what spec.serviceAccountName's account is "
-        "bound to, or name a Secret in spec.model.credentials",
+        f"the pod's cloud identity has no credentials ({error}): check the identity that the service account in "
+        "spec.serviceAccountName is bound to, or name a Secret in spec.model.credentials",
     )

@@ -97,9 +97,8 @@ class Objects:
         if answered and not is_same_etag(answered, etag):
             raise FetchError(
                 Reason.SOURCE_CHANGED,
-                f"{self._asked.uri(key)} changed while it was fetched (its ETag was {etag[:80]!r} and is "
-                f"{answered[:80]!r}): the fetch begins anew. Upload a model under a new prefix rather than over one in "
-                "use",
+                f"{self._asked.uri(key)} changed during the fetch (its ETag was {etag[:80]!r} and is now "
+                f"{answered[:80]!r}): the fetch restarts. Upload a model to a new prefix rather than over one in use",
             )
 
     def _patiently(self, ask: Callable[[], Result]) -> Result:
