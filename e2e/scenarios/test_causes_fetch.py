@@ -87,7 +87,7 @@ CAUSES = (
         "an access key that the store does not know",
         _with("wrong-id", _model(keys="wrong-id")),
         "CredentialsInvalid",
-        ("Secret 'wrong-id'", "does not know AWS_ACCESS_KEY_ID"),
+        ("Secret 'wrong-id'", "AWS_ACCESS_KEY_ID is unknown"),
         applies(secret("wrong-id", store.KEYS)),
         before=applies(secret("wrong-id", WRONG_ID)),
         gone_within_s=MOUNT_REFRESHED_S,

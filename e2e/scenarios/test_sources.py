@@ -94,7 +94,7 @@ def test_a_model_on_a_volume_is_served_where_it_lies_once_all_that_hinders_it_is
         },
     }
     namespace.apply(claim)
-    _is_told(namespace, "mounted", "ModelNotFound", "claim 'models' holds no 'teams'")
+    _is_told(namespace, "mounted", "ModelNotFound", "claim 'models' does not contain 'teams'")
 
     model = write_tiny_model(tmp_path / "tiny")
     (model / "config.json").chmod(0o600)

@@ -209,7 +209,7 @@ class Claim(Place):
 
     def ask_for_what_is_not_there(self) -> str:
         self.pod.environment[names.ENV_MODEL_URI] = "pvc://models/teams/absent"
-        return "'teams' in claim 'models' holds no 'absent'"
+        return "'teams' in claim 'models' does not contain 'absent'"
 
     def ask_for_what_is_denied(self) -> str:
         (self.folder / "weights").write_bytes(b"")

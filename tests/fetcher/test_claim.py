@@ -42,7 +42,7 @@ def test_a_folder_that_comes_later_is_found_by_the_running_fetcher(claim: Claim)
     running = claim.pod.start()
     error = claim.pod.error()
     assert error["reason"] == "ModelNotFound"
-    assert "'teams' in claim 'models' holds no 'model' (it holds nothing)" in error["message"]
+    assert "'teams' in claim 'models' does not contain 'model' (it contains nothing)" in error["message"]
     moved.rename(claim.folder)
     assert running.ends() == 0
     assert claim.pod.last_word()["error"] is None
@@ -52,7 +52,7 @@ def test_what_is_there_instead_is_listed_but_not_without_end(claim: Claim) -> No
     for number in range(20):
         (claim.volume / "teams" / f"{number:02}").mkdir()
     claim.pod.environment[names.ENV_MODEL_URI] = "pvc://models/teams/absent"
-    assert "(it holds 00, 01, 02, 03, 04, 05, 06, 07, 08, 09, ...)" in claim.pod.failed_attempt().message
+    assert "(it contains 00, 01, 02, 03, 04, 05, 06, 07, 08, 09, ...)" in claim.pod.failed_attempt().message
 
 
 def test_a_folder_without_a_file_is_no_model(claim: Claim) -> None:
@@ -60,14 +60,14 @@ def test_a_folder_without_a_file_is_no_model(claim: Claim) -> None:
     (claim.folder / "empty").mkdir()
     error = claim.pod.failed_attempt()
     assert error.reason == "ModelNotFound"
-    assert "'teams/model' in claim 'models' holds no file" in error.message
+    assert "'teams/model' in claim 'models' contains no files" in error.message
 
 
 def test_a_file_in_place_of_a_folder_is_told(claim: Claim) -> None:
     claim.pod.environment[names.ENV_MODEL_URI] += "/config.json"
     error = claim.pod.failed_attempt()
     assert error.reason == "ModelNotFound"
-    assert "is a file, and a model is a folder" in error.message
+    assert "is a file, but a model must be a folder" in error.message
 
 
 def test_a_folder_may_be_a_link_to_another_of_the_claim(claim: Claim) -> None:
@@ -82,7 +82,7 @@ def test_a_folder_that_is_a_link_out_of_the_claim_is_refused(claim: Claim, targe
     claim.pod.environment[names.ENV_MODEL_URI] = "pvc://models/latest"
     error = claim.pod.failed_attempt()
     assert error.reason == "UnsafeKey"
-    assert f"is a link to '{target}', outside of what the engine sees" in error.message
+    assert f"is a link to '{target}', which the engine cannot see" in error.message
 
 
 def test_links_within_the_folder_are_fine_and_those_to_shared_files_beside_it_are_told(claim: Claim) -> None:
@@ -100,7 +100,7 @@ def test_a_link_to_nothing_is_told(claim: Claim) -> None:
     (claim.folder / "weights").symlink_to("absent")
     error = claim.pod.failed_attempt()
     assert error.reason == "ModelNotFound"
-    assert "is a link to 'absent', which is not there" in error.message
+    assert "is a link to 'absent', which does not exist" in error.message
 
 
 def test_a_path_that_leaves_the_claim_ends_the_fetcher_by_name(claim: Claim) -> None:

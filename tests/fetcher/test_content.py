@@ -52,7 +52,7 @@ def test_a_pod_that_finds_other_content_fails_by_name_and_goes_on_when_the_first
     running = pod.start()
     error = pod.error()
     assert error["reason"] == "SourceChanged"
-    for told in (first, "put that content back", "set a new spec.model.revision"):
+    for told in (first, "restore that content", "set a new spec.model.revision"):
         assert told in error["message"]
     assert pod.files() == {}
     store.put("model/weights", MODEL["weights"])
@@ -87,7 +87,7 @@ def test_a_pinned_digest_goes_before_the_revisions(pod: Pod, revision: Path) -> 
     revision.write_text(f"sha256:{'1' * 64}")
     error = pod.failed_attempt()
     assert error.reason == "DigestMismatch"
-    assert f"spec.model.digest wants {OTHER}" in error.message
+    assert f"spec.model.digest is {OTHER}" in error.message
 
 
 def test_a_text_that_is_no_digest_is_refused_and_cut(pod: Pod, revision: Path) -> None:

@@ -93,7 +93,7 @@ def test_writing_through_the_page_cache_is_said_once(
         for name in ("a", "b"):
             DirectFile(ramfs / name, len(CONTENT)).close()
     (record,) = caplog.records
-    assert "takes no direct writes ([Errno 22] Invalid argument" in record.message
+    assert "refuses direct writes ([Errno 22] Invalid argument" in record.message
 
 
 def test_an_empty_file_is_one(path: Path) -> None:

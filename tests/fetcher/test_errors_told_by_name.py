@@ -43,14 +43,14 @@ def test_a_secret_whose_value_is_no_text_is_named(pod: Pod) -> None:
     (pod.secret / "AWS_SECRET_ACCESS_KEY").write_bytes(b"\xff\xfe")
     error = pod.failed_attempt()
     assert error.reason == "CredentialsMissing"
-    assert "Secret 's3-read' is here and cannot be read" in error.message
+    assert "Secret 's3-read' exists but cannot be read" in error.message
 
 
 def test_an_unknown_access_key_is_named(pod: Pod) -> None:
     pod.give_secret("nobody", "x")
     error = pod.failed_attempt()
     assert error.reason == "CredentialsInvalid"
-    assert "it does not know AWS_ACCESS_KEY_ID" in error.message
+    assert "AWS_ACCESS_KEY_ID is unknown" in error.message
 
 
 def test_a_pod_without_any_credentials_asks_anonymously_and_says_so(pod: Pod) -> None:
@@ -73,7 +73,7 @@ def test_an_endpoint_without_tls_is_told_when_https_was_asked_for(store: ObjectS
     pod.environment[names.ENV_S3_ENDPOINT] = store.endpoint.replace("http:", "https:")
     error = pod.failed_attempt()
     assert error.reason == "EndpointUnreachable"
-    assert "it seems to speak plain http, where https:// was asked for in spec.model.s3.endpoint" in error.message
+    assert "it seems to use plain http, but spec.model.s3.endpoint has https://" in error.message
 
 
 def test_a_missing_ca_bundle_is_named(pod: Pod, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_missing_ca_bundle_is_named(pod: Pod, tmp_path: Path) -> None:
     pod.environment[names.ENV_CA_BUNDLE_CONFIG_MAP] = "our-ca"
     error = pod.failed_attempt()
     assert error.reason == "CABundleMissing"
-    assert "ConfigMap 'our-ca' does not exist or has no key 'ca.crt'" in error.message
+    assert "ConfigMap 'our-ca', which spec.model.caBundle names, does not exist or has no key 'ca.crt'" in error.message
     assert "within about a minute" in error.message
 
 
@@ -129,7 +129,7 @@ def test_an_unknown_scheme_ends_the_fetcher_with_the_known_ones_in_its_last_word
     word = pod.last_word()
     assert word["phase"] == "Failed"
     assert word["error"]["reason"] == "UnknownScheme"
-    assert word["error"]["message"].endswith("knows s3://, hf://, https://, pvc://")
+    assert word["error"]["message"].endswith("supports s3://, hf://, https://, pvc://")
 
 
 def test_a_configuration_without_a_pod_uid_is_named_in_the_last_word(pod: Pod) -> None:

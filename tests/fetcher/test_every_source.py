@@ -156,7 +156,7 @@ def test_bytes_that_stay_wrong_are_refused_with_the_file_named(server: Server) -
     server.link.fault = flip
     error = server.pod.failed_attempt()
     assert error.reason == "ChecksumMismatch"
-    assert "weights do not match their checksum" in error.message
+    assert "weights did not match its checksum twice" in error.message
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_host_that_is_excepted_is_reached_without_the_proxy(
     assert proxy.asked == []
 
 
-@pytest.mark.parametrize(("status", "told"), [(407, "asks for a user and password"), (403, "refuses to connect")])
+@pytest.mark.parametrize(("status", "told"), [(407, "requires a user and password"), (403, "refused to connect")])
 def test_a_proxy_that_refuses_is_named(tls_server: Server, proxy: ForwardProxy, status: int, told: str) -> None:
     tls_server.put(SIMPLE)
     proxy.refusal = status
@@ -309,7 +309,7 @@ def test_a_proxy_that_cannot_be_reached_is_named(tls_server: Server, monkeypatch
         monkeypatch.setenv(name, nobody)
     error = tls_server.pod.failed_attempt()
     assert error.reason == "ProxyFailed"
-    assert f"the proxy {nobody} cannot be reached: the connection is refused" in error.message
+    assert f"the proxy {nobody} is unreachable: the connection is refused" in error.message
 
 
 def test_a_missing_secret_is_named_and_the_fetch_goes_on_when_it_comes(server: Server) -> None:
@@ -332,7 +332,7 @@ def test_a_secret_that_no_request_can_carry_is_named_and_not_told(server: Server
     server.pod.give_keys(server.right_secret | {key: "bro\nken"})
     error = server.pod.failed_attempt()
     assert error.reason == "CredentialsInvalid"
-    assert f"key {key} of Secret 's3-read' holds line breaks" in error.message
+    assert f"key {key} of Secret 's3-read' contains line breaks" in error.message
     assert "bro" not in error.message.replace("broken", "")
 
 

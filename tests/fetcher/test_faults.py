@@ -152,7 +152,7 @@ def test_a_model_that_is_too_large_for_the_disk_is_refused_with_the_figures(
     store.put("model/more", WEIGHTS)
     error = pod.failed_attempt()
     assert error.reason == "DiskFull"
-    assert f"the model needs {2 * len(WEIGHTS)} bytes more" in error.message
+    assert f"the model needs {2 * len(WEIGHTS)} more bytes" in error.message
     assert re.search(r"has 16\d{6} bytes free", error.message)
     assert list(CacheLayout(small_disk).staging.glob("*/model/*")) == []
 

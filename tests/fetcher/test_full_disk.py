@@ -74,7 +74,7 @@ def test_a_disk_that_becomes_full_in_the_middle_is_named_and_whole_files_do_not_
     go_on.set()
     error = pod.error()
     assert error["reason"] == "DiskFull"
-    assert "What has arrived is kept" in error["message"]
+    assert "Data that has arrived is kept" in error["message"]
     assert pod.files() == {}
     assert list(CacheLayout(disk).entries.iterdir()) == []
     asked: set[str] = set()
@@ -95,5 +95,5 @@ def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(disk: Path, 
     fill(disk, but_bytes=10 * MIB)
     error = pod.failed_attempt()
     assert error.reason == "DiskFull"
-    assert f"the model needs {SIZE_BYTES} bytes more" in error.message
+    assert f"the model needs {SIZE_BYTES} more bytes" in error.message
     assert list(CacheLayout(disk).staging.glob("*/model/*")) == []

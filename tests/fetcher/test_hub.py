@@ -127,7 +127,7 @@ def test_a_revision_without_files_is_no_model(hub: Hub) -> None:
     hub.put({})
     error = hub.pod.failed_attempt()
     assert error.reason == "ModelNotFound"
-    assert "holds no file" in error.message
+    assert "has no files" in error.message
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_who_waits_shows_the_progress_of_the_pod_that_fetches(node: Node, traffi
     state = eventually(second.state, lambda state: state.get("phase") == "Waiting" and state["bytesDone"] > 0)
     assert state["waitingForPod"] == first.uid
     assert (state["bytesTotal"], state["fetchedBytes"], state["cacheHit"]) == (len(WEIGHTS) + 2, 0, None)
-    assert waiting.says(f"pod {first.uid} of this node fetches")
+    assert waiting.says(f"pod {first.uid} on this node is fetching")
     traffic.go_on.set()
     assert (fetching.ends(), waiting.ends()) == (0, 0)
     assert second.files() == MODEL

@@ -256,7 +256,7 @@ def test_a_listing_of_a_hundred_megabytes_is_not_read(pod: Pod, store: ScriptedS
     finally:
         tracemalloc.stop()
     assert failure.reason == "SourceError"
-    assert f"an answer of {store.endpoint} is longer than" in failure.message
+    assert f"a response of {store.endpoint} exceeds" in failure.message
     assert peak_bytes < 64 * 1024 * 1024
 
 
@@ -266,9 +266,9 @@ def test_a_listing_of_a_hundred_megabytes_is_not_read(pod: Pod, store: ScriptedS
 @pytest.mark.parametrize(
     ("answer", "reason", "told"),
     [
-        (error(503, "SlowDown"), "Throttled", "asks for fewer requests (SlowDown"),
-        (Response(429), "Throttled", "asks for fewer requests (429"),
-        (Response(429, {}, b"<html>Too many"), "Throttled", "asks for fewer requests (429"),
+        (error(503, "SlowDown"), "Throttled", "limits the rate of requests (SlowDown"),
+        (Response(429), "Throttled", "limits the rate of requests (429"),
+        (Response(429, {}, b"<html>Too many"), "Throttled", "limits the rate of requests (429"),
         (error(500, "InternalError"), "SourceError", "with an error of its own"),
         (Response(500, {}, b"oops"), "SourceError", "with an error of its own"),
         (Response(502), "SourceError", "with an error of its own"),
@@ -276,7 +276,7 @@ def test_a_listing_of_a_hundred_megabytes_is_not_read(pod: Pod, store: ScriptedS
         (Response(301), "SourceError", "redirects s3://models/model (301"),
         (Response(307, {"Location": "http://[::"}), "SourceError", "redirects s3://models/model (307"),
         (error(404, "NoSuchBucket"), "BucketNotFound", "has no bucket 'models'"),
-        (Response(400, {}, b"<a>" * 20_000), "SourceError", "answered 400"),
+        (Response(400, {}, b"<a>" * 20_000), "SourceError", "returned 400"),
         (error(403, "AccessDenied"), "AccessDenied", "s3:ListBucket"),
     ],
 )
@@ -293,7 +293,7 @@ def test_an_error_of_the_listing_has_a_name(
 @pytest.mark.parametrize(
     ("answer", "reason", "told"),
     [
-        (Response(429), "Throttled", "asks for fewer requests (429"),
+        (Response(429), "Throttled", "limits the rate of requests (429"),
         (error(500, "InternalError"), "SourceError", "failed for s3://models/model/weights with an error of its own"),
         (Response(502), "SourceError", "failed for s3://models/model/weights with an error of its own"),
     ],

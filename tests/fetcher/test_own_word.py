@@ -32,7 +32,7 @@ def test_a_model_whose_index_names_a_missing_shard_is_refused_until_it_is_there(
     running = pod.start()
     error = pod.error()
     assert error["reason"] == "ModelIncomplete"
-    assert f"model/model.safetensors.index.json names {OTHER_SHARD}, which" in error["message"]
+    assert f"model/model.safetensors.index.json refers to {OTHER_SHARD}, which" in error["message"]
     assert pod.files() == {}
     store.put(f"model/{OTHER_SHARD}", b"second")
     assert running.ends() == 0
@@ -52,14 +52,14 @@ def test_a_file_that_the_models_own_list_has_otherwise_is_refused(store: ObjectS
 def test_a_file_that_the_models_own_list_has_longer_is_refused_before_it_comes(store: ObjectStore, pod: Pod) -> None:
     put(store, {"weights": b"cut", "manifest.json": listed(weights=b"cut off")})
     pod.start()
-    assert "model/weights has 3 bytes, and model/manifest.json says 7" in pod.error()["message"]
+    assert "model/weights has 3 bytes, but 7 in model/manifest.json" in pod.error()["message"]
 
 
 def test_a_file_that_only_the_models_own_list_has_is_missed(store: ObjectStore, pod: Pod) -> None:
     put(store, {"config": b"{}", "manifest.json": listed(config=b"{}", weights=b"never came")})
     pod.start()
     error = pod.error()
-    assert (error["reason"], "model/manifest.json names weights, which" in error["message"]) == (
+    assert (error["reason"], "model/manifest.json refers to weights, which" in error["message"]) == (
         "ModelIncomplete",
         True,
     )

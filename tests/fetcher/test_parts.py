@@ -135,7 +135,7 @@ def test_a_token_that_expires_in_mid_fetch_is_named_and_the_next_attempt_goes_on
     metered.go_on.set()
     error = pod.error()
     assert error["reason"] == "CredentialsInvalid"
-    assert "Put a fresh one into the Secret" in error["message"]
+    assert "Put a new one in the Secret" in error["message"]
     has_expired.clear()
     assert running.ends() == 0, running.output
     assert pod.files() == {"weights": WEIGHTS}
@@ -147,7 +147,7 @@ def test_a_clock_that_is_wrong_is_told(pod: Pod, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: wrong)
     error = pod.failed_attempt()
     assert error.reason == "ClockSkew"
-    assert "set the node's time" in error.message
+    assert "synchronize the node's clock" in error.message
 
 
 def test_an_upload_in_small_unequal_parts_comes_whole(store: ObjectStore, pod: Pod) -> None:

@@ -88,7 +88,7 @@ def test_a_refused_fetch_goes_on_once_there_is_room(node: Node, agent: CacheAgen
 def test_without_an_agent_the_fetch_says_where_to_look(node: Node) -> None:
     error = node_local(node).failed_attempt()
     assert error.reason == "CacheAgentSilent"
-    assert "look at the pod of modelyard-node on this node" in error.message
+    assert "check the pod of modelyard-node on this node" in error.message
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_agent_that_restarts_in_mid_fetch_is_asked_again_while_the_download_g
     running = pod.start()
     pod.bytes_come()
     agent.stop()
-    running.says("the node agent went away")
+    running.says("the node agent disconnected")
     assert pod.state()["phase"] == "Downloading"
     agent.start()
     eventually(lambda: agent.grants == 1)

@@ -131,7 +131,7 @@ def test_an_entry_that_the_agent_found_rotten_is_put_out_of_the_way_by_the_agent
 
 @pytest.mark.parametrize(
     ("answer", "told"),
-    [({"discarded": False, "message": "it is in use"}, "it is in use"), ({"discarded": True}, "is in the way")],
+    [({"discarded": False, "message": "it is in use"}, "it is in use"), ({"discarded": True}, "cannot be replaced")],
 )
 def test_an_entry_that_stays_in_the_way_is_told(
     node: Node, agent: CacheAgent, answer: dict[str, object], told: str

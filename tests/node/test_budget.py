@@ -78,16 +78,16 @@ def test_what_goes_for_the_namespace_a(
 @pytest.mark.parametrize(
     ("wanted_bytes", "holdings", "free_bytes", "reason", "words"),
     [
-        pytest.param(101, [], ROOMY, Reason.BUDGET_TOO_SMALL, "101 B are needed", id="more than the budget"),
+        pytest.param(101, [], ROOMY, Reason.BUDGET_TOO_SMALL, "the model needs 101 B", id="more than the budget"),
         pytest.param(
-            90, [holding("a", replace(OLD, pins=2))], ROOMY, Reason.CACHE_FULL, "30 B of these by models", id="in use"
+            90, [holding("a", replace(OLD, pins=2))], ROOMY, Reason.CACHE_FULL, "30 B of them by models", id="in use"
         ),
         pytest.param(
-            90, [holding("b", OTHERS_OLD)], ROOMY, Reason.CACHE_FULL, "5 B of them cannot be freed", id="others' share"
+            90, [holding("b", OTHERS_OLD)], ROOMY, Reason.CACHE_FULL, "5 B cannot be freed", id="others' share"
         ),
-        pytest.param(20, [], 25, Reason.CACHE_FULL, "25 B of the disk are free, 10 B must stay so", id="disk is full"),
+        pytest.param(20, [], 25, Reason.CACHE_FULL, "25 B of the disk are free, and 10 B must stay", id="disk is full"),
         pytest.param(
-            1, [holding("a", OLD, is_over=True)], ROOMY, Reason.OVER_BUDGET, "without asking", id="wrote unasked"
+            1, [holding("a", OLD, is_over=True)], ROOMY, Reason.OVER_BUDGET, "without a reservation", id="wrote unasked"
         ),
     ],
 )

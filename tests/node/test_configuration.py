@@ -42,11 +42,11 @@ def test_an_address_of_the_newer_kind_makes_a_url() -> None:
         (names.ENV_NODE_CACHE_PATH, "/mnt/../etc", "absolute"),
         (names.ENV_NODE_BUDGET, "much", "is no size"),
         (names.ENV_NODE_RESERVE, "120%", "more than 100%"),
-        (names.ENV_NODE_LEFTOVER_AGE_S, "an hour", "no number of seconds"),
-        (names.ENV_NODE_CHECK_INTERVAL_S, "0", "more than 0"),
-        (names.ENV_NODE_PORT, "70000", "no port"),
+        (names.ENV_NODE_LEFTOVER_AGE_S, "an hour", "not a number of seconds"),
+        (names.ENV_NODE_CHECK_INTERVAL_S, "0", "greater than 0"),
+        (names.ENV_NODE_PORT, "70000", "not a port"),
         ("KUBERNETES_SERVICE_HOST", "", "is not set"),
-        ("KUBERNETES_SERVICE_HOST", "a/b@c", "no host"),
+        ("KUBERNETES_SERVICE_HOST", "a/b@c", "not a host"),
     ],
 )
 def test_what_is_wrong_is_named(name: str, value: str, words: str) -> None:

@@ -41,16 +41,16 @@ def context(**changed: str | None) -> Callable[[Pod], dict[str, Any]]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        pytest.param(context(path="/etc"), "takes no attributes", id="attributes"),
+        pytest.param(context(path="/etc"), "does not support the attribute", id="attributes"),
         pytest.param(context(ephemeral="false"), "inline", id="a persistent volume"),
         pytest.param(context(ephemeral=None), "inline", id="not said to be ephemeral"),
         pytest.param(context(uid=None), "podInfoOnMount", id="no pod"),
         pytest.param(context(uid="another"), "not of 'another'", id="another pod's target"),
-        pytest.param(context(namespace="../team-b"), "is no namespace", id="no namespace name"),
-        pytest.param(context(namespace="TEAM"), "is no namespace", id="letters of no name"),
-        pytest.param(lambda _: {"secrets": {"key": "value"}}, "takes no secrets", id="secrets"),
-        pytest.param(lambda _: {"volume_capability": block()}, "no block volumes", id="a block volume"),
-        pytest.param(lambda _: {"volume_capability": with_options()}, "no mount options", id="mount options"),
+        pytest.param(context(namespace="../team-b"), "is not a namespace", id="no namespace name"),
+        pytest.param(context(namespace="TEAM"), "is not a namespace", id="letters of no name"),
+        pytest.param(lambda _: {"secrets": {"key": "value"}}, "does not support secrets", id="secrets"),
+        pytest.param(lambda _: {"volume_capability": block()}, "neither block volumes", id="a block volume"),
+        pytest.param(lambda _: {"volume_capability": with_options()}, "nor mount options", id="mount options"),
         pytest.param(lambda _: {"target_path": "/etc"}, "no volume of a pod", id="a path elsewhere"),
         pytest.param(lambda pod: {"target_path": f"{pod.mount}/../mount"}, "no volume of a pod", id="a path with dots"),
         pytest.param(

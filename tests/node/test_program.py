@@ -51,4 +51,4 @@ def test_a_wrong_value_is_named_and_ends_it(around: Surroundings, tmp_path: Path
     wrong = environment(around, tmp_path) | {names.ENV_NODE_BUDGET: "much"}
     with BackgroundProcess([sys.executable, "-m", "modelyard.node"], wrong) as agent:
         assert agent.ends() == 1
-        assert f"the environment variable {names.ENV_NODE_BUDGET} is wrong: 'much' is no size" in agent.output
+        assert f"the environment variable {names.ENV_NODE_BUDGET} is invalid: 'much' is not a size" in agent.output

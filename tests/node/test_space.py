@@ -21,8 +21,8 @@ def test_a_model_larger_than_the_budget_is_refused_with_the_figures(around: Surr
     around.started()
     answer = around.line(around.published()).space(digest("a"), 41 * MIB)
     assert (answer["granted"], answer["reason"]) == (False, "BudgetTooSmall")
-    assert "41 MiB are needed" in answer["message"]
-    assert "40 MiB at most" in answer["message"]
+    assert "the model needs 41 MiB" in answer["message"]
+    assert "at most 40 MiB" in answer["message"]
 
 
 def test_a_grant_holds_until_its_connection_ends_however_it_ends(around: Surroundings) -> None:

@@ -15,11 +15,11 @@ PROXIED = Server("https://hub.example", "spec.model.hf.endpoint", "http://proxy.
     [
         ("Failed to resolve 'hub.example' ([Errno -2] Name or service not known)", "EndpointUnreachable", "to DNS"),
         ("[Errno 111] Connection refused", "EndpointUnreachable", "the port in spec.model.hf.endpoint"),
-        ("[Errno 113] No route to host", "EndpointUnreachable", "has no route to it"),
-        ("[Errno 101] Network is unreachable", "EndpointUnreachable", "has no route to it"),
-        ("Connection to hub.example timed out. (connect timeout=5)", "EndpointUnreachable", "NetworkPolicy"),
-        ("('Connection aborted.', ConnectionResetError(104))", "EndpointUnreachable", "broke (('Connection aborted.'"),
-        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "EndpointUnreachable", "seems to speak plain http"),
+        ("[Errno 113] No route to host", "EndpointUnreachable", "there is no route to it"),
+        ("[Errno 101] Network is unreachable", "EndpointUnreachable", "there is no route to it"),
+        ("Connection to hub.example timed out. (connect timeout=5)", "EndpointUnreachable", "NetworkPolicies"),
+        ("('Connection aborted.', ConnectionResetError(104))", "EndpointUnreachable", "failed (('Connection aborted.'"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "EndpointUnreachable", "seems to use plain http"),
         (
             "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)",
             "CertificateNotTrusted",
@@ -42,10 +42,10 @@ def test_what_else_can_be_done_is_said_where_nothing_answers() -> None:
     ("text", "told"),
     [
         ("('Unable to connect to proxy', NewConnectionError('[Errno 111] Connection refused'))", "is refused"),
-        (str(ProxyConnectionError(proxy_url="http://proxy.example:3128", error="timed out")), "cannot be reached"),
-        ("OSError('Tunnel connection failed: 407 Proxy Authentication Required')", "asks for a user and password"),
-        ("OSError('Tunnel connection failed: 403 Forbidden')", "refuses to connect to https://hub.example"),
-        ("OSError('Tunnel connection failed: 502 Bad Gateway')", "does not reach https://hub.example"),
+        (str(ProxyConnectionError(proxy_url="http://proxy.example:3128", error="timed out")), "is unreachable"),
+        ("OSError('Tunnel connection failed: 407 Proxy Authentication Required')", "requires a user and password"),
+        ("OSError('Tunnel connection failed: 403 Forbidden')", "refused to connect to https://hub.example"),
+        ("OSError('Tunnel connection failed: 502 Bad Gateway')", "cannot reach https://hub.example"),
     ],
 )
 def test_a_proxy_that_is_the_cause_is_named_as_such(text: str, told: str) -> None:

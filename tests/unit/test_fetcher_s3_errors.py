@@ -26,14 +26,14 @@ KEY = "llama/weights"
         (Failure(403, "AccessDenied"), Reason.ACCESS_DENIED, "grant s3:GetObject on its objects"),
         (Failure(403), Reason.ACCESS_DENIED, "grant s3:GetObject on its objects"),
         (Failure(404, "NoSuchBucket"), Reason.BUCKET_NOT_FOUND, "correct spec.model.uri"),
-        (Failure(404, "NoSuchKey"), Reason.SOURCE_CHANGED, "the fetch begins anew"),
-        (Failure(404), Reason.SOURCE_CHANGED, "the fetch begins anew"),
-        (Failure(412, "PreconditionFailed"), Reason.SOURCE_CHANGED, "the fetch begins anew"),
+        (Failure(404, "NoSuchKey"), Reason.SOURCE_CHANGED, "the fetch restarts"),
+        (Failure(404), Reason.SOURCE_CHANGED, "the fetch restarts"),
+        (Failure(412, "PreconditionFailed"), Reason.SOURCE_CHANGED, "the fetch restarts"),
         (Failure(403, "InvalidAccessKeyId"), Reason.CREDENTIALS_INVALID, "does not know AWS_ACCESS_KEY_ID"),
-        (Failure(403, "SignatureDoesNotMatch"), Reason.CREDENTIALS_INVALID, "Put the right pair into the Secret"),
-        (Failure(400, "ExpiredToken"), Reason.CREDENTIALS_INVALID, "the session token is not valid any more"),
-        (Failure(401), Reason.CREDENTIALS_INVALID, "put valid credentials into the Secret"),
-        (Failure(403, "RequestTimeTooSkewed"), Reason.CLOCK_SKEW, "set the node's time (NTP)"),
+        (Failure(403, "SignatureDoesNotMatch"), Reason.CREDENTIALS_INVALID, "Put the right pair in the Secret"),
+        (Failure(400, "ExpiredToken"), Reason.CREDENTIALS_INVALID, "the session token is no longer valid"),
+        (Failure(401), Reason.CREDENTIALS_INVALID, "put valid credentials in the Secret"),
+        (Failure(403, "RequestTimeTooSkewed"), Reason.CLOCK_SKEW, "synchronize the node's clock (NTP)"),
         (Failure(503, "SlowDown"), Reason.THROTTLED, "goes on by itself"),
         (Failure(429, "TooMany"), Reason.THROTTLED, "goes on by itself"),
         (Failure(503), Reason.THROTTLED, "goes on by itself"),
@@ -73,7 +73,7 @@ URL = "https://sts.example"
         (
             CredentialRetrievalError(provider="web identity", error_msg="no role"),
             Reason.CREDENTIALS_INVALID,
-            "check what spec.serviceAccountName's account is bound to",
+            "spec.serviceAccountName is bound to",
         ),
         (NoCredentialsError(), Reason.CREDENTIALS_INVALID, "name a Secret in spec.model.credentials"),
         (
@@ -95,4 +95,4 @@ def test_a_proxy_that_answers_in_the_stores_place_is_named() -> None:
     asked = replace(ASKED, proxy="http://proxy.example:3128")
     error = explain(Failure(407), asked, "")
     assert error.reason is Reason.PROXY_FAILED
-    assert "the proxy http://proxy.example:3128 asks for a user and password" in error.message
+    assert "the proxy http://proxy.example:3128 requires a user and password" in error.message

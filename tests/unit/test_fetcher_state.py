@@ -97,7 +97,7 @@ def test_a_pod_that_waits_tells_the_progress_of_the_one_that_fetches(state: Stat
     state.wait(OTHER_POD, 400, 60)
     now = state.report()
     assert (now.phase, now.waiting_for_pod, now.bytes_done, now.bytes_per_second) == ("Waiting", OTHER_POD, 400, 60)
-    assert as_line(now) == "Waiting: 400 of 1000 bytes, 60 bytes/s, 10 s left; pod 0a-1b of this node fetches"
+    assert as_line(now) == "Waiting: 400 of 1000 bytes, 60 bytes/s, 10 s left; pod 0a-1b on this node is fetching"
 
 
 def test_what_another_pod_brought_is_a_hit_without_bytes_that_names_that_pod(state: State) -> None:
