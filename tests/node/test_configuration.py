@@ -40,7 +40,7 @@ def test_an_address_of_the_newer_kind_makes_a_url() -> None:
         (names.ENV_NODE_CACHE_PATH, "", "is not set"),
         (names.ENV_NODE_CACHE_PATH, "mnt", "absolute"),
         (names.ENV_NODE_CACHE_PATH, "/mnt/../etc", "absolute"),
-        (names.ENV_NODE_BUDGET, "much", "is no size"),
+        (names.ENV_NODE_BUDGET, "much", "is not a size"),
         (names.ENV_NODE_RESERVE, "120%", "more than 100%"),
         (names.ENV_NODE_LEFTOVER_AGE_S, "an hour", "not a number of seconds"),
         (names.ENV_NODE_CHECK_INTERVAL_S, "0", "greater than 0"),

@@ -66,7 +66,7 @@ def test_no_key_whatever_leaves_the_folder(key: str) -> None:
 
 
 def test_a_file_that_is_a_folder_too_is_refused() -> None:
-    with pytest.raises(FetchError, match="a is a file too"):
+    with pytest.raises(FetchError, match="a is also a file"):
         check_paths([PurePosixPath("a"), PurePosixPath("a/b/c")])
 
 

@@ -29,14 +29,14 @@ KEY = "llama/weights"
         (Failure(404, "NoSuchKey"), Reason.SOURCE_CHANGED, "the fetch restarts"),
         (Failure(404), Reason.SOURCE_CHANGED, "the fetch restarts"),
         (Failure(412, "PreconditionFailed"), Reason.SOURCE_CHANGED, "the fetch restarts"),
-        (Failure(403, "InvalidAccessKeyId"), Reason.CREDENTIALS_INVALID, "does not know AWS_ACCESS_KEY_ID"),
+        (Failure(403, "InvalidAccessKeyId"), Reason.CREDENTIALS_INVALID, "AWS_ACCESS_KEY_ID is unknown"),
         (Failure(403, "SignatureDoesNotMatch"), Reason.CREDENTIALS_INVALID, "Put the right pair in the Secret"),
         (Failure(400, "ExpiredToken"), Reason.CREDENTIALS_INVALID, "the session token is no longer valid"),
         (Failure(401), Reason.CREDENTIALS_INVALID, "put valid credentials in the Secret"),
         (Failure(403, "RequestTimeTooSkewed"), Reason.CLOCK_SKEW, "synchronize the node's clock (NTP)"),
-        (Failure(503, "SlowDown"), Reason.THROTTLED, "goes on by itself"),
-        (Failure(429, "TooMany"), Reason.THROTTLED, "goes on by itself"),
-        (Failure(503), Reason.THROTTLED, "goes on by itself"),
+        (Failure(503, "SlowDown"), Reason.THROTTLED, "the fetch continues"),
+        (Failure(429, "TooMany"), Reason.THROTTLED, "the fetch continues"),
+        (Failure(503), Reason.THROTTLED, "the fetch continues"),
         (Failure(500, "InternalError", "S3 said so"), Reason.SOURCE_ERROR, "(500, InternalError: S3 said so): check"),
         (Failure(504), Reason.SOURCE_ERROR, "check the store's log and health"),
         (Failure(301, "PermanentRedirect"), Reason.WRONG_REGION, "set spec.model.s3.region"),
@@ -68,7 +68,7 @@ URL = "https://sts.example"
 @pytest.mark.parametrize(
     ("error", "reason", "remedy"),
     [
-        (ConnectTimeoutError(endpoint_url=URL), Reason.ENDPOINT_UNREACHABLE, "look for a NetworkPolicy"),
+        (ConnectTimeoutError(endpoint_url=URL), Reason.ENDPOINT_UNREACHABLE, "check NetworkPolicies"),
         (SSLError(endpoint_url=URL, error="handshake failure"), Reason.ENDPOINT_UNREACHABLE, "handshake failure"),
         (
             CredentialRetrievalError(provider="web identity", error_msg="no role"),
