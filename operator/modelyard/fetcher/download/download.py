@@ -178,9 +178,9 @@ class _Download:
         if arrival.problem:
             raise FetchError(
                 Reason.CHECKSUM_MISMATCH,
-                f"the bytes of {arrival.file.key} do not match their checksum ({problem}), and came with "
-                f"others before ({arrival.problem}): look at the network and the proxies between this node and the "
-                "source, and at the source's disks",
+                f"{arrival.file.key} does not match its checksum ({problem}), and had other bytes before "
+                f"({arrival.problem}): check the network and the proxies between this node and the source, and the "
+                "source's disks",
             )
         self._count(-arrival.file.size_bytes)
         self._queue.begin_again(arrival, problem)
