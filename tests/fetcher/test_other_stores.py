@@ -138,7 +138,7 @@ def test_bytes_that_are_wrong_in_two_ways_are_fetched_again(pod: Pod, store: Scr
     store.script = for_the_weights(
         "GET", lambda response: replace(response, body=response.body[:-1] + bytes([next(numbers)]))
     )
-    assert "and came with others before" in pod.failed_attempt().message
+    assert "and had other bytes before" in pod.failed_attempt().message
     store.script = lambda _, response: response
     pod.attempt()
     assert pod.files() == MODEL
