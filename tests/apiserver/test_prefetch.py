@@ -15,7 +15,7 @@ from modelyard.controller.reconcile.apply import Applier
 from modelyard.controller.reconcile.decide import Observed, decide, place_of
 from modelyard.controller.reconcile.drift import is_as_rendered
 from modelyard.controller.reconcile.intent import Intent
-from modelyard.controller.reconcile.repair_limits import Repairs
+from modelyard.controller.reconcile.revert_limits import Reverts
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from tests.support.api_client import Client, Object
@@ -66,7 +66,7 @@ async def test_a_job_for_something_else_takes_the_place_of_one_that_is_there(
     cluster: KubernetesCluster, admin: Client, service: Service
 ) -> None:
     cache = Cache()
-    applier = Applier(cluster, cache, Repairs(), lambda: NOW)
+    applier = Applier(cluster, cache, Reverts(), lambda: NOW)
     place = job_of(service.key)
     await sync(applier, cluster, service, "a")
     before = admin.get(kinds.JOB, place.name, place.namespace)
@@ -82,7 +82,7 @@ async def test_a_job_that_is_deleted_in_the_foreground_is_waited_for(
     apiserver: ApiServer, cluster: KubernetesCluster, admin: Client, service: Service
 ) -> None:
     cache = Cache()
-    applier = Applier(cluster, cache, Repairs(), lambda: NOW)
+    applier = Applier(cluster, cache, Reverts(), lambda: NOW)
     place = job_of(service.key)
     await sync(applier, cluster, service, "a")
     apiserver.kubectl("delete", "job", place.name, "-n", place.namespace, "--cascade=foreground", "--wait=false")

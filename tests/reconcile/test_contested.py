@@ -3,7 +3,7 @@
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Object
-from modelyard.controller.reconcile.repair_limits import UNHINDERED
+from modelyard.controller.reconcile.revert_limits import UNHINDERED
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import RunningOperator

@@ -9,7 +9,7 @@ from modelyard.api.service import Object
 from modelyard.controller.cluster.protocol import ForbiddenError
 from modelyard.controller.reconcile.decide import decide, outcome
 from modelyard.controller.reconcile.gather import Gatherer
-from modelyard.controller.reconcile.repair_limits import Repairs
+from modelyard.controller.reconcile.revert_limits import Reverts
 from modelyard.integrations.engines import ENGINES
 from modelyard.integrations.engines.base import Program, Serving
 from modelyard.integrations.engines.vllm import Vllm
@@ -94,7 +94,7 @@ async def test_to_gather_and_decide_shows_what_would_be_done_and_writes_nothing(
         SETTINGS,
         cluster,
         operator.cache,
-        Repairs(),
+        Reverts(),
         read_fetch_state=silent,
         read_index=silent,
         now=lambda: NOW,

@@ -18,7 +18,7 @@ from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictErr
 from modelyard.controller.reconcile.decide import NOTHING, Done, ObstacleError, Plan, Write, place_of
 from modelyard.controller.reconcile.drift import differing_field
 from modelyard.controller.reconcile.ownership import Ownership, ownership
-from modelyard.controller.reconcile.repair_limits import Repairs
+from modelyard.controller.reconcile.revert_limits import Reverts
 
 TERMINATING_WAIT_S = 30.0
 
@@ -38,14 +38,14 @@ class TroubleError(ObstacleError):
 
 
 class Applier:
-    """Brings the children of one service after the other in line with what is planned, and notes in ``repairs`` what it
+    """Brings the children of one service after the other in line with what is planned, and notes in ``reverts`` what it
     set back.
     """
 
-    def __init__(self, cluster: Cluster, cache: Cache, repairs: Repairs, now: Callable[[], datetime]) -> None:
+    def __init__(self, cluster: Cluster, cache: Cache, reverts: Reverts, now: Callable[[], datetime]) -> None:
         self._cluster = cluster
         self._cache = cache
-        self._repairs = repairs
+        self._reverts = reverts
         self._now = now
 
     async def apply(self, plan: Plan) -> Done:
@@ -85,7 +85,7 @@ class Applier:
         why = "absence" if found is None else differing_field(child, found) or "what is no longer rendered"
         logger.info("child applied", extra=_about(child) | {"because_of": why})
         if write.edited:
-            self._repairs.made(*place_of(child), write.edited, self._now())
+            self._reverts.note(*place_of(child), write.edited, self._now())
         return [applied]
 
     async def _write(self, child: Object, found: Object | None) -> Object:
@@ -126,7 +126,7 @@ class Applier:
     async def _retry_refused_pods(self, deployment: Object) -> list[Object]:
         """Have the Deployment's controllers try again to make the pods that they are refused. Raises ApiError.
 
-        Whoever refuses the pods may refuse this too. They are then told as refused, and tried when that is over.
+        What refuses the pods may refuse this too. The status then says so, and the next try follows.
         """
         place, uid = key_of(deployment), deployment["metadata"]["uid"]
         retried = {names.ANNOTATION_RETRIED: timestamp(self._now())}

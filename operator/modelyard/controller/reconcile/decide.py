@@ -1,4 +1,4 @@
-"""What is to be done for one service, and what its status says of it: pure.
+"""What is to be done for one service, and what becomes of its status: pure.
 
 ``decide`` with nothing applied is what a dry run shows: the children, the deletions, and by ``outcome`` the status and
 the events that would come of it.
@@ -18,7 +18,7 @@ from modelyard.controller.cluster.protocol import ApiError
 from modelyard.controller.reconcile.drift import edited_field, is_as_rendered
 from modelyard.controller.reconcile.intent import Intent
 from modelyard.controller.reconcile.ownership import Ownership, ownership
-from modelyard.controller.reconcile.repair_limits import PACE, History
+from modelyard.controller.reconcile.revert_limits import PACE, History
 from modelyard.desired.metadata import pool_of
 from modelyard.observe.assessment import Assessment
 from modelyard.observe.facts.service import Facts, wants_retry
@@ -41,9 +41,9 @@ class Observed:
     """All that was read of one service. ``service`` is None where ``body``, its object, cannot be parsed.
 
     ``existing`` is what has the names of the intended children, whoever owns it, None for nothing; ``related`` are the
-    objects that a label or an owner reference ties to the service; ``repairs`` are the latest ones of its children.
-    ``facts`` are None where the API server did not let them be read, as ``unread`` says: children are applied all the
-    same, and the status waits.
+    objects that a label or an owner reference ties to the service; ``reverts`` are the latest ones of its children.
+    ``facts`` are None where they could not be read, for the cause ``unread``: children are applied all the same, and
+    the status waits.
     """
 
     body: Object
@@ -54,7 +54,7 @@ class Observed:
     unread: ApiError | None = None
     existing: Mapping[Place, Object | None] = field(default_factory=dict)
     related: tuple[Object, ...] = ()
-    repairs: Mapping[Place, History] = field(default_factory=dict)
+    reverts: Mapping[Place, History] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Adopted:
 
 
 @dataclass(frozen=True)
-class Repaired:
-    """A child whose ``field`` somebody else had changed, and that is set back."""
+class Reverted:
+    """A child whose ``field`` others had changed, and that is reverted."""
 
     kind: str
     name: str
@@ -76,7 +76,7 @@ class Repaired:
 
 @dataclass(frozen=True)
 class Contested:
-    """A child whose ``field`` somebody else changes again and again; in ``look_again_s`` there is more to do."""
+    """A child whose ``field`` others change again and again; in ``look_again_s`` there is more to do."""
 
     kind: str
     name: str
@@ -84,13 +84,13 @@ class Contested:
     look_again_s: float
 
 
-ExternalChange = Adopted | Repaired | Contested
+ExternalChange = Adopted | Reverted | Contested
 
 
 @dataclass(frozen=True)
 class Write:
-    """A child to apply. ``found`` is what has its name, None for nothing; ``edited`` is the field of it that somebody
-    else had changed; with ``replaces`` it can never become the child, and has to go first.
+    """A child to apply. ``found`` is what has its name, None for nothing; ``edited`` is the field of it that others
+    had changed; with ``replaces`` it can never become the child, and has to go first.
     """
 
     child: Object
@@ -219,7 +219,7 @@ def _check_ownership(found: Object, service: Service) -> None:
 
 
 def _difference(child: Object, found: Object | None) -> tuple[str, bool]:
-    """The field of ``found`` that somebody else changed, and whether it can never become ``child``."""
+    """The field of ``found`` that others changed, and whether it can never become ``child``."""
     if found is None:
         return "", False
     edited = edited_field(child, found) or ""
@@ -227,12 +227,12 @@ def _difference(child: Object, found: Object | None) -> tuple[str, bool]:
 
 
 def _is_left(write: Write, observed: Observed) -> bool:
-    """Whether the child is left for now as somebody made it: its changes were reverted too often."""
-    return bool(write.edited) and bool(_repairs(write.child, observed).wait(observed.now))
+    """Whether the child is left for now as others made it: that was reverted too often."""
+    return bool(write.edited) and bool(_reverts(write.child, observed).wait(observed.now))
 
 
-def _repairs(child: Object, observed: Observed) -> History:
-    return observed.repairs.get(place_of(child), History())
+def _reverts(child: Object, observed: Observed) -> History:
+    return observed.reverts.get(place_of(child), History())
 
 
 def _unwanted(observed: Observed, service: Service) -> Iterable[Object]:
@@ -250,9 +250,9 @@ def _external_changes(observed: Observed, service: Service, writes: Iterable[Wri
     others: list[ExternalChange] = []
     for child in observed.intent.children:
         kind, name = child["kind"], child["metadata"]["name"]
-        write, history = differing.get(place_of(child)), _repairs(child, observed)
+        write, history = differing.get(place_of(child)), _reverts(child, observed)
         if write and write.edited and not _is_left(write, observed):
-            history = history.with_repair(write.edited, observed.now)
+            history = history.with_revert(write.edited, observed.now)
         if field_ := history.contested_field:
             again = history.wait(observed.now) or PACE
             yield Contested(kind, name, field_, again.total_seconds())
@@ -260,7 +260,7 @@ def _external_changes(observed: Observed, service: Service, writes: Iterable[Wri
             if ownership(write.found, service.key.name, service.uid) is Ownership.ORPHAN:
                 others.append(Adopted(kind, name))
             elif write.edited:
-                others.append(Repaired(kind, name, write.edited))
+                others.append(Reverted(kind, name, write.edited))
     yield from others
 
 

@@ -1,4 +1,4 @@
-"""Reads all that one reconcile is decided from: the cache, and what only the API server, pods and nodes can tell."""
+"""Reads all that one reconcile is decided from: the cache, and what only the API server, pods and nodes know."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ from modelyard.controller.reconcile.csi_drivers import NodeDrivers
 from modelyard.controller.reconcile.decide import Observed, Place, place_of
 from modelyard.controller.reconcile.intent import Intent, SpecContext, intent_of
 from modelyard.controller.reconcile.ownership import Ownership, ownership
-from modelyard.controller.reconcile.repair_limits import Repairs
+from modelyard.controller.reconcile.revert_limits import Reverts
 from modelyard.desired import content_pin
 from modelyard.desired.metadata import deployment_name, pool_of
 from modelyard.desired.profile_defaults import Offer, named
@@ -44,7 +44,7 @@ class Pods(NamedTuple):
 
 
 class Look:
-    """Reads of one reconcile: no object is asked for twice. Every method raises ApiError."""
+    """Reads of one reconcile: no object is read twice. Every method raises ApiError."""
 
     def __init__(self, cluster: Cluster, cache: Cache) -> None:
         self._cluster = cluster
@@ -56,7 +56,7 @@ class Look:
         return self._cache.get(kind, place)
 
     async def live(self, kind: Kind, place: Key) -> Object | None:
-        """The object as it is now."""
+        """The object as it is now, or as it was found before."""
         if (kind, place) not in self._answers:
             self._answers[kind, place] = await self._cluster.get(kind, place)
         return self._answers[kind, place]
@@ -66,14 +66,14 @@ class Look:
 
         An apply cannot be limited to creation, so an object that the cache does not know is looked at before.
         """
-        if (kind, place) in self._answers:
-            return self._answers[kind, place]
-        return self._cache.get(kind, place) or await self.live(kind, place)
+        if (kind, place) not in self._answers and (known := self._cache.get(kind, place)):
+            self._answers[kind, place] = known
+        return await self.live(kind, place)
 
 
 class Gatherer:
     """Shared by all services. ``read_fetch_state`` asks a pod's fetcher by its address, ``read_index`` a pod's
-    repository of models by its address with port; ``repairs`` are the latest ones of all children.
+    repository of models by its address with port; ``reverts`` are the latest ones of all children.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Gatherer:
         settings: Settings,
         cluster: Cluster,
         cache: Cache,
-        repairs: Repairs,
+        reverts: Reverts,
         *,
         read_fetch_state: ReadFetchState,
         read_index: ReadIndex,
@@ -90,7 +90,7 @@ class Gatherer:
         self._settings = settings
         self._cluster = cluster
         self._cache = cache
-        self._repairs = repairs
+        self._reverts = reverts
         self._node_usage = NodeUsage(cluster, now, sees_all=not settings.namespaces)
         self._node_drivers = NodeDrivers(
             cluster, cache, agents_namespace=None if settings.namespaces else settings.operator_namespace
@@ -125,7 +125,7 @@ class Gatherer:
             unread=unread,
             existing={place: await look.known_or_live(*place) for place in places},
             related=tuple(child.body for child in self._cache.children(key)),
-            repairs={place: self._repairs.history(*place, now) for place in places},
+            reverts={place: self._reverts.history(*place, now) for place in places},
         )
 
     async def _intent(self, body: Object, look: Look, pods: Pods, now: datetime) -> tuple[Service | None, Intent]:
@@ -161,7 +161,7 @@ class Gatherer:
     async def _profile(self, service: Service, look: Look, *, is_first: bool) -> Offer | None:
         """The profile that is named for the service, and what there is of that name.
 
-        Before the first pods it is asked for now: a watch that is late by a moment would have them made without it.
+        Before the first pods it is read live: a watch that is late by a moment would have them made without it.
         """
         read = look.live if is_first else look.known
         chosen = named(service, await read(kinds.NAMESPACE, Key("", service.key.namespace)), self._settings)
@@ -173,7 +173,7 @@ class Gatherer:
     async def _contents(self, service: Service, look: Look, pods: tuple[PodFacts, ...]) -> Mapping[str, str]:
         """The digests of what the service's revisions were served with, by content_pin.key.
 
-        Before the ConfigMap is made or added to, it is asked for now: what it holds must never change.
+        Before the ConfigMap is made or added to, it is read live: what it holds must never change.
         """
         place = Key(service.key.namespace, content_pin.config_map_name(service.key.name))
         cached = await look.known(kinds.CONFIG_MAP, place)
@@ -184,7 +184,7 @@ class Gatherer:
         return content_pin.with_verified(_own_contents(await look.live(kinds.CONFIG_MAP, place), service), verified)
 
     async def _facts(self, body: Object, intent: Intent, pods: Pods, now: datetime) -> observed.Facts:
-        """What there is of the service in ``body``, and what its pods, Events and nodes tell. Raises ApiError."""
+        """What there is of the service in ``body``, and what its pods, Events and nodes report. Raises ApiError."""
         key, uid = key_of(body), body["metadata"]["uid"]
         job = self._own(kinds.JOB, job_of(key), key, uid)
         present = job_for(intent.prefetch.asked, job) if intent.prefetch else None

@@ -36,7 +36,7 @@ class SpecContext:
 
 @dataclass(frozen=True)
 class Intent:
-    """What shall be there. ``problem`` says why that cannot be told; of a paused service it is not told either.
+    """What shall be there: nothing where ``problem`` is why that is not known, nor for a paused service.
 
     ``target`` is the same as its status sees it.
     """

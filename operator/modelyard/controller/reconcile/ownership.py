@@ -14,7 +14,7 @@ class Ownership(Enum):
         "carries its labels and has no owner, as a backup restores it or `kubectl delete --cascade=orphan` leaves it"
     )
     PREVIOUS = "child of a deleted service of the same name; the garbage collector is about to remove it"
-    FOREIGN = "somebody else's"
+    FOREIGN = "owned by something else"
 
 
 def ownership(existing: Object, service_name: str, service_uid: str) -> Ownership:

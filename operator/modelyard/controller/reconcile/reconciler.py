@@ -14,8 +14,8 @@ from modelyard.controller.cluster.protocol import Cluster
 from modelyard.controller.reconcile.apply import Applier
 from modelyard.controller.reconcile.decide import decide
 from modelyard.controller.reconcile.gather import Gatherer, ReadFetchState, ReadIndex
-from modelyard.controller.reconcile.repair_limits import Repairs
 from modelyard.controller.reconcile.report import Reporter
+from modelyard.controller.reconcile.revert_limits import Reverts
 
 
 class Reconciler:
@@ -36,11 +36,11 @@ class Reconciler:
         now: Callable[[], datetime],
         instance: str,
     ) -> None:
-        repairs = Repairs()
+        reverts = Reverts()
         self._gatherer = Gatherer(
-            settings, cluster, cache, repairs, read_fetch_state=read_fetch_state, read_index=read_index, now=now
+            settings, cluster, cache, reverts, read_fetch_state=read_fetch_state, read_index=read_index, now=now
         )
-        self._applier = Applier(cluster, cache, repairs, now)
+        self._applier = Applier(cluster, cache, reverts, now)
         self._reporter = Reporter(cluster, cache, now, instance)
 
     async def reconcile(self, key: Key) -> float | None:
