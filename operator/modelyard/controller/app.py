@@ -162,18 +162,15 @@ class Operator:
             read=partial(node_cache.read, pods),
             now_s=clock.time,
         )
-        self._loops = [
-            Loop(
-                "placement",
-                placement.round,
-                interval_s=placement_loop.INTERVAL_S,
-                limit_s=placement_loop.ROUND_LIMIT_S,
-                is_leading=lambda: self._leadership.is_held,
-                metrics=metrics,
-            )
-        ]
-        if not settings.scope.is_cluster:
-            self._loops = []  # nodes belong to all
+        label_nodes = Loop(
+            "placement",
+            placement.round,
+            interval_s=placement_loop.INTERVAL_S,
+            limit_s=placement_loop.ROUND_LIMIT_S,
+            is_leading=lambda: self._leadership.is_held,
+            metrics=metrics,
+        )
+        self._loops = [label_nodes] if settings.scope.is_cluster else []
         self._workers = Workers(self._queue, self._admit, reconciler.reconcile, metrics)
         self._leadership = Leadership(
             cluster,
@@ -186,7 +183,6 @@ class Operator:
             now=_now,
             random=random.random,
         )
-
         self._watches = watch.Watches(
             self._cache,
             self._queue,
