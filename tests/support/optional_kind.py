@@ -38,4 +38,5 @@ def bring(monkeypatch: pytest.MonkeyPatch) -> Kind:
     """Make it a kind of child, which the operator watches and may own."""
     monkeypatch.setattr(kinds, "WATCHED", {**kinds.WATCHED, WIDGETS: names.MANAGED_SELECTOR})
     monkeypatch.setattr(kinds, "OWNED", (*kinds.OWNED, WIDGETS))
+    monkeypatch.setitem(kinds._BY_NAME, (WIDGETS.api_version, WIDGETS.kind), WIDGETS)
     return WIDGETS

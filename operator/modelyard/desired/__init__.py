@@ -6,6 +6,7 @@ with build(resolved), which gives the service's children of that kind: none, one
 
 from collections.abc import Callable
 
+from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.desired import content_pin, deployment, disruption_budget, network_policy, prefetch_job, service
 from modelyard.desired.resolved import Resolved
@@ -22,5 +23,9 @@ CHILDREN: tuple[Callable[[Resolved], list[Object]], ...] = (
 
 
 def desired(resolved: Resolved) -> list[Object]:
-    """All children of a service, in apply order. Never raises: what cannot be rendered is refused by resolve()."""
-    return [child for build in CHILDREN for child in build(resolved)]
+    """All children of a service that the cluster can have, in apply order.
+
+    Never raises: what cannot be rendered is refused by resolve().
+    """
+    children = (child for build in CHILDREN for child in build(resolved))
+    return [child for child in children if kinds.of(child) not in resolved.absent_kinds]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelyard.api.devices import DeviceRequest
+from modelyard.api.kinds import Kind
 from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Object, Service
 from modelyard.api.status import Effective
@@ -89,7 +90,8 @@ class Resolved:
     own pods are, None outside a cluster. ``prefetch`` is what nodes are to have ahead of the pods, None for nothing.
 
     ``contents`` are the digests of what its revisions were served with so far, by content_pin.key; ``round`` is what a
-    Job shall prefetch now, None without any. Neither ever enters a pod template.
+    Job shall prefetch now, None without any. ``absent_kinds`` are the optional kinds that the cluster lacks: no child
+    of them is built, and a builder may choose another kind instead. None of these ever enters a pod template.
     """
 
     pools: tuple[Pool, ...]
@@ -98,6 +100,7 @@ class Resolved:
     prefetch: Asked | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
     round: Round | None = None
+    absent_kinds: frozenset[Kind] = frozenset()
 
     @property
     def lead(self) -> Pool:

@@ -91,9 +91,9 @@ class Gatherer:
         self._cluster = cluster
         self._cache = cache
         self._reverts = reverts
-        self._node_usage = NodeUsage(cluster, now, sees_all=not settings.namespaces)
+        self._node_usage = NodeUsage(cluster, now, sees_all=settings.scope.is_cluster)
         self._node_drivers = NodeDrivers(
-            cluster, cache, agents_namespace=None if settings.namespaces else settings.operator_namespace
+            cluster, cache, agents_namespace=settings.operator_namespace if settings.scope.is_cluster else None
         )
         self._read_fetch_state = read_fetch_state
         self._read_index = read_index
@@ -154,8 +154,9 @@ class Gatherer:
                 pods.serving,
                 self._cache.all_of(kinds.NODE),
                 service.status.get("prefetch"),
-                writes_labels=not self._settings.namespaces,
+                writes_labels=self._settings.scope.is_cluster,
             ),
+            absent_kinds=self._cache.absent_kinds,
         )
 
     async def _profile(self, service: Service, look: Look, *, is_first: bool) -> Offer | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from modelyard.api.kinds import Kind
 from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.contract.errors import InvalidError
@@ -24,7 +25,7 @@ from modelyard.observe.target import PoolTarget, Target
 class SpecContext:
     """What a spec is resolved against. ``split`` are the replicas by pool, ``deployments`` what has the names of their
     Deployments, by pool; ``contents`` are the digests of what the service's revisions were served with, by
-    content_pin.key.
+    content_pin.key, ``absent_kinds`` the optional kinds that the cluster lacks.
     """
 
     split: Mapping[str, int]
@@ -32,6 +33,7 @@ class SpecContext:
     profile: Offer | None
     contents: Mapping[str, str]
     prefetching: prefetch_plan.Present
+    absent_kinds: frozenset[Kind] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def intent_of(service: Service, found: SpecContext, settings: Settings, now: dat
         if resolved.prefetch:
             prefetch = prefetch_plan.plan(resolved.prefetch, found.prefetching, now)
         round_ = prefetch.round if prefetch else None
-        children = desired(replace(resolved, contents=found.contents, round=round_))
+        children = desired(replace(resolved, contents=found.contents, round=round_, absent_kinds=found.absent_kinds))
     except InvalidError as problem:
         return Intent(prefetch=prefetch, problem=problem)
     return Intent(tuple(children), _target(service, resolved, settings, found.profile), prefetch)
