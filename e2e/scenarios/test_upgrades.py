@@ -77,7 +77,7 @@ def test_an_operator_replaced_under_load_fails_no_request_and_restarts_no_pod_un
             eventually(installation.is_idle, within_s=120, every_s=1)
             namespace.wait("infsvc/scales", "jsonpath={.status.readyReplicas}=2", READY_S)
             for name in services:
-                _told(namespace, name, "drain 60 s -> 33 s")
+                _told(namespace, name, "--drain-s 60 -> 33")
                 assert _containers(namespace, name).items() >= before[name].items(), f"{name} was restarted"
 
             _refresh(namespace, "refreshed")
@@ -118,7 +118,7 @@ def test_a_profile_changed_under_load_fails_no_request_and_restarts_no_pod_until
         before = {each: _containers(namespace, each) for each in ("labelled", "named")}
         profile(drain={"timeoutSeconds": 9}, accelerator={"type": "cpu"})
         for told in ("labelled", "named"):
-            _told(namespace, told, f"drain 7 s -> 9 s (profile {name})")
+            _told(namespace, told, "--drain-s 7 -> 9")
         _refresh(namespace, "named")
         assert _grace_s(namespace, "named") == grace_s + 2
         assert _containers(namespace, "labelled") == before["labelled"]

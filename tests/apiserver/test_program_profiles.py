@@ -56,9 +56,9 @@ def test_a_namespaces_label_is_heard_when_it_comes_changes_and_goes(admin: Clien
     before = template(admin, namespace)
 
     label(admin, namespace, "label-a")
-    assert "drain 60 s -> 70 s" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods")
+    assert "--drain-s 60 -> 70" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods")
     label(admin, namespace, "label-b")
-    eventually(lambda: "-> 80 s" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods"))
+    eventually(lambda: "--drain-s 60 -> 80" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods"))
     label(admin, namespace, None)
     told(admin, namespace, "UpdateAvailable", "UpToDate")
     assert template(admin, namespace) == before
@@ -75,7 +75,7 @@ def test_a_profile_is_heard_when_it_comes_changes_and_goes(admin: Client, namesp
     told(admin, namespace, "Accepted", "Accepted")
     before = template(admin, namespace)
     admin.replace(SERVING_PROFILE, late | {"spec": {"drain": {"timeoutSeconds": 90}}})
-    assert "drain 70 s -> 90 s (profile late)" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods")
+    assert "--drain-s 70 -> 90" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods")
     admin.delete(SERVING_PROFILE, "late")
     told(admin, namespace, "Accepted", "AcceptedAsRecorded")
     assert template(admin, namespace) == before

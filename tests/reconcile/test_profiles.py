@@ -107,7 +107,7 @@ async def test_a_changed_profile_restarts_nothing_is_said_and_is_taken_by_a_refr
     set_drain(cluster, 120)
     await operator.run()
     assert drain_s(cluster) == 90
-    assert "drain 90 s -> 120 s (profile gpu-small)" in condition(cluster, "UpdateAvailable")["message"]
+    assert "engine command --drain-s 90 -> 120" in condition(cluster, "UpdateAvailable")["message"]
     refresh(cluster, "1")
     await operator.run()
     assert drain_s(cluster) == 120
@@ -137,7 +137,7 @@ async def test_a_changed_label_is_said_to_all_services_of_the_namespace_and_rest
     await operator.run()
     for key in (KEY, Key("team-a", "other")):
         assert drain_s(cluster, key) == SETTINGS.drain_s
-        assert "profile none -> gpu-small; drain 60 s -> 90 s" in condition(cluster, "UpdateAvailable", key)["message"]
+        assert "engine command --drain-s 60 -> 90" in condition(cluster, "UpdateAvailable", key)["message"]
     cluster.put(factories.namespace(profile=None))
     await operator.run()
     assert condition(cluster, "UpdateAvailable")["reason"] == "UpToDate"

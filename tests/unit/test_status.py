@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from modelyard.api.conditions import MESSAGE_LENGTH
+from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.contract.fetch_report import FetchReport, Phase
+from modelyard.desired.refresh import CHANGE_LENGTH, CHANGES_LIMIT
 from modelyard.observe.assessment import Assessment
 from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.service import Children, facts, questions
@@ -349,7 +352,7 @@ def test_the_newest_event_decides_whatever_the_order_of_the_list() -> None:
         assert conditions(world.verdict())["Ready"]["reason"] == "VolumeMountFailed"
 
 
-CHANGES = ("engine image vllm/vllm-openai:v0.32.0 -> v0.33.0", "drain 60 s -> 90 s")
+CHANGES = ("engine image vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai:v0.33.0", "engine command --drain-s 60 -> 90")
 OUTDATED = dataclasses.replace(target(), refresh_changes=CHANGES)
 REFUSED_ANEW = dataclasses.replace(target(), refresh_refusal=InvalidError("UnknownProfile", "There is no gpu-small."))
 
@@ -357,10 +360,19 @@ REFUSED_ANEW = dataclasses.replace(target(), refresh_refusal=InvalidError("Unkno
 def test_what_a_refresh_would_change_is_named_with_the_way_to_take_it() -> None:
     update = conditions(World(serving("a"), wishes=OUTDATED).verdict())["UpdateAvailable"]
     assert (update["status"], update["reason"]) == ("True", "RefreshChangesPods")
-    assert "would change engine image vllm/vllm-openai:v0.32.0 -> v0.33.0; drain 60 s -> 90 s." in update["message"]
+    assert f"would change {CHANGES[0]}; {CHANGES[1]}." in update["message"]
     assert update["message"].endswith(
         "kubectl -n team-a annotate infsvc/smollm serving.modelyard.dev/refresh=$(date +%s) --overwrite"
     )
+
+
+def test_the_longest_changes_leave_room_for_the_way_to_take_them() -> None:
+    longest = ("x" * CHANGE_LENGTH,) * CHANGES_LIMIT
+    wishes = dataclasses.replace(target(), refresh_changes=(*longest, "99 more"))
+    update = conditions(World(serving("a"), wishes=wishes).verdict())["UpdateAvailable"]
+    names_grow = (63 - len("team-a")) + (names.NAME_LENGTH - len("smollm"))
+    assert update["message"].endswith("--overwrite")
+    assert len(update["message"]) + names_grow <= MESSAGE_LENGTH
 
 
 @pytest.mark.parametrize("wishes", [OUTDATED, REFUSED_ANEW])

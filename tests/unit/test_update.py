@@ -1,6 +1,6 @@
-"""What a service is told that a refresh would change, and when it is told nothing."""
+"""What a refresh would change, and when that is nothing."""
 
-from dataclasses import replace
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -8,7 +8,9 @@ import pytest
 from modelyard.api.service import Object, parse
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, FetchProxy, PodSecurity, Settings
 from modelyard.contract import names
-from modelyard.desired.refresh import FORM, Update, differences, update
+from modelyard.desired.metadata import fingerprint
+from modelyard.desired.refresh import CHANGE_LENGTH, CHANGES_LIMIT, ORDER, Update, update
+from modelyard.desired.refresh import changes as differing_places
 from modelyard.integrations.engines import ENGINES
 from modelyard.integrations.engines.base import Program, Serving
 from modelyard.integrations.engines.vllm import Vllm
@@ -37,49 +39,60 @@ def profile_changes(before: Object | None, after: Object | None) -> tuple[str, .
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"fetch_image": "modelyard-fetch:0.2.0"}, ["fetch image modelyard-fetch:0.1.0 -> 0.2.0"]),
-        ({"fetch_image": "mirror/fetch:1"}, ["fetch image modelyard-fetch:0.1.0 -> mirror/fetch:1"]),
+        (
+            {"fetch_image": "modelyard-fetch:0.2.0"},
+            ["modelyard-fetch image modelyard-fetch:0.1.0 -> modelyard-fetch:0.2.0"],
+        ),
         (
             {"default_versions": {"vllm": "0.33.0"}, "images": (NEWER,)},
-            ["engine version 0.32.0 -> 0.33.0", "engine image vllm/vllm-openai:v0.32.0 -> v0.33.0"],
+            ["engine image vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai:v0.33.0"],
         ),
         ({"images": (MIRROR,)}, ["engine image vllm/vllm-openai:v0.32.0 -> mirror/vllm:v0.32.0"]),
-        ({"drain_s": 90}, ["drain 60 s -> 90 s"]),
-        ({"startup_timeout_s": 60}, ["startup 1800 s -> 60 s"]),
-        ({"propagation_pause_s": 5}, ["setting propagation_pause_s 10 -> 5"]),
+        (
+            {"drain_s": 90},
+            [
+                "engine command --drain-s 60 -> 90",
+                "engine command --shutdown-timeout changed",
+                "terminationGracePeriodSeconds 85 -> 115",
+            ],
+        ),
+        ({"startup_timeout_s": 60}, ["engine startupProbe.failureThreshold 360 -> 12"]),
+        (
+            {"propagation_pause_s": 5},
+            ["engine command --pause-s 10 -> 5", "terminationGracePeriodSeconds 85 -> 80"],
+        ),
         (
             {"pod_security": PodSecurity(run_as_user=None, run_as_group=0)},
-            ["setting pod_security.run_as_user 65532 -> none", "setting pod_security.run_as_group 65532 -> 0"],
+            ["securityContext.runAsUser 65532 -> none", "securityContext.runAsGroup 65532 -> 0"],
         ),
         (
             {"accelerators": {"nvidia": AcceleratorType(resource="nvidia.com/gpu", taints=("a", "b"))}},
-            ["setting accelerators.nvidia.taints nvidia.com/gpu -> a, b"],
+            ["tolerations changed"],
         ),
         (
             {"fetch_proxy": PROXY},
             [
-                "setting fetch_proxy.url none -> http://proxy.example.com:3128",
-                "setting fetch_proxy.no_proxy none -> .svc, .cluster.local",
+                "modelyard-fetch env HTTP_PROXY added",
+                "modelyard-fetch env HTTPS_PROXY added",
+                "modelyard-fetch env NO_PROXY added",
             ],
         ),
         (
             {"fetch_resources": ContainerResources(requests={"cpu": "1", "memory": "256Mi"}, limits={"memory": "1Gi"})},
-            ["setting fetch_resources.requests.cpu 250m -> 1", "setting fetch_resources.limits.cpu 4 -> none"],
-        ),
-        (
-            {"default_accelerator": "cpu"},
-            [
-                "engine image vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai-cpu:v0.32.0",
-                "accelerator 1 nvidia.com/gpu (nvidia) -> cpu",
-            ],
+            ["modelyard-fetch resources.requests.cpu 250m -> 1", "modelyard-fetch resources.limits.cpu 4 -> none"],
         ),
         (
             {"drain_s": 90, "fetch_image": "modelyard-fetch:2"},
-            ["drain 60 s -> 90 s", "fetch image modelyard-fetch:0.1.0 -> 2"],
+            [
+                "modelyard-fetch image modelyard-fetch:0.1.0 -> modelyard-fetch:2",
+                "engine command --drain-s 60 -> 90",
+                "engine command --shutdown-timeout changed",
+                "terminationGracePeriodSeconds 85 -> 115",
+            ],
         ),
     ],
 )
-def test_a_changed_setting_is_told_by_what_it_would_change(settings: dict[str, Any], told: list[str]) -> None:
+def test_a_changed_setting_is_named_by_what_it_would_change(settings: dict[str, Any], told: list[str]) -> None:
     assert list(changes(settings)) == told
 
 
@@ -103,27 +116,61 @@ def test_what_would_not_change_the_pods_is_not_told(settings: dict[str, Any], sp
     assert changes(settings, **spec) == ()
 
 
-def test_another_label_of_products_is_told_where_products_are_asked_for() -> None:
+def test_another_label_of_products_is_named_where_products_are_asked_for() -> None:
     row = SETTINGS.accelerators["nvidia"].model_copy(update={"product_label": "example.com/product"})
     settings = {"accelerators": {**SETTINGS.accelerators, "nvidia": row}}
-    told = changes(settings, accelerator={"product": ["NVIDIA-L4"]})
-    assert told == ("setting accelerators.nvidia.product_label nvidia.com/gpu.product -> example.com/product",)
+    [change] = changes(settings, accelerator={"product": ["NVIDIA-L4"]})
+    assert change.endswith("matchExpressions[].key nvidia.com/gpu.product -> example.com/product")
     assert changes(settings) == ()
 
 
-def test_a_proxy_that_the_model_does_not_come_through_is_not_told_beside_what_changes() -> None:
-    assert changes({"fetch_proxy": PROXY, "drain_s": 90}, model={"uri": "pvc://models/tiny"}) == ("drain 60 s -> 90 s",)
+def test_a_proxy_that_the_model_does_not_come_through_is_not_named_beside_what_changes() -> None:
+    named = changes({"fetch_proxy": PROXY, "propagation_pause_s": 5}, model={"uri": "pvc://models/tiny"})
+    assert named == ("engine command --pause-s 10 -> 5", "terminationGracePeriodSeconds 85 -> 80")
 
 
-def test_a_newer_form_of_template_is_told_as_such() -> None:
-    former = resolved(service()).lead
-    newer = replace(former, inputs=former.inputs.model_copy(update={"rendering": former.inputs.rendering + 1}))
-    assert differences(former, newer) == [FORM]
+def test_images_come_first_and_beyond_a_few_changes_the_rest_is_counted() -> None:
+    named = changes({"default_accelerator": "cpu"})
+    assert named[0] == "engine image vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai-cpu:v0.32.0"
+    assert len(named) == CHANGES_LIMIT + 1
+    assert named[-1] == "1 more"
+
+
+def test_a_change_is_no_longer_than_its_bound() -> None:
+    [change] = changes({"fetch_image": f"registry.example.com/{'long/' * 80}fetch:1"})
+    assert len(change) == CHANGE_LENGTH
+
+
+def template(**engine: Any) -> Object:
+    """A pod template of which the engine's container has these fields."""
+    made: Object = deepcopy(deployment(service())["spec"]["template"])
+    made["spec"]["containers"][0] |= engine
+    made["metadata"]["annotations"][names.ANNOTATION_TEMPLATE] = fingerprint(made)
+    return made
+
+
+def test_templates_of_one_hash_differ_in_nothing() -> None:
+    assert differing_places(template(), template()) == []
+
+
+def test_a_newer_form_of_template_is_named_by_its_places() -> None:
+    newer = template(terminationMessagePolicy="FallbackToLogsOnError", lifecycle={"preStop": {"sleep": {"seconds": 1}}})
+    assert differing_places(template(), newer) == [
+        "engine terminationMessagePolicy File -> FallbackToLogsOnError",
+        "engine lifecycle added",
+    ]
+    assert "engine lifecycle removed" in differing_places(newer, template())
+
+
+def test_another_order_is_named_as_such() -> None:
+    ordered = template(env=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])
+    turned = template(env=[{"name": "B", "value": "2"}, {"name": "A", "value": "1"}])
+    assert differing_places(ordered, turned) == [ORDER]
 
 
 SMALL: Object = {
     "engine": {"type": "vllm", "args": ["--max-model-len=8192", "--enforce-eager"]},
-    "drain": {"timeoutSeconds": 90},
+    "startup": {"timeoutSeconds": 90},
 }
 
 
@@ -132,59 +179,58 @@ SMALL: Object = {
     [
         (
             profile(**SMALL),
-            profile(engine=SMALL["engine"], drain={"timeoutSeconds": 120}),
-            ["drain 90 s -> 120 s (profile gpu-small)"],
+            profile(engine=SMALL["engine"], startup={"timeoutSeconds": 120}),
+            ["engine startupProbe.failureThreshold 18 -> 24"],
         ),
         (
             profile(**SMALL),
-            profile(engine={"type": "vllm", "args": ["--max-model-len=4096"]}, drain=SMALL["drain"]),
-            [
-                "engine argument --max-model-len 8192 -> 4096 (profile gpu-small)",
-                "engine argument --enforce-eager on -> none (profile gpu-small)",
-            ],
+            profile(engine={"type": "vllm", "args": ["--max-model-len=4096"]}, startup=SMALL["startup"]),
+            ["engine command --max-model-len changed", "engine command --enforce-eager removed"],
         ),
         (
             None,
             profile(**SMALL),
             [
-                "profile none -> gpu-small",
-                "engine argument --max-model-len none -> 8192",
-                "engine argument --enforce-eager none -> on",
-                "drain 60 s -> 90 s",
+                "engine command --max-model-len added",
+                "engine command --enforce-eager added",
+                "engine startupProbe.failureThreshold 360 -> 18",
             ],
         ),
-        (profile(drain={"timeoutSeconds": 90}), None, ["profile gpu-small -> none", "drain 90 s -> 60 s"]),
+        (profile(startup={"timeoutSeconds": 90}), None, ["engine startupProbe.failureThreshold 18 -> 360"]),
         (
             profile(resources={"requests": {"cpu": 4}, "limits": {"memory": "1Gi"}}),
             profile(resources={"requests": {"cpu": 8}}),
-            ["request of cpu 4 -> 8 (profile gpu-small)", "limit of memory 1Gi -> none (profile gpu-small)"],
+            ["engine resources.limits.memory 1Gi -> none", "engine resources.requests.cpu 4 -> 8"],
         ),
         (
             profile(accelerator={"type": "nvidia", "count": 1}),
             profile(accelerator={"type": "nvidia", "count": 4}),
-            ["accelerator 1 nvidia.com/gpu (nvidia) -> 4 nvidia.com/gpu (nvidia) (profile gpu-small)"],
+            ["engine command --tensor-parallel-size added", "engine resources.limits.nvidia.com/gpu 1 -> 4"],
         ),
         (profile(**SMALL), profile("gpu-large", **SMALL), []),
         (profile(**SMALL), profile(forbid=["spec.hostNetwork"], **SMALL), []),
     ],
 )
-def test_a_changed_profile_is_told_by_what_it_would_change(
+def test_a_changed_profile_is_named_by_what_it_would_change(
     before: Object | None, after: Object | None, told: list[str]
 ) -> None:
     assert list(profile_changes(before, after)) == told
 
 
-def test_a_variables_value_is_never_told() -> None:
+def test_a_variables_value_is_never_shown() -> None:
     before, after = (
         profile(engine={"type": "vllm", "env": [{"name": "LEVEL", "value": value}]})
         for value in ("secret-1", "secret-2")
     )
-    assert profile_changes(before, after) == ("engine variable LEVEL (profile gpu-small)",)
+    assert profile_changes(before, after) == ("engine env LEVEL changed",)
+    assert profile_changes(None, after) == ("engine env LEVEL added",)
 
 
-def test_the_value_of_an_argument_that_holds_a_secret_is_never_told() -> None:
-    before, after = (profile(engine={"type": "vllm", "args": args}) for args in (["--api-key=a"], ["--api-key", "b"]))
-    assert profile_changes(before, after) == ("engine argument --api-key (profile gpu-small)",)
+@pytest.mark.parametrize("args", [["--api-key", "secret"], ["--api-key=secret"], ["--api-key", "-secret"]])
+def test_of_an_engines_argument_only_the_flag_is_shown(args: list[str]) -> None:
+    before, after = (profile(engine={"type": "vllm", "args": each}) for each in (["--api-key=a"], args))
+    assert profile_changes(before, after) == ("engine command --api-key changed",)
+    assert profile_changes(None, after) == ("engine command --api-key added",)
 
 
 def test_a_refresh_clears_it() -> None:
@@ -194,7 +240,7 @@ def test_a_refresh_clears_it() -> None:
     assert available(asked, settings, refreshed) == Update()
 
 
-def test_a_service_that_a_refresh_would_end_in_a_refusal_is_told_that() -> None:
+def test_a_refresh_that_would_be_refused_says_so() -> None:
     gone = available(service(), SETTINGS, deployment(service(), profile=offer(profile(**SMALL))), missing("gpu-small"))
     assert gone.refusal is not None
     assert (gone.changes, gone.refusal.reason) == ((), "UnknownProfile")

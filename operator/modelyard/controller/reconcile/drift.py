@@ -4,12 +4,13 @@ What we don't render is left alone, so only rendered fields are compared. The AP
 form than they were sent in: it fills in defaults, drops what is empty and rewrites quantities. None of that is drift.
 """
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Mapping
 from typing import Any
 
 from modelyard.api.service import Object
 from modelyard.contract import names, quantity
-from modelyard.desired.strategic_merge import MERGE_KEYS, identity, written
+from modelyard.desired.differences import ABSENT, Difference, differences
 
 WHOLE = frozenset({"selector", "podSelector", "ingress"})
 """Fields that are one value to Kubernetes, with all that is in them: a label that somebody adds to a selector leaves it
@@ -46,44 +47,21 @@ def edited_field(rendered: Object, existing: Object) -> str | None:
 
 def differing_field(rendered: Object, existing: Object) -> str | None:
     """Path of the first rendered field that ``existing`` has otherwise, such as ``spec.replicas``; None without one."""
-    return _differing(rendered, existing, "")
+    found = (each.path for each in differences(rendered, existing, whole=COMPARED_WHOLE) if _is_drift(each))
+    return next(found, None)
 
 
 def _hash(body: Object) -> str | None:
     return (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_RENDERED)
 
 
-def _differing(rendered: Any, existing: Any, path: str) -> str | None:
-    field = path.rsplit(".", 1)[-1]
-    if _says_nothing(field, rendered) and (existing is None or field in ZERO_IS_UNSET):
-        return None
-    if field in WHOLE:
-        return None if rendered == existing else path
-    if field in QUANTITIES:
-        return None if _amounts(rendered) == _amounts(existing) else path
-    if isinstance(rendered, Mapping) and isinstance(existing, Mapping):
-        return _first(
-            _differing(value, existing.get(key), f"{path}.{key}" if path else key) for key, value in rendered.items()
-        )
-    if isinstance(rendered, list | tuple) and isinstance(existing, list):
-        return _differing_list(rendered, existing, path, MERGE_KEYS.get(field, ()))
-    return None if rendered == existing else path
-
-
-def _differing_list(rendered: Sequence[Any], existing: Sequence[Any], path: str, keys: tuple[str, ...]) -> str | None:
-    if not keys:
-        if len(rendered) != len(existing):
-            return path
-        return _first(_differing(one, other, f"{path}[]") for one, other in zip(rendered, existing, strict=True))
-    known = {identity(item, keys): item for item in existing}
-    return _first(
-        _differing(item, known.get(identity(item, keys)), f"{path}[{written(identity(item, keys))}]")
-        for item in rendered
-    )
-
-
-def _first(paths: Any) -> str | None:
-    return next((path for path in paths if path is not None), None)
+def _is_drift(difference: Difference) -> bool:
+    """Whether it is of a field that we render, and not only the form in which the API server stores it."""
+    _, rendered, existing = difference
+    if rendered is ABSENT:
+        return False
+    is_unset = existing is ABSENT or existing is None or difference.field in ZERO_IS_UNSET
+    return not (is_unset and _says_nothing(difference.field, rendered))
 
 
 def _says_nothing(field: str, value: Any) -> bool:
@@ -100,3 +78,11 @@ def _amounts(value: Any) -> Any:
         return quantity.parse(value)
     except ValueError:
         return value
+
+
+def _same_amounts(one: Any, other: Any) -> bool:
+    return bool(_amounts(one) == _amounts(other))
+
+
+COMPARED_WHOLE = {**dict.fromkeys(WHOLE, operator.eq), **dict.fromkeys(QUANTITIES, _same_amounts)}
+"""How fields that are one value are compared."""
