@@ -91,7 +91,7 @@ def test_a_connection_serves_one_request_after_the_other(first: bytes) -> None:
 def test_no_byte_is_waited_for_in_vain_where_the_connection_stays_open(
     above_bytes: int, block_bytes: int, with_tls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_connection, "SILENCE_LIMIT_S", 1000.0)
+    monkeypatch.setattr(http_connection, "TICK_S", 1000.0)
     content = random.Random(above_bytes).randbytes(http_connection._LAST_BYTES + above_bytes)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content
     with server(answer, ANSWERS["with a length"], tls=server_tls() if with_tls else None) as url:
@@ -156,7 +156,10 @@ def test_a_body_that_ends_early_gives_what_came_and_is_told_then(answer: bytes) 
     [
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "is not HTTP/1.1"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "is no number"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", "is absurd"),
         (CHUNKED + b"many\r\n", "chunks of no size"),
+        (CHUNKED + b"-5\r\n", "chunks of no size"),
+        (CHUNKED + b"f" * 5000 + b"\r\n", "chunks of no size"),
         (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000, "no end"),
     ],
 )
@@ -174,6 +177,21 @@ def test_a_connection_that_the_server_ends_without_an_answer_is_told_apart() -> 
         with pytest.raises(ConnectionClosedError):
             connection.ask("GET", url, {})
         connection.close()
+
+
+@pytest.mark.parametrize("answer", [CHUNKED, CHUNKED + b"5", b"HTTP/1.1 200 OK\r\nContent-Le"])
+def test_an_answer_that_is_cut_before_its_first_byte_is_a_connection_that_ended(answer: bytes) -> None:
+    with server(answer) as url:
+        connection = opened(url)
+        with pytest.raises(ConnectionClosedError):
+            connection.ask("GET", url, {})
+        connection.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_a_host_that_no_dns_takes_is_a_connection_that_failed(host: str) -> None:
+    with pytest.raises(ConnectionFailedError):
+        opened(f"http://{host}/file")
 
 
 def test_a_reader_is_woken_from_outside() -> None:

@@ -80,6 +80,18 @@ def test_an_answer_that_is_cut_off_still_brings_the_file(proxy: FaultyProxy, pod
     assert pod.files() == {"weights": WEIGHTS}
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_store_that_takes_few_connections_at_once_and_resets_the_others_gives_the_model(
+    store: ObjectStore, proxy: FaultyProxy, pod: Pod, at_once: int
+) -> None:
+    files = {f"weights-{number}": random.Random(number).randbytes(2 * MIB) for number in range(24)}
+    for name, content in files.items():
+        store.put(f"model/{name}", content)
+    proxy.at_once = at_once
+    pod.attempt()
+    assert pod.files() == files | {"weights": WEIGHTS}
+
+
 def test_an_object_that_is_removed_in_mid_download_is_told(store: ObjectStore, held: Held, pod: Pod) -> None:
     store.put("model/config.json", b"{}")
     running = pod.start()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -89,6 +90,29 @@ def test_a_disk_that_becomes_full_in_the_middle_is_named_and_whole_files_do_not_
     assert running.ends() == 0
     assert pod.files() == MODEL
     assert 0 < len(asked) < FILES
+
+
+def test_what_a_killed_fetch_has_allocated_counts_as_here(
+    disk: Path, pod: Pod, proxy: FaultyProxy, store: ObjectStore
+) -> None:
+    large = random.Random(1).randbytes(20 * MIB)
+    store.put("model/weights-large", large)
+    go_on = threading.Event()
+
+    def hold(answer: Answer, data: bytes) -> bytes:
+        if "weights-large" in answer.request and answer.passed_bytes > MIB:
+            go_on.wait()
+        return data
+
+    proxy.fault = hold
+    running = pod.start()
+    eventually(lambda: [path.stat().st_size for path in CacheLayout(disk).staging.glob("*/model/weights-large")])
+    pod.bytes_come()
+    running.signal(signal.SIGKILL)
+    running.ends()
+    go_on.set()
+    pod.run()
+    assert pod.files() == MODEL | {"weights-large": large}
 
 
 def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(disk: Path, pod: Pod) -> None:

@@ -323,7 +323,7 @@ def test_a_server_without_tls_is_told(web: Web) -> None:
         (names.ENV_MODEL_URI, "https://user:password@host/file"),
         (names.ENV_MODEL_URI, "https://host/file?token=x"),
         (names.ENV_HTTPS_SHA256, ""),
-        (names.ENV_HTTPS_SHA256, "A" * 64),
+        (names.ENV_HTTPS_SHA256, "g" * 64),
     ],
 )
 def test_an_address_or_sha256_that_cannot_be_ends_the_fetcher_by_name(web: Web, name: str, value: str) -> None:

@@ -29,10 +29,16 @@ def _no_fault(_: Answer, data: bytes) -> bytes:
 
 
 class FaultyProxy:
-    """Passes each connection on to a port of the loopback. ``fault`` may be set at any time."""
+    """Passes each connection on to a port of the loopback. ``fault`` may be set at any time.
+
+    ``at_once`` is how many connections it takes at once: others are reset. None: all.
+    """
 
     def __init__(self, to_port: int, tls: ssl.SSLContext | None) -> None:
         self.fault: Fault = _no_fault
+        self.at_once: int | None = None
+        self._open = 0
+        self._lock = threading.Lock()
         self._to_port = to_port
         self._tls = tls
         self._server = LoopbackServer(self._serve)
@@ -43,6 +49,20 @@ class FaultyProxy:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def _serve(self, client: socket.socket) -> None:
+        with self._lock:
+            self._open += 1
+            is_one_too_many = self.at_once is not None and self._open > self.at_once
+        try:
+            if is_one_too_many:
+                _reset_when_closed(client)
+                client.close()
+            else:
+                self._pass(client)
+        finally:
+            with self._lock:
+                self._open -= 1
+
+    def _pass(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):  # either side went
             if self._tls:
                 client = self._tls.wrap_socket(client, server_side=True)
@@ -66,7 +86,7 @@ class FaultyProxy:
         while data := server.recv(65536):
             changed = self.fault(answer, data)
             if changed is None:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                _reset_when_closed(client)
                 # Wakes the other thread, which else keeps the socket from its end; without TLS' own last words.
                 socket.socket.shutdown(client, socket.SHUT_RDWR)
                 requests.join()  # or it might read from the next connection, which may get the same descriptor
@@ -79,6 +99,10 @@ class FaultyProxy:
     def close(self) -> None:
         """End every connection."""
         self._server.close()
+
+
+def _reset_when_closed(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.s3.answers import ListedObject, Page
 from modelyard.fetcher.sources.s3.listing import listed_below
 from modelyard.fetcher.sources.s3.xml_fields import UnreadableError
-from modelyard.fetcher.transport.connection import SILENCE_LIMIT_S
+from modelyard.fetcher.transport.stall_clock import STALL_LIMIT_S
 
 
 def page(*keys: str, token: str = "") -> Page:
@@ -36,10 +36,10 @@ def test_a_slow_listing_of_empty_pages_ends_within_the_limit_of_a_silence() -> N
         asked.append(token)
         return page(token=next(tokens))
 
-    times_s: Iterator[float] = (SILENCE_LIMIT_S / 4 * number for number in count())
-    with pytest.raises(UnreadableError, match="continues after 5 pages without an object"):
+    times_s: Iterator[float] = (STALL_LIMIT_S / 4 * number for number in count())
+    with pytest.raises(UnreadableError, match="continues after 4 pages without an object"):
         list(listed_below("m/", page_at, lambda: next(times_s)))
-    assert len(asked) == 5
+    assert len(asked) == 4
 
 
 def test_a_page_that_comes_again_under_other_tokens_ends_the_listing() -> None:

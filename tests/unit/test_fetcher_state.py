@@ -76,10 +76,56 @@ def test_a_mounted_model_is_done_at_once_and_has_no_digest(state: State) -> None
 
 
 def test_an_error_stays_told_until_the_next_attempt_gets_further(state: State) -> None:
+    state.enter(Phase.LISTING)
     state.fail(Phase.RETRYING, Reason.ACCESS_DENIED, "no")
     state.enter(Phase.LISTING)
     assert state.report().error == FetchFailure(Reason.ACCESS_DENIED, "no")
     state.begin(0)
+    assert state.report().error is None
+
+
+def test_an_error_stays_until_an_attempt_has_more_bytes_than_the_failed_one_had(state: State) -> None:
+    for _ in range(3):
+        state.enter(Phase.LISTING)
+        state.found(DIGEST, 1000, unverified_files=0)
+        state.begin(100)
+        state.add_bytes(300)
+        state.add_bytes(-300)
+        state.fail(Phase.RETRYING, Reason.ENDPOINT_UNREACHABLE, "the connection ended")
+    state.enter(Phase.LISTING)
+    state.found(DIGEST, 1000, unverified_files=0)
+    state.begin(100)
+    state.add_bytes(300)
+    assert state.report().error == FetchFailure(Reason.ENDPOINT_UNREACHABLE, "the connection ended")
+    state.add_bytes(1)
+    assert state.report().error is None
+
+
+def test_an_error_of_a_disk_that_is_full_stays_while_attempts_find_it_full(state: State) -> None:
+    seen = set()
+    for _ in range(3):
+        state.enter(Phase.LISTING)
+        seen.add(state.report().error)
+        state.found(DIGEST, 1000, unverified_files=0)
+        state.begin(0)
+        seen.add(state.report().error)
+        state.fail(Phase.RETRYING, Reason.DISK_FULL, "full")
+    assert seen == {None, FetchFailure(Reason.DISK_FULL, "full")}
+    state.enter(Phase.LISTING)
+    state.begin(0)
+    state.enter(Phase.PUBLISHING)
+    assert state.report().error is None
+
+
+def test_an_error_ends_when_another_pod_brings_more(state: State) -> None:
+    state.enter(Phase.LISTING)
+    state.begin(0)
+    state.add_bytes(100)
+    state.fail(Phase.RETRYING, Reason.ENDPOINT_UNREACHABLE, "the connection ended")
+    state.enter(Phase.LISTING)
+    state.wait("other", 50, 10)
+    assert state.report().error is not None
+    state.wait("other", 150, 10)
     assert state.report().error is None
 
 

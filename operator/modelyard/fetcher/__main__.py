@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
@@ -82,7 +82,7 @@ def _work(state: State, ending: _Ending) -> None:
         configuration = Configuration.from_environment(os.environ)
         serve(state, configuration.state_port)
         _copy_launcher(configuration.launcher_folder)
-        _fetch_patiently(configuration, state)
+        fetch_patiently(configuration, state)
     except InvalidError as error:
         state.fail(Phase.FAILED, Reason(error.reason), error.message)
         ending.end(1)
@@ -94,17 +94,19 @@ def _work(state: State, ending: _Ending) -> None:
         ending.end(0)
 
 
-def _fetch_patiently(configuration: Configuration, state: State) -> None:
+def fetch_patiently(configuration: Configuration, state: State, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Tries until the model is there, with ever longer pauses. Raises InvalidError as ``fetch`` does."""
     wrong_bytes = WrongBytes()
     for delay_s in _delays_s():
         try:
             fetch(configuration, state, wrong_bytes)
         except FetchError as error:
             state.fail(Phase.RETRYING, error.reason, error.message)
-            _log.warning("%s. Retrying in %d s", error, delay_s)
-            time.sleep(delay_s)
+            _log.warning("%s. Retrying in %d s", str(error), delay_s)
         else:
             return
+        gc.collect()  # an attempt's botocore is 30,000 objects in cycles, and main() has them collected rarely
+        sleep(delay_s)
 
 
 def _delays_s() -> Iterator[int]:

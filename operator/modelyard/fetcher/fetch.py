@@ -104,9 +104,11 @@ class _Fetch:
         staging = Staging(folder)
         files = held_to_own_word(self._source, self._files)
         self._wrong_bytes.check(files, self._source.stamp)
-        staged_bytes = staging.held_bytes(files)
-        self._state.begin(staged_bytes)
-        with self._space(staged_bytes) as check, progress.told(folder, self._configuration.pod_uid, self._state):
+        self._state.begin(staging.held_bytes(files))
+        with (
+            self._space(staging.allocated_bytes(files)) as check,
+            progress.told(folder, self._configuration.pod_uid, self._state),
+        ):
             self._download(files, staging, check)
             self._state.enter(Phase.PUBLISHING)
             self._source.check_unchanged()
@@ -138,13 +140,13 @@ class _Fetch:
         return self._is_here()
 
     @contextlib.contextmanager
-    def _space(self, staged_bytes: int) -> Iterator[Check]:
-        """Room for the model; what it yields raises FetchError once the room is another's."""
+    def _space(self, allocated_bytes: int) -> Iterator[Check]:
+        """Room for what the model lacks; what it yields raises FetchError once the room is another's."""
         if self._is_kept_by_agent:
             with self._agent.space(self._digest, self._size_bytes) as grant:
                 yield grant.check
         else:
-            _check_space(self._size_bytes - staged_bytes, self._store.free_bytes(), self._configuration)
+            _check_space(self._size_bytes - allocated_bytes, self._store.free_bytes(), self._configuration)
             yield lambda: None
 
 

@@ -15,6 +15,9 @@ from modelyard.fetcher.disk.direct_file import DirectFile
 from modelyard.fetcher.disk.journal import Journal, PartNote
 from modelyard.fetcher.disk.parts import PART_LIMIT_BYTES
 
+_BLOCK_BYTES = 512
+"""What st_blocks counts, whatever the file system (inode(7))."""
+
 
 def make_folder(folder: Path) -> None:
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -25,6 +28,13 @@ def has_size(path: Path, size_bytes: int) -> bool:
         return path.lstat().st_size == size_bytes
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _allocated_bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * _BLOCK_BYTES
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 class Staging:
@@ -46,6 +56,10 @@ class Staging:
             file.size_bytes if self.holds(file) else sum(note.length for note in self.parts(file).values())
             for file in files
         )
+
+    def allocated_bytes(self, files: Iterable[RemoteFile]) -> int:
+        """How much disk space the files have already: files get all of theirs when they are begun."""
+        return sum(min(file.size_bytes, _allocated_bytes(self.model / file.path)) for file in files)
 
     def crc64nvme(self, file: RemoteFile) -> str:
         """The CRC64NVME of a file that is whole, as 16 hexadecimal digits."""

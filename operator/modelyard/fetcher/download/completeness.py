@@ -15,6 +15,7 @@ from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content import manifest_json
 from modelyard.fetcher.content.checksums import Checksum
 from modelyard.fetcher.content.remote_file import RemoteFile
+from modelyard.fetcher.download.pace import Pace
 from modelyard.fetcher.download.retrying_reader import RetryingReader
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.source import Source
@@ -81,7 +82,7 @@ def _incomplete(said_by: RemoteFile, missing: list[str], of: int) -> FetchError:
 def _document(source: Source, file: RemoteFile) -> bytes:
     """A small file, whole. Raises FetchError."""
     document = bytearray(file.size_bytes)
-    reader = RetryingReader(source, file, 0, len(document), threading.Event())
+    reader = RetryingReader(source, file, 0, len(document), abandoned=threading.Event(), pace=Pace())
     try:
         with memoryview(document) as whole:
             done = 0

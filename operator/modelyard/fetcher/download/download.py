@@ -4,6 +4,7 @@ Workers, as many as the controller finds worth it, each fetch stretches of files
 is received, checked and written before the next one comes, so memory is bounded by the number of workers.
 """
 
+import math
 import random
 import threading
 import time
@@ -16,6 +17,7 @@ from modelyard.fetcher.disk.staging import Staging
 from modelyard.fetcher.download.buffers import BLOCK_BYTES, block_bytes, page_aligned
 from modelyard.fetcher.download.connection_count import ConnectionCount
 from modelyard.fetcher.download.file_download import FileDownload
+from modelyard.fetcher.download.pace import Pace
 from modelyard.fetcher.download.retrying_reader import AbandonedError, RetryingReader
 from modelyard.fetcher.download.stretches import Stretch, Stretches
 from modelyard.fetcher.download.wrong_bytes import WrongBytesError
@@ -30,6 +32,9 @@ _THROTTLED_LIMIT = 8
 """So often in a row, over all workers and without a byte in between, the server may ask for fewer requests."""
 
 _THROTTLED_PAUSE_S = 0.5
+
+_OTHERS_COME_S = 5.0
+"""A connection that cannot be had is borne when bytes came over others within that time."""
 
 
 def download(
@@ -59,7 +64,9 @@ class _Download:
         self._abandoned = threading.Event()
         self._readers: set[RetryingReader] = set()
         self._bytes = 0
+        self._came_at_s = -math.inf
         self._throttled = 0
+        self._pace = Pace()
         self._error: BaseException | None = None
 
     def run(self) -> None:
@@ -110,7 +117,8 @@ class _Download:
             self._finish(arrival, buffer)
             self._queue.give_back(stretch, [])
             return
-        reader = RetryingReader(self._source, arrival.file, parts[0].offset, parts[-1].end, self._abandoned)
+        begin, end = parts[0].offset, parts[-1].end
+        reader = RetryingReader(self._source, arrival.file, begin, end, abandoned=self._abandoned, pace=self._pace)
         with self._lock:
             self._readers.add(reader)
         written = 0
@@ -131,7 +139,7 @@ class _Download:
             reader.close()
         self._queue.give_back(stretch, parts[written:])
         if refusal:
-            self._bear_throttling(refusal)
+            self._bear(refusal)
 
     def _fetch_part(self, reader: RetryingReader, arrival: FileDownload, part: Part, buffer: memoryview) -> None:
         computed = arrival.begin(part)
@@ -153,18 +161,21 @@ class _Download:
     def _count(self, bytes_: int) -> None:
         with self._lock:
             self._bytes += bytes_
-            self._throttled = 0 if bytes_ > 0 else self._throttled
+            if bytes_ > 0:
+                self._throttled, self._came_at_s = 0, time.monotonic()
         self._on_bytes(bytes_)
 
-    def _bear_throttling(self, error: FetchError) -> None:
-        """Slows down, where the error asks for it. Raises it where it is another, or where nothing comes any more."""
-        if error.reason is not Reason.THROTTLED:
-            raise error
+    def _bear(self, error: FetchError) -> None:
+        """Slows down, where the server wants fewer requests, or breaks some connections while others bring bytes.
+        Raises the error where it is another, or where nothing comes any more.
+        """
         with self._lock:
+            now_s = time.monotonic()
+            breaks_some = error.reason is Reason.ENDPOINT_UNREACHABLE and now_s < self._came_at_s + _OTHERS_COME_S
             self._throttled += 1
-            if self._throttled > _THROTTLED_LIMIT:
+            if not (error.reason is Reason.THROTTLED or breaks_some) or self._throttled > _THROTTLED_LIMIT:
                 raise error
-            self._controller.throttled(time.monotonic())
+            self._controller.throttled(now_s)
             pause_s = _THROTTLED_PAUSE_S * 2 ** min(4, self._throttled - 1)
         self._abandoned.wait(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers, nothing secret
 

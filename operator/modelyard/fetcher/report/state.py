@@ -7,9 +7,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from modelyard.contract import names
-from modelyard.contract.fetch_report import ATTEMPT_ENDED, BEYOND_LISTING, FetchFailure, FetchReport, Phase, Reason
+from modelyard.contract.fetch_report import ATTEMPT_ENDED, FetchFailure, FetchReport, Phase, Reason
 
 _RATE_WINDOW_SAMPLES = 6
+
+_STAGES = {Phase.LISTING: 0, Phase.WAITING: 1, Phase.DOWNLOADING: 1, Phase.PUBLISHING: 2, Phase.DONE: 3}
+"""How far an attempt is; while bytes come, these count too."""
+
+_NOWHERE = (-1, 0)
 
 
 def as_line(report: FetchReport) -> str:
@@ -56,10 +61,14 @@ class State:
         self._told_bytes_per_second = 0
         self._unverified_files = 0
         self._error: FetchFailure | None = None
+        self._reached = _NOWHERE
+        """How far this attempt has come at the most: stage, and bytes in it."""
+        self._failed_at = _NOWHERE
+        """How far the attempt had come that ended with the error."""
         self._samples: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW_SAMPLES)
 
     def enter(self, phase: Phase) -> None:
-        """A phase begins. An earlier attempt's error stays told until one gets further than the listing."""
+        """A phase begins. An earlier attempt's error stays until one gets further than that attempt did."""
         with self._lock:
             self._enter(phase)
 
@@ -69,7 +78,15 @@ class State:
         self._ended_s = self._monotonic_clock_s() if phase in ATTEMPT_ENDED else None
         self._phase = phase
         self._since = self._wall_clock()
-        if phase in BEYOND_LISTING:
+        self._note_position()
+
+    def _note_position(self) -> None:
+        stage = _STAGES.get(self._phase)
+        if stage is None:
+            return
+        here = (stage, self._bytes_done if stage == 1 else 0)
+        self._reached = here if self._phase is Phase.LISTING else max(self._reached, here)
+        if here > self._failed_at:
             self._error = None
 
     def found(self, digest: str, bytes_total: int, *, unverified_files: int) -> None:
@@ -92,11 +109,12 @@ class State:
     def wait(self, pod_uid: str | None, bytes_done: int, bytes_per_second: int) -> None:
         """Another pod of the node brings the model, and is as far as this; None where it has not told yet."""
         with self._lock:
+            self._bytes_done = bytes_done
             if self._phase is not Phase.WAITING:
                 self._enter(Phase.WAITING)
             self._waiting_for_pod = pod_uid or self._waiting_for_pod
-            self._bytes_done = bytes_done
             self._told_bytes_per_second = bytes_per_second
+            self._note_position()
 
     def hit(self) -> None:
         """The whole model is in the cache."""
@@ -118,11 +136,13 @@ class State:
         with self._lock:
             self._bytes_done += count
             self._fetched_bytes += max(0, count)
+            self._note_position()
 
     def fail(self, phase: Phase, reason: Reason, message: str) -> None:
         with self._lock:
             self._enter(phase)
             self._error = FetchFailure(reason, message)
+            self._failed_at = self._reached
             self._samples.clear()
 
     def sample_rate(self, monotonic_s: float) -> None:

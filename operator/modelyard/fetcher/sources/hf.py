@@ -31,6 +31,7 @@ from modelyard.fetcher.sources.ranged_client import (
 from modelyard.fetcher.transport.connection import proxy_of
 from modelyard.fetcher.transport.connection_errors import Server
 from modelyard.fetcher.transport.connection_pool import Answer
+from modelyard.fetcher.transport.stall_clock import StallClock
 
 HUB = "https://huggingface.co"
 TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a Secret's key
@@ -162,8 +163,8 @@ class HubSource:
         check_paths(file.path for file in files)
         return files
 
-    def open_range(self, file: RemoteFile, offset: int, length: int) -> Answer:
-        return self._client.open_range(self._url(file), file, offset, length)
+    def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock) -> Answer:
+        return self._client.open_range(self._url(file), file, offset, length, clock=clock)
 
     def authorise(self, files: Iterable[RemoteFile]) -> None:
         concurrently(lambda file: self._client.read_one_byte(self._url(file)), tuple(files))

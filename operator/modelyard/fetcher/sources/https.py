@@ -23,6 +23,7 @@ from modelyard.fetcher.sources.ranged_client import RangedClient, Refusal, concu
 from modelyard.fetcher.transport.connection import proxy_of
 from modelyard.fetcher.transport.connection_errors import Server
 from modelyard.fetcher.transport.connection_pool import Answer
+from modelyard.fetcher.transport.stall_clock import StallClock
 
 BEARER_TOKEN = "HTTPS_BEARER_TOKEN"  # noqa: S105 - the name of a Secret's key
 USER_NAME = "username"
@@ -109,8 +110,8 @@ class WebSource:
         check_paths(file.path for file in files)
         return files
 
-    def open_range(self, file: RemoteFile, offset: int, length: int) -> Answer:
-        return self._client.open_range(file.key, file, offset, length)
+    def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock) -> Answer:
+        return self._client.open_range(file.key, file, offset, length, clock=clock)
 
     def authorise(self, files: Iterable[RemoteFile]) -> None:
         concurrently(lambda file: self._client.read_one_byte(file.key), tuple(files))

@@ -4,9 +4,7 @@ One client for S3, hubs and web servers: what differs is a Dialect. Nothing wait
 silence has an end, and so has each document.
 """
 
-import functools
 import ssl
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -20,9 +18,8 @@ from modelyard.fetcher.failure import FetchError, StreamBrokenError, WholeFileOn
 from modelyard.fetcher.transport.connection import ConnectionFailedError, Head, Trust, proxy_of
 from modelyard.fetcher.transport.connection_errors import Server, explain_connection, explain_proxy
 from modelyard.fetcher.transport.connection_pool import Answer, ConnectionPool
+from modelyard.fetcher.transport.stall_clock import StallClock
 
-_DOCUMENT_LIMIT_S = 60
-_DOCUMENT_BLOCK_BYTES = 256 * 1024
 _REFUSAL_LIMIT_BYTES = 64 * 1024
 _NO_HEADERS: Mapping[str, str] = {}
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -120,34 +117,32 @@ class RangedClient:
     def __init__(self, dialect: Dialect, trust: Trust) -> None:
         self._dialect = dialect
         self._server = dialect.server
-        self._connections = ConnectionPool(functools.cache(trust))
+        self._connections = ConnectionPool(trust)
         self._redirected_to: dict[str, str] = {}
         """Where the files' addresses led to: a redirect is followed once."""
         self._without_ranges: set[str] = set()
 
-    def get(self, address: str, headers: Mapping[str, str] = _NO_HEADERS) -> Answer:
+    def get(self, address: str, headers: Mapping[str, str] = _NO_HEADERS, clock: StallClock | None = None) -> Answer:
         """The answer to a GET, after all redirects: 200 or 206. To be closed by the caller.
 
         Raises RefusedError for any other answer, FetchError where none comes.
         """
-        return self._follow(address, headers)[0]
+        return self._follow(address, headers, clock)[0]
 
-    def head(self, address: str, headers: Mapping[str, str]) -> Head:
+    def head(self, address: str, headers: Mapping[str, str], clock: StallClock | None = None) -> Head:
         """The answer to a HEAD, whatever its status: a refusal has no body to say why.
 
         Raises FetchError where no answer comes.
         """
-        answer, _ = self._ask("HEAD", address, headers)
+        answer, _ = self._ask("HEAD", address, headers, clock)
         with answer:
             return answer.head
 
-    def read_one_byte(self, address: str, headers: Mapping[str, str] = _NO_HEADERS) -> None:
+    def read_one_byte(
+        self, address: str, headers: Mapping[str, str] = _NO_HEADERS, clock: StallClock | None = None
+    ) -> None:
         """Asks whether the file may be read. Raises FetchError where it may not."""
-        try:
-            with self.get(address, {**headers, **_range(0, 1)}) as answer:
-                answer.document(1)
-        except StreamBrokenError as error:
-            raise explain_connection(str(error), self._at(address)) from error
+        self._read(address, {**headers, **_range(0, 1)}, 1, clock)
 
     def stamp(self, address: str, headers: Mapping[str, str] = _NO_HEADERS) -> str:
         """The file's ETag and date, as source.Source.stamp gives them."""
@@ -155,31 +150,50 @@ class RangedClient:
             shown = [answer.head.headers.get(name, "") for name in ("etag", "last-modified")]
         return " ".join(shown).strip()
 
-    def document(self, address: str, limit_bytes: int, headers: Mapping[str, str] = _NO_HEADERS) -> bytes:
+    def document(
+        self,
+        address: str,
+        limit_bytes: int,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        clock: StallClock | None = None,
+    ) -> bytes:
         """A small document, whole. Raises FetchError, also when it is larger or slower than documents are."""
-        end_s = time.monotonic() + _DOCUMENT_LIMIT_S
-        document = bytearray()
-        try:
-            with self.get(address, headers) as answer:
-                while block := answer.document(_DOCUMENT_BLOCK_BYTES):
-                    document += block
-                    if len(document) > limit_bytes or time.monotonic() > end_s:
-                        raise FetchError(
-                            Reason.SOURCE_ERROR,
-                            f"a response of {self._server.name} exceeds {limit_bytes} bytes or {_DOCUMENT_LIMIT_S} s: "
-                            f"correct {self._server.setting}",
-                        )
-        except StreamBrokenError as error:
-            raise explain_connection(str(error), self._server) from error
-        return bytes(document)
+        document = self._read(address, headers, limit_bytes + 1, clock)
+        if len(document) > limit_bytes:
+            raise FetchError(
+                Reason.SOURCE_ERROR,
+                f"a response of {self._server.name} exceeds {limit_bytes} bytes: correct {self._server.setting}",
+            )
+        return document
+
+    def _read(
+        self, address: str, headers: Mapping[str, str], limit_bytes: int, clock: StallClock | None = None
+    ) -> bytes:
+        """The first bytes of an answer. One that breaks, or comes on too slowly, is asked for anew once."""
+        clock = clock or StallClock()
+        for is_last in (False, True):
+            try:
+                with self.get(address, headers, clock) as answer:
+                    return answer.document(limit_bytes)
+            except StreamBrokenError as error:
+                if is_last or clock.is_over:
+                    raise explain_connection(str(error), self._at(address)) from error
+        raise AssertionError("the last try returns or raises")
 
     def open_range(
-        self, address: str, file: RemoteFile, offset: int, length: int, headers: Mapping[str, str] = _NO_HEADERS
+        self,
+        address: str,
+        file: RemoteFile,
+        offset: int,
+        length: int,
+        *,
+        clock: StallClock,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Answer:
         """The file's bytes, as source.Source.open_range gives them."""
         asked = {**headers, **_range(offset, length)}
         try:
-            answer = self._answer_from_where_it_led(address, asked)
+            answer = self._answer_from_where_it_led(address, asked, clock)
         except RefusedError as error:
             if error.status in PASSING:
                 raise StreamBrokenError(error.message, error) from error
@@ -217,27 +231,27 @@ class RangedClient:
             raise WholeFileOnlyError
         answer.limit_to(length, skip_bytes=offset if head.status == 200 else 0)
 
-    def _answer_from_where_it_led(self, address: str, headers: Mapping[str, str]) -> Answer:
+    def _answer_from_where_it_led(self, address: str, headers: Mapping[str, str], clock: StallClock) -> Answer:
         """The answer from where the address led to before; from the address itself where that is refused now, since a
         signed address has an end.
         """
         known = self._redirected_to.get(address)
         if known:
             try:
-                return self._follow(known, headers)[0]
+                return self._follow(known, headers, clock)[0]
             except FetchError as error:
                 if error.reason is Reason.THROTTLED:
                     raise
                 self._redirected_to.pop(address, None)
-        answer, final = self._follow(address, headers)
+        answer, final = self._follow(address, headers, clock)
         if final != address:
             self._redirected_to[address] = final
         return answer
 
-    def _follow(self, address: str, headers: Mapping[str, str]) -> tuple[Answer, str]:
+    def _follow(self, address: str, headers: Mapping[str, str], clock: StallClock | None) -> tuple[Answer, str]:
         """The answer, and the address that gave it."""
         for _ in range(_REDIRECTS_LIMIT + 1):
-            answer, url = self._ask("GET", address, headers)
+            answer, url = self._ask("GET", address, headers, clock)
             if answer.head.status in {200, 206}:
                 return answer, address
             with answer:
@@ -249,11 +263,13 @@ class RangedClient:
             f"{self._server.name} redirects over {_REDIRECTS_LIMIT} times: fix its configuration",
         )
 
-    def _ask(self, method: str, address: str, headers: Mapping[str, str]) -> tuple[Answer, str]:
+    def _ask(
+        self, method: str, address: str, headers: Mapping[str, str], clock: StallClock | None
+    ) -> tuple[Answer, str]:
         """The answer, and the URL that gave it."""
         url, signed = self._dialect.sign(method, address, headers)
         try:
-            return self._connections.ask(method, url, signed), url
+            return self._connections.ask(method, url, signed, clock), url
         except ConnectionFailedError as error:
             raise explain_connection(str(error), self._at(url)) from error
 

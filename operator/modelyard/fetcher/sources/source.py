@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelyard.fetcher.content.remote_file import RemoteFile
+from modelyard.fetcher.transport.stall_clock import StallClock
 
 
 class RangeReader(Protocol):
     """Some bytes of one file, as they come over one connection. For one thread, but for ``abort``."""
 
     def readinto(self, target: memoryview, /) -> int:
-        """Fills ``target`` with the next bytes and returns how many: fewer only at the end, or where the connection
-        broke after them; 0 at the end. Raises StreamBrokenError when it broke before the first of them.
+        """Fills ``target`` with the next bytes and returns how many: fewer at the end, where the connection broke after
+        them, and where they come slowly; 0 at the end. Raises StreamBrokenError when it broke before the first of them.
         """
 
     def abort(self) -> None:
@@ -34,12 +35,13 @@ class Source(Protocol):
     def files(self) -> tuple[RemoteFile, ...]:
         """The model's files as they are now; never empty."""
 
-    def open_range(self, file: RemoteFile, offset: int, length: int, /) -> RangeReader:
+    def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock, /) -> RangeReader:
         """The file's bytes from ``offset`` on, ``length`` (more than 0) many.
 
-        Raises StreamBrokenError when no answer comes, WholeFileOnlyError when the server gives nothing but the whole
-        file (what is asked of it from then on comes by reading over what precedes it), and FetchError(SOURCE_CHANGED)
-        when the source no longer holds the version that was listed.
+        Raises StreamBrokenError when no answer comes or ``clock`` shows that it comes on too slowly,
+        WholeFileOnlyError when the server gives nothing but the whole file (what is asked of it from then on comes by
+        reading over what precedes it), and FetchError(SOURCE_CHANGED) when the source no longer holds the version that
+        was listed.
         """
 
     def authorise(self, files: Iterable[RemoteFile]) -> None:

@@ -9,15 +9,19 @@ import re
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from modelyard.fetcher.transport.stall_clock import StallClock
+
 CONNECT_LIMIT_S = 5.0
-SILENCE_LIMIT_S = 20.0
-"""Without one byte. Also bounds how long a failed attempt waits for its other downloads."""
+
+TICK_S = 2.0
+"""What came is handed on at least so often, however little it is."""
 
 _HEAD_LIMIT_BYTES = 64 * 1024
 _LINE_BYTES = 16 * 1024
@@ -44,7 +48,7 @@ class ConnectionFailedError(Exception):
 
 
 class ConnectionClosedError(ConnectionFailedError):
-    """The server has ended it: a kept connection may have been closed meanwhile, so a new one may do."""
+    """The server refused or ended it, without an answer: a new one may do, or one when others are done with."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,13 @@ class HttpConnection:
         self._ends_with_connection = False
         self._is_kept = True
         self._low_water_bytes = 1
+        self._is_slow = False
+        self._clock = StallClock()
+        self._patience_s = self._clock.limit_s
         try:
             self._socket = self._connect(trust)
-        except OSError as error:
-            raise ConnectionFailedError(_said(error)) from error
+        except (OSError, ValueError) as error:
+            raise _failed(error) from error
         self._has_tls = _speaks_tls(self._socket)
 
     def _connect(self, trust: Trust) -> socket.socket:
@@ -133,7 +140,7 @@ class HttpConnection:
                 if route.proxy:
                     self._tunnel(opened)
                 opened = _with_tls(opened, trust, route.host)
-            _limit_silence(opened)
+            _tick(opened)
         except BaseException:
             opened.close()
             raise
@@ -143,20 +150,31 @@ class HttpConnection:
         target = f"{_bracketed(self._route.host)}:{self._route.port}"
         opened.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
         received = bytearray()
+        end_s = time.monotonic() + CONNECT_LIMIT_S
         while b"\r\n\r\n" not in received:
             data = opened.recv(1)  # what follows the head is the server's own TLS
-            if not data or len(received) > _HEAD_LIMIT_BYTES:
+            if not data or len(received) > _HEAD_LIMIT_BYTES or time.monotonic() > end_s:
                 raise OSError("Tunnel connection failed: 502 the proxy gave no answer")
             received += data
         status = _parse_head(bytes(received)).status
         if status != 200:
             raise OSError(f"Tunnel connection failed: {status}")
 
-    def ask(self, method: str, url: str, headers: Mapping[str, str]) -> Head:
-        """Sends a request and returns the answer's head. Raises ConnectionFailedError.
+    def ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        clock: StallClock | None = None,
+        patience_s: float | None = None,
+    ) -> Head:
+        """Sends a request and returns the answer's head. Raises ConnectionFailedError, also when ``clock`` has stood
+        for ``patience_s`` (up to its limit without), before the head or in the body.
 
         ``headers`` holds Host only where it is not the URL's own. The body is read by ``readinto``.
         """
+        self._clock = clock = clock or StallClock()
+        self._patience_s = patience_s or clock.limit_s
         parts = urlsplit(url)
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         is_passed_on = self._route.proxy and self._route.scheme == "http"
@@ -170,11 +188,10 @@ class HttpConnection:
             head = self._read_head()
             while 100 <= head.status < 200:
                 head = self._read_head()
-        except ConnectionError as error:
-            raise ConnectionClosedError(str(error)) from error
-        except OSError as error:
-            raise ConnectionFailedError(_said(error)) from error
-        self._begin_body(method, head)
+            self._begin_body(method, head)
+        except (OSError, ValueError) as error:
+            raise _failed(error) from error
+        self._patience_s = clock.patience_s
         return head
 
     def _read_head(self) -> Head:
@@ -188,7 +205,7 @@ class HttpConnection:
 
     def _begin_body(self, method: str, head: Head) -> None:
         self._is_kept = head.headers.get("connection", "").lower() != "close"
-        self._is_chunked = self._ends_with_connection = False
+        self._is_chunked = self._ends_with_connection = self._is_slow = False
         self._left_bytes = 0
         if method == "HEAD" or head.status in {204, 304}:
             return
@@ -199,27 +216,33 @@ class HttpConnection:
         length = head.headers.get("content-length")
         if length is None:
             self._ends_with_connection, self._is_kept, self._left_bytes = True, False, _ENDLESS
-        elif not length.isdecimal():
-            raise ConnectionFailedError("the answer's Content-Length is no number")
+        elif not _LENGTH.fullmatch(length):
+            raise OSError("the answer's Content-Length is no number, or is absurd")
         else:
             self._left_bytes = int(length)
 
     def readinto(self, target: memoryview) -> int:
-        """Fills ``target`` with the body's next bytes and returns how many: fewer only at the body's end, or where the
-        connection broke after them; 0 at the end. Raises ConnectionFailedError when it broke before the first of them.
+        """Fills ``target`` with the body's next bytes and returns how many: fewer at the body's end, where the
+        connection broke after them, and where they come slowly (TICK_S); 0 at the end. Raises ConnectionFailedError
+        when it broke, or came on too slowly, before the first of them.
         """
         filled = 0
+        end_s = time.monotonic() + TICK_S
         try:
+            self._check_clock()
             while filled < len(target) and self._left_bytes:
-                filled += self._receive_body(target[filled : filled + self._left_bytes])
+                filled += self._receive_body(target[filled : filled + self._left_bytes], end_s)
+                if time.monotonic() > end_s:
+                    break
         except OSError as error:
             self._is_kept = False
             if not filled:
-                raise ConnectionFailedError(_said(error)) from error
+                raise _failed(error) from error
         return filled
 
-    def _receive_body(self, target: memoryview) -> int:
-        count = self._receive_into(target)
+    def _receive_body(self, target: memoryview, end_s: float) -> int:
+        count = self._receive_into(target, end_s)
+        self._clock.add(count)
         self._left_bytes -= count
         if not count:
             if not self._ends_with_connection:
@@ -246,19 +269,30 @@ class HttpConnection:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def _receive_into(self, target: memoryview) -> int:
+    def _receive_into(self, target: memoryview, end_s: float) -> int:
         if self._rest:
             count = min(len(target), len(self._rest))
             target[:count] = self._rest[:count]
             del self._rest[:count]
             return count
-        before_last_bytes = self._left_bytes - _LAST_BYTES
-        if before_last_bytes > 0:
-            self._wake_for(_LOW_WATER_BYTES)
-            target = target[:before_last_bytes]
-        else:
-            self._wake_for(1)
-        return self._decrypt_into(target) if self._has_tls else self._socket.recv_into(target, 0, socket.MSG_WAITALL)
+        while True:
+            before_last_bytes = self._left_bytes - _LAST_BYTES
+            if before_last_bytes > 0 and not self._is_slow:
+                self._wake_for(_LOW_WATER_BYTES)
+                target = target[:before_last_bytes]
+            else:
+                self._wake_for(1)
+            try:
+                if self._has_tls:
+                    return self._decrypt_into(target, end_s)
+                return self._socket.recv_into(target, 0, socket.MSG_WAITALL)
+            except (BlockingIOError, TimeoutError):
+                self._is_slow = True  # fewer bytes may wait in the kernel than it wakes for
+                self._check_clock()
+
+    def _check_clock(self) -> None:
+        if self._clock.stalled_s >= self._patience_s:
+            raise TimeoutError(self._clock.problem)
 
     def _wake_for(self, low_water_bytes: int) -> None:
         if low_water_bytes != self._low_water_bytes:
@@ -266,8 +300,8 @@ class HttpConnection:
             with contextlib.suppress(OSError):  # a sandbox's kernel may not know it, and does without
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low_water_bytes)
 
-    def _decrypt_into(self, target: memoryview) -> int:
-        """A record of 16 KiB at a time, until the target is full."""
+    def _decrypt_into(self, target: memoryview, end_s: float) -> int:
+        """A record of 16 KiB at a time, until the target is full or ``end_s`` has come."""
         receive, wanted, filled = self._socket.recv_into, len(target), 0
         try:
             while filled < wanted:
@@ -275,24 +309,29 @@ class HttpConnection:
                 if not count:
                     break
                 filled += count
+                if time.monotonic() > end_s:
+                    break
         except OSError:
             if not filled:
                 raise
         return filled
 
     def _receive_more(self) -> None:
-        data = self._socket.recv(_LINE_BYTES)
+        data = None
+        while data is None:
+            with contextlib.suppress(BlockingIOError, TimeoutError):
+                data = self._socket.recv(_LINE_BYTES)
+            self._check_clock()
         if not data:
             raise ConnectionResetError("the connection was closed without an answer")
         self._rest += data
 
     def _next_chunk(self) -> None:
         """Reads a chunk's size (RFC 9112, section 7.1); after the last one, of size 0, what follows up to the end."""
-        size = self._line().partition(b";")[0].strip()
-        try:
-            self._left_bytes = int(size, 16)
-        except ValueError as error:
-            raise ConnectionFailedError("the answer has chunks of no size") from error
+        size = self._line().partition(b";")[0].strip().decode("latin-1")
+        if not _CHUNK_LENGTH.fullmatch(size):
+            raise OSError("the answer has chunks of no size")
+        self._left_bytes = int(size, 16)
         if not self._left_bytes:
             while self._line():
                 pass
@@ -318,7 +357,8 @@ def _open(route: Route, trust: Trust) -> socket.socket:
         return _with_tls(opened, trust, near.host) if route.proxy and near.scheme == "https" else opened
     except (OSError, ConnectionFailedError) as error:
         problem = f"Failed to resolve {near.host}: {error}" if isinstance(error, socket.gaierror) else str(error)
-        raise OSError(f"Unable to connect to proxy: {problem}" if route.proxy else problem) from error
+        kind = ConnectionRefusedError if isinstance(error, ConnectionError) else OSError
+        raise kind(f"Unable to connect to proxy: {problem}" if route.proxy else problem) from error
 
 
 def _with_tls(opened: socket.socket, trust: Trust, host: str) -> socket.socket:
@@ -335,15 +375,19 @@ def _with_tls(opened: socket.socket, trust: Trust, host: str) -> socket.socket:
         raise
 
 
-def _limit_silence(opened: socket.socket) -> None:
+def _tick(opened: socket.socket) -> None:
+    """Has each call that waits end after TICK_S."""
     if _speaks_tls(opened):
-        opened.settimeout(SILENCE_LIMIT_S)
+        opened.settimeout(TICK_S)
         return
     # A limit of Python's own makes the socket non-blocking, where MSG_WAITALL means nothing: so the kernel's.
     opened.settimeout(None)
-    limit = struct.pack("ll", int(SILENCE_LIMIT_S), 0)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(TICK_S))
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(CONNECT_LIMIT_S))
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
 
 
 def _speaks_tls(opened: socket.socket) -> bool:
@@ -363,9 +407,11 @@ def _parse_head(head: bytes) -> Head:
     return Head(int(status[:3]), headers)
 
 
-def _said(error: OSError) -> str:
-    """An error in words; the kernel's limit of silence comes as a call that would block."""
-    return "timed out" if isinstance(error, BlockingIOError) else str(error) or type(error).__name__
+def _failed(error: OSError | ValueError) -> ConnectionFailedError:
+    """The error of a connection, told apart by whether the server ended it."""
+    # The kernel's limit comes as a call that would block.
+    text = "timed out" if isinstance(error, BlockingIOError) else str(error) or type(error).__name__
+    return ConnectionClosedError(text) if isinstance(error, ConnectionError) else ConnectionFailedError(text)
 
 
 def _bracketed(host: str) -> str:

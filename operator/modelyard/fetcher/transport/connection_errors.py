@@ -84,6 +84,8 @@ def _problem(text: str, setting: str) -> str:
         return f"the connection is refused: check that the server is running, and the port in {setting}"
     if "unreachable" in text or "No route" in text:
         return "there is no route to it: check NetworkPolicies, firewalls and routes"
+    if "trickles" in text:
+        return f"its response {text[text.index('trickles') :][:100]}: check its load, and the network in between"
     if "timed out" in text.lower() or "timeout" in text.lower():
         return "it does not respond in time: check NetworkPolicies, firewalls and routes"
     return f"the connection failed ({text.strip()[:300]})"

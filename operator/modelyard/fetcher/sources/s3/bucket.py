@@ -28,6 +28,7 @@ from modelyard.fetcher.sources.s3.requests import BucketRequests, address_of
 from modelyard.fetcher.sources.s3.xml_fields import UnreadableError
 from modelyard.fetcher.transport.connection import Trust, proxy_of
 from modelyard.fetcher.transport.connection_pool import Answer
+from modelyard.fetcher.transport.stall_clock import StallClock
 
 _log = logging.getLogger(__name__)
 
@@ -109,8 +110,8 @@ class S3Source:
             _log.warning("%d of %d files have no stored checksum: they are checked by their ETag", by_etag, len(files))
         return files
 
-    def open_range(self, file: RemoteFile, offset: int, length: int) -> Answer:
-        return self._objects.open_range(file, offset, length)
+    def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock) -> Answer:
+        return self._objects.open_range(file, offset, length, clock)
 
     def authorise(self, files: Iterable[RemoteFile]) -> None:
         concurrently(self._objects.read_one_byte, tuple(files))

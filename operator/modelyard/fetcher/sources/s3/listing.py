@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from modelyard.fetcher.content.remote_file import FILES_LIMIT, too_many_files
 from modelyard.fetcher.sources.s3.answers import ListedObject, Page
 from modelyard.fetcher.sources.s3.xml_fields import UnreadableError
-from modelyard.fetcher.transport.connection import SILENCE_LIMIT_S
+from modelyard.fetcher.transport.stall_clock import StallClock
 
 _EMPTY_PAGES_LIMIT = 100
 """In a row. S3 itself gives an empty page now and then, where it has passed over many removed versions."""
@@ -23,7 +23,8 @@ def listed_below(
     keys: set[str] = set()
     tokens = {""}
     token = ""
-    empty_pages, came_s = 0, clock_s()
+    clock = StallClock(now_s=clock_s)
+    empty_pages = 0
     while True:
         page = page_at(token)
         for each in page.objects:
@@ -37,10 +38,11 @@ def listed_below(
             raise UnreadableError("it names the same continuation token twice and never ends")
         tokens.add(token)
         if page.objects:
-            empty_pages, came_s = 0, clock_s()
+            empty_pages = 0
+            clock.came_on()
             continue
         empty_pages += 1
-        if empty_pages >= _EMPTY_PAGES_LIMIT or clock_s() - came_s > SILENCE_LIMIT_S:
+        if empty_pages >= _EMPTY_PAGES_LIMIT or clock.is_over:
             raise UnreadableError(f"it continues after {empty_pages} pages without an object")
 
 

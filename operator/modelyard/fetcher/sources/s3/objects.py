@@ -15,6 +15,7 @@ from modelyard.fetcher.sources.s3.errors import Asked, explain, explain_identity
 from modelyard.fetcher.sources.s3.requests import BucketRequests, address_of, key_of
 from modelyard.fetcher.transport.connection import Trust
 from modelyard.fetcher.transport.connection_pool import Answer
+from modelyard.fetcher.transport.stall_clock import StallClock
 
 _TRIES = 3
 _PAUSE_S = 0.2
@@ -39,7 +40,9 @@ class Objects:
     def document(self, address: str, headers: Mapping[str, str] | None = None) -> bytes:
         """A small document, whole: a page of the listing, or what the store says of an object."""
         try:
-            document = self._patiently(lambda: self._client.document(address, _DOCUMENT_LIMIT_BYTES, headers or {}))
+            document = self._patiently(
+                lambda clock: self._client.document(address, _DOCUMENT_LIMIT_BYTES, headers or {}, clock)
+            )
         except FetchError as error:
             if error.reason is not Reason.WRONG_REGION or not self._requests.move_to(self._region):
                 raise
@@ -51,26 +54,27 @@ class Objects:
     def head(self, key: str, etag: str, **query: str) -> Mapping[str, str]:
         """The headers of an object, its checksums among them, or of what ``query`` names of it."""
         wanted = {"If-Match": f'"{etag}"', "x-amz-checksum-mode": "ENABLED"}
-        headers = self._patiently(lambda: self._head(address_of(key, **query), wanted))
+        headers = self._patiently(lambda clock: self._head(address_of(key, **query), wanted, clock))
         self._check_version(headers, key, etag, is_needed=True)
         return headers
 
-    def _head(self, address: str, wanted: Mapping[str, str]) -> Mapping[str, str]:
+    def _head(self, address: str, wanted: Mapping[str, str], clock: StallClock) -> Mapping[str, str]:
         status = 0
         if not self._is_head_refused:
-            head = self._client.head(address, wanted)
+            head = self._client.head(address, wanted, clock)
             if head.status in {200, 206}:
                 return head.headers
             status = head.status
         # An answer to HEAD has no body and so no error code: a GET is told why, or gives the headers itself.
-        with self._client.get(address, wanted) as answer:
+        with self._client.get(address, wanted, clock) as answer:
             self._is_head_refused = status not in _WORTH_ANOTHER_TRY
             return answer.head.headers
 
-    def open_range(self, file: RemoteFile, offset: int, length: int) -> Answer:
+    def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock) -> Answer:
         """The object's bytes, as source.Source.open_range gives them."""
         condition = {"If-Match": f'"{file.version}"'}
-        answer = self._client.open_range(address_of(file.key), file, offset, length, condition)
+        address = address_of(file.key)
+        answer = self._client.open_range(address, file, offset, length, clock=clock, headers=condition)
         try:
             self._check_version(answer.head.headers, file.key, file.version, is_needed=file.checksum is None)
         except BaseException:
@@ -101,12 +105,13 @@ class Objects:
                 f"{answered[:80]!r}): the fetch restarts. Upload a model to a new prefix rather than over one in use",
             )
 
-    def _patiently(self, ask: Callable[[], Result]) -> Result:
+    def _patiently(self, ask: Callable[[StallClock], Result]) -> Result:
+        clock = StallClock()
         for tries_left in reversed(range(_TRIES)):
             try:
-                return ask()
+                return ask(clock)
             except FetchError as error:
-                if not tries_left or not _is_passing(error):
+                if not tries_left or clock.is_over or not _is_passing(error):
                     raise
             time.sleep(_PAUSE_S)
         raise AssertionError("the last try returns or raises")
