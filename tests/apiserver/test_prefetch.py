@@ -1,13 +1,11 @@
 """Prefetching against a real API server: a Job that cannot change, what becomes of it, and a whole round."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from modelyard.api import kinds
-from modelyard.api.prefetch_round import Round, job_of
 from modelyard.api.service import Service, parse
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
@@ -18,6 +16,8 @@ from modelyard.controller.reconcile.intent import Intent
 from modelyard.controller.reconcile.revert_limits import Reverts
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
+from modelyard.prefetch import job as prefetch_job
+from modelyard.prefetch.round import Round, job_of
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import OPERATOR, ApiServer
 from tests.support.eventually import eventually
@@ -42,8 +42,11 @@ def asking_for_one(namespace: str) -> Object:
 
 def children(service: Service, *hosts: str) -> list[Object]:
     """The children with a Job for these hosts."""
-    round_ = Round(fingerprint="x", hosts=hosts, count=1, planned=NOW)
-    return desired(replace(resolve(service, SETTINGS), round=round_))
+    resolved = resolve(service, SETTINGS)
+    request = prefetch_job.request(resolved)
+    assert request is not None
+    round_ = Round(fingerprint=request.fingerprint, hosts=hosts, count=1, planned=NOW)
+    return [*desired(resolved), prefetch_job.build(resolved, request, round_)]
 
 
 async def sync(applier: Applier, cluster: KubernetesCluster, service: Service, *hosts: str) -> None:
@@ -109,7 +112,9 @@ def end_well(admin: Client, job: Object, node: str) -> None:
     }
     pod = admin.create(kinds.POD, {"metadata": metadata, "spec": template["spec"] | {"nodeName": node}})
     admin.replace(kinds.POD, pod | {"status": {"phase": "Succeeded"}}, "status")
-    over = [{"type": type_, "status": "True"} for type_ in ("SuccessCriteriaMet", "Complete")]
+    over = [
+        {"type": type_, "status": "True", "lastTransitionTime": THEN} for type_ in ("SuccessCriteriaMet", "Complete")
+    ]
     status = {
         "startTime": THEN,
         "completionTime": THEN,
@@ -120,7 +125,16 @@ def end_well(admin: Client, job: Object, node: str) -> None:
     admin.replace(kinds.JOB, job | {"status": status}, "status")
 
 
-def test_a_round_ends_with_nothing_but_its_status(
+def prefetching(admin: Client, namespace: str) -> Object:
+    found: Object = admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)["status"]["prefetch"]
+    return found
+
+
+def scaled(body: Object) -> Object:
+    return body | {"spec": {**body["spec"], "replicas": 2}}
+
+
+def test_the_job_of_a_round_that_is_over_stays_and_is_left_alone(
     apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path
 ) -> None:
     allow(apiserver)
@@ -131,11 +145,14 @@ def test_a_round_ends_with_nothing_but_its_status(
             admin.create(kinds.INFERENCE_SERVICE, asking_for_one(namespace))
             [job] = eventually(lambda: admin.list(kinds.JOB, namespace), lambda jobs: len(jobs) == 1)
             end_well(admin, job, "to-be-warm")
-            eventually(lambda: admin.list(kinds.JOB, namespace), lambda jobs: jobs == [])
-            body = admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)
-            said = body["status"]["prefetch"]
-            assert (said["desired"], said["ready"], said["reason"]) == (1, 1, "Prefetched")
+            over = admin.get(kinds.JOB, job["metadata"]["name"], namespace)["metadata"]
+            said = eventually(lambda: prefetching(admin, namespace), lambda status: status["ready"] == 1)
+            assert (said["desired"], said["reason"], said["finishedAt"]) == (1, "Prefetched", THEN)
             assert said["nodes"] == [{"name": "to-be-warm", "state": "Ready"}]
+            admin.replace(kinds.INFERENCE_SERVICE, scaled(admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)))
+            eventually(lambda: admin.get(kinds.DEPLOYMENT, "smollm", namespace)["spec"]["replicas"] == 2)
+            [kept] = admin.list(kinds.JOB, namespace)
+            assert kept["metadata"]["resourceVersion"] == over["resourceVersion"]
             program.ends_without_trouble()
     finally:
         apiserver.kubectl("delete", "node", "to-be-warm")

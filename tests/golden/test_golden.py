@@ -6,7 +6,6 @@ A case is a service and, behind it, the settings and the profile that are not th
 is a rollout of users' pods unless desired/inputs.py keeps it from them.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from modelyard.desired import desired
 from modelyard.integrations.engines.flags import flag_names
 from tests.support.golden_cases import CASES, planned, read
 from tests.support.pod_security import violations
+from tests.support.prefetching import job_for
 from tests.support.rendering import REPOSITORY, deployment, engine_command, engine_flags, resolved
 
 FOLDER = Path(__file__).parent
@@ -42,7 +42,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _children(path: Path) -> list[Object]:
-    return desired(replace(resolved(**read(path)), round=planned(path)))
+    case, round_ = read(path), planned(path)
+    job = [job_for(case["body"], round_, case["settings"])] if round_ else []
+    return [*desired(resolved(**case)), *job]
 
 
 def _name(path: Path) -> str:

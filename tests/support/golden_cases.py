@@ -5,10 +5,10 @@ from typing import TypedDict
 
 import yaml
 
-from modelyard.api.prefetch_round import Round
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings
 from modelyard.desired.profile_defaults import Offer
+from modelyard.prefetch.round import Round
 from tests.support.rendering import REPOSITORY, SETTINGS, offer
 
 CASES = sorted((REPOSITORY / "tests" / "golden" / "cases").glob("*.yaml"))

@@ -114,7 +114,6 @@ FULL_STATUS: Object = {
         "nodes": [{"name": "gpu-2", "state": "Failed", "message": "The node's cache is full."}],
         "reason": "CacheFull",
         "message": "3 of 4 nodes have the model.",
-        "fingerprint": "0123456789abcdef",
         "finishedAt": "2026-11-01T12:00:00Z",
     },
     "startup": {"readyAt": "2026-11-01T12:00:00Z", "prepareSeconds": 20, "fetchSeconds": 90, "loadSeconds": 45},

@@ -11,7 +11,7 @@ from modelyard.controller.reconcile.intent import SpecContext, intent_of
 from modelyard.desired.metadata import pool_of
 from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.service import Children, facts
-from modelyard.observe.prefetch_plan import Present
+from modelyard.prefetch.plan import State
 from tests.support.observed import NOW
 from tests.support.rendering import SETTINGS
 
@@ -33,7 +33,7 @@ def observed(
         for child in there
         if kinds.of(child) == kinds.DEPLOYMENT
     }
-    found = SpecContext(split, deployments, None, {}, Present(None, (), (), (), None))
+    found = SpecContext(split, deployments, None, {}, State(None, (), (), ()))
     intent = intent_of(service, found, SETTINGS, now)
     by_place = {place_of(child): child for child in there}
     return Observed(

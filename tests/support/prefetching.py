@@ -1,14 +1,21 @@
 """Nodes to prefetch on, and what the Job controller, the scheduler and the kubelet make of the operator's Job."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from modelyard.api import kinds
+from modelyard.api.conditions import timestamp
 from modelyard.api.service import Key, Object
+from modelyard.api.settings import Settings
 from modelyard.contract import names
+from modelyard.prefetch import job as prefetch_job
+from modelyard.prefetch.round import Round
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.in_memory_cluster import InMemoryCluster
+from tests.support.rendering import SETTINGS, resolved
+from tests.support.running_operator import START, RunningOperator
 
 KEY = Key("team-a", "smollm")
 JOB = Key("team-a", "smollm-prefetch")
@@ -99,9 +106,22 @@ def warm(cluster: InMemoryCluster, *nodes: str) -> None:
         cluster.put(pod_of(job, f"{job['metadata']['uid']}-{node}", node=node, phase="Succeeded"))
 
 
-def complete(cluster: InMemoryCluster) -> None:
+def job_for(body: Object, round_: Round, settings: Settings = SETTINGS) -> Object:
+    """The Job of this round, as it is rendered for the service."""
+    answered = resolved(body, settings)
+    request = prefetch_job.request(answered)
+    assert request is not None
+    return prefetch_job.build(answered, request, round_)
+
+
+def time_of(operator: RunningOperator) -> str:
+    """The present time, as Kubernetes writes it."""
+    return timestamp(START + timedelta(seconds=operator.clock.time()))
+
+
+def complete(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     """The Job controller finds that the Job is over."""
-    condition = {"type": "Complete", "status": "True"}
+    condition = {"type": "Complete", "status": "True", "lastTransitionTime": time_of(operator)}
     cluster.edit(kinds.JOB, JOB, lambda body: body.update(status={"conditions": [condition]}))
 
 

@@ -1,22 +1,21 @@
 """The Job that prefetches: its pods fetch as the service's do, serve nothing, and are taken for none of them."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from modelyard.api import kinds
-from modelyard.api.prefetch_round import Round, round_of
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.desired import desired, prefetch_job
-from modelyard.desired.resolved import Resolved
+from modelyard.desired import desired
+from modelyard.prefetch import job as prefetch_job
+from modelyard.prefetch.round import Request, Round, round_of
 from tests.support.factories import service
 from tests.support.inference_services import FULL_SPEC
-from tests.support.prefetching import asking, hosts
+from tests.support.prefetching import asking, hosts, job_for
 from tests.support.rendering import SETTINGS, deployment, resolved
 
 ROUND = Round(fingerprint="x", hosts=("gpu-1", "gpu-2"), count=2, planned=datetime(2026, 11, 22, tzinfo=UTC))
@@ -25,8 +24,14 @@ SIDECAR = {"name": "proxy", "image": "registry.example.com/proxy:1"}
 
 
 def children(body: Object, settings: Settings = SETTINGS) -> dict[str, Object]:
-    rendered = desired(replace(resolved(body, settings), round=ROUND))
+    rendered = desired(resolved(body, settings))
+    if request(body, settings):
+        rendered.append(job_for(body, ROUND, settings))
     return {child["kind"]: child for child in rendered}
+
+
+def request(body: Object, settings: Settings = SETTINGS, present: Object | None = None) -> Request | None:
+    return prefetch_job.request(resolved(body, settings, present))
 
 
 def job(**spec: Any) -> Object:
@@ -39,9 +44,9 @@ def pod_spec(**spec: Any) -> Object:
 
 
 def fingerprint(**spec: Any) -> str:
-    asked = prefetch_job.asked(resolved(asking(**spec)))
-    assert asked is not None
-    return asked.fingerprint
+    found = request(asking(**spec))
+    assert found is not None
+    return found.fingerprint
 
 
 def with_pod_template(**fields: Any) -> Object:
@@ -49,8 +54,7 @@ def with_pod_template(**fields: Any) -> Object:
 
 
 def test_a_service_that_asks_for_nothing_gets_nothing() -> None:
-    assert prefetch_job.asked(resolved(asking(None))) is None
-    assert "Job" not in {child["kind"] for child in desired(resolved(asking(2)))}
+    assert request(asking(None)) is None
 
 
 def test_its_pods_fetch_exactly_as_the_services_pods_do() -> None:
@@ -152,6 +156,10 @@ def test_a_network_policy_holds_for_its_pods_too_where_there_are_such() -> None:
     ]
 
 
+def test_a_job_that_is_over_stays_as_what_is_remembered() -> None:
+    assert "ttlSecondsAfterFinished" not in job()["spec"]
+
+
 def test_the_job_says_what_it_is_for() -> None:
     assert round_of(job()) == ROUND
     assert (job()["spec"]["completions"], job()["spec"]["parallelism"]) == (2, 2)
@@ -193,10 +201,10 @@ def test_pods_that_keep_their_model_to_themselves_are_a_reason_to_refuse_with_th
     body = asking(2)
     body["spec"] |= EPHEMERAL
     with pytest.raises(InvalidError, match=r"set spec\.cache\.medium to NodeLocal") as refused:
-        resolved(body)
+        request(body)
     assert refused.value.reason == "InvalidSpec"
     node_local = SETTINGS.model_copy(update={"cache_medium": "NodeLocal"})
-    assert prefetch_job.asked(resolved(body, node_local)) is not None
+    assert request(body, node_local) is not None
 
 
 def test_asking_for_it_replaces_no_pods_whatever_the_settings_say_by_now() -> None:
@@ -205,7 +213,7 @@ def test_asking_for_it_replaces_no_pods_whatever_the_settings_say_by_now() -> No
     body["spec"] |= EPHEMERAL
     node_local = SETTINGS.model_copy(update={"cache_medium": "NodeLocal"})
     with pytest.raises(InvalidError, match="which replaces the pods"):
-        resolved(body, node_local, before)
+        request(body, node_local, before)
 
 
 def test_asking_for_it_changes_no_pod_template() -> None:
@@ -216,13 +224,10 @@ def test_a_mounted_model_is_not_brought_anywhere() -> None:
     body = asking(2)
     body["spec"]["model"] = {"uri": "pvc://models/llama"}
     with pytest.raises(InvalidError):
-        resolved(body)
+        request(body)
 
 
 def test_a_service_that_uses_every_field_is_rendered() -> None:
     body = asking()
     body["spec"] |= {**FULL_SPEC, "profile": None, "engine": {**FULL_SPEC["engine"], "triton": None}}
-    answered: Resolved = resolved(body)
-    assert prefetch_job.asked(answered) is not None
-    [child] = prefetch_job.build(replace(answered, round=ROUND))
-    assert kinds.of(child) == kinds.JOB
+    assert kinds.of(job_for(body, ROUND)) == kinds.JOB

@@ -5,18 +5,20 @@ from typing import Any
 
 import pytest
 
-from modelyard.api.prefetch_round import Asked, Round
+from modelyard.api.conditions import timestamp
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.desired import prefetch_job
 from modelyard.observe.facts.pods import pod_facts
-from modelyard.observe.prefetch_plan import LARGEST_ROUND, Plan, Present, Step, plan
+from modelyard.prefetch import job as prefetch_job
+from modelyard.prefetch.plan import GIVEN_UP, LARGEST_ROUND, PAUSE, Plan, State, Step, plan
+from modelyard.prefetch.round import Request, Round
 from tests.support import factories
 from tests.support.prefetching import asking, gpu_node, holding
 from tests.support.rendering import resolved
 
 OTHER_MODEL = f"{names.LABEL_MODEL_DOMAIN}/another"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 EVERYTHING_TOLERATED = {"podTemplate": {"spec": {"tolerations": [{"operator": "Exists"}]}}}
 IN_ZONE_A = {
     "podTemplate": {
@@ -36,16 +38,22 @@ IN_ZONE_A = {
 }
 
 
-def asked(**spec: Any) -> Asked:
-    found = prefetch_job.asked(resolved(asking(**spec)))
+def request(**spec: Any) -> Request:
+    found = prefetch_job.request(resolved(asking(**spec)))
     assert found is not None
     return found
 
 
 def decided(
-    *nodes: Object, stored: object = None, job: Object | None = None, pods: tuple[Object, ...] = (), **spec: Any
+    *nodes: Object,
+    job: Object | None = None,
+    pods: tuple[Object, ...] = (),
+    now: datetime = NOW,
+    writes_labels: bool = True,
+    **spec: Any,
 ) -> Plan:
-    return plan(asked(**spec), Present(job, tuple(map(pod_facts, pods)), (), nodes, stored), NOW)
+    state = State(job, tuple(map(pod_facts, pods)), (), nodes, writes_labels=writes_labels)
+    return plan(request(**spec), state, now)
 
 
 def chosen(*nodes: Object, **spec: Any) -> list[str]:
@@ -59,19 +67,6 @@ def cordoned(node: Object) -> Object:
 
 def nameless(node: Object) -> Object:
     return node | {"metadata": {**node["metadata"], "labels": {}}}
-
-
-def recorded(ready: int = 1, *, ended_s: float = 700, fingerprint: str | None = None, prefetch: int = 1) -> Object:
-    """A status that says that the only node asked for was reached, or not."""
-    finished = (NOW - timedelta(seconds=ended_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {
-        "desired": 1,
-        "ready": ready,
-        "nodes": [{"name": "gpu-1", "state": "Ready"}][:ready],
-        "reason": "Prefetched",
-        "fingerprint": fingerprint or asked(prefetch=prefetch).fingerprint,
-        "finishedAt": finished,
-    }
 
 
 SUITABLE = {
@@ -152,91 +147,59 @@ def test_why_no_node_can_be_used_is_known(nodes: tuple[Object, ...], words: str)
     assert words in decided(*nodes, accelerator={"count": 4}).lacking
 
 
-@pytest.mark.parametrize(
-    ("stored", "node", "step"),
-    [
-        (None, gpu_node("gpu-1"), Step.UNDER_WAY),
-        (recorded(), holding(gpu_node("gpu-1")), Step.SETTLED),
-        (recorded(), holding(gpu_node("gpu-1"), OTHER_MODEL), Step.UNDER_WAY),
-        (recorded(), gpu_node("gpu-1"), Step.RESTS),
-        (recorded(ready=0), gpu_node("gpu-1"), Step.UNDER_WAY),
-        (recorded(ended_s=599), gpu_node("gpu-1"), Step.RESTS),
-        (recorded(ready=0, ended_s=599), gpu_node("gpu-1"), Step.RESTS),
-        (recorded(fingerprint="another"), holding(gpu_node("gpu-1")), Step.UNDER_WAY),
-        ({**recorded(), "finishedAt": "soon"}, gpu_node("gpu-1"), Step.UNDER_WAY),
-        ({"desired": "?"}, gpu_node("gpu-1"), Step.UNDER_WAY),
-        ("?", gpu_node("gpu-1"), Step.UNDER_WAY),
-    ],
-    ids=[
-        "nothing was done yet",
-        "labelled",
-        "lost, as labels tell",
-        "labels tell nothing",
-        "too few were reached",
-        "ended of late",
-        "ended of late with too few",
-        "for something else",
-        "an unreadable time",
-        "an unreadable status",
-        "no status",
-    ],
-)
-def test_what_was_recorded_decides_whether_there_is_more_to_do(stored: object, node: Object, step: Step) -> None:
-    assert decided(node, stored=stored, prefetch=1).step is step
-
-
-def test_labels_are_not_waited_for_where_this_installation_writes_none() -> None:
-    other = holding(gpu_node("gpu-1"), OTHER_MODEL)
-    present = Present(None, (), (), (other,), recorded(), writes_labels=False)
-    assert plan(asked(prefetch=1), present, NOW).step is Step.RESTS
-
-
-@pytest.mark.parametrize(
-    ("said", "hosts"),
-    [
-        ({"reason": "PrefetchLacksNodes"}, ["new"]),
-        ({"reason": "Unschedulable"}, []),
-        ({"reason": "PrefetchLacksNodes", "ready": 40}, []),
-    ],
-    ids=["nodes were lacking", "something else failed", "more were reached than are named"],
-)
-def test_a_node_that_was_lacking_is_used_as_soon_as_it_is_there(said: Object, hosts: list[str]) -> None:
-    stored = recorded(ended_s=5, prefetch=2) | said
-    assert chosen(gpu_node("gpu-1"), gpu_node("new"), stored=stored, prefetch=2) == hosts
-
-
 def test_labels_that_name_no_node_are_a_lack_of_nodes() -> None:
     found = decided(gpu_node("gpu-1"), prefetch=None, selector={"pool": "none"})
     assert (found.desired, found.step) == (0, Step.SETTLED)
     assert "label pool must be none, but is missing" in found.lacking
 
 
-def job(fingerprint: str, *, over: bool, hosts: tuple[str, ...] = ("a", "b"), warm: tuple[str, ...] = ()) -> Object:
-    planned = NOW - timedelta(minutes=5)
-    round_ = Round(fingerprint=fingerprint, hosts=hosts, count=2, warm=warm, planned=planned)
+PLANNED = NOW - timedelta(minutes=30)
+ENDED = NOW - timedelta(minutes=5)
+A_B = (gpu_node("a"), gpu_node("b"))
+
+
+def job(
+    fingerprint: str = "",
+    *,
+    over: bool,
+    hosts: tuple[str, ...] = ("a", "b"),
+    count: int = 2,
+    warm: tuple[str, ...] = (),
+) -> Object:
+    """The Job for two nodes; ``over`` since five minutes."""
+    round_ = Round(
+        fingerprint=fingerprint or request().fingerprint, hosts=hosts, count=count, warm=warm, planned=PLANNED
+    )
     body = factories.child(name="smollm-prefetch", uid="uid-of-the-job")
     body["metadata"]["annotations"] = {names.ANNOTATION_ROUND: round_.model_dump_json()}
-    conditions = [{"type": "Complete", "status": "True"}] if over else []
-    return body | {"status": {"conditions": conditions}}
+    complete = {"type": "Complete", "status": "True", "lastTransitionTime": timestamp(ENDED)}
+    return body | {"status": {"conditions": [complete] if over else []}}
 
 
-def pod(name: str, node: str = "", phase: str = "Succeeded", *, owner: str = "uid-of-the-job") -> Object:
+def pod(
+    name: str, node: str = "", phase: str = "Succeeded", *, owner: str = "uid-of-the-job", refused_at: str = ""
+) -> Object:
     body = factories.pod(name=name, uid=name)
     body["metadata"]["ownerReferences"] = [{"uid": owner}]
-    return body | {"spec": {"nodeName": node}, "status": {"phase": phase}}
+    refused = {"type": "PodScheduled", "status": "False", "message": "none", "lastTransitionTime": refused_at}
+    status: Object = {"phase": phase, "conditions": [refused] if refused_at else []}
+    return body | {"spec": {"nodeName": node}, "status": status}
+
+
+REACHED_BOTH = (pod("1", "a"), pod("2", "b"))
 
 
 @pytest.mark.parametrize(
     ("over", "pods", "step", "warm"),
     [
         (False, (), Step.UNDER_WAY, set()),
-        (False, (pod("1", "a"), pod("2", "b")), Step.UNDER_WAY, {"a", "b"}),
+        (False, REACHED_BOTH, Step.UNDER_WAY, {"a", "b"}),
         (False, (pod("1", "a", "Running"),), Step.UNDER_WAY, set()),
         (False, (pod("1", "a", "Failed"),), Step.UNDER_WAY, set()),
         (False, (pod("1", "a", owner="the-job-before"),), Step.UNDER_WAY, set()),
-        (True, (pod("1", "a"), pod("2", "b")), Step.ENDED, {"a", "b"}),
+        (True, REACHED_BOTH, Step.SETTLED, {"a", "b"}),
         (True, (pod("1", "a"), pod("2", "a")), Step.UNDER_WAY, {"a"}),
-        (True, (), Step.ENDED, set()),
+        (True, (), Step.PAUSED, set()),
     ],
     ids=[
         "no pods yet",
@@ -252,34 +215,125 @@ def pod(name: str, node: str = "", phase: str = "Succeeded", *, owner: str = "ui
 def test_a_job_is_waited_for_and_what_it_did_is_counted_by_node(
     pods: tuple[Object, ...], step: Step, warm: set[str], *, over: bool
 ) -> None:
-    found = decided(*map(gpu_node, "ab"), job=job(asked().fingerprint, over=over), pods=pods)
+    found = decided(*A_B, job=job(over=over), pods=pods)
     assert found.step is step
     assert found.warm == warm
 
 
 def test_a_job_for_something_else_is_no_job() -> None:
-    found = decided(*map(gpu_node, "ab"), job=job("another", over=True), pods=(pod("1", "a"),))
+    found = decided(*A_B, job=job("another", over=True), pods=(pod("1", "a"),))
     assert found.round is not None
-    assert found.round.fingerprint == asked().fingerprint
+    assert found.round.fingerprint == request().fingerprint
     assert found.warm == set()
 
 
+def test_a_job_that_is_over_stays_while_there_is_nothing_to_do() -> None:
+    over = job(over=True)
+    found = decided(*A_B, job=over, pods=REACHED_BOTH, now=NOW + timedelta(days=7))
+    assert (found.step, found.ended) == (Step.SETTLED, ENDED)
+    assert found.round is not None
+    assert found.round.planned == PLANNED
+
+
 def test_a_following_job_is_for_what_was_not_reached_and_remembers_what_was() -> None:
-    before = job(asked(prefetch=3).fingerprint, over=True, warm=("z",))
+    before = job(request(prefetch=3).fingerprint, over=True, warm=("z",))
     found = decided(*map(gpu_node, "abz"), job=before, pods=(pod("1", "a"), pod("2", "a")), prefetch=3)
     assert found.round is not None
     assert (found.round.hosts, found.round.count, found.round.warm) == (("b",), 1, ("a", "z"))
 
 
-def test_a_job_that_brought_nothing_further_is_not_followed_at_once() -> None:
-    found = decided(*map(gpu_node, "ab"), job=job(asked().fingerprint, over=True, warm=("a",)), pods=(pod("1", "a"),))
-    assert found.step is Step.ENDED
+def test_each_round_differs_from_the_one_before_so_that_its_job_takes_the_other_ones_place() -> None:
+    over = job(over=True)
+    found = decided(*A_B, job=over, now=ENDED + PAUSE)
+    assert found.round is not None
+    assert found.round.model_dump_json() != over["metadata"]["annotations"][names.ANNOTATION_ROUND]
 
 
-def test_a_job_is_done_with_once_its_end_is_recorded() -> None:
-    over = job(asked().fingerprint, over=True)
-    pods = (pod_facts(pod("1", "a")), pod_facts(pod("2", "b")))
-    nodes = tuple(map(gpu_node, "ab"))
-    of_this_job, of_a_job_before = recorded(ended_s=1, prefetch=2), recorded(ended_s=3600, prefetch=2)
-    assert plan(asked(), Present(over, pods, (), nodes, of_this_job), NOW).round is None
-    assert plan(asked(), Present(over, pods, (), nodes, of_a_job_before), NOW).step is Step.ENDED
+@pytest.mark.parametrize("pods", [(), (pod("1", "a"),)], ids=["none reached", "none further reached"])
+def test_a_job_that_brought_nothing_further_is_followed_after_a_pause(pods: tuple[Object, ...]) -> None:
+    over = job(over=True, warm=("a",))
+    early, late = (decided(*A_B, job=over, pods=pods, now=ENDED + wait) for wait in (PAUSE - SECOND, PAUSE))
+    assert (early.step, late.step) == (Step.PAUSED, Step.UNDER_WAY)
+    assert early.round is not None
+    assert late.round is not None
+    assert (early.round.planned, late.round.planned) == (PLANNED, ENDED + PAUSE)
+    assert (late.round.hosts, late.round.count) == (("b",), 1)
+
+
+@pytest.mark.parametrize(
+    ("pods", "hosts"),
+    [((pod("1", "a"),), ("new",)), ((), ("a", "b"))],
+    ids=["all was reached that there was", "something failed"],
+)
+def test_a_node_that_joins_is_used_at_once_unless_the_last_round_failed(
+    pods: tuple[Object, ...], hosts: tuple[str, ...]
+) -> None:
+    over = job(request(prefetch=2).fingerprint, over=True, count=1)
+    found = decided(gpu_node("a"), gpu_node("new"), job=over, pods=pods, prefetch=2)
+    assert found.round is not None
+    assert found.round.hosts == hosts
+
+
+def test_a_node_that_goes_is_replaced_but_not_before_the_pause_is_over() -> None:
+    over, left = job(over=True), (gpu_node("a"), gpu_node("c"))
+    early, late = (decided(*left, job=over, pods=REACHED_BOTH, now=ENDED + wait) for wait in (PAUSE - SECOND, PAUSE))
+    assert early.step is Step.PAUSED
+    assert early.warm == {"a"}
+    assert late.round is not None
+    assert (late.round.hosts, late.round.warm) == (("c",), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "now", "writes_labels", "lost"),
+    [
+        ((holding(gpu_node("a")), gpu_node("b")), ENDED + PAUSE, True, 1),
+        ((holding(gpu_node("a")), gpu_node("b")), ENDED + PAUSE - SECOND, True, 0),
+        ((holding(gpu_node("a")), holding(gpu_node("b"))), ENDED + PAUSE, True, 0),
+        ((gpu_node("a"), gpu_node("b")), ENDED + PAUSE, True, 0),
+        ((holding(gpu_node("a"), OTHER_MODEL), gpu_node("b")), ENDED + PAUSE, True, 2),
+        ((holding(gpu_node("a"), OTHER_MODEL), gpu_node("b")), ENDED + PAUSE, False, 0),
+    ],
+    ids=[
+        "one has lost it",
+        "labels may be late",
+        "both hold it",
+        "no node has any label",
+        "labels of other models only",
+        "this installation writes no labels",
+    ],
+)
+def test_what_nodes_lost_since_is_seen_by_their_labels_once_these_had_time_to_follow(
+    nodes: tuple[Object, ...], now: datetime, lost: int, *, writes_labels: bool
+) -> None:
+    found = decided(*nodes, job=job(over=True), pods=REACHED_BOTH, now=now, writes_labels=writes_labels)
+    assert found.lost == lost
+    assert found.step is (Step.UNDER_WAY if lost else Step.SETTLED)
+    assert found.round is not None
+    assert found.round.count == (lost or 2)
+
+
+def test_nodes_with_the_label_stand_in_for_pods_that_were_removed() -> None:
+    nodes = (holding(gpu_node("a")), holding(gpu_node("b")), holding(gpu_node("elsewhere")))
+    found = decided(*nodes, job=job(over=True))
+    assert found.step is Step.SETTLED
+    assert found.warm == {"a", "b"}
+
+
+def test_a_job_whose_last_pods_find_no_node_is_over_after_a_while() -> None:
+    since = NOW - GIVEN_UP
+    pods = (pod("1", "a"), pod("2", phase="Pending", refused_at=timestamp(since)))
+    at_work = job(over=False)
+    assert decided(*A_B, job=at_work, pods=pods, now=NOW - SECOND).step is Step.UNDER_WAY
+    following = decided(*A_B, job=at_work, pods=pods)
+    assert following.round is not None
+    assert (following.round.hosts, following.round.warm) == (("b",), ("a",))
+    again = job(over=False, warm=("a",), count=1)
+    assert decided(*A_B, job=again, pods=pods[1:]).step is Step.PAUSED
+
+
+@pytest.mark.parametrize("time", ["", "soon", None])
+def test_a_job_whose_end_cannot_be_read_does_not_hold_up_what_follows(time: str | None) -> None:
+    over = job(over=True)
+    over["status"]["conditions"][0]["lastTransitionTime"] = time
+    over["metadata"]["creationTimestamp"] = time
+    assert decided(*A_B, job=over).step is Step.UNDER_WAY

@@ -1,27 +1,30 @@
 """What status.prefetch tells: how many nodes are warm, how far the others are, and what to do about what fails."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from modelyard.api.conditions import timestamp
 from modelyard.api.devices import DeviceRequest
-from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Key, Object
 from modelyard.api.status import PrefetchStatus
 from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason
 from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.service import FAILED_PREFETCHES, Children, facts, questions
-from modelyard.observe.prefetch_plan import Plan, Step
-from modelyard.observe.prefetch_status import NODES_LIMIT, look_again_s, prefetch_status
+from modelyard.observe.target import PrefetchReport
+from modelyard.prefetch.plan import PAUSE, Plan, Step
+from modelyard.prefetch.round import Request, Round
+from modelyard.prefetch.status import NODES_LIMIT, report
 from tests.support import observed
 from tests.support.observed import FETCHED, NOW, ago, ended, event, running, waiting
 
 KEY = Key("team-a", "smollm")
-ASKED = Asked("fingerprint", 3, {}, {}, DeviceRequest("nvidia.com/gpu", 1), "template", "label")
+REQUEST = Request("fingerprint", 3, {}, {}, DeviceRequest("nvidia.com/gpu", 1), "template", "label")
 ROUND = Round(fingerprint="fingerprint", hosts=("worker-1",), count=3, planned=NOW)
 JOB = {"metadata": {"name": "smollm-prefetch", "uid": "uid-of-the-job", "creationTimestamp": ago(60)}}
+ENDED = NOW - timedelta(seconds=60)
 FETCHING = running(20)
 ACCESS_DENIED = FetchReport(
     phase=Phase.LISTING, error=FetchFailure(Reason.ACCESS_DENIED, "The key may not list the bucket.")
@@ -34,15 +37,27 @@ def told(
     step: Step = Step.UNDER_WAY,
     warm: tuple[str, ...] = (),
     lost: int = 0,
-    stored: object = None,
     states: Mapping[str, FetchReport] | None = None,
     events: Mapping[str, tuple[Object, ...]] | None = None,
 ) -> PrefetchStatus:
-    """The status, with the pods of a Job for three nodes."""
-    seen = facts(Children({}, (), JOB, tuple(map(pod_facts, pods))), fetch_states=states or {}, events=events or {})
-    at_work = ROUND if step is not Step.SETTLED else None
-    found = Plan(step, ASKED, 3, frozenset(warm), at_work, lost, "Nodes lack.", tuple(map(pod_facts, pods)))
-    return prefetch_status(found, seen, KEY, stored, NOW)[0]
+    """The status, with the pods of a Job for three nodes, which is over since ENDED unless it is under way."""
+    return reported(*pods, step=step, warm=warm, lost=lost, states=states, events=events).status
+
+
+def reported(
+    *pods: Object,
+    step: Step,
+    warm: tuple[str, ...],
+    lost: int = 0,
+    states: Mapping[str, FetchReport] | None = None,
+    events: Mapping[str, tuple[Object, ...]] | None = None,
+    ended: datetime | None = ENDED,
+) -> PrefetchReport:
+    made = tuple(map(pod_facts, pods))
+    seen = facts(Children({}, (), JOB, made), fetch_states=states or {}, events=events or {})
+    ended = None if step is Step.UNDER_WAY else ended
+    found = Plan(step, REQUEST, 3, frozenset(warm), ROUND, lost, "Nodes lack.", made, ended)
+    return report(found, seen, KEY, NOW)
 
 
 def pod(name: str = "one", **fields: Any) -> Object:
@@ -132,46 +147,43 @@ def test_of_many_nodes_a_bounded_number_is_named_those_that_are_not_ready_first(
 @pytest.mark.parametrize(
     ("status", "reason", "finished"),
     [
-        (told(step=Step.ENDED, warm=("a", "b", "c")), "Prefetched", True),
-        (told(step=Step.ENDED, warm=("a",)), "PrefetchLacksNodes", True),
-        (told(step=Step.SETTLED, warm=("a",)), "PrefetchLacksNodes", False),
-        (told(pod(refused="none"), step=Step.ENDED, warm=("a",)), "Unschedulable", True),
+        (told(step=Step.SETTLED, warm=("a", "b", "c")), "Prefetched", True),
+        (told(step=Step.SETTLED, warm=("a",)), "PrefetchLacksNodes", True),
+        (told(pod(refused="none"), step=Step.PAUSED, warm=("a",)), "Unschedulable", True),
         (told(lost=1, warm=("a", "b")), "PrefetchLost", False),
     ],
 )
 def test_the_end_is_told_with_its_cause(status: PrefetchStatus, reason: str, *, finished: bool) -> None:
     assert status.reason == reason
-    assert (status.finished_at is not None) is finished
+    assert status.finished_at == (timestamp(ENDED) if finished else None)
 
 
-def test_what_was_recorded_stands_while_nothing_is_done() -> None:
-    before = told(step=Step.ENDED, warm=("a", "b", "c"))
-    stored = before.model_dump(mode="json", by_alias=True, exclude_none=True)
-    assert told(step=Step.RESTS, stored=stored) == before
+def test_the_next_attempt_is_announced_during_the_pause() -> None:
+    failed = pod(refused="0/3 nodes are available.")
+    assert "The next attempt is in 10 minutes" in (told(failed, step=Step.PAUSED).message or "")
+    assert "next attempt" not in (told(failed).message or "")
 
 
-def test_the_time_of_the_end_stays_when_the_labels_tell_the_same() -> None:
-    stored = told(step=Step.ENDED, warm=("a",)).model_dump(mode="json", by_alias=True, exclude_none=True)
-    stored["finishedAt"] = ago(9999)
-    assert told(step=Step.SETTLED, warm=("a", "b", "c"), stored=stored).finished_at == ago(9999)
+AFTER_THE_PAUSE_S = (ENDED + PAUSE - NOW).total_seconds() + 1
 
 
 @pytest.mark.parametrize(
-    ("step", "pods", "warm", "expected_s"),
+    ("step", "pods", "warm", "ended", "expected_s"),
     [
-        (Step.UNDER_WAY, (), (), 30),
-        (Step.UNDER_WAY, (pod(fetch=FETCHING),), (), 5),
-        (Step.SETTLED, (), ("a",), 60),
-        (Step.SETTLED, (), ("a", "b", "c"), None),
-        (Step.RESTS, (), (), 60),
+        (Step.UNDER_WAY, (), (), None, 30),
+        (Step.UNDER_WAY, (pod(fetch=FETCHING),), (), None, 5),
+        (Step.SETTLED, (), ("a",), ENDED, 60),
+        (Step.SETTLED, (), ("a",), None, 60),
+        (Step.SETTLED, (), ("a", "b", "c"), ENDED, AFTER_THE_PAUSE_S),
+        (Step.SETTLED, (), ("a", "b", "c"), ENDED - PAUSE, None),
+        (Step.SETTLED, (), ("a", "b", "c"), None, None),
+        (Step.PAUSED, (), (), ENDED, 60),
     ],
 )
 def test_it_is_looked_at_again_when_something_may_have_changed_that_no_watch_tells(
-    step: Step, pods: tuple[Object, ...], warm: tuple[str, ...], expected_s: float | None
+    step: Step, pods: tuple[Object, ...], warm: tuple[str, ...], ended: datetime | None, expected_s: float | None
 ) -> None:
-    found = Plan(step, ASKED, 3, frozenset(warm), pods=tuple(map(pod_facts, pods)))
-    stored = {"desired": 3, "ready": 0, "finishedAt": ago(60)}
-    assert look_again_s(found, stored, NOW) == expected_s
+    assert reported(*pods, step=step, warm=warm, ended=ended).look_again_s == expected_s
 
 
 def test_the_events_of_a_job_without_pods_are_asked_for_when_that_lasts() -> None:

@@ -48,6 +48,11 @@ class Cache(ApiModel):
         default={}, description="Labels of the nodes to prefetch on. Defaults to any node that the pods can run on."
     )
 
+    @property
+    def prefetches(self) -> bool:
+        """Whether nodes shall have the model ahead of the pods."""
+        return self.prefetch is not None or bool(self.prefetch_node_selector)
+
 
 CACHE_RULE = rule(
     "!self.model.uri.startsWith('pvc://') || !has(self.cache)"

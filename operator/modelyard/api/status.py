@@ -93,13 +93,9 @@ class PrefetchStatus(ApiModel):
     message: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
         default=None, description="Human-readable progress, with the remedy if there is a problem."
     )
-    fingerprint: Word | None = Field(
-        default=None,
-        description="Identifies what is prefetched, and to which nodes.",
-    )
     finished_at: str | None = Field(
         default=None,
-        description="When prefetching finished; unset while it is in progress.",
+        description="When the last Job finished; unset while one is in progress.",
         json_schema_extra={"format": "date-time"},
     )
 

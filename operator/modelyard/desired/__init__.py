@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
-from modelyard.desired import content_pin, deployment, disruption_budget, network_policy, prefetch_job, service
+from modelyard.desired import content_pin, deployment, disruption_budget, network_policy, service
 from modelyard.desired.resolved import Resolved
 
 CHILDREN: tuple[Callable[[Resolved], list[Object]], ...] = (
@@ -17,13 +17,12 @@ CHILDREN: tuple[Callable[[Resolved], list[Object]], ...] = (
     network_policy.build,
     content_pin.build,
     deployment.build,
-    prefetch_job.build,
 )
 """In the order in which they are applied, that of kinds.OWNED: when pods come up, all in front of them is there."""
 
 
 def desired(resolved: Resolved) -> list[Object]:
-    """All children of a service that the cluster can have, in apply order.
+    """All children of a service that the cluster can have, in apply order, but the Job that prefetches.
 
     Never raises: what cannot be rendered is refused by resolve().
     """

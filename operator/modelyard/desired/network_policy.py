@@ -3,7 +3,7 @@
 from modelyard.api import kinds
 from modelyard.api.service import Object
 from modelyard.contract import names
-from modelyard.desired import metadata, prefetch_job
+from modelyard.desired import metadata
 from modelyard.desired.resolved import Resolved
 
 
@@ -40,7 +40,7 @@ def build(resolved: Resolved) -> list[Object]:
 def _pods(resolved: Resolved) -> Object:
     """The pods that serve, and those that prefetch where there are such: the operator asks them how far they are."""
     selector = metadata.service_selector(resolved.service)
-    if not prefetch_job.prefetches(resolved.service):
+    if not resolved.service.spec.cache.prefetches:
         return {"matchLabels": selector}
     component = selector.pop(names.LABEL_APP_COMPONENT)
     either = {"key": names.LABEL_APP_COMPONENT, "operator": "In", "values": [component, names.COMPONENT_PREFETCH]}

@@ -12,7 +12,7 @@ from modelyard.api.settings import Settings
 from modelyard.api.types import InferenceServiceSpec
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.desired import pod, prefetch_job, resource_rules
+from modelyard.desired import pod, resource_rules
 from modelyard.desired.profile_defaults import Offer, fields_spoken_of, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Pool, Resolved
 from modelyard.desired.template_record import AppliedProfile, Recorded, TemplateInputs
@@ -58,9 +58,7 @@ def resolve(
         share = Share(name, replicas)
         pool, templates[name] = _resolved_pool(service, share, settings, recorded.get(name), profile)
         pools.append(pool)
-    resolved = Resolved(tuple(pools), templates, settings.operator_namespace)
-    # Not part of a pool: pods that keep their record are not replaced because what is asked beside them cannot be had.
-    return replace(resolved, prefetch=prefetch_job.asked(resolved))
+    return Resolved(tuple(pools), templates, settings.operator_namespace)
 
 
 def _resolved_pool(

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from modelyard.api.devices import DeviceRequest
 from modelyard.api.kinds import Kind
-from modelyard.api.prefetch_round import Asked, Round
 from modelyard.api.service import Object, Service
 from modelyard.api.status import Effective
 from modelyard.contract import names
@@ -87,19 +86,17 @@ class Resolved:
     """A service with every open question answered: its ``pools``, at least one, the default one first.
 
     ``templates`` are the pools' pod templates by name, rendered once. ``operator_namespace`` is where the operator's
-    own pods are, None outside a cluster. ``prefetch`` is what nodes are to have ahead of the pods, None for nothing.
+    own pods are, None outside a cluster.
 
-    ``contents`` are the digests of what its revisions were served with so far, by content_pin.key; ``round`` is what a
-    Job shall prefetch now, None without any. ``absent_kinds`` are the optional kinds that the cluster lacks: no child
-    of them is built, and a builder may choose another kind instead. None of these ever enters a pod template.
+    ``contents`` are the digests of what its revisions were served with so far, by content_pin.key. ``absent_kinds`` are
+    the optional kinds that the cluster lacks: no child of them is built, and a builder may choose another kind instead.
+    Neither ever enters a pod template.
     """
 
     pools: tuple[Pool, ...]
     templates: Mapping[str, Object]
     operator_namespace: str | None = None
-    prefetch: Asked | None = None
     contents: Mapping[str, str] = field(default_factory=dict)
-    round: Round | None = None
     absent_kinds: frozenset[Kind] = frozenset()
 
     @property

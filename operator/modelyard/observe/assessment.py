@@ -14,10 +14,9 @@ from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage
 from modelyard.observe.facts.raw_object import at, entries, number, readable, text
 from modelyard.observe.facts.service import Facts
-from modelyard.observe.prefetch_plan import Plan
 from modelyard.observe.reasons.diagnosis import Surroundings, age_s, answers, explain
 from modelyard.observe.reasons.scheduling import admission_refusal
-from modelyard.observe.target import PoolTarget, Target
+from modelyard.observe.target import PoolTarget, PrefetchReport, Target
 
 REFUSED_AGAIN_S = 60.0
 """A pod that failed so soon after its creation explains a successor that waits for the scheduler."""
@@ -30,7 +29,7 @@ class Assessment:
 
     ``target`` is None while the spec cannot be resolved (``problem`` then says why) or is not applied because the
     service is paused: what runs is then judged by the Deployments' own wishes. ``contested`` says which child others
-    keep changing, if one is, ``prefetch`` what is done for nodes ahead of the pods, if any are asked for.
+    keep changing, if one is, ``prefetch`` how far nodes are that get the model ahead of the pods, if any are to.
     """
 
     body: Object
@@ -39,7 +38,7 @@ class Assessment:
     facts: Facts
     now: datetime
     contested: Explanation | None = None
-    prefetch: Plan | None = None
+    prefetch: PrefetchReport | None = None
 
     @cached_property
     def key(self) -> Key:

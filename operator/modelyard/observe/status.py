@@ -32,7 +32,6 @@ from modelyard.observe.facts.pods import PodFacts, Stage, silent_since
 from modelyard.observe.facts.raw_object import entries, readable, text
 from modelyard.observe.facts.service import SILENCE_S
 from modelyard.observe.model_status import differing_contents, fetch_news, model_status
-from modelyard.observe.prefetch_status import look_again_s, prefetch_status
 from modelyard.observe.reasons.crash_loops import settling_s
 from modelyard.observe.reasons.diagnosis import start_deadline
 from modelyard.observe.reasons.model_repository import is_awaited, unready_models
@@ -197,10 +196,10 @@ def _prefetch(s: Assessment) -> tuple[Object | None, tuple[ServiceEvent, ...]]:
         return _kept(PrefetchStatus, stored), ()
     if s.prefetch is None:
         return None, ()
-    told, why = prefetch_status(s.prefetch, s.facts, s.key, stored, s.now)
+    why = s.prefetch.why
     is_news = why.kind is not Kind.UNDER_WAY and why.reason != text(stored, "reason")
     event = ServiceEvent("Warning" if why.is_problem else "Normal", why.reason, why.message)
-    return _as_stored(told), (event,) if is_news else ()
+    return _as_stored(s.prefetch.status), (event,) if is_news else ()
 
 
 def _model(s: Assessment) -> Object | None:
@@ -255,9 +254,8 @@ def _requeue_after_s(s: Assessment) -> float | None:
         moments.append(LOOK_AGAIN_S)
     if isinstance(s.problem, NotReadyError):
         moments.append(s.problem.after_s)
-    if s.target and s.prefetch:
-        wait_s = look_again_s(s.prefetch, s.stored.get("prefetch"), s.now)
-        moments += [] if wait_s is None else [wait_s]
+    if s.target and s.prefetch and s.prefetch.look_again_s is not None:
+        moments.append(s.prefetch.look_again_s)
     return min(moments, default=None)
 
 

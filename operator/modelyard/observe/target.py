@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modelyard.api.conditions import Explanation
 from modelyard.api.devices import DeviceRequest
-from modelyard.api.status import Effective
+from modelyard.api.status import Effective, PrefetchStatus
 from modelyard.contract.errors import InvalidError
 
 
@@ -32,3 +33,12 @@ class Target:
     def startup_timeout_s(self) -> int:
         """Longest time from the engine's start to its readiness."""
         return self.effective.startup_timeout_seconds
+
+
+@dataclass(frozen=True)
+class PrefetchReport:
+    """How far prefetching is: what the status has of it, in a sentence, and after how many seconds to look again."""
+
+    status: PrefetchStatus
+    why: Explanation
+    look_again_s: float | None

@@ -23,6 +23,8 @@ from modelyard.desired.metadata import pool_of
 from modelyard.observe.assessment import Assessment
 from modelyard.observe.facts.service import Facts, wants_retry
 from modelyard.observe.status import ServiceEvent, StatusUpdate, status
+from modelyard.observe.target import PrefetchReport
+from modelyard.prefetch import status as prefetch_status
 
 PREDECESSOR_WAIT_S = 2.0
 """Time until another look at a child that the garbage collector is about to remove; it mostly takes less than one."""
@@ -186,7 +188,7 @@ def outcome(plan: Plan, done: Done = NOTHING) -> StatusUpdate:
             observed.facts.after(_deployments(observed.body, done.written)),
             observed.now,
             contested=_conflict(contested[0]) if contested else None,
-            prefetch=observed.intent.prefetch,
+            prefetch=_prefetch_report(observed, observed.facts),
         )
     )
     waits_s = [update.requeue_after_s, *(change.look_again_s for change in contested)]
@@ -196,6 +198,11 @@ def outcome(plan: Plan, done: Done = NOTHING) -> StatusUpdate:
         (*map(_event, changes), *update.events),
         min((wait_s for wait_s in waits_s if wait_s is not None), default=None),
     )
+
+
+def _prefetch_report(observed: Observed, facts: Facts) -> PrefetchReport | None:
+    plan = observed.intent.prefetch
+    return prefetch_status.report(plan, facts, key_of(observed.body), observed.now) if plan else None
 
 
 def _check_ownership(found: Object, service: Service) -> None:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
-from modelyard.api.prefetch_round import job_of
 from modelyard.api.service import Key, Object, Service, key_of, parse
 from modelyard.api.settings import Settings
 from modelyard.contract.errors import InvalidError
@@ -29,8 +28,9 @@ from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts import service as observed
 from modelyard.observe.facts.pods import PodFacts, pod_facts
 from modelyard.observe.model_status import verified_digests
-from modelyard.observe.prefetch_plan import Present, job_for, pods_of
 from modelyard.observe.reasons.csi_driver import nodes_in_doubt
+from modelyard.prefetch.plan import State, job_for, pods_of
+from modelyard.prefetch.round import job_of
 
 ReadFetchState = Callable[[str], Awaitable[FetchReport | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]
@@ -148,12 +148,11 @@ class Gatherer:
             deployments=deployments,
             profile=await self._profile(service, look, is_first=not deployments),
             contents=await self._contents(service, look, (*pods.serving, *pods.prefetching)),
-            prefetching=Present(
+            prefetching=State(
                 self._own(kinds.JOB, job_of(key), key, service.uid),
                 pods.prefetching,
                 pods.serving,
                 self._cache.all_of(kinds.NODE),
-                service.status.get("prefetch"),
                 writes_labels=self._settings.scope.is_cluster,
             ),
             absent_kinds=self._cache.absent_kinds,
@@ -188,7 +187,7 @@ class Gatherer:
         """What there is of the service in ``body``, and what its pods, Events and nodes report. Raises ApiError."""
         key, uid = key_of(body), body["metadata"]["uid"]
         job = self._own(kinds.JOB, job_of(key), key, uid)
-        present = job_for(intent.prefetch.asked, job) if intent.prefetch else None
+        present = job_for(intent.prefetch.request, job) if intent.prefetch else None
         children = observed.Children(
             self._deployments(key, uid), pods.serving, present, pods_of(present, pods.prefetching)
         )

@@ -17,8 +17,9 @@ from modelyard.desired.refresh import update
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
 from modelyard.desired.template_record import recorded
-from modelyard.observe import prefetch_plan
 from modelyard.observe.target import PoolTarget, Target
+from modelyard.prefetch import job as prefetch_job
+from modelyard.prefetch import plan as prefetch_plan
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class SpecContext:
     deployments: Mapping[str, Object]
     profile: Offer | None
     contents: Mapping[str, str]
-    prefetching: prefetch_plan.Present
+    prefetching: prefetch_plan.State
     absent_kinds: frozenset[Kind] = frozenset()
 
 
@@ -55,12 +56,13 @@ def intent_of(service: Service, found: SpecContext, settings: Settings, now: dat
     try:
         records = {pool: record for pool, body in found.deployments.items() if (record := recorded(body))}
         resolved = resolve(service, settings, records, found.profile, split=found.split)
+        request = prefetch_job.request(resolved)
         if service.paused:
             return Intent()
-        if resolved.prefetch:
-            prefetch = prefetch_plan.plan(resolved.prefetch, found.prefetching, now)
-        round_ = prefetch.round if prefetch else None
-        children = desired(replace(resolved, contents=found.contents, round=round_, absent_kinds=found.absent_kinds))
+        children = desired(replace(resolved, contents=found.contents, absent_kinds=found.absent_kinds))
+        if request:
+            prefetch = prefetch_plan.plan(request, found.prefetching, now)
+            children += [prefetch_job.build(resolved, request, prefetch.round)] if prefetch.round else []
     except InvalidError as problem:
         return Intent(prefetch=prefetch, problem=problem)
     return Intent(tuple(children), _target(service, resolved, settings, found.profile), prefetch)

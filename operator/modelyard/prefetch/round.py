@@ -1,7 +1,4 @@
-"""Where desired/ and observe/ meet about prefetching: what a service asks for, and what one Job of it is for.
-
-desired/ says what is asked and renders the Job; observe/ chooses the nodes and tells how far they are.
-"""
+"""What a service requests of prefetching, and what one Job is for, which is written on the Job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ from modelyard.contract import names
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """``count`` nodes with the labels in ``selector``, or all of them (None).
 
     ``fingerprint`` identifies all of this and what is brought there. ``pod`` is a pod as the Job makes them: a node
@@ -34,7 +31,8 @@ class Asked:
 class Round(BaseModel):
     """What one Job is for: ``count`` nodes out of those whose label names.LABEL_HOSTNAME is one of ``hosts``.
 
-    ``warm`` are the nodes, by name, that were ready before it, ``planned`` is when it was thought of.
+    ``warm`` are the nodes, by name, that were ready before it, ``planned`` is when it was
+    planned, and tells it from the round before it for the same nodes.
     """
 
     model_config = ConfigDict(frozen=True)

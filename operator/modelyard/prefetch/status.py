@@ -1,19 +1,19 @@
-"""How far prefetching is, in words: status.prefetch."""
+"""What the status reports of prefetching: status.prefetch."""
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from modelyard.api.conditions import Explanation, Kind, timestamp, told
+from modelyard.api.conditions import Explanation, timestamp, told
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import PrefetchNode, PrefetchStatus
 from modelyard.contract.untrusted import bounded
 from modelyard.observe.facts.pods import PodFacts, Stage
-from modelyard.observe.facts.raw_object import moment, readable
 from modelyard.observe.facts.service import Facts
-from modelyard.observe.prefetch_plan import PAUSE, Plan, Step
 from modelyard.observe.reasons.diagnosis import Surroundings, explain
 from modelyard.observe.reasons.scheduling import admission_refusal
+from modelyard.observe.target import PrefetchReport
+from modelyard.prefetch.plan import PAUSE, Plan, Step
 
 NODES_LIMIT = 32
 """Nodes that a status names: the bound of status.prefetch.nodes."""
@@ -25,52 +25,32 @@ LOOK_AGAIN_S = 30.0
 NODES_INTERVAL_S = 60.0
 """How often nodes are looked at while too few can be used: no service is told of a node that joins."""
 
-RECORDED_WAIT_S = 0.1
-"""Time to the next look once the status has recorded the end of a Job, which can then go."""
-
 _AGAIN = f"The next attempt is in {PAUSE.seconds // 60} minutes."
 
 
-def prefetch_status(
-    plan: Plan, facts: Facts, key: Key, stored: object, now: datetime
-) -> tuple[PrefetchStatus, Explanation]:
-    """The status of prefetching for the service ``key``, and what it says; ``stored`` is what the last one was."""
-    before = readable(PrefetchStatus, stored)
-    if plan.step is Step.RESTS and before:
-        kind = Kind.PROBLEM if before.reason != Reasons.PREFETCHED.name else Kind.GOOD
-        return before, told(before.reason or Reasons.PREFETCHED.name, before.message or "", kind)
+def report(plan: Plan, facts: Facts, key: Key, now: datetime) -> PrefetchReport:
+    """How far prefetching is for the service ``key``, and when to look again."""
     found = list(_explained(plan, facts, key, now))
     why = _explanation(plan, facts, key, found)
-    same = before if before and before.fingerprint == plan.asked.fingerprint else None
-    ended = {Step.ENDED: timestamp(now), Step.SETTLED: same.finished_at if same else None}
-    return (
-        PrefetchStatus(
-            desired=plan.desired,
-            ready=min(len(plan.warm), plan.desired),
-            nodes=_nodes(plan, found),
-            reason=why.reason,
-            message=why.message,
-            fingerprint=plan.asked.fingerprint,
-            finished_at=ended.get(plan.step),
-        ),
-        why,
+    status = PrefetchStatus(
+        desired=plan.desired,
+        ready=min(len(plan.warm), plan.desired),
+        nodes=_nodes(plan, found),
+        reason=why.reason,
+        message=why.message,
+        finished_at=timestamp(plan.ended) if plan.ended and plan.step is not Step.UNDER_WAY else None,
     )
+    return PrefetchReport(status, why, _look_again_s(plan, now))
 
 
-def look_again_s(plan: Plan, stored: object, now: datetime) -> float | None:
+def _look_again_s(plan: Plan, now: datetime) -> float | None:
     """When something may have changed that no watch tells of; None where only a resync can find that."""
     if plan.step is Step.UNDER_WAY:
         return FETCH_INTERVAL_S if any(pod.live and pod.fetch.running for pod in plan.pods) else LOOK_AGAIN_S
-    if plan.step is Step.ENDED:
-        return RECORDED_WAIT_S
-    if plan.step is Step.SETTLED:
-        return None if len(plan.warm) >= plan.desired > 0 else NODES_INTERVAL_S
-    before = readable(PrefetchStatus, stored)
-    finished = moment({"at": before.finished_at}, "at") if before else None
-    if not (before and finished and now < finished + PAUSE):
-        return None
-    left_s = (finished + PAUSE - now).total_seconds() + 1
-    return left_s if before.ready >= before.desired else min(left_s, NODES_INTERVAL_S)
+    after_s = [] if len(plan.warm) >= plan.desired > 0 else [NODES_INTERVAL_S]
+    if plan.ended and now < plan.ended + PAUSE:
+        after_s.append((plan.ended + PAUSE - now).total_seconds() + 1)
+    return min(after_s, default=None)
 
 
 def _explained(plan: Plan, facts: Facts, key: Key, now: datetime) -> Iterator[tuple[PodFacts, Explanation | None]]:
@@ -88,9 +68,9 @@ def _explanation(plan: Plan, facts: Facts, key: Key, found: list[tuple[PodFacts,
     problems = [(pod, why) for pod, why in found if why and why.is_problem]
     if plan.lost and plan.round:
         return Reasons.PREFETCH_LOST.explain(lost=plan.lost, desired=desired)
-    if problems and plan.step in {Step.UNDER_WAY, Step.ENDED}:
+    if problems and plan.step is not Step.SETTLED:
         pod, why = problems[0]
-        again = _AGAIN if plan.step is Step.ENDED else ""
+        again = _AGAIN if plan.step is Step.PAUSED else ""
         return told(why.reason, f"{counted} {_on(pod, len(problems))}{why.message} {again}")
     if plan.step is Step.UNDER_WAY and facts.prefetch_refusal:
         refused = admission_refusal(facts.prefetch_refusal, key.namespace)

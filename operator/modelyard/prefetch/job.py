@@ -3,19 +3,18 @@
 Its pods fetch as the service's pods do, and end where those would load: no accelerator is asked for, nothing serves.
 """
 
+from copy import deepcopy
+
 from modelyard.api import kinds
-from modelyard.api.prefetch_round import Asked
-from modelyard.api.service import Object, Service
+from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import metadata, node_affinity, pod
 from modelyard.desired.resolved import Pool, Resolved
+from modelyard.prefetch.round import Request, Round
 
 RETRIES = 2**31 - 1
 """A Job counts each restart of a container. The fetcher gives up no sooner here than in the service's pods."""
-
-KEPT_WHEN_FINISHED_S = 3600
-"""The operator removes the Job once its status has told of it; the cluster does where the operator is gone."""
 
 POD_FIELDS = (
     "automountServiceAccountToken",
@@ -48,19 +47,13 @@ ENDS_AT_ONCE = ["python3", "-S", "-c", "pass"]
 """Every engine's image has python3. Without its site packages (-S), which may load much as they are found."""
 
 
-def prefetches(service: Service) -> bool:
-    """Whether nodes shall have the model ahead of the pods."""
-    cache = service.spec.cache
-    return cache.prefetch is not None or bool(cache.prefetch_node_selector)
-
-
-def asked(resolved: Resolved) -> Asked | None:
-    """What the service asks to be prefetched; None without any.
+def request(resolved: Resolved) -> Request | None:
+    """What the service requests; None for nothing.
 
     Raises InvalidError (InvalidSpec) where its pods keep the model to themselves.
     """
     pool, cache = resolved.lead, resolved.service.spec.cache
-    if not prefetches(resolved.service):
+    if not cache.prefetches:
         return None
     if not pool.is_node_local:
         raise InvalidError(
@@ -72,7 +65,7 @@ def asked(resolved: Resolved) -> Asked | None:
     template = resolved.templates[pool.name]
     pods = _pods(pool, template)
     what = {"pods": pods, "count": cache.prefetch, "selector": cache.prefetch_node_selector}
-    return Asked(
+    return Request(
         fingerprint=metadata.fingerprint(what),
         count=cache.prefetch,
         selector=cache.prefetch_node_selector,
@@ -83,32 +76,26 @@ def asked(resolved: Resolved) -> Asked | None:
     )
 
 
-def build(resolved: Resolved) -> list[Object]:
-    """The Job for the round that is planned, none while there is none."""
-    round_ = resolved.round
-    if round_ is None:
-        return []
-    template = _pods(resolved.lead, resolved.templates[resolved.lead.name])
+def build(resolved: Resolved, request: Request, round_: Round) -> Object:
+    """The Job of this round. It has no ttlSecondsAfterFinished: finished, it is what the operator remembers by."""
+    template = deepcopy(request.pod)
     on_hosts = {"key": names.LABEL_HOSTNAME, "operator": "In", "values": list(round_.hosts)}
     node_affinity.require(template["spec"], on_hosts)
-    return [
-        metadata.child(
-            kinds.JOB,
-            resolved.lead,
-            component=names.COMPONENT_PREFETCH,
-            annotations={names.ANNOTATION_ROUND: round_.model_dump_json()},
-            content={
-                "spec": {
-                    # All at once: the scheduler would give a node whose pod is over to one that comes later.
-                    "completions": round_.count,
-                    "parallelism": round_.count,
-                    "backoffLimit": RETRIES,
-                    "ttlSecondsAfterFinished": KEPT_WHEN_FINISHED_S,
-                    "template": template,
-                }
-            },
-        )
-    ]
+    return metadata.child(
+        kinds.JOB,
+        resolved.lead,
+        component=names.COMPONENT_PREFETCH,
+        annotations={names.ANNOTATION_ROUND: round_.model_dump_json()},
+        content={
+            "spec": {
+                # All at once: the scheduler would give a node whose pod is over to one that comes later.
+                "completions": round_.count,
+                "parallelism": round_.count,
+                "backoffLimit": RETRIES,
+                "template": template,
+            }
+        },
+    )
 
 
 def _pods(pool: Pool, template: Object) -> Object:
