@@ -11,10 +11,9 @@ import pytest
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.contract import names
-from modelyard.node.csi.namespaces import Namespaces
 from modelyard.node.host.api_server import ApiServer as AgentsApi
 from modelyard.node.host.api_server import UnreachableError
-from modelyard.node.host.own_node import OwnNode
+from modelyard.node.host.cluster import Namespaces, OwnNode
 from tests.support.api_client import NAMESPACE, Client, Object, RefusedError
 from tests.support.apiserver import BOB, REPOSITORY, ApiServer
 from tests.support.eventually import eventually

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from modelyard.contract import names
-from modelyard.node.host.own_node import taint_removal
+from modelyard.node.host.cluster import taint_removal
 from modelyard.node.proto import csi_pb2, csi_pb2_grpc, registration_pb2, registration_pb2_grpc
 from tests.node.surroundings import MIB, NODE, TIMEOUT_S, Surroundings, digest
 from tests.support.eventually import eventually

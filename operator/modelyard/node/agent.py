@@ -21,12 +21,11 @@ from modelyard.node.cache.overview import Overview, Recent
 from modelyard.node.cache.scrubber import ByteCheck
 from modelyard.node.configuration import Configuration
 from modelyard.node.csi.driver import Identity, Node
-from modelyard.node.csi.namespaces import Namespaces
 from modelyard.node.csi.registration import Registration, served
 from modelyard.node.csi.volumes import Volumes
 from modelyard.node.host.api_server import Api, UnreachableError
+from modelyard.node.host.cluster import Namespaces, OwnNode
 from modelyard.node.host.mounts import Published
-from modelyard.node.host.own_node import OwnNode
 from modelyard.node.housekeeping import Housekeeping
 from modelyard.node.proto import csi_pb2_grpc, registration_pb2_grpc
 

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from modelyard.node.cache.metrics import Metrics
 from modelyard.node.cache.namespace_folders import Parts
 from modelyard.node.cache.node_cache import NodeCache
-from modelyard.node.csi.namespaces import Namespaces
 from modelyard.node.csi.volumes import Volumes
 from modelyard.node.host.api_server import UnreachableError
+from modelyard.node.host.cluster import Namespaces, OwnNode
 from modelyard.node.host.mounts import Published
-from modelyard.node.host.own_node import OwnNode
 
 _log = logging.getLogger("modelyard.node")
 

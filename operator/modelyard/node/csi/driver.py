@@ -11,10 +11,10 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from modelyard.contract import names
 from modelyard.node.cache.metrics import Metrics
 from modelyard.node.cache.namespace_folders import PathMissingError
-from modelyard.node.csi.namespaces import NoNamespaceError
 from modelyard.node.csi.publish_request import publication
 from modelyard.node.csi.volumes import Volumes
 from modelyard.node.host.api_server import UnreachableError
+from modelyard.node.host.cluster import NoNamespaceError
 from modelyard.node.host.targets import RefusedError, target_of
 from modelyard.node.proto import csi_pb2, csi_pb2_grpc
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from modelyard.node.cache.namespace_folders import Parts
-from modelyard.node.csi.namespaces import Namespaces
 from modelyard.node.csi.publish_request import Publication
 from modelyard.node.host import mounts, syscalls, untrusted_files
+from modelyard.node.host.cluster import Namespaces
 from modelyard.node.host.targets import Target
 
 # Models and compile caches are used from these mounts: libraries in the latter are executed, so noexec is not among it.

@@ -1,4 +1,6 @@
-"""What the agent asks of the API server about its own node: which pods it has, and that its start-up taint goes."""
+"""What the agent asks of the API server: namespaces by name and UID, its own node's pods, and that its start-up taint
+goes.
+"""
 
 import logging
 
@@ -9,6 +11,35 @@ MIRROR_ANNOTATION = "kubernetes.io/config.hash"
 """On the mirror of a static pod: the UID by which the kubelet knows it, which is not the mirror's."""
 
 _log = logging.getLogger("modelyard.node")
+
+
+class NoNamespaceError(Exception):
+    """The API server has no namespace of that name."""
+
+
+class Namespaces:
+    """Namespaces as they are now: a name can be used again within a second, so each call asks the API server.
+
+    A folder of the cache belongs to a UID, so that a name used again inherits nothing. Methods raise UnreachableError.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def uid(self, name: str) -> str:
+        """The UID of the namespace that has this name now. Raises NoNamespaceError."""
+        uid = self._ask(name)
+        if uid is None:
+            raise NoNamespaceError(f"there is no namespace {name!r}")
+        return uid
+
+    def is_gone(self, name: str, uid: str) -> bool:
+        """Whether no namespace of this name has this UID."""
+        return self._ask(name) != uid
+
+    def _ask(self, name: str) -> str | None:
+        found = self._api.get(f"/api/v1/namespaces/{name}")
+        return None if found is None else str(found["metadata"]["uid"])
 
 
 class OwnNode:
