@@ -47,6 +47,7 @@ def start(port: int, termination_log: Path) -> Iterator[Start]:
             drain_s: float = 60,
             before: tuple[str, ...] = (),
             entrypoint: Path | None = None,
+            more: tuple[str, ...] = (),
         ) -> BackgroundProcess:
             if len(command) == 1:
                 command = (sys.executable, str(FAKE_ENGINE), command[0], str(port))
@@ -56,6 +57,7 @@ def start(port: int, termination_log: Path) -> Iterator[Start]:
                 f"--drain-s={drain_s}",
                 f"--termination-log={termination_log}",
                 *([f"--entrypoint={entrypoint}"] if entrypoint else []),
+                *more,
             ]
             return ends.enter_context(BackgroundProcess([*before, sys.executable, LAUNCHER, *options, "--", *command]))
 
@@ -275,3 +277,83 @@ def serving_health_on(address: str, port: int) -> tuple[str, ...]:
         "Server((sys.argv[1], int(sys.argv[2])), Health).serve_forever()\n"
     )
     return (sys.executable, "-c", program, address, str(port))
+
+
+DOUBTFUL = ("--package=vllm", "--since=0.18.0:--shutdown-timeout=60", "--since=0.8.2:--disable-uvicorn-access-log")
+SERVE = ("vllm", "serve", "/model", "--port=8000", "--shutdown-timeout=60", "--disable-uvicorn-access-log", "--seed=1")
+ECHO = "import sys; print('engine got:', *sys.argv[1:]); sys.exit(3)"
+
+
+def python_of_the_image(folder: Path, version: str | None) -> str:
+    """A Python other than the launcher's, which alone has the package in that version; the path of its program."""
+    packages = folder / "packages"
+    if version:
+        (packages / f"vllm-{version}.dist-info").mkdir(parents=True)
+        (packages / f"vllm-{version}.dist-info" / "METADATA").write_text(f"Name: vllm\nVersion: {version}\n")
+    python = folder / "python3.12"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return str(python)
+
+
+def console_script(folder: Path, head: str) -> tuple[str, ...]:
+    """A program `vllm` that begins so and prints its arguments; what to start the launcher with so that it is found."""
+    script = folder / "vllm"
+    script.write_text(f"{head}\n{ECHO}\n")
+    script.chmod(0o755)
+    return ("env", f"PATH={folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("version", "left_out"),
+    [
+        ("0.6.3.post1", {"--shutdown-timeout=60", "--disable-uvicorn-access-log"}),
+        ("0.8.1", {"--shutdown-timeout=60", "--disable-uvicorn-access-log"}),
+        ("0.8.2", {"--shutdown-timeout=60"}),
+        ("0.9.2.dev364+gb432b7a28.rocm641", {"--shutdown-timeout=60"}),
+        ("0.18.0rc1", set()),
+        ("0.32.0+cu129", set()),
+        ("1.0", set()),
+        ("0.1.dev1+g33dc40f0a", set()),
+        ("nightly", set()),
+        (None, set()),
+    ],
+)
+def test_flags_that_the_installed_package_is_too_old_for_are_left_out(
+    start: Start, tmp_path: Path, version: str | None, left_out: set[str]
+) -> None:
+    before = console_script(tmp_path, f"#!{python_of_the_image(tmp_path, version)}")
+    running = start(*SERVE, before=before, more=DOUBTFUL)
+    assert running.ends() == 3
+    kept = [argument for argument in SERVE[1:] if argument not in left_out]
+    assert f"engine got: {' '.join(kept)}\n" in running.output
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["#!{python}", "#!/usr/bin/env python3.12", "#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''"],
+    ids=["path", "env", "long path"],
+)
+def test_the_package_is_looked_up_by_the_python_that_runs_the_engine(start: Start, tmp_path: Path, head: str) -> None:
+    before = console_script(tmp_path, head.format(python=python_of_the_image(tmp_path, "0.6.3")))
+    running = start(*SERVE, before=before, more=DOUBTFUL)
+    running.ends()
+    assert "vllm 0.6.3 is installed; flags that it does not know: --shutdown-timeout=60 --disable" in running.output
+
+
+def test_a_version_that_cannot_be_looked_up_leaves_every_flag(start: Start, tmp_path: Path) -> None:
+    running = start(*SERVE, before=console_script(tmp_path, f"#!{sys.executable}"), more=DOUBTFUL)
+    running.ends()
+    assert "the version of vllm is not known (not found): every flag is given to it" in running.output
+    assert f"engine got: {' '.join(SERVE[1:])}\n" in running.output
+
+
+def test_a_lookup_that_hangs_ends_when_the_pod_is_told_to_stop(start: Start, tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    python.write_text("#!/bin/sh\necho looking up >&2; exec sleep 98765\n")
+    python.chmod(0o755)
+    running = start(*SERVE, before=console_script(tmp_path, f"#!{python}"), more=DOUBTFUL)
+    eventually(lambda: command_lines_with("sleep 98765"))
+    running.signal(signal.SIGTERM)
+    running.says("every flag is given to it")
+    running.ends()

@@ -16,6 +16,7 @@ class Files:
     teardown_s = 1
     compile_cache = None
     takes_names = False
+    published = "python"
     error_lines: tuple[tuple[Reason, str], ...] = ()
 
     def program(self, serving: Serving) -> Program:

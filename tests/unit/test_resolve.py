@@ -25,9 +25,10 @@ TABLE = Settings(fetch_image="fetch:1", images=ROWS)
         ({"engine": {"version": "v0.31.0"}}, "vllm:v0.31.0", "0.31.0"),
         ({"engine": {"version": "v0.32.0"}, "accelerator": {"type": "cpu"}}, "vllm-cpu:v0.32.0", "0.32.0"),
         ({"accelerator": {"type": "cpu"}}, "vllm-cpu:v0.32.0", "0.32.0"),
-        ({"engine": {"image": "mine:v0.30.1"}}, "mine:v0.30.1", "0.30.1"),
+        ({"engine": {"image": "vllm/vllm-openai:v0.30.1"}}, "vllm/vllm-openai:v0.30.1", "0.30.1"),
+        ({"engine": {"image": "lmcache/vllm-openai:v0.3.9"}}, "lmcache/vllm-openai:v0.3.9", "unknown"),
         ({"engine": {"image": "mine:v0.30.1", "version": "0.29.0"}}, "mine:v0.30.1", "0.29.0"),
-        ({"engine": {"image": "mine"}}, "mine", "unknown, taken as the newest known"),
+        ({"engine": {"image": "mine"}}, "mine", "unknown"),
     ],
 )
 def test_the_image_is_the_users_or_the_settings_row(spec: dict[str, Any], image: str, version: str) -> None:

@@ -105,6 +105,45 @@ def test_with_a_gpu_there_are_no_variables_for_a_processor() -> None:
 
 
 @pytest.mark.parametrize(
+    ("version", "left_out"),
+    [
+        ("0.6.3", {"--shutdown-timeout=60", "--disable-uvicorn-access-log"}),
+        ("0.8.1", {"--shutdown-timeout=60", "--disable-uvicorn-access-log"}),
+        ("0.8.2", {"--shutdown-timeout=60"}),
+        ("0.17.9", {"--shutdown-timeout=60"}),
+        ("0.18.0", set()),
+    ],
+)
+def test_flags_that_a_version_does_not_know_are_left_out(version: str, left_out: set[str]) -> None:
+    image = f"vllm/vllm-openai:v{version}"
+    newest = _command()
+    assert _command(engine={"image": image}) == [argument for argument in newest if argument not in left_out]
+    assert _command(engine={"image": "mine", "version": version}) == _command(engine={"image": image})
+
+
+def test_an_image_of_unknown_version_has_every_flag_and_the_launcher_learns_which_ones_are_new() -> None:
+    container = engine_container(service(engine={"image": "lmcache/vllm-openai:v0.3.9"}))
+    assert engine_command(container) == _command()
+    launcher = container["command"][: container["command"].index("--")]
+    assert launcher[-3:] == [
+        "--package=vllm",
+        "--since=0.8.2:--disable-uvicorn-access-log",
+        "--since=0.18.0:--shutdown-timeout=60",
+    ]
+
+
+def test_flags_that_the_user_sets_are_never_left_out() -> None:
+    args = ["--shutdown-timeout=60", "--no-disable-uvicorn-access-log"]
+    container = engine_container(service(engine={"image": "mine", "args": args}))
+    assert not [argument for argument in container["command"] if argument.startswith(("--since", "--package"))]
+    assert engine_command(container)[-2:] == args
+
+
+def test_a_version_that_is_known_leaves_the_launcher_nothing_to_look_up() -> None:
+    assert not [argument for argument in engine_container(service())["command"] if argument.startswith("--package")]
+
+
+@pytest.mark.parametrize(
     "argument",
     [
         "--model=/other",

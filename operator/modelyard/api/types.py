@@ -133,7 +133,8 @@ class Engine(ApiModel):
     version: Word | None = Field(
         default=None,
         description="Version of the engine, such as 0.32.0. "
-        "Defaults to the image's tag, then to the profile's version, then to the operator's setting.",
+        "Defaults to the tag of an image from the engine's own project, then to the profile's version, then to the "
+        "operator's setting.",
     )
     image: ImageName | None = Field(
         default=None,

@@ -88,6 +88,8 @@ def _command(pool: Pool, program: Program) -> list[str]:
         f"--drain-s={pool.drain_s}",
         *([f"--entrypoint={program.entrypoint}"] if program.entrypoint else []),
         *_ipv6_options(program.ipv6),
+        *([f"--package={program.package}"] if program.package else []),
+        *(f"--since={'.'.join(map(str, since))}:{argument}" for argument, since in program.doubtful),
         *([f"--compile-cache={names.PATH_COMPILE_CACHE}", f"--engine-cache={compiled.folder}"] if compiled else []),
         "--",
         *program.command,

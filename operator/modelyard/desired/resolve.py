@@ -133,7 +133,7 @@ def _answered(service: Service, share: Share, inputs: TemplateInputs, refresh: s
     engine = _engine(spec, inputs)
     accelerator = _accelerator(spec, inputs)
     resource_rules.check(spec.resources)
-    version, image = _image(spec, inputs, engine.name, accelerator.type)
+    version, image = _image(spec, inputs, engine, accelerator.type)
     return Pool(
         name=share.pool,
         replicas=share.replicas,
@@ -216,21 +216,25 @@ def _refuse_accelerators_among_resources(spec: InferenceServiceSpec, inputs: Tem
 
 
 def _image(
-    spec: InferenceServiceSpec, inputs: TemplateInputs, engine: str, accelerator: str
+    spec: InferenceServiceSpec, inputs: TemplateInputs, engine: Engine, accelerator: str
 ) -> tuple[EngineVersion, str]:
     """The engine's version and image: the user's image, else the settings' row for what the user asks.
 
-    The version of a user's image is what the user says, else what its tag says.
+    The version of a user's image is what the user says, else what its tag says, if the engine's own project made it.
     """
     said = spec.engine.version
     if spec.engine.image:
         image = spec.engine.image
-        return EngineVersion.parse(said) if said else EngineVersion.of_image(image), image
-    wanted = said or inputs.default_versions.get(engine)
+        return EngineVersion.parse(said) if said else EngineVersion.of_image(image, engine.published), image
+    wanted = said or inputs.default_versions.get(engine.name)
     for row in inputs.images:
-        if (row.engine, row.accelerator) == (engine, accelerator) and wanted and is_same_version(row.version, wanted):
+        if (
+            (row.engine, row.accelerator) == (engine.name, accelerator)
+            and wanted
+            and is_same_version(row.version, wanted)
+        ):
             return EngineVersion.parse(row.version), row.image
-    raise InvalidError("NoEngineImage", _no_image(inputs, engine, wanted, accelerator))
+    raise InvalidError("NoEngineImage", _no_image(inputs, engine.name, wanted, accelerator))
 
 
 def _no_image(inputs: TemplateInputs, engine: str, wanted: str | None, accelerator: str) -> str:

@@ -9,6 +9,8 @@ The engines are bad at being PID 1 and at being stopped, so this stands in front
 * It keeps the first real error lines of the engine's output, whose last line is mostly generic, and writes them to the
   termination log. So nobody needs the right to read logs to say why a model does not start.
 
+* Where nobody knows the engine's version, it looks it up in the image and leaves out the flags that are newer.
+
 * It has compile_cache.py beside it keep what the engine compiles on the node, where there is a cache: a process of its
   own, so that nothing of the cache keeps the engine from serving.
 
@@ -24,6 +26,7 @@ import http.client
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,7 +51,17 @@ OUTPUT_END_S = 2.0
 RESTORE_LIMIT_S = 120.0
 """How long the engine may wait for what was compiled before: about what compiling takes."""
 RESTORE_INTERVAL_S = 0.2
+VERSION_LIMIT_S = 20.0
+"""How long the lookup of the engine's version may take: starting Python on a busy node, nothing else."""
 FORWARDED_SIGNALS = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+VERSION_INTERVAL_S = 0.05
+VERSION_OF = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+_RELEASE = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?")
+_UNTAGGED_BUILD = re.compile(r"0\.[01]\.dev")
+"""What setuptools-scm calls a build from sources without the project's tags: no version at all."""
+_EXEC_LINE = re.compile(r"""^\'\'\'exec\' "?([^"\n]+?)"? "\$0\"""", re.MULTILINE)
+"""The second line of a console script whose interpreter's path is too long for the first, as pip writes it."""
 
 # An engine's line without its decoration: "(Worker pid=1) ERROR 11-21 23:21:15 [file.py:9] ", Triton's
 # `E1121 23:24:22.9 7 file.cc:72] "..."`, colours.
@@ -334,6 +347,60 @@ def restore_compile_cache(options: argparse.Namespace, told_to_stop: threading.E
             process.kill()
 
 
+def known_flags(options: argparse.Namespace, told_to_stop: threading.Event) -> list[str]:
+    """The engine's command without the arguments that the package installed in this image is too old for."""
+    if not options.package:
+        return list(options.command)
+    text = package_version(options.package, options.command[0], told_to_stop)
+    installed = release(text)
+    if installed is None:
+        say(f"the version of {options.package} is not known ({text or 'not found'}): every flag is given to it")
+        return list(options.command)
+    doubtful = [entry.partition(":") for entry in options.since]
+    too_new = [argument for since, _, argument in doubtful if installed < (release(since) or installed)]
+    say(f"{options.package} {text} is installed; flags that it does not know: {' '.join(too_new) or 'none'}")
+    return [argument for argument in options.command if argument not in too_new]
+
+
+def package_version(package: str, command: str, told_to_stop: threading.Event) -> str:
+    """The version of the Python package that provides the command; empty where it cannot be found in time."""
+    arguments = [interpreter_of(shutil.which(command) or ""), "-c", VERSION_OF, package]
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the engine's own interpreter
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    except OSError:
+        return ""
+    deadline_s = time.monotonic() + VERSION_LIMIT_S
+    while process.poll() is None:
+        if told_to_stop.wait(VERSION_INTERVAL_S) or time.monotonic() > deadline_s:
+            process.kill()
+    with process.stdout or contextlib.nullcontext() as output:
+        told = output.read(256) if output and process.returncode == 0 else b""
+    return " ".join(told.decode("utf-8", "replace").split())
+
+
+def interpreter_of(script: str) -> str:
+    """The Python that runs a console script, by its first lines; the launcher's own where these name none."""
+    try:
+        with pathlib.Path(script).open("rb") as file:
+            head = file.read(2048).decode("utf-8", "replace")
+    except OSError:
+        return sys.executable
+    long_path = _EXEC_LINE.search(head)
+    if long_path:
+        return long_path.group(1)
+    words = head.split("\n", 1)[0][2:].split() if head.startswith("#!") else []
+    named = [word for word in words if pathlib.PurePath(word).name.startswith("python")]
+    return shutil.which(named[0]) or sys.executable if named else sys.executable
+
+
+def release(version: str) -> tuple[int, int, int] | None:
+    """The numbers of a version such as 0.9.2.dev364+gb432b7a28; None for what is no release's."""
+    match = None if _UNTAGGED_BUILD.match(version) else _RELEASE.match(version)
+    return (int(match.group(1)), int(match.group(2)), int(match.group(3) or 0)) if match else None
+
+
 def write_termination_log(path: str, lines: list[str]) -> None:
     """Writes the lines, the first of them at greatest length, within the kubelet's limit."""
     share = TERMINATION_LOG_LIMIT_BYTES // (CAUSES_LIMIT + 3)
@@ -358,6 +425,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="added to the command where the first of the pod's addresses, in MODELYARD_POD_IPS, is of IPv6",
     )
     parser.add_argument("--dual-stack", action="store_true", help="add it where any of them is: IPv4 is served too")
+    parser.add_argument("--package", help="Python package of the engine, whose version decides over --since")
+    parser.add_argument(
+        "--since", action="append", default=[], metavar="VERSION:ARGUMENT", help="left out for an older engine"
+    )
     parser.add_argument("--compile-cache", help="folder of the node's cache for what the engine compiles")
     parser.add_argument("--engine-cache", help="folder in which the engine keeps what it compiles")
     parser.add_argument("--termination-log", default="/dev/termination-log")
@@ -398,9 +469,10 @@ def main() -> int:
     told_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # before the engine: PID 1 without a handler ignores them
         signal.signal(number, lambda *_: told_to_stop.set())
+    command = known_flags(options, told_to_stop)
     restore_compile_cache(options, told_to_stop)
     try:
-        command = options.command + ipv6_arguments(options, os.environ.get("MODELYARD_POD_IPS", ""))
+        command += ipv6_arguments(options, os.environ.get("MODELYARD_POD_IPS", ""))
         engine = Engine(with_entrypoint(options.entrypoint, command))
     except OSError as error:
         text, code = why_not_started(options.command[0], error)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelyard.api.conditions import Reason
 from modelyard.api.types import Resources
-from modelyard.integrations.engines.version import EngineVersion
+from modelyard.integrations.engines.version import EngineVersion, Release
 from modelyard.integrations.pod_parts import ModelRef, PodParts
 
 
@@ -61,6 +61,9 @@ class Program:
     ``entrypoint`` is the script through which the engine's own images run their command; an image without it runs the
     command as it is. The command listens on IPv4 addresses; ``ipv6`` is for pods with others, None where the user's
     arguments name an address.
+    Where the engine's version is unknown, ``package`` is the Python package whose version the launcher looks up in the
+    image, and ``doubtful`` are the arguments that it leaves out of the command for a version older than the one beside
+    them.
     """
 
     command: tuple[str, ...]
@@ -69,6 +72,8 @@ class Program:
     live_path: str
     entrypoint: str | None = None
     ipv6: Ipv6 | None = None
+    package: str | None = None
+    doubtful: tuple[tuple[str, Release], ...] = ()
 
 
 class Engine(Protocol):
@@ -93,6 +98,12 @@ class Engine(Protocol):
     @property
     def compile_cache(self) -> CompileCache | None:
         """Where it keeps what it compiles; None for one that compiles nothing worth keeping."""
+
+    @property
+    def published(self) -> str:
+        """The repositories of the images that its own project publishes, tagged by version: a regular expression of
+        their names, without the registry.
+        """
 
     @property
     def error_lines(self) -> tuple[tuple[Reason, str], ...]:

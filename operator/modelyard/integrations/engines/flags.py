@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from modelyard.contract.errors import InvalidError
+from modelyard.integrations.engines.version import EngineVersion, Release
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,13 @@ class Flag:
     """A flag of ours with its values, none for a switch.
 
     It is left out when the user's arguments have the same flag or one of ``unless``: other spellings, the opposite, or
-    flags whose meaning ours would change.
+    flags whose meaning ours would change; and for an engine older than ``since``, the first release that knows it.
     """
 
     name: str
     value: str | tuple[str, ...] | None = None
     unless: tuple[str, ...] = ()
+    since: Release | None = None
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -60,8 +62,24 @@ def without(users: Iterable[str], flag: str) -> list[str]:
 
 def merged(ours: Iterable[Flag], users: Sequence[str]) -> tuple[str, ...]:
     """Our flags that the user's arguments leave room for, then the user's, as they were written."""
-    kept = (flag for flag in ours if not has(users, flag.name, *flag.unless))
-    return (*(argument for flag in kept for argument in flag.arguments), *users)
+    return (*(argument for flag in _kept(ours, users) for argument in flag.arguments), *users)
+
+
+def of_version(ours: Iterable[Flag], version: EngineVersion) -> list[Flag]:
+    """Our flags that an engine of that version knows; all of them where it is unknown."""
+    return [flag for flag in ours if flag.since is None or version.has(flag.since)]
+
+
+def doubtful(ours: Iterable[Flag], users: Sequence[str], version: EngineVersion) -> tuple[tuple[str, Release], ...]:
+    """Those of our merged arguments that an engine of unknown ``version`` may not know, each with its ``since``."""
+    if version.release is not None:
+        return ()
+    kept = ((flag, flag.since) for flag in _kept(ours, users))
+    return tuple((argument, since) for flag, since in kept if since for argument in flag.arguments)
+
+
+def _kept(ours: Iterable[Flag], users: Sequence[str]) -> list[Flag]:
+    return [flag for flag in ours if not has(users, flag.name, *flag.unless)]
 
 
 def refusal(argument: str, why: str, remedy: str = "Remove it.") -> InvalidError:

@@ -58,6 +58,7 @@ class Triton:
     )
     teardown_s = TEARDOWN_S
     takes_names = False
+    published = r"nvidia/tritonserver"
     compile_cache = None
     error_lines: tuple[tuple[Reason, str], ...] = (
         (Reasons.MODEL_NOT_LOADABLE, r"failed to poll model '"),

@@ -18,8 +18,18 @@ from modelyard.integrations.pod_parts import PodParts
 
 HTTP_PORT = 8000
 
-SHUTDOWN_TIMEOUT_SINCE = (0, 18)
+PACKAGE = "vllm"
+"""Its Python package, whose version is the engine's."""
+
+PUBLISHED = r"vllm/vllm-openai(-cpu|-rocm|-xpu)?"
+"""Not lmcache/vllm-openai, nvidia/vllm, llm-d-cuda and the like, whose tags are versions of something else."""
+
+SHUTDOWN_TIMEOUT_SINCE = (0, 18, 0)
 """First release that can drain: https://github.com/vllm-project/vllm/pull/34730. Older ones abort what runs."""
+
+ACCESS_LOG_SINCE = (0, 8, 2)
+"""First release with --disable-uvicorn-access-log: https://github.com/vllm-project/vllm/pull/14754, merged after 0.8.1.
+Older ones end with "unrecognized arguments". All other flags of ours are older than `vllm serve` itself."""
 
 TEARDOWN_S = 15
 """From the last answer to the exit: 13 s were measured on a loaded machine."""
@@ -112,6 +122,7 @@ class Vllm:
         (Reasons.MODEL_NOT_LOADABLE, r"SafetensorError|deserializing header"),
     )
     takes_names = True
+    published = PUBLISHED
     compile_cache = COMPILE_CACHE
 
     def program(self, serving: Serving) -> Program:
@@ -122,8 +133,10 @@ class Vllm:
         """
         flags.refuse(serving.args, _FIXED)
         _refuse_clashes(serving)
+        ours = flags.of_version(_flags(serving), serving.version)
+        doubtful = flags.doubtful(ours, serving.args, serving.version)
         return Program(
-            command=("vllm", "serve", serving.model.path, *flags.merged(_flags(serving), serving.args)),
+            command=("vllm", "serve", serving.model.path, *flags.merged(ours, serving.args)),
             parts=PodParts(
                 env=_environment(serving),
                 volumes=({"name": names.VOLUME_SHM, "emptyDir": {"medium": "Memory", "sizeLimit": SHM_SIZE}},),
@@ -132,6 +145,8 @@ class Vllm:
             ready_path="/health",
             live_path="/health",
             ipv6=None if flags.has(serving.args, "--host") else IPV6,
+            package=PACKAGE if doubtful else None,
+            doubtful=doubtful,
         )
 
 
@@ -195,11 +210,11 @@ def _flags(serving: Serving) -> list[Flag]:
         Flag(
             "--disable-uvicorn-access-log",
             unless=("--no-disable-uvicorn-access-log", "--disable-access-log-for-endpoints"),
+            since=ACCESS_LOG_SINCE,
         ),
-    ]
-    if serving.version.has(SHUTDOWN_TIMEOUT_SINCE):
         # Never its default of 0: what runs is aborted then, and clients can hang until SIGKILL.
-        ours.append(Flag("--shutdown-timeout", str(serving.drain_s)))
+        Flag("--shutdown-timeout", str(serving.drain_s), since=SHUTDOWN_TIMEOUT_SINCE),
+    ]
     if serving.accelerator_count > 1:
         ours.append(Flag(_TENSOR_PARALLEL[0], str(serving.accelerator_count), unless=_PARALLELISM))
     if serving.accelerator_count == 0:
