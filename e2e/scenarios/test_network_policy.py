@@ -69,3 +69,36 @@ def test_the_operator_hears_the_fetcher_of_a_service_that_nobody_may_call(namesp
         return ready if ready is not None and "no-such-folder" in ready["message"] else None
 
     assert eventually(told_by_the_fetcher, within_s=READY_S, every_s=1)["reason"] == "ModelNotFound"
+
+
+DENY_ALL: Object = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "deny-all"},
+    "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+}
+
+
+def test_where_all_ingress_is_denied_a_fetchers_failure_is_told_with_the_policy_to_add(
+    namespace: Kubectl, standin: Object
+) -> None:
+    """The operator cannot ask the fetcher; the cure needs the Secret alone, and the policy shows the progress again."""
+    namespace.apply(DENY_ALL)
+    body = service("denied", engine=standin)
+    body["spec"]["model"]["credentials"] = {"secretName": "later"}
+    namespace.apply(body)
+
+    def says(words: str) -> Object | None:
+        ready = condition(namespace.get("infsvc", "denied"), "Ready")
+        return ready if ready is not None and words in ready["message"] else None
+
+    # An end after 20 s, and the kubelet's first wait of 10 s; the policy is advised once the next run is silent, too.
+    assert eventually(lambda: says("later"), within_s=READY_S, every_s=1)["reason"] == "CredentialsMissing"
+    assert eventually(lambda: says("set spec.networkPolicy"), within_s=90, every_s=1)["reason"] == "CredentialsMissing"
+    [pod] = pods_of(namespace, "denied")
+    assert [status["restartCount"] for status in pod["status"]["initContainerStatuses"]] == [1]
+
+    key = namespace.get("secret", "s3-read")["data"]
+    namespace.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "later"}, "data": key})
+    namespace.wait("infsvc/denied", "condition=Ready", READY_S)
+    assert [p["metadata"]["uid"] for p in pods_of(namespace, "denied")] == [pod["metadata"]["uid"]]

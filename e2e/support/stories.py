@@ -12,7 +12,16 @@ from threading import Condition, Event, Thread
 from e2e.support.kubectl import Kubectl, Object, condition
 
 UNDER_WAY = frozenset(
-    {"Creating", "Scheduling", "Preparing", "WaitingForContainer", "Fetching", "Starting", "RollingOut"}
+    {
+        "Creating",
+        "Scheduling",
+        "Preparing",
+        "WaitingForContainer",
+        "Fetching",
+        "FetcherUnreachable",
+        "Starting",
+        "RollingOut",
+    }
 )
 """Reasons that ask nobody to act."""
 

@@ -37,7 +37,7 @@ def test_attempts_that_fail_leave_no_objects_and_their_reason_stays(bare_pod: Po
     state = State(bare_pod.environment[names.ENV_MODEL_URI], None, lambda: datetime.now(UTC))
     objects: list[int] = []
 
-    def sleep(_: float) -> None:
+    def wait(_reason: str, _delay_s: float) -> bool:
         report = state.report()
         assert report.phase is Phase.RETRYING
         assert report.error
@@ -45,7 +45,8 @@ def test_attempts_that_fail_leave_no_objects_and_their_reason_stays(bare_pod: Po
         objects.append(len(gc.get_objects()))
         if len(objects) == ATTEMPTS:
             raise EnoughError
+        return True
 
     with pytest.raises(EnoughError):
-        fetch_patiently(Configuration.from_environment(bare_pod.environment), state, sleep)
+        fetch_patiently(Configuration.from_environment(bare_pod.environment), state, wait)
     assert objects[-1] - objects[2] < OBJECTS_LIMIT

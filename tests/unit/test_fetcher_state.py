@@ -215,3 +215,17 @@ def test_a_client_that_never_ends_its_request_does_not_keep_others_from_theirs(p
         slow.sendall(b"GET / HTTP/1.1\r\nX: ")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
             assert answer.status == 200
+
+
+def test_a_read_over_the_network_is_noted(state: State, stopwatch: Stopwatch) -> None:
+    port = free_port()
+    server = serve(state, port)
+    try:
+        stopwatch.now_s = 130.0
+        assert state.last_read_s() is None
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+            answer.read()
+        assert state.last_read_s() == 130.0
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -33,7 +33,16 @@ UNDER_WAY = {
     ),
     "the model is published": (fetching(FetchReport(phase=Phase.PUBLISHING)), "Fetching", "verifying and publishing"),
     "sizes that nobody told": (fetching(FetchReport(phase=Phase.DOWNLOADING)), "Fetching", "progress unknown"),
-    "a fetcher that does not answer": (fetching(None), "Fetching", "progress unknown"),
+    "a fetcher that does not answer in its first seconds": (
+        World(pod(fetch=running(15))),
+        "Fetching",
+        "progress unknown",
+    ),
+    "a fetcher that never answers": (
+        fetching(None),
+        "FetcherUnreachable",
+        "(over 30 s), but the operator cannot reach port 9470 of pod smollm-1, so its progress is unknown.",
+    ),
     "a retry that got further than the crash before it": (
         fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=1, bytes_total=10), fetch_last=ended(1, "boom")),
         "Fetching",
@@ -55,6 +64,30 @@ PROBLEMS = {
         ),
         "AccessDenied",
         "The store refuses. Grant s3:GetObject.",
+        "",
+    ),
+    "an error that an end of the fetcher reported, before it tries again": (
+        fetching(
+            None,
+            fetch_last=ended(
+                1, '{"phase": "Retrying", "error": {"reason": "CredentialsMissing", "message": "No Secret."}}'
+            ),
+        ),
+        "CredentialsMissing",
+        "No Secret. The fetcher has been restarted and is trying again, but its progress is unknown",
+        "set spec.networkPolicy",
+    ),
+    "such an error while the kubelet waits to restart the fetcher": (
+        World(
+            pod(
+                fetch=waiting("CrashLoopBackOff", "back-off 20s restarting failed container=modelyard-fetch"),
+                fetch_last=ended(
+                    1, '{"phase": "Retrying", "error": {"reason": "CredentialsMissing", "message": "No."}}'
+                ),
+            )
+        ),
+        "CredentialsMissing",
+        "The kubelet restarts it at about",
         "",
     ),
     "an error that the fetcher told at its end": (
@@ -135,7 +168,7 @@ def test_a_fetchers_error_stays_while_its_port_does_not_answer() -> None:
 
 def test_a_fetchers_error_does_not_outlive_the_spec_that_it_was_about() -> None:
     told = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
-    corrected = World(pod(fetch=FETCHING), service=a_service(generation=4)).verdict(told.status)
+    corrected = World(pod(fetch=running(5)), service=a_service(generation=4)).verdict(told.status)
     assert conditions(corrected)["Ready"]["reason"] == "Fetching"
 
 
@@ -152,3 +185,16 @@ def test_progress_changes_the_status_in_steps_only() -> None:
         return str(conditions(fetching(state).verdict())["Ready"]["message"])
 
     assert len({message(done) for done in range(101)}) == 11
+
+
+def test_a_fetcher_that_answered_before_keeps_its_reason_while_it_is_silent() -> None:
+    told = fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=6, bytes_total=10)).verdict()
+    later = fetching(None).verdict(told.status)
+    assert conditions(later)["Ready"]["reason"] == "Fetching"
+    assert "60 %" in conditions(later)["Ready"]["message"]
+
+
+def test_a_fetcher_that_never_answered_is_unreachable_once_it_should_have() -> None:
+    told = World(pod(fetch=running(15)), states={UID: None}).verdict()
+    later = fetching(None).verdict(told.status)
+    assert conditions(later)["Ready"]["reason"] == "FetcherUnreachable"

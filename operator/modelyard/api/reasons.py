@@ -212,6 +212,13 @@ class Reasons:
 
     # The model is fetched. How a fetch can fail is in fetch_report.Reason.
     FETCHING = _under_way("Fetching", "Fetching the model: {progress}{pace}.")
+    FETCHER_UNREACHABLE = _under_way(
+        "FetcherUnreachable",
+        "Fetching the model{pace}, but the operator cannot reach port {port} of pod {pod}, so its progress is unknown.",
+        "A NetworkPolicy probably denies it: set spec.networkPolicy, whose policy allows the operator, or allow "
+        f"ingress to port {names.FETCH_STATE_PORT} from pods labelled {names.LABEL_APP_NAME}={names.APPLICATION} and "
+        f"{names.LABEL_APP_COMPONENT}={names.COMPONENT_OPERATOR} in the operator's namespace.",
+    )
     CACHED = _good("Cached", "The model is complete and verified on the pods' nodes.")
     MOUNTED = _good("Mounted", "The model is mounted from its volume, and the pods can read all of it.")
     CONTENTS_DIFFER = _problem(

@@ -24,6 +24,7 @@ from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
 from modelyard.fetcher.report.state import State, as_line
 from modelyard.fetcher.report.state_server import serve
+from modelyard.fetcher.report.unread import Unread
 
 _log = logging.getLogger("modelyard.fetcher")
 
@@ -82,7 +83,8 @@ def _work(state: State, ending: _Ending) -> None:
         configuration = Configuration.from_environment(os.environ)
         serve(state, configuration.state_port)
         _copy_launcher(configuration.launcher_folder)
-        fetch_patiently(configuration, state)
+        unread = Unread(configuration.launcher_folder, state.last_read_s)
+        has_fetched = fetch_patiently(configuration, state, unread.wait)
     except InvalidError as error:
         state.fail(Phase.FAILED, Reason(error.reason), error.message)
         ending.end(1)
@@ -91,22 +93,29 @@ def _work(state: State, ending: _Ending) -> None:
         state.fail(Phase.FAILED, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}. See this container's log")
         ending.end(1)
     else:
-        ending.end(0)
+        ending.end(0 if has_fetched else 1)
 
 
-def fetch_patiently(configuration: Configuration, state: State, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Tries until the model is there, with ever longer pauses. Raises InvalidError as ``fetch`` does."""
+def fetch_patiently(configuration: Configuration, state: State, wait: Callable[[str, float], bool]) -> bool:
+    """Attempts until the model is there, each ``wait``(reason, delay in seconds) after one that failed.
+
+    False when that says that the failure can only be reported by the program's end. Raises InvalidError as ``fetch``.
+    """
     wrong_bytes = WrongBytes()
     for delay_s in _delays_s():
         try:
             fetch(configuration, state, wrong_bytes)
         except FetchError as error:
-            state.fail(Phase.RETRYING, error.reason, error.message)
+            reason = error.reason
+            state.fail(Phase.RETRYING, reason, error.message)
             _log.warning("%s. Retrying in %d s", str(error), delay_s)
         else:
-            return
+            return True
         gc.collect()  # an attempt's botocore is 30,000 objects in cycles, and main() has them collected rarely
-        sleep(delay_s)
+        if not wait(reason, delay_s):
+            _log.warning("Ending, to report this: no one reads the report on port %d", configuration.state_port)
+            return False
+    raise AssertionError("there is always a next attempt")
 
 
 def _delays_s() -> Iterator[int]:

@@ -66,6 +66,17 @@ class State:
         self._failed_at = _NOWHERE
         """How far the attempt had come that ended with the error."""
         self._samples: deque[tuple[float, int]] = deque(maxlen=_RATE_WINDOW_SAMPLES)
+        self._read_s: float | None = None
+
+    def note_read(self) -> None:
+        """The report was read over the network."""
+        with self._lock:
+            self._read_s = self._monotonic_clock_s()
+
+    def last_read_s(self) -> float | None:
+        """When the report was last read over the network, by the monotonic clock; None before."""
+        with self._lock:
+            return self._read_s
 
     def enter(self, phase: Phase) -> None:
         """A phase begins. An earlier attempt's error stays until one gets further than that attempt did."""

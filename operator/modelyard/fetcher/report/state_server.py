@@ -15,7 +15,12 @@ def serve(state: State, port: int) -> HTTPServer:
     """Serves the report on every address of the pod. Raises OSError when the port is taken."""
     return page_server.serve(
         port,
-        {"/": lambda: page_server.as_json(state.report().as_json())},
+        {"/": lambda: _read(state)},
         connections=CONNECTIONS,
         connection_limit_s=CONNECTION_LIMIT_S,
     )
+
+
+def _read(state: State) -> page_server.Page:
+    state.note_read()
+    return page_server.as_json(state.report().as_json())

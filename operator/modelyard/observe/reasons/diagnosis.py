@@ -43,6 +43,8 @@ NODE_LAG_S = 10.0
 
 _ENDED_BY_KUBELET = frozenset({137, 143})
 
+PROGRESS_UNKNOWN = "progress unknown"
+
 _SIGKILLED = 137
 _KILLED = (
     "it was killed, and Kubernetes reports no cause: usually the kernel, for lack of memory (spec.resources), or the "
@@ -201,14 +203,33 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
         return _fetch_failure(pod, around, state)
     over = pod.fetch.ended or pod.fetch.last
     gets_further = state is not None and state.phase in fetch_report.BEYOND_LISTING
+    is_unread = pod.fetch.running and not state and _runs_s(pod.fetch.running_since, around.now) > SILENCE_S
     if over and over.exit_code != 0 and over.reason not in NO_FAILURE and not gets_further:
-        return with_next_try(_fetch_ended(pod, around, over), pod.fetch)
+        found = with_next_try(_fetch_ended(pod, around, over), pod.fetch)
+        return _with_policy(found) if is_unread else found
     so_far = pace(pod.fetch.running_since, around.now, around.usual.fetch_seconds if around.usual else None)
     if pod.fetch.running and not state:
         of_fetching = (*fetch_report.Reason, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
-        held = (around.held.get(reason) for reason in of_fetching)
-        return next((e for e in held if e), Reasons.FETCHING.explain(pace=so_far, progress="progress unknown"))
+        held = (around.held[reason] for reason in of_fetching if reason in around.held)
+        known_before = next((e for e in held if PROGRESS_UNKNOWN not in e.message), None)
+        if known_before or not is_unread:
+            return known_before or Reasons.FETCHING.explain(pace=so_far, progress=PROGRESS_UNKNOWN)
+        return Reasons.FETCHER_UNREACHABLE.explain(pace=so_far, port=names.FETCH_STATE_PORT, pod=pod.name)
     return Reasons.FETCHING.explain(pace=so_far, progress=_progress(state, pod.node))
+
+
+def _with_policy(found: Explanation) -> Explanation:
+    """``found`` of a fetcher that runs again, with what keeps its present state from being known."""
+    return told(
+        found.reason,
+        f"{found.message} The fetcher has been restarted and is trying again, but its progress is unknown: the "
+        f"operator cannot reach its port {names.FETCH_STATE_PORT}. {Reasons.FETCHER_UNREACHABLE.remedy}",
+        found.kind,
+    )
+
+
+def _runs_s(since: datetime | None, now: datetime) -> float:
+    return (now - since).total_seconds() if since else 0.0
 
 
 def _fetch_ended(pod: PodFacts, around: Surroundings, over: Ended) -> Explanation:
@@ -239,7 +260,7 @@ def _progress(state: FetchReport | None, node: str) -> str:
         return "verifying and publishing it"
     who = f"another pod on node {node} is fetching it, " if state.phase is Phase.WAITING else ""
     if state.bytes_done is None or not state.bytes_total:
-        return f"{who}progress unknown"
+        return f"{who}{PROGRESS_UNKNOWN}"
     tenths = min(10, state.bytes_done * 10 // state.bytes_total)
     return f"{who}{tenths * 10} % of {amount(state.bytes_total)}"
 
