@@ -93,7 +93,7 @@ def test_an_answer_is_read_as_it_was_given(answer: SpaceAnswer | DiscardAnswer) 
 
 @pytest.mark.parametrize("parse", [SpaceAnswer.parse, DiscardAnswer.parse])
 def test_an_error_of_the_agents_is_no_answer(parse: Any) -> None:
-    with pytest.raises(ValueError, match="it says: gone"):
+    with pytest.raises(ValueError, match="it reports: gone"):
         parse(agent_protocol.error_line("gone\n"))
 
 
