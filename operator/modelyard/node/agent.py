@@ -12,12 +12,11 @@ import grpc
 import modelyard
 from modelyard.contract import names, page_server
 from modelyard.contract.cache_page import PATH
-from modelyard.node.cache import cache_page
 from modelyard.node.cache.grant_server import SpaceServer
 from modelyard.node.cache.metrics import Metrics
 from modelyard.node.cache.namespace_folders import Parts, PathMissingError
 from modelyard.node.cache.node_cache import NodeCache
-from modelyard.node.cache.overview import Overview, Recent
+from modelyard.node.cache.overview import Overview, Recent, page
 from modelyard.node.cache.scrubber import ByteCheck
 from modelyard.node.configuration import Configuration
 from modelyard.node.csi.driver import Identity, Node
@@ -171,7 +170,7 @@ class Agent:
             return None
 
     def _cache_page(self) -> page_server.Page:
-        return page_server.as_json(cache_page.page(self._configuration.node, self._recent.get()).as_json())
+        return page_server.as_json(page(self._configuration.node, self._recent.get()).as_json())
 
     def _readiness(self) -> page_server.Page:
         """Ready once the kubelet took the driver: a rollout stops at an agent that it does not take."""
