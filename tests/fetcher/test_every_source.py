@@ -162,7 +162,7 @@ def test_bytes_that_stay_wrong_are_refused_with_the_file_named(server: Server) -
 @pytest.mark.parametrize(
     ("where", "status", "reason", "told"),
     [
-        ("everything", 429, "Throttled", "asks for fewer requests"),
+        ("everything", 429, "Throttled", "429"),
         ("everything", 500, "SourceError", "500"),
         ("weights", 502, "SourceError", "502"),
     ],
