@@ -146,8 +146,8 @@ def test_the_job_of_a_round_that_is_over_stays_and_is_left_alone(
             [job] = eventually(lambda: admin.list(kinds.JOB, namespace), lambda jobs: len(jobs) == 1)
             end_well(admin, job, "to-be-warm")
             over = admin.get(kinds.JOB, job["metadata"]["name"], namespace)["metadata"]
-            said = eventually(lambda: prefetching(admin, namespace), lambda status: status["ready"] == 1)
-            assert (said["desired"], said["reason"], said["finishedAt"]) == (1, "Prefetched", THEN)
+            said = eventually(lambda: prefetching(admin, namespace), lambda status: "finishedAt" in status)
+            assert (said["desired"], said["ready"], said["reason"], said["finishedAt"]) == (1, 1, "Prefetched", THEN)
             assert said["nodes"] == [{"name": "to-be-warm", "state": "Ready"}]
             admin.replace(kinds.INFERENCE_SERVICE, scaled(admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)))
             eventually(lambda: admin.get(kinds.DEPLOYMENT, "smollm", namespace)["spec"]["replicas"] == 2)
