@@ -105,7 +105,7 @@ def test_a_ready_engine_serves_on_during_the_propagation_pause(start: Start, por
     running = start("draining", pause_s=1000)
     running.says("the engine is ready")
     running.signal(signal.SIGTERM)
-    running.says("serving on")
+    running.says("serving for another 1000 s")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
         assert answer.status == 200
     assert "engine: drained" not in running.output
@@ -147,13 +147,13 @@ def test_an_engine_that_ends_without_an_error_line_is_told_with_its_last_lines(
 ) -> None:
     running = start("sh", "-c", "echo one; echo two; exit 7")
     assert running.ends() == 7
-    assert termination_log.read_text() == "`sh` ended by itself with exit code 7; it said last:\none\ntwo"
+    assert termination_log.read_text() == "`sh` exited with code 7; its last output:\none\ntwo"
 
 
 def test_an_engine_that_the_kernel_kills_is_told_as_short_of_memory(start: Start, termination_log: Path) -> None:
     running = start("sh", "-c", "kill -9 $$")
     assert running.ends() == 128 + signal.SIGKILL
-    assert "raise spec.resources' memory" in termination_log.read_text()
+    assert "raise memory in spec.resources" in termination_log.read_text()
 
 
 def test_a_command_that_the_image_lacks_is_told_by_name(start: Start, termination_log: Path) -> None:

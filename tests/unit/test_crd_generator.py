@@ -111,7 +111,7 @@ def test_a_field_without_description_is_refused() -> None:
 
 
 def test_a_field_and_its_type_do_not_contradict_each_other() -> None:
-    with pytest.raises(ValueError, match=r"^value and its type both say maxLength"):
+    with pytest.raises(ValueError, match=r"^value and its type both set maxLength"):
         field(Annotated[str, Field(max_length=3)] | None, json_schema_extra={"maxLength": 4})
 
 

@@ -79,9 +79,9 @@ PROBLEMS = {
         "--previous",
     ),
     "an engine that ended without an error line": (
-        World(crashed("`vllm` ended by itself with exit code 0; it said last:\nloading\nGood bye.", exit_code=0)),
+        World(crashed("`vllm` exited with code 0; its last output:\nloading\nGood bye.", exit_code=0)),
         "EngineFailed",
-        "code 0: `vllm` ended by itself with exit code 0; it said last: Good bye. Exit code 0 is not success",
+        "code 0: `vllm` exited with code 0; its last output: Good bye. Exit code 0 is not success",
         "--previous",
     ),
     "an engine that ended without failing": (World(crashed("", exit_code=0)), "EngineFailed", "exited with code 0", ""),

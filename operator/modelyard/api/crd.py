@@ -107,11 +107,11 @@ class Inliner:
         return {**flat, "anyOf": choices}
 
     def _merged(self, inner: Object, outer: Object, path: str) -> Object:
-        """A type's own schema with what its field says of it; the field's description wins."""
+        """A type's schema merged with its field's; the field's description wins."""
         flat = self._flat(inner, path)
         twice = sorted((flat.keys() & outer.keys()) - {"description"})
         if twice:
-            raise ValueError(f"{path} and its type both say {', '.join(twice)}")
+            raise ValueError(f"{path} and its type both set {', '.join(twice)}")
         return flat | outer
 
 

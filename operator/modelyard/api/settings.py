@@ -1,7 +1,7 @@
-"""The operator's settings: what a platform team decides once for all services. Data, no code.
+"""The operator's settings: what a platform team decides once for all services.
 
-Read at start from a YAML file (the ConfigMap of deploy/) and validated whole: an unknown key or a wrong type ends the
-start with its name, so that a typo never passes for a default. Every default has its reason beside it.
+They are read at start from a YAML file (the ConfigMap of deploy/) and validated as a whole: an unknown key or a wrong
+type ends the start, so that a typo never passes as a default. Every default has its reason beside it.
 """
 
 from pathlib import Path
@@ -37,15 +37,15 @@ def _is_none(value: object) -> bool:
 class AcceleratorType(SettingsModel):
     """One row of the accelerator table: how pods ask for a type, and which taints they must tolerate."""
 
-    resource: str | None = Field(default=None, description="Extended resource; none: the processor's own cores.")
+    resource: str | None = Field(default=None, description="Extended resource; if unset, CPU cores.")
     taints: tuple[str, ...] = Field(
         default=(),
-        description="Keys of the taints that keep other pods off its nodes, whatever their value and effect.",
+        description="Keys of the node taints that pods tolerate, with any value and effect.",
     )
     product_label: str | None = Field(
         default=None,
         exclude_if=_is_none,
-        description="Label in which its nodes tell their product; none: accelerator.product is refused.",
+        description="Node label with the product; if unset, accelerator.product is refused.",
     )
 
 
@@ -57,7 +57,7 @@ class ContainerResources(SettingsModel):
 
 
 FETCH_RESOURCES = ContainerResources(requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "4", "memory": "1Gi"})
-"""Said in full, since a namespace with a quota refuses a pod that leaves one of them open. The pod as a whole asks for
+"""All four are set, because a namespace with a quota rejects a pod that leaves one of them open. The pod as a whole asks for
 no more by it: of an init container's and the engine's requests the scheduler takes the larger. The fetcher's memory is
 bounded by its blocks in flight; its cores bound the checksums, about 1 GB/s each."""
 
@@ -136,7 +136,7 @@ class TemplateSettings(SettingsModel):
     )
     cache_medium: names.Medium = Field(
         default=names.MEDIUM_EPHEMERAL,  # where the node agent is installed, its overlay sets the other one
-        description="Default of cache.medium. In every record, so that another default moves nobody's model.",
+        description="Default of cache.medium. In every record, so that another default moves no model.",
     )
 
 
@@ -156,7 +156,7 @@ class Settings(TemplateSettings):
     claim_settle_s: int = Field(
         default=75,  # a watch that is cut off silently is replaced after 70 s
         ge=0,
-        description="How long a new claim waits until installations for the whole cluster have heard of it.",
+        description="Seconds before a new claim takes effect, so that cluster-wide installations observe it first.",
     )
     resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs.")
     workers: int = Field(default=16, ge=1, description="Reconciles at once.")

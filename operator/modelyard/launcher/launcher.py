@@ -296,15 +296,15 @@ class Launcher:
     def _stop_when_told(self) -> None:
         self._told_to_stop.wait()
         if not self._ready.is_set():
-            say("told to stop before the model was ready: ending the engine now")
+            say("SIGTERM before the model was ready: stopping the engine now")
             self._engine.end()
             return
-        say(f"told to stop: serving on for {self._options.pause_s:g} s, then draining")
+        say(f"SIGTERM: serving for another {self._options.pause_s:g} s, then draining")
         if self._engine.ended.wait(self._options.pause_s):
             return
         self._engine.signal(signal.SIGTERM)
         if not self._engine.ended.wait(self._options.drain_s):
-            say(f"the drain's {self._options.drain_s:g} s are up: ending the engine and its connections")
+            say(f"the drain's {self._options.drain_s:g} s are up: killing the engine and its connections")
             self._engine.signal_group(signal.SIGKILL)
 
     def _tell_end(self, code: int) -> None:
@@ -316,10 +316,10 @@ class Launcher:
             return
         name = self._options.command[0]
         if code == 128 + signal.SIGKILL:
-            killed = f"`{name}` was killed (SIGKILL): mostly for memory, so raise spec.resources' memory"
+            killed = f"`{name}` was killed (SIGKILL), usually for lack of memory: raise memory in spec.resources"
             causes = [killed, *causes]
         elif not causes:
-            causes = [f"`{name}` ended by itself with exit code {code}; it said last:"]
+            causes = [f"`{name}` exited with code {code}; its last output:"]
             causes += self._finder.last_lines()
         write_termination_log(self._options.termination_log, causes)
 
@@ -414,9 +414,9 @@ def write_termination_log(path: str, lines: list[str]) -> None:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options before ``--`` and the command after it."""
     parser = argparse.ArgumentParser(prog="launcher.py", usage="%(prog)s [options] -- command [argument ...]")
-    parser.add_argument("--ready-url", required=True, help="answers 200 once the engine can be asked")
-    parser.add_argument("--pause-s", type=float, required=True, help="how long to serve on when told to stop")
-    parser.add_argument("--drain-s", type=float, required=True, help="how long a drain may take after that")
+    parser.add_argument("--ready-url", required=True, help="URL that returns 200 once the engine is ready")
+    parser.add_argument("--pause-s", type=float, required=True, help="seconds to keep serving after SIGTERM")
+    parser.add_argument("--drain-s", type=float, required=True, help="seconds that draining may then take")
     parser.add_argument("--entrypoint", help="script that runs the command, where the image has it")
     parser.add_argument(
         "--ipv6-argument",
