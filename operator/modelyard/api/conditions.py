@@ -1,9 +1,9 @@
 """The conditions of an InferenceService: their types, and how one is written. Their reasons are in reasons.py.
 
-READY is true when a model can be asked: at least one replica answers, of the former configuration too while a rollout
-runs. AVAILABLE is true when all wanted replicas answer. PROGRESSING is true while pods are being brought to what the
-spec asks; when it is false, its reason is Complete or what holds it up. RECONCILING and STALLED are kstatus's words for
-the two, present only when true: at most one of them. UPDATE_AVAILABLE is no problem when true: it says
+READY is true when at least one replica is ready, also one of the previous configuration while a rollout
+runs. AVAILABLE is true when all desired replicas are ready. PROGRESSING is true while pods are being brought to the
+spec; when it is false, its reason is Complete or what blocks it. RECONCILING and STALLED are kstatus's names for
+the two, present only when true: at most one of them. UPDATE_AVAILABLE is no problem when true: it lists
 what a refresh would change.
 """
 
@@ -16,7 +16,7 @@ from modelyard.api.service import Object
 from modelyard.contract.untrusted import bounded
 
 MESSAGE_LENGTH = 2048
-"""Longest message we write, in characters. The API server takes 32768; a person reads fewer."""
+"""Longest message we write, in characters. The API server allows 32768; a person reads fewer."""
 
 _CAUSE_LENGTH = 700
 _CAMEL_CASE = re.compile(r"[A-Z][A-Za-z0-9]{1,63}")
@@ -36,7 +36,7 @@ class ConditionType(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a reason means for the one who reads it."""
+    """Whether a reason is good, in progress, or a problem."""
 
     GOOD = "Good"
     UNDER_WAY = "UnderWay"
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Explanation:
-    """A reason with its message: what a condition says."""
+    """A reason with its message, as in a condition."""
 
     reason: str
     message: str
@@ -53,22 +53,22 @@ class Explanation:
 
     @property
     def is_problem(self) -> bool:
-        """Somebody must act."""
+        """A user has to act."""
         return self.kind is Kind.PROBLEM
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One row of the table. ``says`` is a template over named facts, ``remedy`` says what to do (empty: nothing)."""
+    """One row of the table. ``text`` and ``remedy`` are templates over named facts; no remedy: nothing to do."""
 
     name: str
     kind: Kind
-    says: str
+    text: str
     remedy: str = ""
 
     def explain(self, **facts: object) -> Explanation:
         """The explanation with ``facts`` filled in. Raises KeyError when the template wants one that is not given."""
-        text = self.says.format(**facts)
+        text = self.text.format(**facts)
         remedy = self.remedy.format(**facts)
         return Explanation(self.name, bounded(f"{text} {remedy}" if remedy else text, MESSAGE_LENGTH), self.kind)
 
@@ -88,10 +88,10 @@ def amount(size_bytes: int) -> str:
     return f"{size:.0f} {unit}" if size >= 99.95 else f"{size:.3g} {unit}"
 
 
-def told(reason: str, message: str, kind: Kind = Kind.PROBLEM) -> Explanation:
-    """What another part of modelyard put into words itself. A ``reason`` that cannot stand in a condition raises."""
+def explanation_of(reason: str, message: str, kind: Kind = Kind.PROBLEM) -> Explanation:
+    """An explanation whose message is written elsewhere. Raises ValueError for a ``reason`` that is not CamelCase."""
     if not _CAMEL_CASE.fullmatch(reason):
-        raise ValueError(f"{reason!r} is no CamelCase reason")
+        raise ValueError(f"{reason!r} is not a CamelCase reason")
     return Explanation(reason, bounded(message, MESSAGE_LENGTH), kind)
 
 

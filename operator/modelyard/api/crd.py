@@ -176,7 +176,7 @@ def crd() -> Object:
 
 
 def profile_crd() -> Object:
-    """The CustomResourceDefinition of ServingProfile, ready to apply. It has no status: nobody acts on it by itself."""
+    """The CustomResourceDefinition of ServingProfile, ready to apply. It has no status: it is only data."""
     kind = {"kind": names.PROFILE_KIND, "plural": names.PROFILE_PLURAL, "singular": names.PROFILE_SINGULAR}
     return _definition("Cluster", kind, PROFILE_COLUMNS, schema(ServingProfile))
 

@@ -12,16 +12,16 @@ from modelyard.contract import fetch_report, names
 from modelyard.contract.errors import Refusal, Wait
 
 
-def _good(name: str, says: str, remedy: str = "") -> Reason:
-    return Reason(name, Kind.GOOD, says, remedy)
+def _good(name: str, text: str, remedy: str = "") -> Reason:
+    return Reason(name, Kind.GOOD, text, remedy)
 
 
-def _under_way(name: str, says: str, remedy: str = "") -> Reason:
-    return Reason(name, Kind.UNDER_WAY, says, remedy)
+def _under_way(name: str, text: str, remedy: str = "") -> Reason:
+    return Reason(name, Kind.UNDER_WAY, text, remedy)
 
 
-def _problem(name: str, says: str, remedy: str = "") -> Reason:
-    return Reason(name, Kind.PROBLEM, says, remedy)
+def _problem(name: str, text: str, remedy: str = "") -> Reason:
+    return Reason(name, Kind.PROBLEM, text, remedy)
 
 
 class Reasons:

@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 
 class Key(NamedTuple):
-    """What a reconcile is asked for."""
+    """Namespace and name: what a reconcile works on."""
 
     namespace: str
     name: str

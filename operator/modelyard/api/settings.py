@@ -57,9 +57,9 @@ class ContainerResources(SettingsModel):
 
 
 FETCH_RESOURCES = ContainerResources(requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "4", "memory": "1Gi"})
-"""All four are set, because a namespace with a quota rejects a pod that leaves one of them open. The pod as a whole asks for
-no more by it: of an init container's and the engine's requests the scheduler takes the larger. The fetcher's memory is
-bounded by its blocks in flight; its cores bound the checksums, about 1 GB/s each."""
+"""All four are set, because a namespace with a quota rejects a pod that leaves one of them open. They add nothing to
+the pod's request: of an init container's and the engine's requests the scheduler takes the larger. The fetcher's memory
+is bounded by its blocks in flight; its cores bound the checksums, about 1 GB/s each."""
 
 
 class PodSecurity(SettingsModel):
@@ -71,7 +71,7 @@ class PodSecurity(SettingsModel):
 
 
 class FetchProxy(SettingsModel):
-    """The HTTP proxy of services that name none. Without user and password: whoever can read a pod could read them."""
+    """The HTTP proxy of services that name none. No user and password: everyone who can read a pod could read them."""
 
     url: ProxyUrl = Field(description="Such as http://proxy.example.com:3128.")
     no_proxy: tuple[str, ...] = Field(
@@ -170,7 +170,7 @@ class Settings(TemplateSettings):
         return Scope(self.namespaces)
 
     def running_in(self, namespace: str) -> "Settings":
-        """The settings of an operator in ``namespace``, which is taken where the file says nothing else."""
+        """The settings of an operator in ``namespace``, the default of operator_namespace."""
         return self.model_copy(update={"operator_namespace": self.operator_namespace or namespace})
 
 

@@ -43,7 +43,7 @@ ProxyUrl = Annotated[str, Field(pattern=PROXY_URL)]
 """An HTTP proxy, without user and password."""
 
 PATTERNS: Mapping[str, str] = {
-    # What is there instead is not told: it may hold a password, and goes to the log.
+    # The given value is left out: it may contain a password, and the message goes to the log.
     PROXY_URL: "a proxy such as http://proxy.example.com:3128, without user, password and path",
 }
 """What a text must be, by the pattern that it lacks; every pattern of a text is here."""

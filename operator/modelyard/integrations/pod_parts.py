@@ -1,7 +1,7 @@
 """Where engines and sources meet: what each adds to the pod, as plain data.
 
 An engine never learns where a model comes from, a source never learns who serves it: an engine is handed a ModelRef,
-and both return PodParts that desired/pod.py puts together. A source may also say by which mount the model is seen.
+and both return PodParts that desired/pod.py puts together. A source may also set the mount of the model.
 """
 
 from collections.abc import Mapping

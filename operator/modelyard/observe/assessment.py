@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from modelyard.api.conditions import Explanation, Kind, told
+from modelyard.api.conditions import Explanation, Kind, explanation_of
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key, Object, key_of
 from modelyard.api.status import StartupStatus
@@ -75,7 +75,11 @@ class Assessment:
     @cached_property
     def refusal(self) -> Explanation | None:
         """Why the spec is not applied."""
-        return told(self.problem.reason, self.problem.message) if isinstance(self.problem, InvalidError) else None
+        return (
+            explanation_of(self.problem.reason, self.problem.message)
+            if isinstance(self.problem, InvalidError)
+            else None
+        )
 
     @cached_property
     def live(self) -> tuple[PodFacts, ...]:
@@ -102,7 +106,7 @@ class Assessment:
 
     @cached_property
     def answering(self) -> tuple[PodFacts, ...]:
-        """The pods that can be asked; not those whose models were not ready when they last told."""
+        """The pods that are ready; not those whose models were not ready at their last report."""
         untold = Reasons.MODELS_NOT_READY.name in self._held
         return tuple(
             pod
@@ -139,15 +143,15 @@ class Assessment:
             old_pods_serve=any(pod in self.answering for pod in self.old),
             now=self.now,
         )
-        found = [(pod, why) for pod in self._telling if (why := explain(pod, around))]
+        found = [(pod, why) for pod in self._unready if (why := explain(pod, around))]
         return tuple(sorted(found, key=lambda f: (-f[0].stage, not f[1].is_problem, f[0].name)))
 
     @property
-    def _telling(self) -> tuple[PodFacts, ...]:
-        """The newest pods that do not answer; or the latest that is over, while none came further than it.
+    def _unready(self) -> tuple[PodFacts, ...]:
+        """Pods that explain why the service is not ready: those of the newest that are not, or a recently failed one.
 
-        A ReplicaSet at once replaces a pod that a node refuses, again and again, and what is told must not follow each
-        turn. A pod that was told to stop and ends as failed did what it was told.
+        A ReplicaSet replaces a pod that a node rejects at once, again and again: the failed pod is preferred to its
+        fresh replacement, so that the reason does not flap. A terminating pod that ends as failed is no failure.
         """
         waiting = tuple(pod for pod in self.newest if pod not in self.answering)
         over = (p for p in self.facts.pods if p.phase == "Failed" and not p.stopping and p.template in self._templates)
@@ -254,4 +258,4 @@ class Assessment:
 
 def waited_for(problem: NotReadyError) -> Explanation:
     """What comes or goes by itself, so that nothing is applied until then."""
-    return told(problem.reason, problem.message, Kind.UNDER_WAY)
+    return explanation_of(problem.reason, problem.message, Kind.UNDER_WAY)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from modelyard.api.conditions import Explanation, timestamp, told
+from modelyard.api.conditions import Explanation, explanation_of, timestamp
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import PrefetchNode, PrefetchStatus
@@ -71,10 +71,10 @@ def _explanation(plan: Plan, facts: Facts, key: Key, found: list[tuple[PodFacts,
     if problems and plan.step is not Step.SETTLED:
         pod, why = problems[0]
         again = _AGAIN if plan.step is Step.PAUSED else ""
-        return told(why.reason, f"{counted} {_on(pod, len(problems))}{why.message} {again}")
+        return explanation_of(why.reason, f"{counted} {_on(pod, len(problems))}{why.message} {again}")
     if plan.step is Step.UNDER_WAY and facts.prefetch_refusal:
         refused = admission_refusal(facts.prefetch_refusal, key.namespace)
-        return told(refused.reason, f"{counted} {refused.message}")
+        return explanation_of(refused.reason, f"{counted} {refused.message}")
     if plan.step is Step.UNDER_WAY:
         step = next((f"{_on(pod, len(found))}{why.message}" for pod, why in found if why), "Pods are being created.")
         return Reasons.PREFETCHING.explain(ready=ready, desired=desired, step=step)

@@ -30,10 +30,10 @@ class CompileCache:
 
 @dataclass(frozen=True)
 class Serving:
-    """What an engine is asked for. ``accelerator_count`` is 0 where it computes on the processor's own cores.
+    """What an engine has to serve. ``accelerator_count`` is 0 where it runs on CPU cores.
 
     ``args`` and ``resources`` are the user's; ``models`` are those of a repository that the user names, none for all of
-    it; ``drain_s`` is how long running requests may take once the engine is told to stop.
+    it; ``drain_s`` is how long running requests may take after SIGTERM.
     """
 
     model: ModelRef
@@ -55,7 +55,7 @@ class Ipv6:
 
 @dataclass(frozen=True)
 class Program:
-    """An engine's container: its command, what it adds to the pod, and where it tells on its port ``http`` how it is.
+    """An engine's container: its command, what it adds to the pod, and its health paths on the port ``http``.
 
     ``ready_path`` answers 200 when the model can be asked, ``live_path`` as long as a restart would not help.
     ``entrypoint`` is the script through which the engine's own images run their command; an image without it runs the

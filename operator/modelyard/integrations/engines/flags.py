@@ -88,7 +88,7 @@ def refusal(argument: str, why: str, remedy: str = "Remove it.") -> InvalidError
 
 
 def refuse(users: Iterable[str], fixed: Mapping[str, str]) -> None:
-    """Raises InvalidError (EngineArgumentRefused) for a flag in ``fixed``, whose value there says why."""
+    """Raises InvalidError (EngineArgumentRefused) for a flag in ``fixed``, whose value there is the reason."""
     for name in sorted(flag_names(users)):
         for flag, why in fixed.items():
             if _is(name, flag):

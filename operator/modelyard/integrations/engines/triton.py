@@ -45,8 +45,8 @@ _FIXED = {
 class Triton:
     """Serves a repository of models, of any framework that its image has a backend for, through KServe's V2 protocol.
 
-    What its readiness does not tell: a Python model whose process was killed answers every request with 500 and stays
-    ready, and an empty repository is ready. The second is told by the repository's index, which the operator reads. A
+    What its readiness does not show: a Python model whose process was killed answers every request with 500 and stays
+    ready, and an empty repository is ready. The second shows in the repository's index, which the operator reads. A
     Python model without its model.py hangs in loading for ever, with the port closed: the start-up time ends that.
     """
 
@@ -74,7 +74,7 @@ class Triton:
         """See engines/base.py.
 
         Of several models the server's own path speaks: not ready until all are, as long as strict readiness is on. Live
-        is refused while models load, and at once when the server is told to stop, while it goes on with its requests.
+        is refused while models load, and at once after SIGTERM, while the server finishes its requests.
         """
         flags.refuse(serving.args, _FIXED)
         _refuse_restricted_health(serving.args)
@@ -103,7 +103,7 @@ def _flags(serving: Serving) -> list[Flag]:
         Flag("--grpc-port", str(GRPC_PORT)),
         Flag("--metrics-port", str(METRICS_PORT)),
         Flag("--allow-metrics", "true"),
-        # A model that does not load ends the server, and its error is told, instead of serving without it.
+        # A model that does not load ends the server, so that its error is reported, instead of serving without it.
         Flag("--exit-on-error", "true"),
         Flag("--strict-readiness", "true"),
         # Since 2.45 (24.04) the exit waits for open connections too, idle ones included, and then ends with code 1:

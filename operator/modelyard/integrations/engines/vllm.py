@@ -71,7 +71,7 @@ _DATA_PARALLEL = ("--data-parallel-size", "-dp")
 _PREFILL_PARALLEL = ("--prefill-context-parallel-size", "-pcp")
 _DIVISIONS = (_TENSOR_PARALLEL, _PIPELINE_PARALLEL, _DATA_PARALLEL, _PREFILL_PARALLEL)
 _PARALLELISM = tuple(spelling for spellings in _DIVISIONS for spelling in spellings)
-"""Who says one of these divides the accelerators: ours on top would ask for more than there are."""
+"""A user's flag among these divides the accelerators: ours on top would request more than there are."""
 
 IPV6 = Ipv6(("--host=::",), serves_ipv4=True)
 """One IPv6 socket, which serves IPv4 as well unless told otherwise (vLLM's create_server_socket; ipv6(7)). A kernel

@@ -1,1 +1,1 @@
-"""What running pods tell about themselves: bounded, untrusted, and unknown rather than zero when they don't."""
+"""What running pods report about themselves: bounded, untrusted, and unknown rather than zero when missing."""

@@ -1,4 +1,4 @@
-"""What a server that keeps a repository of models says of each of them, where its readiness says too little.
+"""The index of a model server's repository, for the models that its readiness does not cover.
 
 The question is one of KServe's V2 protocol, in its extension for model repositories, as Triton has it
 (docs/protocol/extension_model_repository.md in https://github.com/triton-inference-server/server). Nothing of the
@@ -25,7 +25,7 @@ _REASON_LENGTH = 300
 
 @dataclass(frozen=True)
 class IndexedModel:
-    """One version of a model. ``state`` is empty for one that was never loaded; ``reason`` says why it is not ready."""
+    """One version of a model. ``state`` is empty if it was never loaded; ``reason`` is why it is not ready."""
 
     name: str
     state: str
@@ -47,7 +47,7 @@ def parse(text: bytes | None) -> Index | None:
 
 
 async def read(pods: PodClient, address: str) -> Index | None:
-    """The index that the server at ``address`` (ip:port) tells now; None when it gives no usable answer in time."""
+    """The current index of the server at ``address`` (ip:port); None without a valid response in time."""
     pod_ip, _, port = address.rpartition(":")
     return parse(await pods.ask(pod_ip, int(port), PATH, method="POST", size_limit_bytes=SIZE_LIMIT_BYTES))
 

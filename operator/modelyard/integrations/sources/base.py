@@ -10,7 +10,7 @@ from modelyard.contract.errors import InvalidError
 from modelyard.integrations.pod_parts import PodParts, SourceParts
 
 READABLE_BY_GROUP = 0o440
-"""Mode of mounted credentials: the fetcher reads them as a member of the pod's fsGroup, nobody writes them."""
+"""Mode of mounted credentials: readable for the fetcher, as a member of the pod's fsGroup; not writable."""
 
 
 class Source(Protocol):
@@ -28,7 +28,7 @@ class Source(Protocol):
 
 
 def invalid_uri(uri: str, problem: str) -> InvalidError:
-    """What to raise for a URI that cannot work; ``problem`` says why and what to write."""
+    """The error for a URI that cannot work; ``problem`` has the reason and the remedy."""
     return InvalidError("InvalidSpec", f"spec.model.uri {uri!r}: {problem}")
 
 
@@ -42,16 +42,16 @@ def path_in(uri: str, path: str) -> str:
     return path
 
 
-def variables(said: dict[str, str | None]) -> PodParts:
-    """Variables of the fetcher, without those that are not said."""
-    return PodParts(env=tuple({"name": name, "value": value} for name, value in said.items() if value is not None))
+def variables(values: dict[str, str | None]) -> PodParts:
+    """Variables of the fetcher, without those that are unset."""
+    return PodParts(env=tuple({"name": name, "value": value} for name, value in values.items() if value is not None))
 
 
 def credentials(model: Model) -> PodParts:
     """The Secret with the credentials as files; nothing when the pod's own identity is used.
 
-    The volume is optional: a missing Secret or key is then told by the fetcher by name within seconds, where a mount
-    would hang and tell it only in an Event. Files, since a variable is readable in many places
+    The volume is optional: the fetcher then reports a missing Secret or key by name within seconds, where a mount
+    would hang and show it only in an Event. Files, since a variable is readable in many places
     and stays as it was when the Secret is rotated.
     """
     if model.credentials is None:

@@ -24,7 +24,7 @@ UNKNOWN = Registered({}, None)
 
 
 def agents(pods: Iterable[Object], namespace: str) -> list[Object]:
-    """The node agents among ``pods``: whoever may make pods in the operator's own ``namespace`` made them."""
+    """The node agents among ``pods``: only those in the operator's own ``namespace``, which is trusted."""
     wanted = {names.LABEL_APP_MANAGED_BY: names.APPLICATION, names.LABEL_APP_COMPONENT: names.COMPONENT_NODE}
     return [
         pod

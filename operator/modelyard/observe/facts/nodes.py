@@ -3,7 +3,7 @@
 The message counts nodes per cause but names no taint since Kubernetes 1.34 and never a label. Judged here are the node
 being cordoned or not ready, its taints, and the pod's nodeSelector and required node affinity, by the rules of
 Kubernetes' pages "Taints and Tolerations" and "Assigning Pods to Nodes". What else can exclude a node (other pods,
-volumes) stays the message's to say.
+volumes) is left to the message.
 """
 
 from collections import Counter
@@ -17,13 +17,13 @@ from modelyard.observe.facts.raw_object import amount, at, entries, entry, text,
 Requested = Counter[tuple[str, str]]
 """Amounts of extended resources, by node name and resource."""
 
-_NAMES_TOLD = 3
-_CAUSES_TOLD = 4
+_NAMES_LISTED = 3
+_CAUSES_LISTED = 4
 
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """A node. ``offered`` accelerators of the wanted kind can be asked for, ``present`` counts the unhealthy too;
+    """A node. ``offered`` accelerators of the requested kind are allocatable, ``present`` counts the unhealthy too;
     ``taken`` is what all pods on it request (None: not known).
     """
 
@@ -39,7 +39,7 @@ class NodeFacts:
 
     @property
     def free(self) -> int | None:
-        """Accelerators that nobody has requested; None while that is not known."""
+        """Accelerators that no pod requests; None while that is unknown."""
         return None if self.taken is None else max(0, self.offered - self.taken)
 
 
@@ -95,7 +95,7 @@ def offer(resource: str, nodes: Iterable[NodeFacts]) -> str:
     if free:
         there += f", of which {sum(free)} {'is' if sum(free) == 1 else 'are'} free (at most {max(free)} on one)"
     unhealthy = [f"{node.present - node.offered} on {node.name}" for node in having if node.present > node.offered]
-    return f"{there}. Unhealthy: {', '.join(unhealthy[:_NAMES_TOLD])}." if unhealthy else f"{there}."
+    return f"{there}. Unhealthy: {', '.join(unhealthy[:_NAMES_LISTED])}." if unhealthy else f"{there}."
 
 
 def exclusions(pod: Placement, nodes: Iterable[NodeFacts]) -> str:
@@ -105,10 +105,10 @@ def exclusions(pod: Placement, nodes: Iterable[NodeFacts]) -> str:
         if why := excluded(pod, node):
             groups.setdefault(why, []).append(node)
     largest = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    told = [f"{_count(found)} ({_names(found)}): {why}" for why, found in largest[:_CAUSES_TOLD]]
-    if rest := sum(len(found) for _, found in largest[_CAUSES_TOLD:]):
-        told.append(f"{rest} more for other reasons")
-    return f"Excluded: {'; '.join(told)}." if told else ""
+    listed = [f"{_count(those)} ({_names(those)}): {why}" for why, those in largest[:_CAUSES_LISTED]]
+    if rest := sum(len(those) for _, those in largest[_CAUSES_LISTED:]):
+        listed.append(f"{rest} more for other reasons")
+    return f"Excluded: {'; '.join(listed)}." if listed else ""
 
 
 def excluded(pod: Placement, node: NodeFacts) -> str:
@@ -168,7 +168,7 @@ def _compared(found: str | None, values: list[Any], *, greater: bool) -> bool:
 
 def _wish(rule: Object) -> str:
     values = rule.get("values")
-    listed = " or ".join(map(str, values[:_NAMES_TOLD])) if isinstance(values, list) else ""
+    listed = " or ".join(map(str, values[:_NAMES_LISTED])) if isinstance(values, list) else ""
     words = {
         "In": f"must be {listed}",
         "NotIn": f"must not be {listed}",
@@ -191,7 +191,7 @@ def _count(nodes: list[NodeFacts]) -> str:
 
 def _names(nodes: list[NodeFacts]) -> str:
     names = sorted(node.name for node in nodes)
-    return ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
+    return ", ".join(names[:_NAMES_LISTED]) + (", ..." if len(names) > _NAMES_LISTED else "")
 
 
 def requested(pods: Iterable[Object]) -> Requested:

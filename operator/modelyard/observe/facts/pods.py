@@ -143,7 +143,7 @@ class PodFacts:
 
     @property
     def live(self) -> bool:
-        """It may still serve: neither over nor told to stop."""
+        """It may still serve: neither finished nor terminating."""
         return not self.stopping and self.phase not in {"Failed", "Succeeded"}
 
     @property
@@ -153,14 +153,14 @@ class PodFacts:
 
     @property
     def told_by_fetcher(self) -> FetchReport | None:
-        """The fetcher's state: as it tells it now, else as its termination message has it."""
+        """The fetcher's state: its current report, else its termination message."""
         if self.fetch_state:
             return self.fetch_state
         return parse(self.fetch.ended.message) if self.fetch.ended else None
 
     @cached_property
     def verified(self) -> FetchReport | None:
-        """What the fetcher told at its good end of a content that it verified; a mounted model is none."""
+        """The final report of a fetcher that verified a content; None for a mounted model."""
         ended = self.fetch.ended
         state = parse(ended.message) if ended and ended.exit_code == 0 else None
         return state if state and state.digest and not state.mounted else None
@@ -224,7 +224,7 @@ def pod_facts(pod: Any) -> PodFacts:
 def with_answers(
     pod: PodFacts, fetch_state: FetchReport | None, index: Index | None, events: tuple[Object, ...]
 ) -> PodFacts:
-    """``pod`` with what its fetcher, its repository and its Events, raw, tell of it. Never raises."""
+    """``pod`` with its fetcher's report, its repository's index and its raw Events. Never raises."""
     found = tuple(sorted(map(pod_event, events), key=lambda event: event.seen or LONG_AGO))
     return replace(pod, fetch_state=fetch_state, index=index, events=found)
 
@@ -283,7 +283,7 @@ def pod_event(event: Object) -> PodEvent:
 
 def silent_since(pod: PodFacts) -> datetime | None:
     """Since when the pod is being prepared, runs unready or has a container of the user's in a crash loop, for a cause
-    that only its Events may tell.
+    that only its Events may explain.
     """
     loops = any(container.waiting == "CrashLoopBackOff" for container in pod.others)
     if not pod.live or (pod.stage not in {Stage.PREPARING, Stage.STARTED} and not loops):

@@ -1,7 +1,7 @@
 """Reads raw API objects without trusting their shape: what is missing or of another type is None or empty.
 
 The API server checks its own objects, but caches hold partial ones and a status may be of a version that we don't know;
-a status that cannot be computed would be worse than one that says less.
+a status that cannot be computed would be worse than an incomplete one.
 """
 
 from datetime import UTC, datetime

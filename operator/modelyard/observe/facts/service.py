@@ -178,7 +178,7 @@ def wants_retry(deployment: Object | None, now: datetime) -> bool:
     """Whether the Deployment's controllers should be made to try again to make the pods that are refused.
 
     The ReplicaSet controller waits twice as long after each refusal, up to 1000 s (client-go's default rate limiter;
-    seen to pass 160 s after three minutes), and nothing tells it that a quota was raised. A change of the Deployment's
+    seen to pass 160 s after three minutes), and does not notice that a quota was raised. A change of the Deployment's
     annotations reaches the ReplicaSet, and it tries at once.
     """
     failure = _replica_failure(deployment)
@@ -223,6 +223,6 @@ def _refusal(deployment: Object, failed_creations: tuple[Object, ...]) -> str:
 
 
 def _last_words(events: Iterable[PodEvent]) -> str:
-    """What the newest of the ``events`` says of pods that could not be made; empty without any."""
+    """The newest of the ``events`` about pods that could not be created; empty without any."""
     newest = max(events, key=lambda event: event.seen or LONG_AGO, default=None)
     return _POD_NAME.sub("pods", _EVENT_WORDS.sub("", newest.message)) if newest else ""

@@ -1,6 +1,6 @@
 """Pods that a node cannot give its cache: the driver is not there, or refuses.
 
-The kubelet's Event says that a mount failed. Whether the driver runs on that node now is what its CSINode object says:
+The kubelet's Event reports that a mount failed. Whether the driver runs on that node now is in its CSINode object:
 the kubelet lists there what has registered with it.
 """
 
@@ -30,7 +30,7 @@ _REFUSED = re.compile(
 
 
 def nodes_in_doubt(pods: Iterable[PodFacts]) -> frozenset[str]:
-    """The nodes whose CSINode is worth asking for: their kubelet said of one of ``pods`` that it has no driver."""
+    """The nodes whose CSINode is worth reading: their kubelet reported for one of ``pods`` that it has no driver."""
     return frozenset(pod.node for pod in pods if pod.node and _lacks_driver(pod))
 
 
@@ -69,6 +69,6 @@ def _lacks_driver(pod: PodFacts) -> bool:
 
 
 def _failure(pod: PodFacts) -> str:
-    """What the kubelet said last of a volume that it cannot mount, while it still prepares the pod."""
+    """The kubelet's latest error about a volume that it cannot mount, while it still prepares the pod."""
     last = newest(pod) if pod.stage is Stage.PREPARING and pod.uses_node_cache else None
     return last.message if last and last.reason == "FailedMount" else ""

@@ -1,7 +1,7 @@
-"""What one pod's facts mean: the one Explanation that tells most.
+"""What one pod's facts mean: the one most relevant Explanation.
 
 A pod is looked at from its first step to its last: the node that has it, the scheduler, what the kubelet prepares, the
-fetcher, the engine. The first step that is not over explains the pod. A failure stays told until the next attempt got
+fetcher, the engine. The first unfinished step explains the pod. A failure stays in the status until an attempt gets
 further than the failed one, so that a reason does not come and go with every retry.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from modelyard.api.conditions import Explanation, amount, sentence, timestamp, told
+from modelyard.api.conditions import Explanation, amount, explanation_of, sentence, timestamp
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
 from modelyard.api.status import StartupStatus
@@ -39,7 +39,7 @@ of it and one period of the start-up probe: the first probe comes at once, so 10
 after 8 s. A run that ended later had been ready."""
 
 NODE_LAG_S = 10.0
-"""A pod younger than this may run on a node of which the watch has not told yet."""
+"""A pod younger than this may run on a node that the watch has not delivered yet."""
 
 _ENDED_BY_KUBELET = frozenset({137, 143})
 
@@ -98,8 +98,8 @@ def answers(pod: PodFacts, now: datetime) -> bool:
 def start_deadline(pod: PodFacts, wanted: Target | None) -> datetime | None:
     """When ``pod`` must have got further; None while nothing limits it.
 
-    A running engine has the whole budget, as its start-up probe gives it; being prepared has as much. A fetch whose
-    progress is told takes the time that its bytes need.
+        A running engine has the whole budget, as its start-up probe gives it; being prepared has as much. A fetch whose
+    progress is known takes the time that its bytes need.
     """
     if wanted is None or (pod.stage is Stage.FETCHING and pod.fetch_state):
         return None
@@ -247,7 +247,7 @@ def _fetch_ended(pod: PodFacts, around: Surroundings, over: Ended) -> Explanatio
 def _fetch_failure(pod: PodFacts, around: Surroundings, state: FetchReport) -> Explanation:
     assert state.error
     if state.error.reason:
-        return told(state.error.reason, state.error.message)
+        return explanation_of(state.error.reason, state.error.message)
     cause = sentence(state.error.message)
     return Reasons.FETCH_FAILED.explain(cause=cause, namespace=around.key.namespace, pod=pod.name)
 
@@ -309,7 +309,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
             f"It has been answering since {timestamp(pod.ready_changed)} and counts as ready after "
             f"{math.ceil(settling_s(pod, pod.ready_changed))} s."
         )
-        return told(explanation.reason, f"{explanation.message} {again}")
+        return explanation_of(explanation.reason, f"{explanation.message} {again}")
     return with_next_try(explanation, pod.engine)
 
 

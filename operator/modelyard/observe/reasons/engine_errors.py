@@ -1,8 +1,8 @@
 """What an engine's own error line means.
 
-The launcher keeps the first real error line of the engine's output. Below stands what programs of any kind say, from
-recorded logs and PyTorch's documented out-of-memory errors; what only one engine says stands in its file. The first
-pattern that is found decides. A line that none fits is EngineFailed, told as it is.
+The launcher keeps the first real error line of the engine's output. Below are the error lines of any program, from
+recorded logs and PyTorch's documented out-of-memory errors; those of one engine are in its file. The first
+matching pattern decides. A line that matches none is EngineFailed, quoted as it is.
 """
 
 import re
@@ -33,10 +33,10 @@ _COMPILED = tuple((reason, re.compile(pattern)) for reason, pattern in _TABLE + 
 
 
 def classify(message: str) -> tuple[Reason | None, str]:
-    """What the launcher's termination ``message`` stands for, and the line of it that tells; empty when there is none.
+    """The reason in the launcher's termination ``message``, and the line it is based on; empty when there is none.
 
     The reason is None when no line is of a kind that we know. The first line is then the most telling, with the last
-    one behind it where it announces one: so an engine is told that ended without an error line.
+    one appended where it announces one: this covers an engine that exits without an error line.
     """
     lines = [line for line in message.splitlines() if line.strip()][:LINES_LIMIT]
     for line in lines:

@@ -1,10 +1,10 @@
-"""What the kubelet says of a container that it cannot create: images, volumes, configuration."""
+"""Containers that the kubelet cannot create: images, volumes, configuration."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from modelyard.api.conditions import Explanation, Reason, sentence, timestamp, told
+from modelyard.api.conditions import Explanation, Reason, explanation_of, sentence, timestamp
 from modelyard.api.reasons import Reasons
 from modelyard.contract.untrusted import bounded
 from modelyard.observe.facts.pods import ContainerFacts, PodEvent, PodFacts
@@ -89,11 +89,13 @@ def next_try(container: ContainerFacts) -> datetime | None:
 
 
 def with_next_try(found: Explanation, container: ContainerFacts) -> Explanation:
-    """``found``, with when the kubelet starts the container again, where it has said so."""
+    """``found``, with the time of the kubelet's next attempt where that is known."""
     moment = next_try(container)
     if moment is None:
         return found
-    return told(found.reason, f"{found.message} The kubelet restarts it at about {timestamp(moment)}.", found.kind)
+    return explanation_of(
+        found.reason, f"{found.message} The kubelet restarts it at about {timestamp(moment)}.", found.kind
+    )
 
 
 def not_created(
@@ -101,7 +103,7 @@ def not_created(
 ) -> Explanation | None:
     """Why ``container`` of ``pod`` cannot be created; None while nothing speaks against it.
 
-    ``held`` has what was said before, by reason: during back-off an older kubelet gives no cause.
+    ``held`` has the earlier explanations, by reason: during back-off an older kubelet gives no cause.
     """
     waiting, message = container.waiting, container.waiting_message
     if waiting in _IMAGE:
@@ -164,7 +166,7 @@ def _not_pulled(
 
 
 def from_events(pod: PodFacts, namespace: str) -> Explanation | None:
-    """Why ``pod`` is still being prepared, from the newest of its Events that tells."""
+    """Why ``pod`` is still being prepared, from the newest relevant one of its Events."""
     last = newest(pod)
     if last is None or not (reason := _EVENTS[last.reason]):
         return None
@@ -173,7 +175,7 @@ def from_events(pod: PodFacts, namespace: str) -> Explanation | None:
 
 
 def preparing_step(pod: PodFacts) -> str:
-    """What the node does for ``pod`` now, as far as its Events tell."""
+    """The current step of preparing ``pod``, according to its Events."""
     last = newest(pod)
     if last is None:
         return "pulling images and mounting volumes"
@@ -183,7 +185,7 @@ def preparing_step(pod: PodFacts) -> str:
 
 
 def newest(pod: PodFacts) -> PodEvent | None:
-    """The newest Event of ``pod`` that tells how far its node is with it.
+    """The newest Event of ``pod`` about its preparation.
 
     What sums up a failure ("Unable to attach or mount volumes ... deadline exceeded") counts only where nothing else is
     there: the kubelet adds it every two minutes, and it has no cause.

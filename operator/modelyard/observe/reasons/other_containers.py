@@ -17,7 +17,7 @@ from modelyard.observe.reasons.kubelet import not_created, with_next_try
 from modelyard.observe.reasons.startup_times import pace
 
 _ENDED_BY_KUBELET = frozenset({0, 137, 143})
-"""Exit codes of a container that is told to stop, then killed."""
+"""Exit codes of a container that is terminated, then killed."""
 
 _ORDER = {Role.INIT: "it has to end before the next container starts", Role.SIDECAR: "its start-up probe must pass"}
 
@@ -25,7 +25,7 @@ _ORDER = {Role.INIT: "it has to end before the next container starts", Role.SIDE
 def before_the_engine(
     pod: PodFacts, namespace: str, held: Mapping[str, Explanation], now: datetime
 ) -> Explanation | None:
-    """What the init containers and sidecars that are not ours keep ``pod`` from; ``held`` is what was said before."""
+    """How init containers and sidecars that are not ours hold ``pod`` up; ``held`` has the earlier explanations."""
     for container in pod.others:
         if container.role is not Role.MAIN and (found := _failure(container, pod, namespace, held, now)):
             return found

@@ -1,4 +1,4 @@
-"""Pods that nobody takes: what the API server and the scheduler say, told apart."""
+"""Pods that cannot be created or scheduled: the messages of the API server and the scheduler, classified."""
 
 import re
 
@@ -51,7 +51,7 @@ def scheduling_refusal(
 
 
 def _offered(pod: PodFacts, resource: str | None, nodes: tuple[NodeFacts, ...]) -> str:
-    """Of accelerators where some are asked for; nodes without any are then no nodes to be told of."""
+    """What nodes offer, for pods with accelerators without the nodes that have none."""
     if resource is None:
         return exclusions(pod.placement, nodes)
     return f"{offer(resource, nodes)} {exclusions(pod.placement, (node for node in nodes if node.present))}"
