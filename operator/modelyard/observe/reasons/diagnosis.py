@@ -220,7 +220,7 @@ def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
 
 def _with_policy(found: Explanation) -> Explanation:
     """``found`` of a fetcher that runs again, with what keeps its present state from being known."""
-    return told(
+    return explanation_of(
         found.reason,
         f"{found.message} The fetcher has been restarted and is trying again, but its progress is unknown: the "
         f"operator cannot reach its port {names.FETCH_STATE_PORT}. {Reasons.FETCHER_UNREACHABLE.remedy}",
