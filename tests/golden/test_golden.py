@@ -3,7 +3,7 @@
 A case is a service and, behind it, the settings and the profile that are not the defaults.
 
 `pytest tests/golden --update-golden` writes the expected files anew; their diff is reviewed like code. A change there
-is a rollout of users' pods unless desired/inputs.py keeps it from them.
+is a rollout of users' pods unless desired/template_record.py keeps it from them.
 """
 
 from pathlib import Path

@@ -83,9 +83,9 @@ class FetchProxy(SettingsModel):
 class TemplateSettings(SettingsModel):
     """The settings that reach a pod template.
 
-    Each Deployment records the ones that its pods were made with (desired/inputs.py), and keeps them when the operator
-    or its settings change. So a field that is added here needs, as its default, what pods had before there was a
-    setting: that is how older records are read. And it is left out of records while it has that (exclude_if), or the
+    Each Deployment records the ones that its pods were made with (desired/template_record.py), and keeps them when the
+    operator or its settings change. So a field that is added here needs, as its default, what pods had before there was
+    a setting: that is how older records are read. And it is left out of records while it has that (exclude_if), or the
     operator's arrival would write every Deployment anew.
     """
 
