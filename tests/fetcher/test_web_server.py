@@ -323,6 +323,7 @@ def test_a_server_without_tls_is_told(web: Web) -> None:
         (names.ENV_MODEL_URI, "https://user:password@host/file"),
         (names.ENV_MODEL_URI, "https://host/file?token=x"),
         (names.ENV_HTTPS_SHA256, ""),
+        (names.ENV_HTTPS_SHA256, "A" * 64),
         (names.ENV_HTTPS_SHA256, "g" * 64),
     ],
 )
