@@ -59,7 +59,7 @@ UNDER_WAY = {
     "an init container that runs": (
         before(running(5)),
         "WaitingForContainer",
-        "waits for container proxy, which is not modelyard's own: it has to end before",
+        "is waiting for container proxy, which is not modelyard's own: it has to end before",
     ),
     "an init container behind the fetcher that runs": (
         behind(running(25)),

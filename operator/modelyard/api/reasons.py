@@ -194,7 +194,8 @@ class Reasons:
 
     # Containers that are not modelyard's own
     WAITING_FOR_CONTAINER = _under_way(
-        "WaitingForContainer", "The pod waits for container {container}, which is not modelyard's own: {step}{pace}."
+        "WaitingForContainer",
+        "The pod is waiting for container {container}, which is not modelyard's own: {step}{pace}.",
     )
     CONTAINER_FAILED = _problem(
         "ContainerFailed",
