@@ -34,6 +34,7 @@ class RunningOperator:
         self.failures: list[ApiError] = []
         self.fetch_states: dict[str, FetchReport] = {}
         self.indexes: dict[str, Index] = {}
+        self.versions: dict[str, str] = {}
         self._cluster = cluster
         self._unheard: list[tuple[str, Kind, Object]] = []
         self._reconciler = Reconciler(
@@ -42,6 +43,7 @@ class RunningOperator:
             self.cache,
             read_fetch_state=self._read_fetch_state,
             read_index=self._read_index,
+            read_version=self._read_version,
             now=lambda: START + timedelta(seconds=self.clock.time()),
             instance="test",
         )
@@ -91,6 +93,9 @@ class RunningOperator:
 
     async def _read_fetch_state(self, address: str) -> FetchReport | None:
         return self.fetch_states.get(address)
+
+    async def _read_version(self, address: str) -> str | None:
+        return self.versions.get(address)
 
     async def _read_index(self, address: str) -> Index | None:
         return self.indexes.get(address)

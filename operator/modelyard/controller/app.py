@@ -34,7 +34,7 @@ from modelyard.controller.metrics import Metrics
 from modelyard.controller.placement import loop as placement_loop
 from modelyard.controller.placement.loop import Placement
 from modelyard.controller.reconcile.reconciler import Reconciler
-from modelyard.integrations.signals import fetch_state, node_cache, repository_index
+from modelyard.integrations.signals import engine_version, fetch_state, node_cache, repository_index
 from modelyard.integrations.signals.pod_http import PodClient, Reader
 
 HTTP_PORT = 8080
@@ -143,6 +143,7 @@ class Operator:
             self._cache,
             read_fetch_state=Reader(partial(fetch_state.read, pods)).read,
             read_index=Reader(partial(repository_index.read, pods)).read,
+            read_version=Reader(partial(engine_version.read, pods)).read,
             now=_now,
             instance=socket.gethostname(),
         )

@@ -27,6 +27,7 @@ from modelyard.api.service import Object
 from modelyard.api.status import Effective, PrefetchStatus
 from modelyard.contract import names
 from modelyard.contract.errors import NotReadyError
+from modelyard.integrations.engines.version import UNKNOWN_VERSION
 from modelyard.observe.assessment import Assessment, waited_for
 from modelyard.observe.facts.pods import PodFacts, Stage, silent_since
 from modelyard.observe.facts.raw_object import entries, readable, text
@@ -215,7 +216,16 @@ def _startup(s: Assessment) -> Object | None:
 def _effective(s: Assessment) -> Object | None:
     if s.target is None:
         return _kept(Effective, s.stored.get("effective"))
-    return _as_stored(s.target.effective)
+    return _as_stored(_with_version(s.target.effective, s))
+
+
+def _with_version(effective: Effective, s: Assessment) -> Effective:
+    """A version that only the pods know is what one of them reports, or what one of the same image did before."""
+    if effective.engine_version != UNKNOWN_VERSION:
+        return effective
+    before = readable(Effective, s.stored.get("effective"))
+    known = before.engine_version if before and before.engine_image == effective.engine_image else None
+    return effective.model_copy(update={"engine_version": s.facts.engine_version or known or UNKNOWN_VERSION})
 
 
 def _kept(model: type[ApiModel], stored: object) -> Object | None:

@@ -34,6 +34,7 @@ from modelyard.prefetch.round import job_of
 
 ReadFetchState = Callable[[str], Awaitable[FetchReport | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]
+ReadVersion = Callable[[str], Awaitable[str | None]]
 
 
 class Pods(NamedTuple):
@@ -72,8 +73,9 @@ class Look:
 
 
 class Gatherer:
-    """Shared by all services. ``read_fetch_state`` asks a pod's fetcher by its address, ``read_index`` a pod's
-    repository of models by its address with port; ``reverts`` are the latest ones of all children.
+    """Shared by all services. ``read_fetch_state`` asks a pod's fetcher by its address; by the address with port
+    ``read_index`` asks a pod's repository of models, and ``read_version`` its engine. ``reverts`` are the latest ones
+    of all children.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Gatherer:
         *,
         read_fetch_state: ReadFetchState,
         read_index: ReadIndex,
+        read_version: ReadVersion,
         now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
@@ -97,6 +100,7 @@ class Gatherer:
         )
         self._read_fetch_state = read_fetch_state
         self._read_index = read_index
+        self._read_version = read_version
         self._now = now
 
     async def gather(self, key: Key) -> Observed | None:
@@ -194,6 +198,7 @@ class Gatherer:
         asked = observed.questions(children, now)
         states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
         indexes = await asyncio.gather(*(self._read_index(address) for address in asked.indexes.values()))
+        version = await self._read_version(asked.version) if asked.version else None
         lists = (self._cluster.list_events(key.namespace, about) for about in asked.events.values())
         events = await asyncio.gather(*lists)
         resource = intent.target.devices.resource if intent.target else None
@@ -201,6 +206,7 @@ class Gatherer:
             children,
             fetch_states=dict(zip(asked.fetchers, states, strict=True)),
             indexes=dict(zip(asked.indexes, indexes, strict=True)),
+            engine_version=version,
             events=dict(zip(asked.events, events, strict=True)),
             hosts=self._hosts(asked.hosts),
             nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,

@@ -13,7 +13,7 @@ from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster
 from modelyard.controller.reconcile.apply import Applier
 from modelyard.controller.reconcile.decide import decide
-from modelyard.controller.reconcile.gather import Gatherer, ReadFetchState, ReadIndex
+from modelyard.controller.reconcile.gather import Gatherer, ReadFetchState, ReadIndex, ReadVersion
 from modelyard.controller.reconcile.report import Reporter
 from modelyard.controller.reconcile.revert_limits import Reverts
 
@@ -21,8 +21,9 @@ from modelyard.controller.reconcile.revert_limits import Reverts
 class Reconciler:
     """Reconciles one key at a time; several calls may run side by side as long as their keys differ.
 
-    ``read_fetch_state`` asks a pod's fetcher by its address, ``read_index`` a pod's repository of models by its address
-    with port, ``now`` gives the time in UTC, ``instance`` names this process in the events it writes.
+    ``read_fetch_state`` asks a pod's fetcher by its address; by the address with port ``read_index`` asks a pod's
+    repository of models, and ``read_version`` its engine. ``now`` gives the time in UTC, ``instance`` names this
+    process in the events it writes.
     """
 
     def __init__(
@@ -33,12 +34,20 @@ class Reconciler:
         *,
         read_fetch_state: ReadFetchState,
         read_index: ReadIndex,
+        read_version: ReadVersion,
         now: Callable[[], datetime],
         instance: str,
     ) -> None:
         reverts = Reverts()
         self._gatherer = Gatherer(
-            settings, cluster, cache, reverts, read_fetch_state=read_fetch_state, read_index=read_index, now=now
+            settings,
+            cluster,
+            cache,
+            reverts,
+            read_fetch_state=read_fetch_state,
+            read_index=read_index,
+            read_version=read_version,
+            now=now,
         )
         self._applier = Applier(cluster, cache, reverts, now)
         self._reporter = Reporter(cluster, cache, now, instance)

@@ -10,6 +10,8 @@ from typing import Self
 Release = tuple[int, int, int]
 """Major, minor and patch number."""
 
+UNKNOWN_VERSION = "unknown"
+
 RELEASE = re.compile(r"v?((\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?)")
 TAG = re.compile(r":([A-Za-z0-9_][A-Za-z0-9_.-]*)(@[^@]*)?$")
 """An image reference's tag: behind the last colon, before a digest. The port of a registry has a slash behind it."""
@@ -49,7 +51,7 @@ class EngineVersion:
 
     @classmethod
     def unknown(cls) -> Self:
-        return cls("unknown", None)
+        return cls(UNKNOWN_VERSION, None)
 
     def has(self, since: Release) -> bool:
         """Whether it has what came with ``since``. An unknown version is taken as the newest known one."""

@@ -107,6 +107,7 @@ class PodFacts:
     ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up. ``models`` is what
     names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository tells of itself,
     at ``http_port``. ``revision_key`` names the model's URI and revision (names.ENV_REVISION_KEY; empty: not told);
+    ``looks_version_up``: its launcher looks the engine's version up, which nothing else tells.
     ``uses_node_cache`` tells whether it mounts the node cache. ``others`` are the containers that are not ours, in the
     order in which they start; ``owner_uids`` are those of what made the pod.
     """
@@ -138,6 +139,7 @@ class PodFacts:
     models: tuple[str, ...] | None = None
     http_port: int | None = None
     index: Index | None = None
+    looks_version_up: bool = False
     owner_uids: tuple[str, ...] = ()
     events: tuple[PodEvent, ...] = field(default=(), compare=False)
 
@@ -216,9 +218,16 @@ def pod_facts(pod: Any) -> PodFacts:
         engine=engine,
         others=tuple(container for container in _others(pod) if not container.is_ours),
         models=tuple(models.split(",")) if models else None,
+        looks_version_up=_has_argument(container, "--package="),
         http_port=number(entry(container, "ports", name=names.PORT_HTTP), "containerPort"),
         owner_uids=tuple(text(owner, "uid") for owner in entries(pod, "metadata", "ownerReferences")),
     )
+
+
+def _has_argument(container: Object, beginning: str) -> bool:
+    command = container.get("command")
+    words = command if isinstance(command, list) else []
+    return any(isinstance(word, str) and word.startswith(beginning) for word in words)
 
 
 def with_answers(

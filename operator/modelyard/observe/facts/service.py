@@ -63,7 +63,8 @@ class Facts:
 
     ``deployments`` are by pool. ``hosts`` are the nodes of pods that do not answer, None for one that is gone;
     ``nodes`` are all nodes, and None while no pod waits for one; ``registered`` tells where the node cache's driver
-    runs, as far as a pod waits for it; ``prefetch_refusal``: why the pods that prefetch cannot be made.
+    runs, as far as a pod waits for it; ``prefetch_refusal``: why the pods that prefetch cannot be made;
+    ``engine_version`` is what a pod reports whose launcher looks it up.
     """
 
     deployments: Mapping[str, DeploymentFacts]
@@ -73,6 +74,7 @@ class Facts:
     registered: Registered = UNKNOWN
     prefetch_pods: tuple[PodFacts, ...] = ()
     prefetch_refusal: str = ""
+    engine_version: str | None = None
 
     def after(self, written: Mapping[str, Object]) -> Self:
         """These once the Deployments in ``written``, by pool, were applied: raw, as the API server answered."""
@@ -86,13 +88,14 @@ class Facts:
 @dataclass(frozen=True)
 class Questions:
     """What the children do not tell: fetchers to ask (pod uid -> address), repositories of models to ask for their
-    index (pod uid -> address with port), Events to list (field selectors by pod uid, and one by FAILED_CREATIONS and
-    by FAILED_PREFETCHES each), nodes to look at (by name), and whether all nodes and what pods take (no older than
-    ``refused_since``) are of interest.
+    index (pod uid -> address with port), an engine to ask for its version (address with port), Events to list (field
+    selectors by pod uid, and one by FAILED_CREATIONS and by FAILED_PREFETCHES each), nodes to look at (by name), and
+    whether all nodes and what pods take (no older than ``refused_since``) are of interest.
     """
 
     fetchers: Mapping[str, str]
     indexes: Mapping[str, str]
+    version: str | None
     events: Mapping[str, str]
     hosts: frozenset[str]
     nodes: bool
@@ -118,6 +121,14 @@ def questions(children: Children, now: datetime) -> Questions:
             for pod in pods
             if pod.ready and pod.models is not None and pod.ip and pod.http_port in PORTS
         },
+        version=next(
+            (
+                f"{pod.ip}:{pod.http_port}"
+                for pod in sorted(pods, key=lambda pod: pod.created or LONG_AGO, reverse=True)
+                if pod.ready and pod.looks_version_up and pod.ip and pod.http_port in PORTS
+            ),
+            None,
+        ),
         events=events,
         hosts=frozenset(pod.node for pod in every if pod.node and not pod.ready),
         nodes=any(pod.refused for pod in pods),
@@ -136,6 +147,7 @@ def facts(
     resource: str | None = None,
     taken: Requested | None = None,
     registered: Registered = UNKNOWN,
+    engine_version: str | None = None,
 ) -> Facts:
     """The facts of a service's ``children``. Never raises, whatever the objects look like.
 
@@ -161,6 +173,7 @@ def facts(
         hosts={name: None if node is None else about(node) for name, node in (hosts or {}).items()},
         nodes=None if not nodes else tuple(map(about, nodes)),
         registered=registered,
+        engine_version=engine_version,
         prefetch_pods=told(children.prefetch_pods),
         prefetch_refusal=_last_words(map(pod_event, events.get(FAILED_PREFETCHES, ()))),
     )
