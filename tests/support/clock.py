@@ -1,6 +1,8 @@
-"""A clock that stands still until a test moves it."""
+"""Clocks that no real time passes on: one stands still until a test moves it, one jumps to what is due next."""
 
+import asyncio
 import heapq
+import selectors
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -52,3 +54,26 @@ class FakeClock:
             return False
         self.advance(min(due).at - self._now)
         return True
+
+
+class _NoWait(selectors.DefaultSelector):
+    """Returns at once, and counts for how long it was to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.waited_s += timeout or 0
+        return super().select(0)
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """An event loop that never waits: its time goes on to the next timer as soon as nothing else is to be done."""
+
+    def __init__(self) -> None:
+        self._selector_of_time = _NoWait()
+        super().__init__(self._selector_of_time)
+
+    def time(self) -> float:
+        return self._selector_of_time.waited_s

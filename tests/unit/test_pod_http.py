@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gzip
-import time
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ import pytest
 
 from modelyard.integrations.signals import pod_http
 from modelyard.integrations.signals.pod_http import PodClient, Reader
+from tests.support.clock import JumpingLoop
 
 
 class Pods:
@@ -49,12 +50,13 @@ async def test_a_late_answer_is_that_of_the_next_read(monkeypatch: pytest.Monkey
     assert await reader.read("10.0.0.1") == "late"
 
 
-async def test_five_hundred_silent_pods_hold_up_sixteen_workers_once_and_then_hardly(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_five_hundred_silent_pods_hold_up_sixteen_workers_once_and_then_hardly() -> None:
     """The pods are asked one after the other by 16 workers, as their services' reconciles would."""
-    monkeypatch.setattr(pod_http, "WAIT_S", pod_http.WAIT_S / 5)
-    monkeypatch.setattr(pod_http, "SHORT_WAIT_S", pod_http.SHORT_WAIT_S / 5)
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(_silent_pods())
+
+
+async def _silent_pods() -> None:
     pods = Pods()
     reader = Reader(pods.question)
     addresses = [f"10.0.{number // 250}.{number % 250}" for number in range(500)]
@@ -64,15 +66,17 @@ async def test_five_hundred_silent_pods_hold_up_sixteen_workers_once_and_then_ha
             assert await reader.read(address) is None
 
     async def round_s() -> float:
-        started = time.monotonic()
+        time = asyncio.get_running_loop().time
+        started = time()
         await asyncio.gather(*map(worker, range(16)))
-        return time.monotonic() - started
+        return time() - started
 
-    first_s = await round_s()
+    each = math.ceil(500 / 16)
+    assert await round_s() == pytest.approx(each * pod_http.WAIT_S)
     for address in list(pods.answers):
         pods.say(address, None)
     await asyncio.sleep(0)
-    assert await round_s() < first_s / 2
+    assert await round_s() == pytest.approx(each * pod_http.SHORT_WAIT_S)
     assert len(pods.asked) == 1000
 
 
