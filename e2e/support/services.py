@@ -4,6 +4,7 @@ from typing import Any
 
 from e2e.cluster.images import reference
 from e2e.support.kubectl import Kubectl, Object, condition
+from modelyard.contract import names
 
 S3_ENDPOINT = "http://s3.storage.svc:8333"
 TINY_MODEL_URI = "s3://models/tiny"
@@ -42,8 +43,9 @@ def light(name: str, *, engine: Object | None = None, **spec: Any) -> Object:
 
 
 def pods_of(kubectl: Kubectl, name: str) -> list[Object]:
-    """The service's pods, without those that are on their way out."""
-    pods = kubectl.list("pods", f"serving.modelyard.dev/service={name}")
+    """The service's serving pods, without those that are on their way out."""
+    engines = f"{names.LABEL_APP_COMPONENT}={names.COMPONENT_ENGINE}"
+    pods = kubectl.list("pods", f"serving.modelyard.dev/service={name},{engines}")
     return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
 
