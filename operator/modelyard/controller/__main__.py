@@ -21,7 +21,7 @@ limit of 1000 would let one such object end every LIST and watch that it is a pa
 
 
 def main() -> None:
-    """Run the operator until it is told to stop. Ends with status 1 when it cannot start or a part of it failed."""
+    """Run the operator until SIGTERM or SIGINT. Ends with status 1 when it cannot start or a part of it failed."""
     parser = argparse.ArgumentParser(prog="modelyard", description="Serves models from InferenceServices.")
     parser.add_argument("--settings", type=Path, required=True, help="YAML file with the operator's settings")
     parser.add_argument("--namespace", default="modelyard-system", help="namespace that it runs in, for its Lease")

@@ -82,7 +82,7 @@ class StartError(Exception):
 async def run(settings: Settings, namespace: str, port: int = HTTP_PORT) -> None:
     """Run the operator, which is installed in ``namespace``, until SIGTERM or SIGINT.
 
-    Raises StartError or LoginError when it cannot start, and RuntimeError when a part ended that should have gone on.
+    Raises StartError or LoginError when it cannot start, and RuntimeError when a part ended unexpectedly.
     """
     metrics = Metrics()
     configuration = await login()
@@ -199,7 +199,7 @@ class Operator:
         metrics.watch_services(self._services)
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT. Raises StartError, or RuntimeError when a part ended by itself."""
+        """Work until SIGTERM or SIGINT. Raises StartError, or RuntimeError when a part ended unexpectedly."""
         await self._sync()
         writing = [
             asyncio.create_task(self._leadership.forever(), name="leadership"),
@@ -253,7 +253,7 @@ class Operator:
             self._queue.add(key_of(body))
 
     def _interrupt(self) -> None:
-        """End at once what may write: another process may lead in a moment."""
+        """Stop at once everything that may write: another process may lead in a moment."""
         self._workers.interrupt()
         for loop in self._loops:
             loop.interrupt()
@@ -263,7 +263,7 @@ class Operator:
         return self._claims.wait_s(key.namespace) if self._leadership.is_held else None
 
     async def _sync(self) -> None:
-        """Fill the cache, once the API server answers. Raises StartError when it never will as it should."""
+        """Fill the cache as soon as the API server answers. Raises StartError where waiting does not help."""
         while True:
             try:
                 await self._check_permissions()
@@ -283,7 +283,7 @@ class Operator:
                 await asyncio.sleep(PASSING_WAIT_S)
 
     async def _check_permissions(self) -> None:
-        """Raise StartError with all that the operator may not do and needs to."""
+        """Raise StartError with every permission that the operator lacks."""
         leader_lease = Key(self._namespace, names.LEADER_LEASE)
         claims = [Key(namespace, names.CLAIM_LEASE) for namespace in self._settings.scope.namespaces]
         wanted: list[tuple[Right, Key | None]] = [

@@ -32,7 +32,7 @@ class Child(NamedTuple):
 
 
 def slim(body: Object) -> Object:
-    """``body`` without what is never read here and makes up most of an object's size."""
+    """``body`` without the fields that are never read and make up most of its size."""
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
     if LAST_APPLIED in (metadata.get("annotations") or {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
@@ -153,7 +153,7 @@ class Cache:
     def replace_all(self, kind: Kind, listed: Iterable[Object], resource_version: str) -> None:
         """Make the kind's objects those of a LIST, which saw the world at ``resource_version``.
 
-        Events that came while the LIST was under way hold: what they brought is newer, what they deleted stays away.
+        Events that came while the LIST was under way hold: what they brought is newer, what they deleted stays deleted.
         """
         self._absent.discard(kind)
         seen_at = int(resource_version) if resource_version.isdecimal() else 0

@@ -41,7 +41,7 @@ LIST_TIMEOUT_S = 60.0
 """Longest time of one page of a LIST; the API server itself gives up after 60 s."""
 
 LONGEST_RETRY_AFTER_S = 60.0
-"""No answer keeps us away for longer. The API server's own flow control asks for a second or some more."""
+"""Upper bound of an error's retry_after_s. The API server's own flow control requests a second or a few more."""
 
 PAGE_SIZE = 500
 """Objects per page of a LIST; what client-go uses."""
@@ -62,7 +62,7 @@ ERRORS: dict[int, type[ApiError]] = {
 
 
 def _path(kind: Kind, place: Key, subresource: str = "") -> str:
-    """Of an object, or of a collection, whose place has no name, and no namespace where it is of all."""
+    """Path of an object or a collection. A collection has no name, and no namespace where it spans all of them."""
     root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     namespace = f"/namespaces/{place.namespace}" if place.namespace else ""
     return "/".join(filter(None, [f"{root}{namespace}/{kind.plural}", place.name, subresource]))
@@ -100,7 +100,7 @@ _ESCAPED_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\u
 class KubernetesCluster:
     """Cluster on the ``kubernetes`` package; close() when done.
 
-    ``count(verb, outcome)`` is called after each call. No write begins or goes on when ``fence`` forbids it, and none
+    ``count(verb, outcome)`` is called after each call. No write begins or continues when ``fence`` forbids it, and none
     is outside of ``scope``. ``instance`` names this process in audit logs.
     """
 
@@ -196,8 +196,9 @@ class KubernetesCluster:
     async def patch_status(self, body: Object, status: Object) -> Object:
         """As Cluster.patch_status.
 
-        Server-side apply rather than a merge patch: it removes what we no longer say without naming it, and leaves
-        conditions of others alone. The version, not the uid, holds it to this object: a status write ignores a uid.
+        Server-side apply rather than a merge patch: it removes fields that we no longer set without naming them, and
+        leaves other writers' conditions alone. The version, not the uid, ties it to this object: a status write
+        ignores a uid.
         """
         identity = {name: body["metadata"][name] for name in ("name", "namespace", "resourceVersion")}
         applied = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": identity, "status": status}
@@ -223,7 +224,7 @@ class KubernetesCluster:
         return await self._call("replace_lease", Request("PUT", _path(kinds.LEASE, key_of(lease)), lease))
 
     async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
-        """As Cluster.may; the API server answers this to everybody."""
+        """As Cluster.may; the API server allows this call to every client."""
         places = [place] if place else [Key(namespace, "") for namespace in self._scope.places(kind)]
         return all([await self._may(verb, kind, subresource, asked) for asked in places])
 
@@ -283,7 +284,7 @@ class KubernetesCluster:
 
 
 def _understood(status: int, text: bytes, call: str, retry_after: str = "") -> Object:
-    """The object in an answer. Raises the ApiError that an answer of failure stands for."""
+    """The object in a response. Raises the ApiError of a failed one."""
     try:
         answer: Any = json.loads(text)
     except ValueError:
@@ -296,9 +297,9 @@ def _understood(status: int, text: bytes, call: str, retry_after: str = "") -> O
 
 
 def _failure(status: int, answer: Object, text: bytes, call: str, retry_after: str) -> ApiError:
-    """The error in an answer of failure: a metav1.Status, or whatever stands between us and the API server.
+    """The error in a failed response: a metav1.Status, or the text of a proxy in front of the API server.
 
-    The API server finds a write to an object of another uid invalid (422): to us it is a conflict as any.
+    The API server rejects a write to another uid as invalid (422); here it is a conflict like any other.
     """
     message = answer.get("message") or text[:500].decode(errors="replace") or "no message"
     causes = (answer.get("details") or {}).get("causes") or ()

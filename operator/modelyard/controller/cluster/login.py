@@ -1,4 +1,4 @@
-"""Who we are to the API server: credentials from where we run, also for clients of it that are not ours."""
+"""Credentials for the API server, from the pod or a kubeconfig; also for other client libraries."""
 
 import os
 from dataclasses import dataclass

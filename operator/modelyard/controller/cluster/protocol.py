@@ -1,4 +1,4 @@
-"""The API server, as far as the operator needs it: what may be asked of it, and how it refuses.
+"""The part of the API server that the operator uses: its calls and their errors.
 
 Objects go in and out as the API server's own JSON; typed models cost ten times the CPU and three times the memory
 (measured on kubernetes 37).
@@ -14,9 +14,9 @@ from modelyard.api.service import Key, Object
 class ApiError(Exception):
     """A call that failed.
 
-    ``status`` is HTTP's, or 0 when no answer came; ``reason`` is the API server's own word, ``message`` its sentence,
-    ``causes`` its words for what lies behind and the fields that it blames; ``retry_after_s`` how long it asks us to
-    stay away (429, 503), 0 where it asks for nothing; ``call`` is the method and path.
+    ``status`` is HTTP's, or 0 when no answer came; ``reason`` and ``message`` are the API server's own, ``causes`` the
+    reasons and fields of its details; ``retry_after_s`` is the wait that it requests (429, 503), 0 without one;
+    ``call`` is the method and path.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class NotFoundError(ApiError):
 
 
 class ConflictError(ApiError):
-    """The object is not the one that the caller had in mind: another uid or version."""
+    """The object has another uid or version than the caller expects."""
 
 
 class ForbiddenError(ApiError):
@@ -100,10 +100,10 @@ class Leases(Protocol):
 
 
 class Cluster(Leases, Protocol):
-    """What the operator asks of the API server. Every method raises ApiError."""
+    """The operator's calls to the API server. Every method raises ApiError."""
 
     async def apply(self, body: Object) -> Object:
-        """Make the fields in ``body`` so, by force, and drop those that an earlier apply of ours had (SSA).
+        """Apply ``body`` on the server by force (SSA); fields that only an earlier apply of ours had are dropped.
 
         With a uid in ``body``, only that object is written; ConflictError if it is gone or another.
         """

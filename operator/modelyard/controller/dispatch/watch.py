@@ -120,7 +120,7 @@ class Watches:
         self._lost(kind)
 
     async def _watch_one(self, kind: Kind) -> None:
-        """As kopf.run_tasks, which at its end would cancel the tasks of everybody else."""
+        """Like kopf.run_tasks, which would also cancel all other tasks of the process at its end."""
         tasks = await self._spawn([kind])
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -12,7 +12,7 @@ from modelyard.controller.dispatch.workqueue import WorkQueue
 from modelyard.controller.metrics import Metrics
 
 RECONCILE_TIMEOUT_S = 60.0
-"""Longest time of one reconcile; each call in it ends by itself after 10 s."""
+"""Longest time of one reconcile; each call in it times out after 10 s."""
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ BACKOFF_FIRST_S = 0.2
 """Wait after the first failure in a row; each further one doubles it."""
 
 BACKOFF_LONGEST_S = 60.0
-"""No failed key waits longer: a cure shall be seen within a minute of its time."""
+"""No failed key waits longer: a cure should show within a minute."""
 
 
 class Alarm(Protocol):
@@ -69,7 +69,7 @@ class WorkQueue(Generic[K]):
         self._later[key] = (due, self._clock.call_later(delay_s, lambda: self.add(key)))
 
     async def get(self) -> K:
-        """The next key, once there is one. The caller says done() for it, whatever happens."""
+        """The next key, once there is one. The caller must call done() for it in every case."""
         key = await self._order.get()
         del self._waiting_since[key]
         self._active_since[key] = self._clock.time()

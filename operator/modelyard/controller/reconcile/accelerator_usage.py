@@ -1,6 +1,6 @@
-"""What all pods, not only ours, take of the nodes' accelerators: asked for when a pod of ours finds no node.
+"""Accelerator requests of all pods in the cluster, listed only when a pod of ours finds no node.
 
-A watch of every pod of the cluster would cost memory and traffic all the time for a figure that is wanted rarely.
+A watch of every pod would cost memory and traffic all the time for a figure that is rarely needed.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from modelyard.controller.cluster.protocol import ApiError, Cluster
 from modelyard.observe.facts.nodes import Requested, requested
 
 KEPT = timedelta(seconds=30)
-"""How long an answer, or that there was none, serves all services."""
+"""How long a result, or a failure, is reused for all services."""
 
 SOONEST = timedelta(seconds=5)
-"""Lists are at least so far apart, however many pods are refused one after the other."""
+"""Shortest time between two lists, however many pods are refused one after the other."""
 
 TIME_LIMIT_S = 20.0
-"""Longest time for all pages; the status of the one who asks waits for it."""
+"""Longest time for all pages; the status of the calling service waits for it."""
 
 ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 """Field selector of the pods that take anything: those on a node that are not over."""
@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 
 
 class NodeUsage:
-    """Shared by all services: whoever asks while the pods are being listed waits for that list.
+    """Shared by all services: calls while the pods are being listed wait for that list.
 
-    Who does not see every namespace (``sees_all``) knows nothing: what the pods of others take would count as free.
+    Without ``sees_all`` nothing is known: what pods request in namespaces that are not visible would count as free.
     """
 
     def __init__(self, cluster: Cluster, now: Callable[[], datetime], *, sees_all: bool = True) -> None:
@@ -52,7 +52,7 @@ class NodeUsage:
             if self._asked is None or self._is_old(self._asked, since):
                 asked = self._now()
                 self._taken = await self._listed()
-                self._asked = asked  # not before: whoever asks may be cut off while the pods are being listed
+                self._asked = asked  # not before: the caller may be cancelled while the pods are being listed
             return self._taken if since is None or self._asked >= since else None
 
     def _is_old(self, asked: datetime, since: datetime | None) -> bool:

@@ -1,7 +1,7 @@
-"""The one place that writes children: does what a plan says, until something refuses it.
+"""The one place that writes children: carries out a plan, up to the first refusal.
 
-Never touches what is not the service's own. The plan has looked at who owns what; since that may be late, an apply to
-an object that is there names its uid, and what is to be deleted is looked at once more.
+Never touches what the service does not own. The plan has checked ownership; since that may be outdated, an apply to an
+existing object names its uid, and an object to delete is read once more.
 """
 
 import logging
@@ -38,8 +38,8 @@ class TroubleError(ObstacleError):
 
 
 class Applier:
-    """Brings the children of one service after the other in line with what is planned, and notes in ``reverts`` what it
-    set back.
+    """Brings a service's children in line with its plan, one after the other. Notes in ``reverts`` what it reverted,
+    for the limits on that.
     """
 
     def __init__(self, cluster: Cluster, cache: Cache, reverts: Reverts, now: Callable[[], datetime]) -> None:
@@ -49,7 +49,7 @@ class Applier:
         self._now = now
 
     async def apply(self, plan: Plan) -> Done:
-        """Do what is planned, in that order, up to the first write or deletion that the cluster refuses.
+        """Carry out the plan in its order, up to the first write or deletion that the cluster refuses.
 
         Raises ApiError when the API server fails; what was done until then stays done.
         """
@@ -69,11 +69,11 @@ class Applier:
         return Done(tuple(written))
 
     async def _apply(self, service: Service, write: Write) -> list[Object]:
-        """The object as it was written; none while what has its name is not gone."""
+        """The object as it was written; none while a former one of its name still exists."""
         child, found = write.child, write.found
         if found is not None and write.replaces:
             if not await self._make_way(service, found):
-                return []  # the watch tells when it is gone
+                return []  # the watch reports when it is gone
             found = None
         try:
             applied = await self._write(child, found)
@@ -103,7 +103,7 @@ class Applier:
             await self._delete(live, "no longer wanted")
 
     async def _delete(self, live: Object, why: str) -> None:
-        """Delete the object as it is now; one that goes already is left to go."""
+        """Delete the object as it is now; one that is being deleted is left alone."""
         metadata = live["metadata"]
         if "deletionTimestamp" in metadata:
             return
@@ -124,7 +124,7 @@ class Applier:
         return live is None
 
     async def _retry_refused_pods(self, deployment: Object) -> list[Object]:
-        """Have the Deployment's controllers try again to make the pods that they are refused. Raises ApiError.
+        """Make the Deployment's controllers retry the refused pods at once. Raises ApiError.
 
         What refuses the pods may refuse this too. The status then says so, and the next try follows.
         """
@@ -144,7 +144,7 @@ class Applier:
 
 
 def _about(child: Object) -> dict[str, str]:
-    """What a log line says of a child."""
+    """The fields of a log line about a child."""
     return {"kind": child["kind"], "child": child["metadata"]["name"]}
 
 
@@ -154,7 +154,7 @@ def _as_version_of(child: Object, found: Object) -> Object:
 
 
 def _refusal(service: Service, child: Object, error: ApiError) -> InvalidError | NotReadyError:
-    """What a refused apply means for the service. The API server took none of it: what was there goes on."""
+    """What a refused apply means for the service. The API server applied none of it: the former object stays."""
     if error.is_of_terminating_namespace:
         message = f"Namespace {child['metadata']['namespace']} is being deleted."
         return NotReadyError("NamespaceTerminating", message, TERMINATING_WAIT_S)

@@ -1,4 +1,4 @@
-"""Whether nodes have the node cache's driver: asked for when a pod waits for it."""
+"""Whether nodes have the node cache's driver; read only when a pod waits for it."""
 
 import asyncio
 

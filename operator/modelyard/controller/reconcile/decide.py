@@ -1,4 +1,4 @@
-"""What is to be done for one service, and what becomes of its status: pure.
+"""The plan for one service, and the status that follows: pure.
 
 ``decide`` with nothing applied is what a dry run shows: the children, the deletions, and by ``outcome`` the status and
 the events that would come of it.
@@ -118,7 +118,7 @@ class Plan:
 
     @property
     def children(self) -> tuple[Object, ...]:
-        """All children that shall be there, those included that are as they shall be."""
+        """All desired children, including those that need no write."""
         return self.observed.intent.children
 
 
@@ -234,7 +234,7 @@ def _difference(child: Object, found: Object | None) -> tuple[str, bool]:
 
 
 def _is_left(write: Write, observed: Observed) -> bool:
-    """Whether the child is left for now as others made it: that was reverted too often."""
+    """Whether a foreign change to the child stays for now: it was reverted too often."""
     return bool(write.edited) and bool(_reverts(write.child, observed).wait(observed.now))
 
 
@@ -243,7 +243,7 @@ def _reverts(child: Object, observed: Observed) -> History:
 
 
 def _unwanted(observed: Observed, service: Service) -> Iterable[Object]:
-    """The service's own children that it is no longer to have, less those that go already."""
+    """The service's own children that are no longer desired, less those being deleted."""
     wanted = set(map(place_of, observed.intent.children))
     for found in observed.related:
         is_ours = ownership(found, service.key.name, service.uid) is Ownership.OURS

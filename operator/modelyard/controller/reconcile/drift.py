@@ -13,11 +13,11 @@ from modelyard.contract import names, quantity
 from modelyard.desired.differences import ABSENT, Difference, differences
 
 WHOLE = frozenset({"selector", "podSelector", "ingress"})
-"""Fields that are one value to Kubernetes, with all that is in them: a label that somebody adds to a selector leaves it
-no pods, one that somebody takes from a peer lets others in."""
+"""Fields that are one value to Kubernetes, with all that is in them: a label added to a selector leaves it no pods, one
+removed from a peer lets others in."""
 
 CHOICES = frozenset({"emptyDir"})
-"""Fields that say something even when empty: which one of several kinds a volume is."""
+"""Fields that have a meaning even when empty: they decide which kind a volume is."""
 
 QUANTITIES = frozenset({"requests", "limits", "sizeLimit", "divisor", "overhead"})
 """Fields that hold quantities, or maps of them."""
@@ -28,20 +28,20 @@ ZERO_IS_UNSET = frozenset(
         "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
     }
 )  # fmt: skip
-"""Fields of a pod template whose false or 0 the API server reads as nothing said: it drops them, or puts its own
-default in their place (no pointer in Kubernetes' Go types). Only a user's podTemplate has such a value."""
+"""Fields of a pod template whose false or 0 the API server reads as unset: it drops them, or puts its own default in
+their place (no pointer in Kubernetes' Go types). Only a user's podTemplate has such a value."""
 
 
 def is_as_rendered(rendered: Object, existing: Object) -> bool:
     """Whether applying ``rendered`` would change nothing on ``existing``.
 
-    The hash tells that a field which is no longer rendered is still there; the comparison tells all else.
+    The hash shows a field that is no longer rendered but still there; the comparison shows all other differences.
     """
     return _hash(rendered) == _hash(existing) and differing_field(rendered, existing) is None
 
 
 def edited_field(rendered: Object, existing: Object) -> str | None:
-    """Path of the first field that somebody else changed since exactly ``rendered`` was applied; None without one."""
+    """Path of the first field that another writer changed since exactly ``rendered`` was applied; None without one."""
     return differing_field(rendered, existing) if _hash(rendered) == _hash(existing) else None
 
 

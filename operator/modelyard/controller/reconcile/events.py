@@ -1,7 +1,7 @@
 """Events about a service, as `kubectl describe` shows them: how they look, and how many of them there may be.
 
-Status decides which transition is worth an event; here a repeated one is held back, so that a service that flaps fills
-nobody's event list.
+Status decides which transition is worth an event; repeats are suppressed here, so that a flapping service does not
+fill the event list.
 """
 
 from collections import OrderedDict
@@ -12,13 +12,13 @@ from modelyard.api.service import Object
 from modelyard.contract import names
 
 WINDOW = timedelta(minutes=10)
-"""The same event about the same service is told once within this time."""
+"""The same event about the same service is created once within this time."""
 
 MOST_IN_WINDOW = 25
 """Different events about one service within WINDOW; client-go's figure for one object."""
 
 MOST_OF_A_REASON = 10
-"""Of these with one reason: a hundred nodes that came by a model leave room for what matters more."""
+"""At most this many per reason, so that a frequent one (a hundred nodes fetch a model) does not crowd out others."""
 
 REMEMBERED_SERVICES = 10_000
 NOTE_LENGTH = 1024
@@ -28,13 +28,13 @@ Told = OrderedDict[tuple[str, str], datetime]
 
 
 class EventFilter:
-    """Remembers what was told of late."""
+    """Remembers recent events."""
 
     def __init__(self) -> None:
         self._told: OrderedDict[str, Told] = OrderedDict()
 
     def lets_pass(self, uid: str, reason: str, note: str, now: datetime) -> bool:
-        """Whether this event about the object with that uid shall be told. Asking counts as telling."""
+        """Whether to create this event about the object with that uid. True counts as created."""
         told = self._told.setdefault(uid, OrderedDict())
         if len(self._told) > REMEMBERED_SERVICES:
             self._told.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Reads all that one reconcile is decided from: the cache, and what only the API server, pods and nodes know."""
+"""Reads all inputs of one reconcile: the cache, and what only the API server, pods and nodes have."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -57,7 +57,7 @@ class Look:
         return self._cache.get(kind, place)
 
     async def live(self, kind: Kind, place: Key) -> Object | None:
-        """The object as it is now, or as it was found before."""
+        """The object as it is now, or as it was read before."""
         if (kind, place) not in self._answers:
             self._answers[kind, place] = await self._cluster.get(kind, place)
         return self._answers[kind, place]
@@ -73,9 +73,9 @@ class Look:
 
 
 class Gatherer:
-    """Shared by all services. ``read_fetch_state`` asks a pod's fetcher by its address; by the address with port
-    ``read_index`` asks a pod's repository of models, and ``read_version`` its engine. ``reverts`` are the latest ones
-    of all children.
+    """Shared by all services. ``read_fetch_state`` takes the address of a pod with a fetcher; ``read_index`` and
+    ``read_version`` take the address with port of a pod's model repository and of its engine. ``reverts`` are the
+    latest ones of all children.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Gatherer:
     async def gather(self, key: Key) -> Observed | None:
         """All that is read for the service, once; None where it is deleted. Raises ApiError.
 
-        Children are looked for last, so that little time passes between that and a write.
+        Children are read last, so that little time passes before a write.
         """
         body = self._cache.get(kinds.INFERENCE_SERVICE, key)
         if body is None:
@@ -133,7 +133,7 @@ class Gatherer:
         )
 
     async def _intent(self, body: Object, look: Look, pods: Pods, now: datetime) -> tuple[Service | None, Intent]:
-        """The service, None if it cannot be parsed, and what shall be there for it."""
+        """The service, None if it cannot be parsed, and its intent."""
         try:
             service = parse(body)
         except InvalidError as problem:
@@ -163,9 +163,9 @@ class Gatherer:
         )
 
     async def _profile(self, service: Service, look: Look, *, is_first: bool) -> Offer | None:
-        """The profile that is named for the service, and what there is of that name.
+        """The profile that is named for the service, and the object of that name.
 
-        Before the first pods it is read live: a watch that is late by a moment would have them made without it.
+        Before the first pods it is read live: with a watch that lags by a moment they would be created without it.
         """
         read = look.live if is_first else look.known
         chosen = named(service, await read(kinds.NAMESPACE, Key("", service.key.namespace)), self._settings)
@@ -188,7 +188,7 @@ class Gatherer:
         return content_pin.with_verified(_own_contents(await look.live(kinds.CONFIG_MAP, place), service), verified)
 
     async def _facts(self, body: Object, intent: Intent, pods: Pods, now: datetime) -> observed.Facts:
-        """What there is of the service in ``body``, and what its pods, Events and nodes report. Raises ApiError."""
+        """Facts of the service in ``body``: its children, and what pods, Events and nodes report. Raises ApiError."""
         key, uid = key_of(body), body["metadata"]["uid"]
         job = self._own(kinds.JOB, job_of(key), key, uid)
         present = job_for(intent.prefetch.request, job) if intent.prefetch else None

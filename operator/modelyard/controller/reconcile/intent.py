@@ -1,4 +1,4 @@
-"""What shall be there for one service, from its spec and what that is resolved against: pure.
+"""What should exist for one service, from its spec and the context that resolves it: pure.
 
 Gathering builds on it, since what is worth reading depends on it: which children to look for, which devices to count.
 """
@@ -39,7 +39,7 @@ class SpecContext:
 
 @dataclass(frozen=True)
 class Intent:
-    """What shall be there: nothing where ``problem`` is why that is not known, nor for a paused service.
+    """What should exist: nothing for a paused service, and nothing where a ``problem`` leaves it unknown.
 
     ``target`` is the same as its status sees it.
     """
@@ -51,7 +51,7 @@ class Intent:
 
 
 def intent_of(service: Service, found: SpecContext, settings: Settings, now: datetime) -> Intent:
-    """What shall be there for ``service``. Never raises: what is wrong with the spec is the intent's problem."""
+    """What should exist for ``service``. Never raises: an error in the spec becomes the intent's problem."""
     prefetch = None
     try:
         records = {pool: record for pool, body in found.deployments.items() if (record := recorded(body))}

@@ -1,4 +1,4 @@
-"""Whose an object is that has the name of a child: pure."""
+"""Who owns an existing object with the name of a child: pure."""
 
 from enum import Enum
 

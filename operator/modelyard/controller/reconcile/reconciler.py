@@ -1,7 +1,7 @@
 """What happens for one service, from its object to its status: the table of contents of the operator.
 
-Level-triggered: each call starts from what is there and brings it nearer to what is asked, so it may be called at any
-time and as often as anyone likes, and be cut off anywhere.
+Level-triggered: each call starts from what exists and brings it nearer to the spec, so it may run at any time, any
+number of times, and be cancelled anywhere.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from modelyard.controller.reconcile.revert_limits import Reverts
 class Reconciler:
     """Reconciles one key at a time; several calls may run side by side as long as their keys differ.
 
-    ``read_fetch_state`` asks a pod's fetcher by its address; by the address with port ``read_index`` asks a pod's
-    repository of models, and ``read_version`` its engine. ``now`` gives the time in UTC, ``instance`` names this
+    ``read_fetch_state`` takes the address of a pod with a fetcher; ``read_index`` and ``read_version`` take the address
+    with port of a pod's model repository and of its engine. ``now`` gives the time in UTC, ``instance`` names this
     process in the events it writes.
     """
 
@@ -53,9 +53,9 @@ class Reconciler:
         self._reporter = Reporter(cluster, cache, now, instance)
 
     async def reconcile(self, key: Key) -> float | None:
-        """Bring the service ``key`` nearer to what it asks, and report in its status how far it is.
+        """Bring the service ``key`` nearer to its spec, and report the progress in its status.
 
-        Returns after how many seconds to look again though no watch tells of a change, None if there is no need.
+        Returns in how many seconds to look again without a watch event, None if there is no need.
         Raises ApiError when the API server fails; the caller tries again later.
         """
         observed = await self._gatherer.gather(key)

@@ -1,4 +1,4 @@
-"""Reports to users how their service fares: writes its status and creates its events."""
+"""Reports a service's state to its users: writes its status and creates its events."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +35,7 @@ class Reporter:
         """
         body, update = plan.observed.body, outcome(plan, done)
         if not await self._store(body, update.status):
-            return OUTDATED_WAIT_S  # the watch mostly tells of the change sooner
+            return OUTDATED_WAIT_S  # the watch mostly reports the change sooner
         await self._create(body, update.events)
         return update.requeue_after_s
 
@@ -52,7 +52,7 @@ class Reporter:
         return True
 
     async def _create(self, about: Object, events: Iterable[ServiceEvent]) -> None:
-        """Create the events. One that cannot be created is lost: the status has said the same."""
+        """Create the events. One that cannot be created is lost: the status has the same facts."""
         for told in events:
             now = self._now()  # each its own: events are named by their time
             if not self._event_filter.lets_pass(about["metadata"]["uid"], told.reason, told.message, now):
