@@ -1,4 +1,4 @@
-"""Pure: what shall exist for one service, as plain objects.
+"""Pure: what should exist for one service, as plain objects.
 
 resolve() answers every question that a spec leaves open, desired() renders the answers: one child kind per file, each
 with build(resolved), which gives the service's children of that kind: none, one or several.
@@ -18,7 +18,7 @@ CHILDREN: tuple[Callable[[Resolved], list[Object]], ...] = (
     content_pin.build,
     deployment.build,
 )
-"""In the order in which they are applied, that of kinds.OWNED: when pods come up, all in front of them is there."""
+"""In the order in which they are applied, that of kinds.OWNED: all that pods need exists before them."""
 
 
 def desired(resolved: Resolved) -> list[Object]:

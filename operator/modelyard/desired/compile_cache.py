@@ -8,7 +8,7 @@ from modelyard.integrations.engines.base import CompileCache
 
 
 def kept(pool: Pool) -> CompileCache | None:
-    """What is kept on the node of what the engine compiles; None for nothing, or where the user has it elsewhere."""
+    """What the node keeps of the engine's compiled code; None for nothing, or where the user places it elsewhere."""
     cache = pool.engine.compile_cache
     users = {variable.name for variable in pool.service.spec.engine.env}
     return cache if cache and pool.is_node_local and cache.variable not in users else None

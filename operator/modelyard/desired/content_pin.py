@@ -18,8 +18,8 @@ from modelyard.desired.resolved import Resolved
 from modelyard.integrations.sources import source_of
 
 KEPT = 10
-"""Revisions whose content is remembered. A rollback within these serves what it served before, or tells that the source
-holds something else by now."""
+"""Revisions whose content is remembered. A rollback within these serves what it served before, or reports that the
+source has changed."""
 
 
 def key(model: Model) -> str:
@@ -43,7 +43,7 @@ def config_map_name(service: str) -> str:
 
 
 def contents(config_map: Object | None) -> dict[str, str]:
-    """What ``config_map`` holds: digests by key, the present revision's last. What nobody of us wrote is left out."""
+    """What ``config_map`` holds: digests by key, the present revision's last. Foreign entries are left out."""
     body = config_map or {}
     data = body.get("data") or {}
     known = _well_formed(data)

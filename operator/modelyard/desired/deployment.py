@@ -34,7 +34,7 @@ def _deployment(pool: Pool, template: Object) -> Object:
         content={
             "spec": {
                 "replicas": pool.replicas,
-                # Said to be unset: a rollout that `kubectl rollout pause` left paused would never come to its end.
+                # Explicitly unset: a rollout that `kubectl rollout pause` left paused would never end.
                 "paused": None,
                 "selector": {"matchLabels": metadata.pool_selector(pool)},
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},

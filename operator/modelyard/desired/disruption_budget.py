@@ -19,7 +19,7 @@ def build(resolved: Resolved) -> list[Object]:
             content={
                 "spec": {
                     "maxUnavailable": 1,
-                    # Said to be none: beside one that a person set, the API server would refuse ours.
+                    # Explicitly null: the API server would refuse our field beside one that a person set.
                     "minAvailable": None,
                     "unhealthyPodEvictionPolicy": "AlwaysAllow",
                     "selector": {"matchLabels": metadata.service_selector(resolved.service)},

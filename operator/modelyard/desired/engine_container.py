@@ -27,7 +27,7 @@ LIVENESS_MISSES = 6
 
 POD_IPS: Object = {"name": names.ENV_POD_IPS, "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}
 FROM_CACHE: Object = {"name": names.VOLUME_CACHE, "subPathExpr": f"by-pod/$({names.ENV_POD_UID})"}
-"""The mount of a model that the init container fetched: the pod's link in the cache (layout.py)."""
+"""The mount of a model that the init container fetched: the pod's link in the cache (contract/cache_layout.py)."""
 
 
 def build(pool: Pool, source: SourceParts, security: Object) -> tuple[Object, PodParts]:

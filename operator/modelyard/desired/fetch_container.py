@@ -1,4 +1,4 @@
-"""The init container that brings the model: how it is told what to fetch, and where it tells how far it is."""
+"""The init container that fetches the model: its configuration, and where it reports its progress."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address
@@ -51,7 +51,7 @@ def build(pool: Pool, security: Object) -> tuple[Object, SourceParts]:
 
 
 def _variables(pool: Pool) -> list[Object]:
-    """What the fetcher is told beside the model's URI, as far as there is something to tell."""
+    """The fetcher's variables beside the model's URI, without those that are unset."""
     model = pool.service.spec.model
     told = {
         names.ENV_MODEL_REVISION: model.revision,
@@ -63,7 +63,7 @@ def _variables(pool: Pool) -> list[Object]:
 
 
 def _kept_content(pool: Pool) -> PodParts:
-    """How the fetcher learns which content its revision was first served with; not where the user says which it is."""
+    """What gives the fetcher the content that its revision was first served with; nothing where the user sets it."""
     model = pool.service.spec.model
     if not content_pin.is_kept(model) or model.digest:
         return PodParts()

@@ -8,7 +8,7 @@ from modelyard.desired.resolved import Resolved
 
 
 def build(resolved: Resolved) -> list[Object]:
-    """The policy over all pods of the service, none where the spec does not ask for one.
+    """The policy over all pods of the service, none where the spec does not request one.
 
     Only what comes in is limited: the fetcher must reach its store. What enforces policies always lets a node reach its
     own pods, so the kubelet's probes need no rule.
@@ -38,7 +38,7 @@ def build(resolved: Resolved) -> list[Object]:
 
 
 def _pods(resolved: Resolved) -> Object:
-    """The pods that serve, and those that prefetch where there are such: the operator asks them how far they are."""
+    """The pods that serve, and those that prefetch where there are such: the operator reads their progress."""
     selector = metadata.service_selector(resolved.service)
     if not resolved.service.spec.cache.prefetches:
         return {"matchLabels": selector}
@@ -52,7 +52,7 @@ def _rule(peers: list[Object], ports: list[int]) -> Object:
 
 
 def _operator(namespace: str) -> Object:
-    """The operator's pods, by the labels that deploy/ gives them: they read how far fetchers and engines are."""
+    """The operator's pods, by the labels that deploy/ gives them: they read the progress of fetchers and engines."""
     return {
         "namespaceSelector": {"matchLabels": {names.LABEL_NAMESPACE_NAME: namespace}},
         "podSelector": {

@@ -1,7 +1,7 @@
 """A user's podTemplate, merged last into the rendered pod template; and what of it would break the service.
 
-Whatever is refused has its reason beside it. All else is the user's word, and the API server's to judge: it refuses a
-Deployment with an unknown field or an invalid value whole (apply.py reports it).
+Whatever is refused has its reason beside it. All else is left to the user, and validated by the API server: it
+refuses a Deployment with an unknown field or an invalid value whole (controller/reconcile/apply.py reports it).
 """
 
 import json
@@ -182,6 +182,6 @@ def _fields(path: str, given: Object, refused: Mapping[str, str]) -> Iterator[tu
 
 
 def _items(holder: Object, field: str) -> list[Object]:
-    """The objects in a list that a user wrote; whatever else is there is no concern of a refusal."""
+    """The objects in a list that a user wrote; other items are ignored here."""
     value = holder.get(field)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,6 +1,6 @@
 """Which profile a service is to have, what it gives, and what it forbids.
 
-The user's word is above the profile's, field by field, and a profile's above the settings'. What belongs to one engine
+A user's value wins over the profile's, field by field, and a profile's over the settings'. What belongs to one engine
 or one accelerator is not given to a service that names another.
 """
 
@@ -27,7 +27,7 @@ SPEC_FIELD = re.compile(r"\bspec\.([A-Za-z.]*[A-Za-z])")
 
 @dataclass(frozen=True)
 class Named:
-    """The profile that is named for a service, and by what."""
+    """The name of a service's profile, and its source."""
 
     name: str
     named_by: str
@@ -48,7 +48,7 @@ class Offer:
 
 
 def named(service: Service, namespace: Object | None, settings: Settings) -> Named | None:
-    """The name of the profile for ``service``: its own word, its namespace's label, or the setting; None without any.
+    """The name of the profile for ``service``: its spec's, its namespace's label, or the setting; None without any.
 
     ``namespace`` is None where it has no such label.
     """

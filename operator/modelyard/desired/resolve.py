@@ -1,4 +1,4 @@
-"""Names become things: where a spec meets its profile, the settings, the registries and a Deployment's record."""
+"""Resolves a spec's names against its profile, the settings, the registries and a Deployment's record."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ class Share(NamedTuple):
 
 
 def replicas_by_pool(service: Service) -> Mapping[str, int]:
-    """The service's pools by name, the default one first, each with the replicas that it shall have."""
+    """The service's pools by name, the default one first, each with its desired replicas."""
     return {names.DEFAULT_POOL: service.spec.replicas}
 
 
@@ -45,7 +45,7 @@ def resolve(
     """The service with every open question answered, each pool's from its Deployment's record or else from profile and
     settings. ``recorded`` are the records by pool, ``split`` the replicas by pool (unset: replicas_by_pool).
 
-    * recorded, and the spec with the record gives the recorded template: the record, whatever else there is by now
+    * recorded, and the spec with the record gives the recorded template: the record, whatever else has changed
     * the refresh annotation has a new value, or the user names another profile: profile and settings
     * no record, or another template (the spec changed): profile and settings
     * anything but the template changed (replicas, a settings row that is gone, a deleted profile): still the record
@@ -93,7 +93,7 @@ def checked_template(pool: Pool) -> Object:
 
 @contextmanager
 def _naming(profile: AppliedProfile | None) -> Iterator[None]:
-    """Errors speak of the spec's fields: here they also say which of these are the profile's."""
+    """Errors name the spec's fields; this adds which of these come from the profile."""
     try:
         yield
     except InvalidError as error:
@@ -118,7 +118,7 @@ def _kept(
         template = pod.template(pool)
         return (pool, template) if pod.template_hash(template) == recorded.template_hash else None
     except InvalidError:
-        # The record has no answer to what the spec asks now, or the spec is wrong: the settings' turn either way.
+        # The record lacks what the spec needs now, or the spec is wrong: either way the settings apply.
         return None
 
 
@@ -204,7 +204,7 @@ def _accelerator(spec: InferenceServiceSpec, inputs: TemplateInputs) -> Accelera
 
 
 def _refuse_accelerators_among_resources(spec: InferenceServiceSpec, inputs: TemplateInputs) -> None:
-    """Two places that ask for accelerators would ask for two kinds, or for a number that the engine never hears of."""
+    """Accelerators in two places could be of two kinds, or of a number that the engine is not started with."""
     known = {row.resource for row in inputs.accelerators.values()} | {spec.accelerator.resource}
     for resource in (*spec.resources.requests, *spec.resources.limits):
         if resource in known:
@@ -218,9 +218,9 @@ def _refuse_accelerators_among_resources(spec: InferenceServiceSpec, inputs: Tem
 def _image(
     spec: InferenceServiceSpec, inputs: TemplateInputs, engine: Engine, accelerator: str
 ) -> tuple[EngineVersion, str]:
-    """The engine's version and image: the user's image, else the settings' row for what the user asks.
+    """The engine's version and image: the user's image, else the settings' row for what the user requests.
 
-    The version of a user's image is what the user says, else what its tag says, if the engine's own project made it.
+    The version of a user's image is the user's, else its tag's if the engine's own project published the image.
     """
     said = spec.engine.version
     if spec.engine.image:

@@ -47,7 +47,7 @@ class Pool:
 
     @property
     def model_names(self) -> tuple[str, ...]:
-        """Names by which requests may ask for the model, its own first."""
+        """Names that requests may give for the model, its own first."""
         return tuple(dict.fromkeys((self.service.model_name, *self.service.spec.model.aliases)))
 
     @property
@@ -64,7 +64,7 @@ class Pool:
         return self.cache_medium == names.MEDIUM_NODE_LOCAL
 
     def effective(self) -> Effective:
-        """The answers as ``status.effective`` tells them."""
+        """The answers as ``status.effective`` reports them."""
         return Effective(
             profile=self.inputs.profile.name if self.inputs.profile else None,
             engine_type=self.engine.name,

@@ -1,8 +1,8 @@
 """What a pod template takes from outside the spec, and how a Deployment remembers it.
 
-Nothing restarts a GPU fleet but its user. The operator's arrival in a new version, a changed setting or a new default
-would each change every template, and so roll every pod. Therefore a Deployment records the settings that its pods were
-rendered with, and resolve.py goes on using the record as long as it gives the recorded template.
+Only its user restarts a GPU fleet. An operator upgrade, a changed setting or a new default would each change every
+template, and so roll every pod. Therefore a Deployment records the settings that its pods were rendered with, and
+resolve.py uses the record as long as it gives the recorded template.
 """
 
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ class AppliedProfile(BaseModel):
 class TemplateInputs(TemplateSettings):
     """What one service's template was rendered with: a profile, and the settings less the table rows it did not use.
 
-    ``rendering`` is the form of the template. Whoever changes how templates are rendered raises RENDERING, and keeps
+    ``rendering`` is the form of the template. A change of how templates are rendered raises RENDERING, and keeps
     the former way for inputs with the former number (``if inputs.rendering >= 2``), so that services of the former
-    release keep their pods until their user changes or refreshes them; each release's golden files hold that to be
-    true. A form may be dropped once no supported release wrote it: services that still had it then roll once.
+    release keep their pods until their user changes or refreshes them; each release's golden files prove
+    that. A form may be dropped once no supported release wrote it: services that still had it then roll once.
     """
 
     rendering: int
@@ -53,9 +53,9 @@ class TemplateInputs(TemplateSettings):
         return cls(rendering=RENDERING, profile=profile, **settled)
 
     def used_by(self, engine: str, image: str, accelerator: str, *, products_are_chosen: bool) -> Self:
-        """These without the rows of other engines, images and accelerators, and without labels that nobody looks for.
+        """These without the rows of other engines, images and accelerators, and without an unused product label.
 
-        What is left out cannot answer later: a spec that comes to need it is given the settings of that day.
+        Omitted rows are not recorded: a later spec that needs one uses the settings current then.
         """
         row = self.accelerators[accelerator]
         return self.model_copy(
@@ -69,7 +69,7 @@ class TemplateInputs(TemplateSettings):
 
 @dataclass(frozen=True)
 class Recorded:
-    """A Deployment's record: the inputs, the hash of the template that they gave, and what of the user's words they
+    """A Deployment's record: the inputs, the hash of the template that they gave, and the user's choices that they
     answer to: the refresh, and the profile that the spec named.
     """
 
@@ -100,7 +100,7 @@ def annotation(record: Recorded) -> str:
 
 
 def recorded(deployment: Object | None) -> Recorded | None:
-    """What ``deployment`` records; None where there is none, or somebody made it unreadable.
+    """What ``deployment`` records; None where that is missing or unreadable.
 
     Unknown keys are ignored: a newer operator may have written the record.
     """
