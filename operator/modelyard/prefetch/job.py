@@ -1,6 +1,6 @@
 """The Job that brings the model, and the images of its pods, to nodes ahead of the pods (docs/adr/0009-prefetching.md).
 
-Its pods fetch as the service's pods do, and end where those would load: no accelerator is asked for, nothing serves.
+Its pods fetch as the service's pods do, and end where those would load: they request no accelerator and serve nothing.
 """
 
 from copy import deepcopy
@@ -41,7 +41,7 @@ ENGINE_FIELDS = ("name", "image", "imagePullPolicy", "securityContext")
 """What the container with the engine's image has from the service's."""
 
 SMALL: Object = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}}
-"""For a Python that ends at once. With limits, since a quota may ask for them."""
+"""For a Python that ends at once. With limits, since a quota may require them."""
 
 ENDS_AT_ONCE = ["python3", "-S", "-c", "pass"]
 """Every engine's image has python3. Without its site packages (-S), which may load much as they are found."""

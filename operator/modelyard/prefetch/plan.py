@@ -1,6 +1,6 @@
 """Which nodes are to be prefetched on next, decided from the nodes, their labels, and the Job with its pods.
 
-The operator chooses the nodes, since a Job's pods ask for no accelerator: to the scheduler any node would do. It leaves
+The operator chooses the nodes, since a Job's pods request no accelerator: to the scheduler any node would do. It leaves
 the scheduler more nodes than are needed where there are more, since only that knows what is free on them.
 
 The Job is the memory, also once it is over: what it was for, and by its pods, which nodes it reached. The nodes' labels
@@ -53,8 +53,8 @@ class State:
 
 @dataclass(frozen=True)
 class Plan:
-    """``round`` is what the Job is for, also when it is over; None: there shall be no Job. ``warm`` are the nodes that
-    are ready, of ``desired`` ones; ``lost`` counts those that no longer are. ``lacking`` says, as sentences, why no
+    """``round`` is what the Job is for, also when it is over; None: there should be none. ``warm`` are the nodes that
+    are ready, of ``desired`` ones; ``lost`` counts those that no longer are. ``lacking`` explains, in sentences, why no
     further node can be used; ``pods`` are those of the Job that is there; ``ended`` is when that was over.
     """
 
@@ -210,5 +210,5 @@ def _lacking(request: Request, accepted: Placement, nodes: list[NodeFacts]) -> s
 
 
 def _labels_tell(nodes: Iterable[NodeFacts]) -> bool:
-    """Whether nodes are labelled at all: where the node agents cannot be asked, a missing label means nothing."""
+    """Whether nodes are labelled at all: where the node agents cannot be queried, a missing label means nothing."""
     return any(label.startswith(f"{names.LABEL_MODEL_DOMAIN}/") for node in nodes for label in node.labels)

@@ -15,7 +15,7 @@ class Request:
     """``count`` nodes with the labels in ``selector``, or all of them (None).
 
     ``fingerprint`` identifies all of this and what is brought there. ``pod`` is a pod as the Job makes them: a node
-    must accept it, and offer the ``devices`` of the service's pods, which this pod does not ask for. ``template`` is
+    must accept it, and offer the ``devices`` of the service's pods, which this pod does not request. ``template`` is
     the hash of the template of the service's pods, ``model_label`` the label of nodes whose cache holds the model.
     """
 
@@ -50,7 +50,7 @@ def job_of(service: Key) -> Key:
 
 
 def round_of(job: Object | None) -> Round | None:
-    """What ``job`` says that it is for; None where there is no Job, or somebody made it unreadable."""
+    """The round that ``job`` records; None without a Job or a readable record."""
     annotations = ((job or {}).get("metadata") or {}).get("annotations") or {}
     try:
         return Round.model_validate_json(annotations.get(names.ANNOTATION_ROUND, ""), extra="ignore")

@@ -20,10 +20,10 @@ NODES_LIMIT = 32
 
 FETCH_INTERVAL_S = 5.0
 LOOK_AGAIN_S = 30.0
-"""How often fetchers are asked for their progress, and other steps looked at that no watch tells of."""
+"""How often fetchers' progress is read, and other steps that no watch reports."""
 
 NODES_INTERVAL_S = 60.0
-"""How often nodes are looked at while too few can be used: no service is told of a node that joins."""
+"""How often nodes are looked at while too few can be used: a node that joins does not wake the service."""
 
 _AGAIN = f"The next attempt is in {PAUSE.seconds // 60} minutes."
 
@@ -44,7 +44,7 @@ def report(plan: Plan, facts: Facts, key: Key, now: datetime) -> PrefetchReport:
 
 
 def _look_again_s(plan: Plan, now: datetime) -> float | None:
-    """When something may have changed that no watch tells of; None where only a resync can find that."""
+    """When something may have changed that no watch reports; None where only a resync can find that."""
     if plan.step is Step.UNDER_WAY:
         return FETCH_INTERVAL_S if any(pod.live and pod.fetch.running for pod in plan.pods) else LOOK_AGAIN_S
     after_s = [] if len(plan.warm) >= plan.desired > 0 else [NODES_INTERVAL_S]
@@ -54,7 +54,7 @@ def _look_again_s(plan: Plan, now: datetime) -> float | None:
 
 
 def _explained(plan: Plan, facts: Facts, key: Key, now: datetime) -> Iterator[tuple[PodFacts, Explanation | None]]:
-    """Each pod that is not over yet, with what is to be said of it."""
+    """Each pod that is not over yet, with its explanation."""
     around = Surroundings(key=key, wanted=None, facts=facts, held={}, usual=None, old_pods_serve=False, now=now)
     for pod in facts.prefetch_pods:
         if pod.live and pod.node not in plan.warm:
