@@ -27,9 +27,9 @@ class Assessment:
     """What was observed of the InferenceService ``body``; its properties are what follows from it for the service as a
     whole.
 
-    ``target`` is None while the spec cannot be resolved (``problem`` then says why) or is not applied because the
-    service is paused: what runs is then judged by the Deployments' own wishes. ``contested`` says which child others
-    keep changing, if one is, ``prefetch`` how far nodes are that get the model ahead of the pods, if any are to.
+    ``target`` is None while the spec cannot be resolved (``problem`` then has the reason) or is not applied because the
+    service is paused: running pods are then compared with the Deployments' own specs. ``contested`` names a child that
+    other writers keep changing, if any; ``prefetch`` is the progress on nodes that get the model ahead of the pods.
     """
 
     body: Object
@@ -50,7 +50,7 @@ class Assessment:
 
     @property
     def stored(self) -> Object:
-        """The status of the last time."""
+        """The status that is stored now."""
         return self.body.get("status") or {}
 
     @property
@@ -59,14 +59,14 @@ class Assessment:
 
     @cached_property
     def pools(self) -> Mapping[str, PoolTarget]:
-        """What shall run of each pool, by name."""
+        """What should run of each pool, by name."""
         if self.target:
             return self.target.pools
         return {name: PoolTarget(found.template, found.replicas) for name, found in self.facts.deployments.items()}
 
     @cached_property
     def desired(self) -> int:
-        """How many pods shall exist."""
+        """How many pods should exist."""
         if self.pools:
             return sum(pool.replicas for pool in self.pools.values())
         replicas = number(self.body, "spec", "replicas")
@@ -87,13 +87,13 @@ class Assessment:
 
     @cached_property
     def newest(self) -> tuple[PodFacts, ...]:
-        """The live pods made from the templates that shall run."""
+        """The live pods made from the target's templates."""
         templates = self._templates
         return tuple(pod for pod in self.live if not templates or pod.template in templates)
 
     @property
     def fetching(self) -> tuple[PodFacts, ...]:
-        """The pods that bring what shall run to their nodes: those that shall serve it, and those that prefetch."""
+        """The pods that bring the target's model to their nodes: the newest ones, and those that prefetch."""
         return (*self.newest, *self.facts.prefetch_pods)
 
     @cached_property
@@ -116,7 +116,7 @@ class Assessment:
 
     @cached_property
     def current(self) -> bool:
-        """Each pool's Deployment is as it shall be, and its controller has seen that."""
+        """Each pool's Deployment is as desired, and its controller has observed that."""
         found = self.facts.deployments
         return bool(self.pools) and all(
             name in found
@@ -133,7 +133,7 @@ class Assessment:
 
     @cached_property
     def found(self) -> tuple[tuple[PodFacts, Explanation], ...]:
-        """What is to be said of pods that do not answer, the most advanced first, problems before others."""
+        """Explanations of pods that are not ready, the most advanced first, problems before others."""
         around = Surroundings(
             key=self.key,
             wanted=self.target,
@@ -169,7 +169,7 @@ class Assessment:
 
     @property
     def _held(self) -> Mapping[str, Explanation]:
-        """What the stored status says is wrong or under way with the present spec, by reason."""
+        """Problems and progress of the present spec in the stored status, by reason."""
         return {
             text(stored, "reason"): Explanation(
                 text(stored, "reason"),
@@ -182,7 +182,7 @@ class Assessment:
 
     @cached_property
     def lacking(self) -> Explanation | None:
-        """Why pods that shall exist do not: only asked of the Deployment when it could make them now."""
+        """Why desired pods do not exist; read from the Deployment only when it could make them now."""
         if len(self.newest) >= self.desired:
             return None
         if refused := next((self.facts.deployments[name].refusal for name in self._refused), None):
@@ -216,7 +216,7 @@ class Assessment:
 
     @property
     def worst(self) -> Explanation | None:
-        """The problem that tells most: why pods are refused, before what those that exist suffer from."""
+        """The most telling problem: why pods are refused, before the problems of those that exist."""
         return next((why for why in self._said if why.is_problem), None)
 
     @property
@@ -233,7 +233,7 @@ class Assessment:
 
     @property
     def paused(self) -> Explanation | None:
-        """That nothing is written, where somebody asked for it."""
+        """That nothing is written, where the service is paused."""
         if text(self.body, "metadata", "annotations", names.ANNOTATION_PAUSED) != "true":
             return None
         return Reasons.PAUSED.explain(
@@ -242,7 +242,7 @@ class Assessment:
 
     @property
     def lead(self) -> Explanation:
-        """What is to be said of a service of which no replica answers."""
+        """The explanation of a service without a ready replica."""
         if self.found:
             return self.found[0][1]
         if self.paused and not self.facts.deployments:
@@ -257,5 +257,5 @@ class Assessment:
 
 
 def waited_for(problem: NotReadyError) -> Explanation:
-    """What comes or goes by itself, so that nothing is applied until then."""
+    """What will end without a change of the spec, and holds up the apply until then."""
     return explanation_of(problem.reason, problem.message, Kind.UNDER_WAY)

@@ -1,4 +1,4 @@
-"""What is known of the model that a service's pods run: its content, and how each of their nodes came by it."""
+"""What is known of the model that a service's pods run: its content, and how each of their nodes got it."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,10 +15,10 @@ NODES_LIMIT = 32
 """Nodes that a status names: the bound of status.model.nodes."""
 
 NEWS_S = 600.0
-"""A fetch that ended longer ago is told in no event: a new operator would else tell of all pods that there are."""
+"""A fetch that ended longer ago gets no event: a new operator would otherwise report every existing pod."""
 
 _OTHER_CONTENT = frozenset({Reason.SOURCE_CHANGED, Reason.DIGEST_MISMATCH})
-"""Failures of a fetcher that found another content than it may bring: the digest that it tells is not the service's."""
+"""Failures of a fetcher that found another content than it may use: the digest that it reports is not the service's."""
 
 _PODS_TOLD = 3
 
@@ -33,7 +33,7 @@ def verified_digests(pods: Iterable[PodFacts]) -> dict[str, str]:
 
 
 def model_status(pods: Iterable[PodFacts], stored: object) -> ModelStatus | None:
-    """What ``pods`` tell of the model; what was ``stored`` stays while none tells.
+    """What ``pods`` report of the model; what was ``stored`` stays while none reports.
 
     What the first one verified goes before what others are still fetching. A mounted model has no digest.
     """
@@ -48,7 +48,7 @@ def model_status(pods: Iterable[PodFacts], stored: object) -> ModelStatus | None
 
 
 def fetch_news(pods: Iterable[PodFacts], stored: object, now: datetime) -> tuple[str, ...]:
-    """How nodes came by the model of late, as far as the ``stored`` status has not told it: a sentence each."""
+    """How nodes got the model recently, less what the ``stored`` status has already: a sentence each."""
     before = readable(ModelStatus, stored)
     known = before.nodes if before else []
     recent = [
@@ -62,7 +62,7 @@ def fetch_news(pods: Iterable[PodFacts], stored: object, now: datetime) -> tuple
 def differing_contents(pods: Iterable[PodFacts]) -> Explanation | None:
     """That ``pods`` of one revision verified different contents, if they did.
 
-    Only pods that started before the first of them had told its digest can: later ones are held to that.
+    Only pods that started before the first of them reported its digest can: later ones must match it.
     """
     by_digest: dict[str, list[str]] = {}
     for pod in filter(_is_verified, pods):
@@ -95,7 +95,7 @@ def _under_way(pod: PodFacts) -> FetchReport | None:
 
 
 def _by_node(pods: Iterable[PodFacts]) -> dict[str, NodeFetch]:
-    """How each node came by the model, as the last of its pods tells; the newest first, NODES_LIMIT at most."""
+    """How each node got the model, as the last of its pods reports; the newest first, NODES_LIMIT at most."""
     found: dict[str, NodeFetch] = {}
     for pod in sorted(pods, key=_by_time, reverse=True):
         if pod.node and pod.node not in found and (fetch := _fetch(pod)):
@@ -104,7 +104,7 @@ def _by_node(pods: Iterable[PodFacts]) -> dict[str, NodeFetch]:
 
 
 def _fetch(pod: PodFacts) -> NodeFetch | None:
-    """None where the fetcher is of a version that does not tell."""
+    """None where the fetcher is of a version that does not report it."""
     state = pod.verified
     if state is None or state.seconds is None or state.fetched_bytes is None:
         return None

@@ -2,16 +2,16 @@
 
 How the conditions answer the questions of the person who reads them (api/reasons.py has their texts):
 
-* Ready: can the model be asked? True as long as one replica answers, of the former configuration too: a rollout that
-  goes well, one that is stuck, and a refused spec change take nothing from those who ask. The reason then tells which
-  of Ready, RollingOut, Degraded and ServingPrevious it is.
+* Ready: does the model serve requests? True as long as one replica is ready, of the former configuration too: a
+rollout that goes well, one that is stuck, and a refused spec change leave clients unaffected. The reason then is one
+of Ready, RollingOut, Degraded and ServingPrevious.
 * Accepted: is the spec applied?  * ModelCached: does the model lie where the pods are?
-* Available: do all wanted replicas answer?
+* Available: are all desired replicas ready?
 * Progressing: is something under way? False with Complete, or with what holds it up; then Stalled is true too.
 * UpdateAvailable: would a refresh change the pods? No problem, and no matter to Reconciling and Stalled.
 
-A paused service has Accepted unknown and Progressing false, both with Paused: nothing is brought about, so neither
-Reconciling nor Stalled is there. What answers is told as ever.
+A paused service has Accepted unknown and Progressing false, both with Paused: nothing is applied, so neither
+Reconciling nor Stalled is there. Ready is reported as usual.
 
 At zero replicas Ready is false with ScaledToZero, and neither Reconciling nor Stalled is there: nothing is wrong.
 """
@@ -39,14 +39,14 @@ from modelyard.observe.reasons.model_repository import is_awaited, unready_model
 from modelyard.observe.reasons.startup_times import measured
 
 FETCH_INTERVAL_S = 5.0
-"""How often fetchers are asked for their progress."""
+"""How often fetchers' progress is read."""
 
 INDEX_INTERVAL_S = 30.0
-"""How often repositories are asked for their models: anybody who reaches one can unload them."""
+"""How often the index of a model repository is read: every client that reaches it can unload models."""
 
 LOOK_AGAIN_S = 30.0
-"""How long at most until another look while a replica does not answer: causes and cures that nothing of ours tells of,
-such as a dead node or a device that became free, are then told within a minute."""
+"""How long at most until another look while a replica does not answer: causes and cures that no watch of ours shows,
+such as a dead node or a device that became free, are then reported within a minute."""
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -70,7 +70,7 @@ class StatusUpdate:
 
 
 def status(s: Assessment) -> StatusUpdate:
-    """What becomes of the service's status, with an event for each transition."""
+    """The service's new status, with an event for each transition."""
     decided = {type_: decide(s) for type_, decide in _CONDITIONS.items()}
     progress_status, progress = decided[ConditionType.PROGRESSING]
     if progress_status == "True":
@@ -220,7 +220,7 @@ def _effective(s: Assessment) -> Object | None:
 
 
 def _with_version(effective: Effective, s: Assessment) -> Effective:
-    """A version that only the pods know is what one of them reports, or what one of the same image did before."""
+    """A version that only pods can report: from one of them, or from an earlier one of the same image."""
     if effective.engine_version != UNKNOWN_VERSION:
         return effective
     before = readable(Effective, s.stored.get("effective"))
@@ -238,7 +238,7 @@ def _as_stored(part: ApiModel) -> Object:
 
 
 def _fetches(s: Assessment) -> tuple[ServiceEvent, ...]:
-    """One event per node that came by the model."""
+    """One event per node that got the model."""
     news = fetch_news(s.fetching, s.stored.get("model"), s.now)
     return tuple(ServiceEvent("Normal", ConditionType.MODEL_CACHED, told) for told in news)
 
@@ -258,7 +258,7 @@ def _events(
 
 
 def _requeue_after_s(s: Assessment) -> float | None:
-    """When something that no watch tells may have changed: progress, a deadline, an Event, the end of a crash loop."""
+    """When something that no watch shows may have changed: progress, a deadline, an Event, the end of a crash loop."""
     moments = [wait for pod in s.live for wait in _waits_s(pod, s)]
     if s.lacking and not s.refusal:
         moments.append(LOOK_AGAIN_S)

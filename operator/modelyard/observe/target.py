@@ -1,4 +1,4 @@
-"""What shall run of a service, as far as its status depends on it."""
+"""What should run of a service, as far as its status depends on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True)
 class PrefetchReport:
-    """How far prefetching is: what the status has of it, in a sentence, and after how many seconds to look again."""
+    """Progress of prefetching: its part of the status, a sentence, and in how many seconds to look again."""
 
     status: PrefetchStatus
     why: Explanation

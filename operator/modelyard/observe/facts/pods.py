@@ -102,13 +102,13 @@ class PodEvent:
 
 @dataclass(frozen=True)
 class PodFacts:
-    """A pod. ``template`` is what its annotation says it was made from; ``refused`` is the scheduler's message while no
-    node takes it, ``placement`` then tells which ones it accepts; ``claims`` are the volume claims that it mounts;
-    ``failure`` and ``failure_message`` tell why the kubelet gave the whole pod up. ``models`` is what
-    names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository tells of itself,
-    at ``http_port``. ``revision_key`` names the model's URI and revision (names.ENV_REVISION_KEY; empty: not told);
-    ``looks_version_up``: its launcher looks the engine's version up, which nothing else tells.
-    ``uses_node_cache`` tells whether it mounts the node cache. ``others`` are the containers that are not ours, in the
+    """A pod. ``template`` is the template hash in its annotation; ``refused`` is the scheduler's message while no
+    node takes it, ``placement`` then has the nodes that it accepts; ``claims`` are the volume claims that it mounts;
+    ``failure`` and ``failure_message`` are the kubelet's reason for giving up the whole pod. ``models`` is what
+    names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository reports,
+    at ``http_port``. ``revision_key`` names the model's URI and revision (names.ENV_REVISION_KEY; empty: unknown);
+    ``looks_version_up``: its launcher looks the engine's version up, which has no other source.
+    ``uses_node_cache``: it mounts the node cache. ``others`` are the containers that are not ours, in the
     order in which they start; ``owner_uids`` are those of what made the pod.
     """
 

@@ -1,4 +1,4 @@
-"""What the cache holds of a service, as facts; and what else is worth asking before its status is computed."""
+"""What the cache holds of a service, as facts; and what else to read before its status is computed."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -59,10 +59,10 @@ class DeploymentFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of a service's children.
+    """What is known of a service's children.
 
     ``deployments`` are by pool. ``hosts`` are the nodes of pods that do not answer, None for one that is gone;
-    ``nodes`` are all nodes, and None while no pod waits for one; ``registered`` tells where the node cache's driver
+    ``nodes`` are all nodes, and None while no pod waits for one; ``registered`` is where the node cache's driver
     runs, as far as a pod waits for it; ``prefetch_refusal``: why the pods that prefetch cannot be made;
     ``engine_version`` is what a pod reports whose launcher looks it up.
     """
@@ -87,10 +87,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Questions:
-    """What the children do not tell: fetchers to ask (pod uid -> address), repositories of models to ask for their
-    index (pod uid -> address with port), an engine to ask for its version (address with port), Events to list (field
-    selectors by pod uid, and one by FAILED_CREATIONS and by FAILED_PREFETCHES each), nodes to look at (by name), and
-    whether all nodes and what pods take (no older than ``refused_since``) are of interest.
+    """What to read beside the children: reports of fetchers (pod uid -> address), indexes of model repositories (pod
+    uid -> address with port), an engine's version (address with port), Events (field selectors by pod uid, and one by
+    FAILED_CREATIONS and by FAILED_PREFETCHES each), nodes (by name), and whether all nodes and the requests of pods (no
+    older than ``refused_since``) are needed.
     """
 
     fetchers: Mapping[str, str]
@@ -103,7 +103,7 @@ class Questions:
 
 
 def questions(children: Children, now: datetime) -> Questions:
-    """What to ask before ``facts``: fetchers that run, repositories of pods that are ready, the Events of pods that
+    """What to read before ``facts``: fetchers that run, repositories of pods that are ready, the Events of pods that
     have been silent for long, nodes.
     """
     every = [*children.pods, *children.prefetch_pods]

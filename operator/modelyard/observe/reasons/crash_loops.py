@@ -12,11 +12,11 @@ SETTLED_S = 30.0
 
 LOOP_SLACK = 1.5
 LOOP_RUN_S = 600.0
-"""One that loops must besides run that much longer than the run that failed, if that was shorter than this: after such
-a time the kubelet, too, forgets the loop (Kubernetes' page "Pod Lifecycle")."""
+"""A container that loops must also run LOOP_SLACK times as long as the run that failed, of which at most LOOP_RUN_S
+count: after such a time the kubelet, too, resets its back-off (Kubernetes' page "Pod Lifecycle")."""
 
 NO_FAILURE = frozenset({"ContainerStatusUnknown", "Unknown"})
-"""How a run ends whose node was restarted: nothing of the container's doing."""
+"""How a run ends whose node was restarted, which is not the container's fault."""
 
 
 def settling_s(pod: PodFacts, now: datetime) -> float:
@@ -36,7 +36,7 @@ def _settling_s(container: ContainerFacts, pod: PodFacts, now: datetime) -> floa
 
 
 def outlasts(container: ContainerFacts, now: datetime) -> bool:
-    """The container's present run goes on for longer than the one that failed did, by a margin."""
+    """The container's present run has lasted longer than the one that failed, by a margin."""
     if container.running_since is None:
         return False
     failed_s = min((container.last.ran_s if container.last else None) or 0.0, LOOP_RUN_S)

@@ -66,7 +66,7 @@ _STAGE_WORDS = {
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What explaining a pod takes besides the pod. ``held``: the explanations that the stored status has, by reason;
+    """The context for explaining a pod. ``held``: the explanations that the stored status has, by reason;
     they stay where the cause cannot be read this time. ``usual``: what the last start took. ``old_pods_serve``: a
     rollout is under way.
     """
@@ -89,7 +89,7 @@ def explain(pod: PodFacts, around: Surroundings) -> Explanation | None:
 
 
 def answers(pod: PodFacts, now: datetime) -> bool:
-    """Whether ``pod`` can be asked, for all its models, and has not just come up from a failure."""
+    """Whether ``pod`` is ready for requests to all its models, and has not just come up from a failure."""
     if not (pod.live and pod.ready) or is_awaited(pod, now) or unready_models(pod):
         return False
     return settling_s(pod, now) <= 0
@@ -346,7 +346,7 @@ def _starting(pod: PodFacts, around: Surroundings) -> Explanation:
 
 
 def _models_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    """Of a pod that Kubernetes calls ready. What was known of its models stays while they cannot be asked for."""
+    """Of a pod that Kubernetes calls ready. What was known of its models stays while their index cannot be read."""
     cause = unready_models(pod)
     if cause:
         return Reasons.MODELS_NOT_READY.explain(cause=sentence(cause))

@@ -20,7 +20,7 @@ _TABLE: tuple[tuple[Reason, str], ...] = (
     (Reasons.OUT_OF_MEMORY, r"container init was OOM-killed|unable to set memory limit to \d+ \(current usage"),
     (Reasons.PORT_IN_USE, r"[Aa]ddress already in use"),
     (Reasons.BAD_ARGUMENT, r"unrecognized (arguments|option)|error: (the following )?arguments? |invalid choice:"),
-    # The launcher itself: the image is none of the engine
+    # The launcher itself: the image does not contain the engine
     (Reasons.CONTAINER_START_FAILED, r"^this image has no `|^`[^`]+` cannot be started"),
 )
 

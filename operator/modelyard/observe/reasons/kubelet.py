@@ -70,7 +70,7 @@ _MISSING: tuple[tuple[Reason, str], ...] = (
     (Reasons.KEY_MISSING, r"couldn't find key|references non-existent (secret|config) key"),
     (Reasons.VOLUME_CLAIM_MISSING, r'persistentvolumeclaims? "[^"]*" not found'),
 )
-"""What an environment variable or a mounted volume can name that is not there; the kubelet's words for both."""
+"""Missing objects that an environment variable or a mounted volume names; the kubelet's texts for both."""
 
 _PULL_SECRET = re.compile(r"Unable to retrieve some image pull secrets \(([^)]*)\)")
 _CRASH_BACK_OFF = re.compile(r"back-off (?:(\d{1,2})m)?(\d{1,2})s restarting")
@@ -101,7 +101,7 @@ def with_next_try(found: Explanation, container: ContainerFacts) -> Explanation:
 def not_created(
     container: ContainerFacts, pod: PodFacts, namespace: str, held: Mapping[str, Explanation]
 ) -> Explanation | None:
-    """Why ``container`` of ``pod`` cannot be created; None while nothing speaks against it.
+    """Why ``container`` of ``pod`` cannot be created; None while no problem is known.
 
     ``held`` has the earlier explanations, by reason: during back-off an older kubelet gives no cause.
     """

@@ -1,4 +1,4 @@
-"""Whether a pod that answers has the models that it shall serve: what readiness leaves open (engines/triton.py)."""
+"""Whether a ready pod has its models loaded, which readiness leaves open (integrations/engines/triton.py)."""
 
 from datetime import datetime
 
@@ -7,14 +7,14 @@ from modelyard.integrations.signals.repository_index import READY, IndexedModel
 from modelyard.observe.facts.pods import PodFacts
 
 ASK_S = 10.0
-"""How long after its readiness a pod's index is waited for. Where it cannot be read, readiness is believed."""
+"""How long after its readiness a pod's index is waited for. Where it cannot be read, readiness counts."""
 
 SHOWN = 3
 """Models that a message names."""
 
 
 def unready_models(pod: PodFacts) -> str:
-    """Which models of ``pod`` cannot be asked, and why; empty when all can, and when nothing is known."""
+    """Which models of ``pod`` are not ready, and why; empty when all are, and when nothing is known."""
     if pod.models is None or pod.index is None:
         return ""
     if not pod.index and names.MODELS_ALL in pod.models:

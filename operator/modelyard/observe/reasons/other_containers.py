@@ -61,7 +61,7 @@ def beside_the_engine(
 
 
 def awaited_container(pod: PodFacts) -> ContainerFacts | None:
-    """The container that is not ours and that ``pod`` waits for now, without the engine having to do with it."""
+    """The container that is not ours and that ``pod`` waits for now, independently of the engine."""
     if pod.stage is Stage.PREPARING:
         begun = (container for container in pod.others if container.role is not Role.MAIN and container.running)
         return next((c for c in begun if c.role is Role.INIT or not c.started), None)

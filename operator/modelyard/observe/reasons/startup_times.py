@@ -41,7 +41,7 @@ def words(seconds: int) -> str:
 def measured(pods: Iterable[PodFacts], last: StartupStatus | None) -> StartupStatus | None:
     """The latest start of ``pods`` that became ready, else the ``last`` one.
 
-    Only an engine that came up at once counts. One that began before the last start was ready is not looked at again:
+    Only an engine that came up at the first attempt counts. One that began before the last start was ready is skipped:
     its Ready condition may have changed since.
     """
     after = moment({"at": last.ready_at}, "at") if last else None
