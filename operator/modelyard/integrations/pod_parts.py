@@ -1,7 +1,7 @@
 """Where engines and sources meet: what each adds to the pod, as plain data.
 
-An engine never learns where a model comes from, a source never learns who serves it: an engine is handed a ModelRef,
-and both return PodParts that desired/pod.py puts together. A source may also set the mount of the model.
+An engine does not know where a model comes from, a source does not know which engine serves it: an engine gets a
+ModelRef, and both return PodParts that desired/pod.py puts together. A source may also set the mount of the model.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class PodParts:
 
 @dataclass(frozen=True)
 class SourceParts:
-    """What a source asks of the pod.
+    """What a source needs in the pod.
 
     ``fetch`` is what the init container needs. ``mount`` is a model that needs no fetching: the mount that shows it to
     the engine where it lies, as in a container's volumeMounts but without mountPath and readOnly, which are the

@@ -1,4 +1,4 @@
-"""What an engine is to the rendering: it is asked to serve a model and answers with its program, as plain data."""
+"""The interface of an engine: given what to serve, it returns its program as plain data."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,7 +57,7 @@ class Ipv6:
 class Program:
     """An engine's container: its command, what it adds to the pod, and its health paths on the port ``http``.
 
-    ``ready_path`` answers 200 when the model can be asked, ``live_path`` as long as a restart would not help.
+    ``ready_path`` answers 200 when the model is ready, ``live_path`` as long as a restart would not help.
     ``entrypoint`` is the script through which the engine's own images run their command; an image without it runs the
     command as it is. The command listens on IPv4 addresses; ``ipv6`` is for pods with others, None where the user's
     arguments name an address.
@@ -77,7 +77,7 @@ class Program:
 
 
 class Engine(Protocol):
-    """A program that serves models. Its file holds all that is known of how it really behaves."""
+    """A program that serves models. Its file holds all that is known of its actual behaviour."""
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ class Engine(Protocol):
 
     @property
     def teardown_s(self) -> int:
-        """How long it takes to go once its last request is answered."""
+        """How long it takes to exit after its last response, in seconds."""
 
     @property
     def takes_names(self) -> bool:

@@ -1,4 +1,4 @@
-"""An engine's command line made of our flags and the user's: the user's word wins, except where nothing could work.
+"""An engine's command line made of our flags and the user's: the user's win, except where nothing could work.
 
 Engines take a flag in more than one spelling: ``--flag value`` and ``--flag=value``, an underscore for a dash, any
 beginning of its name that no other flag has, and ``-f2`` for ``-f 2`` where the name is one letter (Python's argparse,
@@ -83,7 +83,7 @@ def _kept(ours: Iterable[Flag], users: Sequence[str]) -> list[Flag]:
 
 
 def refusal(argument: str, why: str, remedy: str = "Remove it.") -> InvalidError:
-    """What to raise for an argument of the user's that would break the service."""
+    """The error for a user's argument that would break the service."""
     return InvalidError("EngineArgumentRefused", f"spec.engine.args must not contain {argument}: {why}. {remedy}")
 
 

@@ -22,12 +22,12 @@ TEARDOWN_S = 10
 """Unloading small models took 3 s after the last answer; the drain's own limit covers it, this is for the process."""
 
 SHM_SIZE = "2Gi"
-"""Bound of /dev/shm, through which the server speaks with Python models, 1 MiB for each instance and more for large
+"""Bound of /dev/shm, the server's channel to Python models, which takes 1 MiB for each instance and more for large
 tensors. NVIDIA's examples start containers with 1 GiB. Memory is taken only as far as it is used."""
 
 IPV6 = Ipv6(("--http-address=ipv6:::",), serves_ipv4=False)
 """Of HTTP, and of the metrics, which follow it: either family, never both (measured; libevhtp sets IPV6_V6ONLY). gRPC
-listens on both by itself."""
+listens on both by default."""
 
 _FIXED = {
     "--model-repository": "set spec.model instead",
@@ -73,7 +73,7 @@ class Triton:
     def program(self, serving: Serving) -> Program:
         """See engines/base.py.
 
-        Of several models the server's own path speaks: not ready until all are, as long as strict readiness is on. Live
+        Several models share the server's own path: not ready until all are, as long as strict readiness is on. Live
         is refused while models load, and at once after SIGTERM, while the server finishes its requests.
         """
         flags.refuse(serving.args, _FIXED)
@@ -94,7 +94,7 @@ class Triton:
 
 
 def _flags(serving: Serving) -> list[Flag]:
-    """The rate limiter is left as it is, off: models that ask for it bring settings that only their user knows."""
+    """The rate limiter is left as it is, off: models that use it need settings that only their user knows."""
     asked = [Flag("--model-control-mode", "explicit"), *(Flag("--load-model", model) for model in serving.models)]
     return [
         Flag("--model-repository", serving.model.path),

@@ -42,7 +42,7 @@ class EngineVersion:
         """The version in the tag of an image that the engine's own project publishes, wherever it is mirrored.
 
         ``published`` is a pattern of its repositories' names, without the registry. Unknown for the images of others,
-        who number them as they like, for a digest alone, ``latest`` or no tag.
+        which have their own numbering, for a digest alone, ``latest`` or no tag.
         """
         match = TAG.search(image)
         if match is None or not re.search(rf"(?:^|/)(?:{published})$", image[: match.start()]):

@@ -35,11 +35,11 @@ TEARDOWN_S = 15
 """From the last answer to the exit: 13 s were measured on a loaded machine."""
 
 SHM_SIZE = "2Gi"
-"""Bound of /dev/shm, through which tensor-parallel workers speak. vLLM's own example for Kubernetes has the same; the
+"""Bound of /dev/shm, the channel of tensor-parallel workers. vLLM's own example for Kubernetes has the same; the
 runtimes' default of 64 MiB ends them with a bus error. Memory is taken only as far as it is used."""
 
 KV_CACHE_SHARE_ON_CPU = Fraction(1, 4)
-"""Of the memory asked for. The three processes take 1.4 GB before any weights (measured), the weights
+"""Of the memory request. The three processes take 1.4 GB before any weights (measured), the weights
 most of what is left. vLLM's own default is 92 % of the whole node, free or not, and fails in a pod."""
 
 CACHE_ROOT = f"{names.PATH_HOME}/.cache/vllm"
@@ -74,7 +74,7 @@ _PARALLELISM = tuple(spelling for spellings in _DIVISIONS for spelling in spelli
 """A user's flag among these divides the accelerators: ours on top would request more than there are."""
 
 IPV6 = Ipv6(("--host=::",), serves_ipv4=True)
-"""One IPv6 socket, which serves IPv4 as well unless told otherwise (vLLM's create_server_socket; ipv6(7)). A kernel
+"""One IPv6 socket, which serves IPv4 as well by default (vLLM's create_server_socket; ipv6(7)). A kernel
 without IPv6 has no such sockets. Of a flag given twice the last one counts (argparse)."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -206,7 +206,7 @@ def _flags(serving: Serving) -> list[Flag]:
         Flag("--served-model-name", _served_names(serving)),
         Flag("--host", "0.0.0.0"),  # noqa: S104 - a pod's port is what the Service and the probes reach
         Flag("--port", str(HTTP_PORT)),
-        # Probes ask every few seconds, and would be most of the log.
+        # Probes come every few seconds, and would be most of the log.
         Flag(
             "--disable-uvicorn-access-log",
             unless=("--no-disable-uvicorn-access-log", "--disable-access-log-for-endpoints"),
@@ -238,7 +238,7 @@ def _environment(serving: Serving) -> tuple[Object, ...]:
     shared = (
         {"name": COMPILE_CACHE.variable, "value": CACHE_ROOT},
         {"name": "VLLM_NO_USAGE_STATS", "value": "1"},
-        # The model is on disk: whatever looks for a part of it elsewhere shall fail at once, and say what.
+        # The model is on disk: a lookup of any part of it elsewhere should fail at once, and name the part.
         {"name": "HF_HUB_OFFLINE", "value": "1"},
     )
     return shared if serving.accelerator_count else shared + _cpu_environment(serving)

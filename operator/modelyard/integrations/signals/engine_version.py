@@ -1,6 +1,6 @@
-"""Which version of vLLM a pod serves with, as its own server says: ``GET /version`` answers ``{"version": "0.32.0"}``.
+"""The version of vLLM that a pod's server reports: ``GET /version`` answers ``{"version": "0.32.0"}``.
 
-Asked where neither the spec nor the image's name tells it. The pod belongs to a tenant, so its answer is checked.
+Read where neither the spec nor the image's name has it. The pod belongs to a tenant, so its answer is checked.
 """
 
 import json

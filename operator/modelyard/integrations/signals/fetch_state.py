@@ -1,4 +1,4 @@
-"""Asks a pod's fetcher for its report (contract/fetch_report.py)."""
+"""Reads the report of a pod's fetcher (contract/fetch_report.py)."""
 
 from modelyard.contract import names
 from modelyard.contract.fetch_report import SIZE_LIMIT_BYTES, FetchReport, parse

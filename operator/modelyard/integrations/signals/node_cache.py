@@ -1,4 +1,4 @@
-"""Asks a node's agent what its cache holds (contract/cache_page.py)."""
+"""Reads from a node's agent what its cache holds (contract/cache_page.py)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

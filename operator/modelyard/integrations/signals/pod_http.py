@@ -1,4 +1,4 @@
-"""HTTP requests to pods, which belong to tenants: whatever one answers, or does not, affects no other service.
+"""HTTP requests to pods, which belong to tenants: a pod's answer, or its silence, affects no other service.
 
 One answer is bounded in size and time, and no reconcile waits for a pod that is slow or silent: see Reader.
 """
@@ -27,10 +27,10 @@ KEPT_S = 60.0
 """How long an answer that is no longer read is kept: longer than the time between two looks at a starting pod."""
 
 CONNECTIONS_LIMIT = 512
-"""Questions on their way at once: below the 1024 files that a process may mostly have open."""
+"""Requests in flight at once: below the 1024 files that a process may usually have open."""
 
 IDLE_S = 15.0
-"""How long a connection is kept for the next question to that pod."""
+"""How long a connection is kept for the next request to that pod."""
 
 HEADERS_LIMIT = 64
 """Most headers of an answer; servers of models send about ten."""
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class PodClient:
-    """Asks pods over HTTP on connections that are kept. Makes them when it is first asked; close() when done."""
+    """Requests to pods over HTTP on kept connections, which the first request opens; close() when done."""
 
     def __init__(self) -> None:
         self._sessions: dict[int, aiohttp.ClientSession] = {}
@@ -104,7 +104,7 @@ async def _body(session: aiohttp.ClientSession, method: str, url: str) -> bytes 
     async with session.request(method, url, allow_redirects=False) as answer:
         if answer.status == 200:
             return await answer.read()
-        answer.close()  # rather than read what else comes
+        answer.close()  # rather than read further data
         return None
 
 
@@ -131,11 +131,11 @@ class _BoundedSocket(socket.socket):
 
 
 class Reader(Generic[T]):
-    """Asks pods by their address, and has no reconcile wait for one that is slow or silent.
+    """Reads from pods by their address; no reconcile waits for one that is slow or silent.
 
-    ``question`` returns the answer of the pod at an address, None for nothing usable; it must end by itself. It goes on
-    after read() has returned, and its result is the next read()'s answer. So a pod that never answers takes one of the
-    connections, for TIME_LIMIT_S, and no worker.
+    ``question`` returns the answer of the pod at an address, None for nothing usable; it must have a time limit. It
+    continues after read() has returned, and its result is the next read()'s answer. So a pod that never answers takes
+    one of the connections, for TIME_LIMIT_S, and no worker.
     """
 
     def __init__(self, question: Callable[[str], Awaitable[T | None]]) -> None:

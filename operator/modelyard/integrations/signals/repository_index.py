@@ -1,6 +1,6 @@
 """The index of a model server's repository, for the models that its readiness does not cover.
 
-The question is one of KServe's V2 protocol, in its extension for model repositories, as Triton has it
+The request is one of KServe's V2 protocol, in its extension for model repositories, as Triton has it
 (docs/protocol/extension_model_repository.md in https://github.com/triton-inference-server/server). Nothing of the
 answer is trusted, as with fetch_state.
 """
@@ -16,7 +16,7 @@ PATH = "/v2/repository/index"
 READY = "READY"
 
 SIZE_LIMIT_BYTES = 256 * 1024
-"""Longest answer that is read, headers included: 2,000 models, or 400 that each tell at length why they do not load."""
+"""Longest answer that is read, headers included: 2,000 models, or 400 that each report a long error of loading."""
 
 _NAME_LENGTH = 128
 _STATE_LENGTH = 32
@@ -65,5 +65,5 @@ def _model(entry: Any) -> IndexedModel:
 
 
 def _text(value: Any, length: int) -> str:
-    """On one line, cut. Of a Python error's several lines the first tells it, the others where it was."""
+    """On one line, cut. Of a Python error's several lines the first is the error, the others its place."""
     return bounded(value.partition("\n")[0], length) if isinstance(value, str) else ""

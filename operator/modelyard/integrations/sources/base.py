@@ -1,4 +1,4 @@
-"""What a source of models is to the rendering, and what every source adds in the same way."""
+"""The interface of a source of models, and what every source adds in the same way."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Models on a hub that speaks Hugging Face's API: ``hf://org/repository@revision``."""
+"""Models on a hub with Hugging Face's API: ``hf://org/repository@revision``."""
 
 import re
 
@@ -12,7 +12,7 @@ _URI = re.compile(r"hf://([A-Za-z0-9][-A-Za-z0-9_.]*/)?[A-Za-z0-9][-A-Za-z0-9_.]
 
 
 class HuggingFaceSource:
-    """Renders ``model.hf`` and ``model.credentials`` for the fetcher (fetcher/hf.py)."""
+    """Renders ``model.hf`` and ``model.credentials`` for the fetcher (fetcher/sources/hf.py)."""
 
     scheme = "hf"
 

@@ -20,7 +20,7 @@ _FILES = {"resolve", "raw"}
 
 
 class HttpsSource:
-    """Renders ``model.https`` and ``model.credentials`` for the fetcher (fetcher/https.py)."""
+    """Renders ``model.https`` and ``model.credentials`` for the fetcher (fetcher/sources/https.py)."""
 
     scheme = "https"
 

@@ -1,4 +1,4 @@
-"""Models in S3: ``s3://bucket/path``, on AWS or on any store that speaks its protocol."""
+"""Models in S3: ``s3://bucket/path``, on AWS or on any store with its protocol."""
 
 import re
 from dataclasses import dataclass
