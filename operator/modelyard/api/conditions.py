@@ -67,7 +67,7 @@ class Reason:
     remedy: str = ""
 
     def explain(self, **facts: object) -> Explanation:
-        """The explanation with ``facts`` filled in. Raises KeyError when the template wants one that is not given."""
+        """The explanation with ``facts`` filled in. Raises KeyError when the template needs one that is missing."""
         text = self.text.format(**facts)
         remedy = self.remedy.format(**facts)
         return Explanation(self.name, bounded(f"{text} {remedy}" if remedy else text, MESSAGE_LENGTH), self.kind)

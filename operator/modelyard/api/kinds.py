@@ -49,7 +49,7 @@ OWNED = (*CHILDREN, JOB)
 """Every kind that we may own. A Job comes last, and goes when it is over."""
 
 IMMUTABLE = frozenset({JOB})
-"""Kinds of children whose pod template can never change: another one takes the place of one that is to be otherwise."""
+"""Kinds of children whose pod template can never change: a child that should differ is replaced."""
 
 WATCHED: Mapping[Kind, str] = {
     INFERENCE_SERVICE: "",

@@ -50,7 +50,7 @@ class Cache(ApiModel):
 
     @property
     def prefetches(self) -> bool:
-        """Whether nodes shall have the model ahead of the pods."""
+        """Whether nodes should get the model ahead of the pods."""
         return self.prefetch is not None or bool(self.prefetch_node_selector)
 
 

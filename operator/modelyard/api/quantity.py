@@ -1,4 +1,4 @@
-"""The quantities of a spec (contract/quantity.py), refused in the words of the one who wrote them."""
+"""The quantities of a spec (contract/quantity.py), with errors for its author."""
 
 from fractions import Fraction
 

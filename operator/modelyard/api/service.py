@@ -26,8 +26,8 @@ class Key(NamedTuple):
 @dataclass(frozen=True)
 class Service:
     """A parsed InferenceService. ``refresh`` is the value of the refresh annotation, ``status`` the stored status,
-    ``deleting`` whether it is being deleted (in the foreground: its children go first), ``paused`` whether somebody
-    asked that nothing of it be written.
+    ``deleting`` whether it is being deleted (in the foreground: its children go first), ``paused`` whether its
+    user paused all writes for it.
     """
 
     key: Key

@@ -35,7 +35,7 @@ def _is_none(value: object) -> bool:
 
 
 class AcceleratorType(SettingsModel):
-    """One row of the accelerator table: how pods ask for a type, and which taints they must tolerate."""
+    """One row of the accelerator table: how pods request a type, and which taints they must tolerate."""
 
     resource: str | None = Field(default=None, description="Extended resource; if unset, CPU cores.")
     taints: tuple[str, ...] = Field(
@@ -85,8 +85,8 @@ class TemplateSettings(SettingsModel):
 
     Each Deployment records the ones that its pods were made with (desired/template_record.py), and keeps them when the
     operator or its settings change. So a field that is added here needs, as its default, what pods had before there was
-    a setting: that is how older records are read. And it is left out of records while it has that (exclude_if), or the
-    operator's arrival would write every Deployment anew.
+    a setting: that is how older records are read. And it is left out of records while it has that (exclude_if), or an
+    operator upgrade would write every Deployment anew.
     """
 
     fetch_image: str = Field(description="Image of the init container.")

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in the words of the person who wrote the file."""
+"""Pydantic's validation errors, explained to the author of the file."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ PATTERNS: Mapping[str, str] = {
     # The given value is left out: it may contain a password, and the message goes to the log.
     PROXY_URL: "a proxy such as http://proxy.example.com:3128, without user, password and path",
 }
-"""What a text must be, by the pattern that it lacks; every pattern of a text is here."""
+"""What a text must be, by the pattern that it does not match; every pattern of a text is here."""
 
 BOUNDS: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("at least", "ge"),
@@ -78,7 +78,7 @@ def problems(model: type[BaseModel], error: ValidationError) -> Iterator[str]:
 
 
 def _known_beside(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
-    """The keys that the last one of ``place`` is none of, and which of them may have been meant."""
+    """The valid keys beside the unknown one at the end of ``place``, and those that it may be a misspelling of."""
     *outer, wrong = place
     annotation: Any = model
     for step in outer:
