@@ -1,16 +1,16 @@
-"""What a fetcher asks the node agent of its node, and what the agent answers.
+"""The protocol between a fetcher and the agent of its node: requests and answers.
 
-Over a unix socket in the namespace's part of the cache (cache_layout.CacheLayout.agent_socket): which socket it is says
-which namespace asks. One JSON object per line each way:
+It runs over a unix socket in the namespace's part of the cache (cache_layout.CacheLayout.agent_socket); the socket
+identifies the namespace. One JSON object per line each way:
 
     {"ask": "space", "digest": "sha256:..", "bytes": N}
         -> {"granted": true} or {"granted": false, "reason": "CacheFull", "message": ".."}
     {"ask": "discard", "digest": "sha256:.."}
         -> {"discarded": true} or {"discarded": false, "message": ".."}
-    anything that cannot be answered -> {"error": ".."}
+    any other request -> {"error": ".."}
 
-Space is granted for as long as the connection lives, so whatever ends the fetcher gives it back. An agent that restarts
-has forgotten what it granted: the fetcher asks again while the download goes on.
+A grant lasts as long as its connection, so it is released however the fetcher ends. A restarted agent has lost its
+grants: the fetcher requests the space again while the download continues.
 """
 
 import json
@@ -73,7 +73,7 @@ class SpaceAnswer:
 
 @dataclass(frozen=True)
 class DiscardAnswer:
-    """``message`` says why the entry is still there, where it is."""
+    """``message`` explains why the entry is still there, if it is."""
 
     discarded: bool
     message: str = ""

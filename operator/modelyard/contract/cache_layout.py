@@ -1,12 +1,12 @@
-"""The model cache's layout on disk, as the fetcher writes it, the engine's mount reads it and the node agent keeps it.
+"""The model cache's layout on disk, shared by the fetcher, the engine's mount and the node agent.
 
     <cache>/entries/<digest>/      a whole, verified model; the folder is named by its content and never written again
-    <cache>/records/<digest>.json  what was verified of the entry's files, so that their bytes can be checked again
-    <cache>/records/<digest>.rotten    the node agent's word that the entry's bytes are no longer those of the record
+    <cache>/records/<digest>.json  the verified checksums of the entry's files, so that the bytes can be checked again
+    <cache>/records/<digest>.rotten    set by the node agent: the entry's bytes no longer match the record
     <cache>/staging/<digest>/      a model that is arriving; only the fetcher looks inside
     <cache>/staging/<digest>.<n>/  the same by user n, where the former is another user's
     <cache>/staging/broken-*/      an entry that was replaced, perhaps still mounted
-    <cache>/locks/<digest>         whoever has this file locked (flock) writes the entry; the lock dies with its holder
+    <cache>/locks/<digest>         the holder of the lock (flock) writes the entry; the lock dies with its holder
     <cache>/by-pod/<pod uid>       a link to ../entries/<digest>: the engine's mount (subPathExpr), and the entry's pin
     <cache>/compile/<key>/         compile cache of an engine
     <cache>/agent.sock             where the node agent grants space; absent in a volume of the pod's own
@@ -88,7 +88,7 @@ class CacheLayout:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """The folders below the root that whoever makes a cache makes."""
+        """The folders to create below the root of a new cache."""
         return (self.entries, self.records, self.staging, self.locks, self.by_pod, self.compile_caches)
 
     def entry(self, digest: str) -> Path:
@@ -98,7 +98,7 @@ class CacheLayout:
         return self.records / f"{folder_name(digest)}{RECORD_SUFFIX}"
 
     def rotten(self, digest: str) -> Path:
-        """The marker that makes an entry no hit: it is fetched anew."""
+        """The marker that makes an entry a miss, so that it is fetched again."""
         return self.records / f"{folder_name(digest)}{ROTTEN_SUFFIX}"
 
     def staged(self, digest: str) -> Path:
@@ -125,5 +125,5 @@ class CacheLayout:
         return self.by_pod / pod_uid
 
     def link_target(self, digest: str) -> PurePosixPath:
-        """What the pod's link says: the entry, seen from the folder of links."""
+        """The target of the pod's link: the entry, relative to the folder of links."""
         return PurePosixPath("..") / self.entries.name / folder_name(digest)

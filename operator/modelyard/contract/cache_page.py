@@ -1,7 +1,7 @@
-"""What a node agent's page says of its node's cache: `GET /cache` of modelyard-node.
+"""The node agent's report on its node's cache: `GET /cache` of modelyard-node.
 
-The agent is ours, and the folders that it reports are tenants'. A page that is not wholly of this form is none, since a
-part of it would pass for all that there is.
+The agent is ours, but the folders that it reports belong to tenants. A page that departs from this form is rejected
+whole: a part of it would pass for the complete report.
 """
 
 import json
@@ -30,8 +30,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Namespace:
-    """What one namespace holds. Two have one name where a namespace was deleted and made anew, until the former one is
-    cleared; the name is empty where it is not known.
+    """What one namespace holds. Two share a name after a namespace was deleted and recreated, until the former one is
+    cleared; the name is empty if it is unknown.
     """
 
     name: str

@@ -36,7 +36,7 @@ StartRefusal = Literal["SettingsInvalid"]
 class InvalidError(Exception):
     """The user must act: retrying changes nothing until the spec, the settings or the environment change.
 
-    ``reason`` lands in a condition (a fetcher's by way of its report); ``message`` says what is wrong and what to do.
+    ``reason`` lands in a condition (a fetcher's by way of its report); ``message`` names the fault and its remedy.
     """
 
     def __init__(self, reason: Refusal | Reason | StartRefusal, message: str) -> None:
@@ -46,7 +46,7 @@ class InvalidError(Exception):
 
 
 class NotReadyError(Exception):
-    """Something that will come by itself is not there yet: ask again in ``after_s`` seconds."""
+    """Something that needs no action is not there yet: retry in ``after_s`` seconds."""
 
     def __init__(self, reason: Wait, message: str, after_s: float) -> None:
         super().__init__(f"{reason}: {message}")

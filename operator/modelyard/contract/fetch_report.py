@@ -1,7 +1,7 @@
 """What a fetcher reports: on its port while it runs, in its container's termination message at the end.
 
-One JSON object; the attributes of FetchReport say what its fields mean. A new reason is one line in Reason and a
-section in docs/troubleshooting.md.
+One JSON object; the attributes of FetchReport document its fields. A new reason is one line in Reason and a section in
+docs/troubleshooting.md.
 
 The operator trusts none of it: the pod belongs to a tenant, and anything with the same labels can answer on that port.
 """
@@ -84,7 +84,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class FetchFailure:
-    """Why the last attempt failed. ``reason`` is None for a word that is none of Reason: a newer fetcher's or a lie."""
+    """Why the last attempt failed. ``reason`` is None for an unknown reason: a newer fetcher's, or a forgery."""
 
     reason: Reason | None
     message: str

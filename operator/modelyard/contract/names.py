@@ -1,7 +1,7 @@
 """Every name that modelyard writes into a cluster, in one place.
 
-Whoever needs a label key, a port name or a path inside a pod takes it from here, so that a rename is one line and a
-search for a name finds its only definition. Keys of our own all derive from GROUP.
+Label keys, port names and paths inside pods are defined only here, so that a rename is one line and a search for a
+name finds its only definition. Keys of our own all derive from GROUP.
 """
 
 from typing import Final, Literal
@@ -78,12 +78,12 @@ ANNOTATION_INPUTS = f"{GROUP}/template-inputs"
 JSON. A new operator renders from it, so that its arrival restarts no pod."""
 
 ANNOTATION_TEMPLATE = f"{GROUP}/template"
-"""On the pod template, and so on each pod: the hash of the template, to tell pods of the newest template from others.
+"""On the pod template, and so on each pod: the hash of the template, which marks the pods of the newest template.
 It is the hash that ANNOTATION_INPUTS records."""
 
 ANNOTATION_MODELS = f"{GROUP}/models"
 """On pods whose engine keeps a model repository: the names of the models that must be ready in its index, separated by
-commas, or MODELS_ALL for each one that it has, and one at least."""
+commas, or MODELS_ALL for all that it has, of which there must be at least one."""
 
 MODELS_ALL = "*"
 
@@ -101,21 +101,21 @@ ANNOTATION_ROUND = f"{GROUP}/prefetch-round"
 """On the Job that prefetches: which nodes it is for, and what it brings there, as JSON. It is planned once and kept."""
 
 ANNOTATION_RETRIED = f"{GROUP}/retried"
-"""On a Deployment whose pods are refused: when its controllers were last made to try again."""
+"""On a Deployment whose pods are refused: when the last retry was triggered."""
 
 CSI_DRIVER = f"cache.{GROUP}"
 """The node cache's driver: the volumes of pods whose cache medium is NodeLocal, served by modelyard-node."""
 
 LABEL_MODEL_DOMAIN = f"model.{GROUP}"
 """On nodes: `<this>/<uid of an InferenceService>` for each service whose model the node's cache holds; the value is the
-beginning of the digest. Keyed by the service, so that its pods can prefer such nodes in words that never change."""
+beginning of the digest. Keyed by the service, so that its pods prefer such nodes by a term that never changes."""
 
 LABEL_HOSTNAME = "kubernetes.io/hostname"
 """Set by the kubelet on its node; mostly the node's name."""
 
 TAINT_CACHE_STARTING = f"cache.{GROUP}/starting"
 """A startup taint that a platform team may put on fresh nodes (Karpenter's `startupTaints`); modelyard-node removes it
-from its own node once the kubelet knows the driver."""
+from its own node once the kubelet has registered the driver."""
 
 MEDIUM_NODE_LOCAL: Final = "NodeLocal"
 MEDIUM_EPHEMERAL: Final = "Ephemeral"
@@ -132,7 +132,7 @@ PORT_METRICS = "metrics"
 PORT_FETCH_STATE = "fetch-state"
 SERVICE_PORT = 80
 FETCH_STATE_PORT = 9470
-"""Where the fetcher tells its state as JSON while it runs (GET /)."""
+"""Where the fetcher serves its state as JSON while it runs (GET /)."""
 NODE_PORT = 9471
 """Where modelyard-node serves /metrics, /healthz, /readyz and /cache (what its node's cache holds, as JSON)."""
 
@@ -195,7 +195,7 @@ ENV_NODE_CHECK_INTERVAL_S = "MODELYARD_NODE_CHECK_INTERVAL_S"
 ENV_NODE_KUBELET_FOLDER = "MODELYARD_NODE_KUBELET_FOLDER"
 ENV_NODE_SERVICE_ACCOUNT_FOLDER = "MODELYARD_NODE_SERVICE_ACCOUNT_FOLDER"
 ENV_NODE_PORT = "MODELYARD_NODE_PORT"
-"""What modelyard-node is told: docs/node-cache.md has what they mean and their defaults."""
+"""Settings of modelyard-node; docs/node-cache.md has their meaning and defaults."""
 
 PATH_HOME = "/home/modelyard"
 PATH_TMP = "/tmp"  # noqa: S108 - a volume of the pod's own

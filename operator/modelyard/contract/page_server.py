@@ -1,4 +1,4 @@
-"""A small HTTP server for pages that any pod may ask for: each connection has an end, and they are few at once.
+"""A small HTTP server for pages that any pod may request: connections are limited in time and in number.
 
 Fetcher and node agent both run it; their images hold no web framework. It listens on every address of the pod, IPv4 and
 IPv6.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 CONNECTION_LIMIT_S = 5.0
-"""How long one client may hold a connection, however slowly it speaks."""
+"""How long one client may hold a connection, however slowly it sends."""
 
 _log = logging.getLogger("modelyard.pages")
 
@@ -74,7 +74,7 @@ class _Server(http.server.ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
-        """Hangs up on whoever comes when all places are taken."""
+        """Closes new connections while all slots are in use."""
         if self._places.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
@@ -99,7 +99,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 def _end(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it ended by itself
+    with contextlib.suppress(OSError):  # the client closed it first
         connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -127,6 +127,6 @@ def _handler(
                 return text(500, "the log has the cause")
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
-            """Writes nothing: probes, scrapers and the operator ask all the time."""
+            """Logs nothing: probes, scrapers and the operator send requests all the time."""
 
     return Handler

@@ -30,14 +30,14 @@ LARGEST_BINARY = 2**63 - 1
 """A quantity with a binary suffix is capped here, silently; others are not."""
 
 _NANO = 10**9
-"""Whatever is finer than this part is rounded away from zero: who asks for some gets some."""
+"""Finer fractions are rounded away from zero, so that no positive request becomes zero."""
 
 _FORM = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE](?P<exponent>[+-]?[0-9]+)|(?P<suffix>[KMGTPE]i|[numkMGTPE])?)"
 )
 _LENGTH = 64
 _LARGEST_EXPONENT = 99
-"""Larger numbers are amounts of nothing, and cost whoever computes with them. Kubernetes takes them."""
+"""Larger numbers are no real amounts, and computing with them is costly. Kubernetes accepts them."""
 
 
 def parse(value: str | float) -> Fraction:
