@@ -1,4 +1,4 @@
-"""modelyard-node: keeps one node's model cache until it is told to stop."""
+"""modelyard-node: maintains one node's model cache until it is signalled to stop."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ _log = logging.getLogger("modelyard.node")
 
 
 def main() -> None:
-    """The program. Ends with 0 when told to stop, with 1 where its configuration is wrong."""
+    """The program. Exits with 0 on a stop signal, with 1 if its configuration is wrong."""
     stop = threading.Event()
 
     def told(number: int, _: FrameType | None) -> None:

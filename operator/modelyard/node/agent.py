@@ -33,10 +33,10 @@ TIDY_EVERY_S = 180.0
 CHECK_EVERY_S = 600.0
 TAINT_EVERY_S = 2.0
 OVERVIEW_AGE_S = 2.0
-"""How old what is told may be: whoever asks all the time keeps nobody from the cache."""
+"""How old an overview may be: frequent requests must not block the cache."""
 
 CONNECTIONS = 32
-"""Clients of the page at once: probes, a scraper, the operator, and whoever else finds the port."""
+"""Clients of the page at once: probes, a scraper, the operator, and any other that finds the port."""
 
 _log = logging.getLogger("modelyard.node")
 
@@ -132,7 +132,7 @@ class Agent:
         self._cache.unpublished(published)
 
     def _serve_known(self) -> None:
-        """Pods that a former process served ask this one."""
+        """Serves the pods of a former process, which request space from this one."""
         for uid in self._parts.names():
             self._space.serve(uid)
 
@@ -151,7 +151,7 @@ class Agent:
                     duty()
                     told = ""
                 except (PathMissingError, UnreachableError) as error:
-                    if str(error) != told:  # what goes on is told once
+                    if str(error) != told:  # a lasting error is logged once
                         _log.warning("%s", error)
                     told = str(error)
                 except Exception:  # noqa: BLE001 - whatever it is, the next round comes

@@ -1,4 +1,4 @@
-"""What the agent is told, by environment variables (their names are in modelyard.contract.names)."""
+"""The agent's configuration, from environment variables (their names are in modelyard.contract.names)."""
 
 import re
 from collections.abc import Mapping

@@ -17,9 +17,9 @@ _log = logging.getLogger("modelyard.node")
 
 
 class Housekeeping:
-    """Looks after what no call of the kubelet or of a pod looks after.
+    """Cleans up what no call of the kubelet or of a pod cleans up.
 
-    ``forget`` hears of each namespace (UID) whose part was removed.
+    ``forget`` is called with each namespace (UID) whose part was removed.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Housekeeping:
                     self._metrics.tidied()
 
     def _is_gone(self, uid: str, name: str) -> bool:
-        """A part whose name is not known stays: nobody can be asked about it."""
+        """A part whose namespace's name is unknown stays: the API server cannot be queried for it."""
         return bool(name) and not self._volumes.seen().pods_of(uid) and self._namespaces.is_gone(name, uid)
 
     def _unpublish_stale(self, living: frozenset[str]) -> None:
-        """Ends volumes of pods that the API server has not known for two rounds: nobody else will."""
+        """Ends volumes of pods that the API server has not listed for two rounds: nothing else ends them."""
         unknown = frozenset(each for each in self._volumes.seen().published if each.target.pod_uid not in living)
         for published in unknown & self._unknown:
             with contextlib.suppress(UnreachableError):

@@ -36,7 +36,7 @@ class Item:
 class Holding:
     """What one namespace (its UID) has on the node. ``used_bytes`` is all of it, what is in ``items`` included.
 
-    ``promised_bytes`` are granted and not yet written. ``is_over_budget``: it wrote more than it had asked for.
+    ``promised_bytes`` are granted and not yet written. ``is_over_budget``: it wrote more than it was granted.
     """
 
     namespace: str
@@ -90,9 +90,9 @@ def evictions_for(
 
 
 def evictions_to_fit(holdings: Sequence[Holding], limits: Limits, free_bytes: int) -> list[Item]:
-    """What to evict so that the cache is within its limits again, as far as that is possible.
+    """What to evict to bring the cache back within its limits, as far as possible.
 
-    Namespaces that wrote more than they had asked for give first.
+    Namespaces that wrote more than they were granted are evicted from first.
     """
     missing_bytes = shortage_bytes(0, holdings, limits, free_bytes)
     chosen: list[Item] = []

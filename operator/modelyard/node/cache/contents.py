@@ -23,14 +23,14 @@ AGE_OF_SIZE_S = {Kind.ENTRY: 600.0, Kind.COMPILE_CACHE: 60.0, Kind.STAGING: 0.0}
 """How long a size is believed of a folder that looks unchanged from above."""
 
 COMPILE_CACHE_GRACE_S = 900.0
-"""A compile cache was just made, or opened to all again, by a pod whose engine will want it when its image is there."""
+"""A pod just created a compile cache, or opened it to all again; its engine needs it once its image is pulled."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """One look at a part. ``used_bytes`` is all of it.
+    """A scan of one part. ``used_bytes`` is all of it.
 
-    ``is_whole``: the look came to its end; a part that nobody can measure is none that a fetcher made.
+    ``is_whole``: the scan completed; no fetcher makes a part that cannot be measured.
     """
 
     items: tuple[Item, ...]
@@ -118,7 +118,7 @@ def is_broken(name: str) -> bool:
 
 
 def digest_of_staging(name: str) -> str:
-    """The folder name of the digest that a staging folder is for, whatever else its name tells."""
+    """The folder name of the digest that a staging folder is for, without any suffix."""
     match = _STAGING_OF_DIGEST.fullmatch(name)
     return match[1] if match else name
 
@@ -206,7 +206,7 @@ def _pods_of_compile_cache(key: str, parent: int, pods: frozenset[str]) -> int:
 def look(
     namespace: str, part: int, seen: Seen, measurements: Measurements, is_live: Callable[[str, str], bool]
 ) -> Contents:
-    """What the part holds now. ``is_live`` says of a namespace and a digest's folder whether somebody fetches it."""
+    """What the part holds now. ``is_live``: whether a digest's folder is being fetched in a namespace."""
     a_look = _Look(namespace, part, seen, measurements, is_live)
     for kind in Kind:
         a_look.folder(kind)

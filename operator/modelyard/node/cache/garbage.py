@@ -1,6 +1,6 @@
-"""What nobody will ever use again: half fetches, records without their entry, folders that were put aside.
+"""Finds leftovers: partial fetches, records without their entry, folders that were put aside.
 
-Age is the time since anything about a name changed, which its owner cannot set back or ahead (ctime).
+Age is the time since the inode last changed (ctime), which its owner cannot forge.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from modelyard.node.host.mounts import Seen
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What tells a leftover from what somebody still needs. ``is_live``: somebody fetches this digest's folder."""
+    """Separates leftovers from what is still needed. ``is_live``: this digest's folder is being fetched."""
 
     namespace: str
     seen: Seen

@@ -1,4 +1,4 @@
-"""The socket in each namespace's part: its pods ask for room there (contract/agent_protocol.py)."""
+"""The socket in each namespace's part, where its pods request space (contract/agent_protocol.py)."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ CONNECTIONS_PER_NAMESPACE = 64
 
 GRANTS_PER_CONNECTION = 4
 PAUSE_S = 0.02
-"""Between two answers to one namespace, which come one after the other: nobody keeps others from theirs by asking."""
+"""Between two answers to one namespace, which come one after the other: no namespace can starve the others."""
 
 _SOCKET = CacheLayout(Path("/")).agent_socket.name
 
@@ -109,7 +109,7 @@ class SpaceServer:
                     await asyncio.sleep(PAUSE_S)
                 writer.write(answer)
                 await writer.drain()
-        except (ValueError, TimeoutError, ConnectionError):  # a line without end, a client that says nothing or is gone
+        except (ValueError, TimeoutError, ConnectionError):  # an endless line, a silent client, or one that is gone
             pass
         finally:
             self._open[namespace] -= 1
@@ -164,7 +164,7 @@ def _listening(namespace: str, parts: Parts) -> socket.socket:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_SOCKET, dir_fd=sockets)
             listening.bind(f"/proc/self/fd/{sockets}/{_SOCKET}")
-            os.chmod(_SOCKET, 0o666, dir_fd=sockets)  # noqa: S103 - every user of the namespace may ask
+            os.chmod(_SOCKET, 0o666, dir_fd=sockets)  # noqa: S103 - every user of the namespace may connect
             listening.listen(CONNECTIONS_PER_NAMESPACE)
             try:
                 os.rename(_SOCKET, _SOCKET, src_dir_fd=sockets, dst_dir_fd=part)

@@ -1,7 +1,7 @@
-"""Who was granted how many bytes for which model: what a namespace holds beyond that, it wrote without asking.
+"""The ledger of granted bytes per namespace and model; what a namespace holds beyond them, it wrote without a grant.
 
-A grant lives as long as the connection that asked for it; what was granted for a digest is remembered for as long as
-something of that digest is there, over restarts too.
+A grant lives as long as the connection that requested it. The size granted for a digest is kept for as long as
+anything of that digest is there, over restarts too.
 """
 
 import json
@@ -15,9 +15,9 @@ from modelyard.node.cache.contents import Contents
 
 @dataclass(frozen=True)
 class Grant:
-    """Room for ``size_bytes`` of one model (the folder's name of its digest), what is staged of it included.
+    """Space for ``size_bytes`` of one model (its digest's folder name), including what is staged of it.
 
-    ``replaces``: the model was there, broken, when it was asked for.
+    ``replaces``: a broken entry of the model was there at the time of the request.
     """
 
     namespace: str
@@ -35,7 +35,7 @@ class Ledger:
 
     @classmethod
     def adopting(cls, found: Mapping[str, Contents]) -> "Ledger":
-        """A new one, where whatever models there are count as asked for."""
+        """A new ledger that counts all models present as granted."""
         return cls(granted={namespace: held.staged_bytes() | held.whole_bytes() for namespace, held in found.items()})
 
     def grant(self, grant: Grant) -> None:
@@ -44,15 +44,15 @@ class Ledger:
         self.granted.setdefault(grant.namespace, {})[grant.folder] = grant.size_bytes
 
     def release(self, grant: Grant) -> None:
-        """Whoever asked for it is through or gone."""
+        """Ends the grant: its requester is done or gone."""
         self.live.remove(grant)
 
     def is_live(self, namespace: str, folder: str) -> bool:
-        """Whether somebody who asked for this model is still there."""
+        """Whether a grant for this model is still open."""
         return any((grant.namespace, grant.folder) == (namespace, folder) for grant in self.live)
 
     def promised_bytes(self, namespace: str, held: Contents) -> dict[str, int]:
-        """What the namespace may still write, by folder. Of pods that asked for the same model one writes."""
+        """What the namespace may still write, by folder. Of several pods that requested one model, only one writes."""
         staged, whole = held.staged_bytes(), held.whole_bytes()
         promised: dict[str, int] = {}
         for grant in self.live:
@@ -63,7 +63,7 @@ class Ledger:
         return promised
 
     def unasked_bytes(self, namespace: str, held: Contents) -> int:
-        """How much of what is there nobody asked for. An entry that was replaced while in use counts as asked for."""
+        """Bytes held without a grant. An entry that was replaced while in use counts as granted."""
         granted = {folder: _with_overhead(size) for folder, size in self.granted.get(namespace, {}).items()}
         staged, whole, replaced = held.staged_bytes(), held.whole_bytes(), held.replaced_bytes()
         asked_bytes = sum(
@@ -78,7 +78,7 @@ class Ledger:
         return sum(_with_overhead(size_bytes) for size_bytes in granted) + sum(held.replaced_bytes().values())
 
     def keep_only(self, found: Mapping[str, Contents]) -> None:
-        """Forgets what was granted for models of which nothing is there and that nobody fetches."""
+        """Drops the granted sizes of models that have no bytes here and no open grant."""
         for namespace in list(self.granted):
             held = found.get(namespace)
             present = {**held.staged_bytes(), **held.whole_bytes(), **held.replaced_bytes()} if held else {}

@@ -34,7 +34,7 @@ class Metrics:
         self._evicted.labels(kind).inc(size_bytes)
 
     def refused(self, reason: str) -> None:
-        """Somebody got no room."""
+        """A request for space was refused."""
         self._refused.labels(reason).inc()
 
     def published(self, outcome: str) -> None:
@@ -50,11 +50,11 @@ class Metrics:
         self._leftovers.inc()
 
     def watch_registration(self, is_registered: Callable[[], bool]) -> None:
-        """Show whether the kubelet knows the driver, asked for at each scrape."""
+        """Show whether the kubelet has registered the driver, evaluated at each scrape."""
         self._registered.set_function(lambda: float(is_registered()))
 
     def watch_cache(self, overview: Callable[[], Overview | None]) -> None:
-        """Show what the cache holds, asked for at each scrape; None: the node has no folder for it."""
+        """Show what the cache holds, evaluated at each scrape; None: the node has no folder for it."""
         self._registry.register(_Cache(overview))
 
     def families(self) -> Iterable[Metric]:

@@ -96,7 +96,7 @@ class Parts:
 
     @contextmanager
     def trash(self) -> Iterator[int]:
-        """A descriptor of the folder whose content nobody needs any more."""
+        """A descriptor of the folder for content that is no longer needed."""
         with self._own("trash") as trash:
             yield trash
 

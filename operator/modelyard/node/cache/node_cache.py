@@ -1,4 +1,4 @@
-"""The node's cache as a whole: who has what, room for whoever asks, and what has to go for it."""
+"""The node's cache as a whole: usage by namespace, grants of space, and eviction."""
 
 import contextlib
 import logging
@@ -31,9 +31,9 @@ _log = logging.getLogger("modelyard.node")
 
 
 class NodeCache:
-    """Everything that changes the cache goes through here, one change at a time.
+    """Applies all changes to the cache, one at a time.
 
-    ``seen`` tells what pods have now, ``limits`` the limits on a file system of a given size, ``now_s`` the wall clock.
+    ``seen`` returns what pods use now, ``limits`` the limits for a file system's size, ``now_s`` the wall clock.
     Methods raise PathMissingError where the node has no cache.
     """
 
@@ -94,7 +94,7 @@ class NodeCache:
         return Refusal(Reason.CACHE_FULL, "the models to evict came into use in the meantime. The fetch is retried")
 
     def _set_quota(self, namespace: str, held: Contents, limits: Limits) -> None:
-        """What the namespace may have by itself, and what it was granted."""
+        """Sets the quota to the guaranteed bytes plus what the namespace was granted."""
         allowed_bytes = self._known_ledger().allowed_bytes(namespace, held)
         try:
             self._parts.limit(namespace, limits.guaranteed_bytes + allowed_bytes)
@@ -102,7 +102,7 @@ class NodeCache:
             _log.warning("no quota for namespace %s: %s", namespace, error)
 
     def release(self, grant: Grant) -> None:
-        """Whoever was granted room is through or gone."""
+        """Ends the grant: its requester is done or gone."""
         with self._lock:
             self._known_ledger().release(grant)
 
@@ -129,7 +129,7 @@ class NodeCache:
             return was_there or was_noted
 
     def condemn(self, namespace: str, folder: str) -> None:
-        """An entry's bytes are no longer what they were: it goes, or is marked where it is in use (layout.rotten)."""
+        """Removes an entry whose bytes are corrupt, or marks it (layout.rotten) while it is in use."""
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             if self._is_pinned(namespace, folder, part):
                 with contextlib.suppress(FileExistsError), untrusted_files.opened_folder("records", part) as records:
@@ -165,7 +165,7 @@ class NodeCache:
                 self._forget_pod(pod, part)
 
     def remove_leftovers(self, namespace: str, living_pods: frozenset[str], now_s: float, age_s: float) -> list[str]:
-        """Removes what nobody will use again (modelyard.node.cache.garbage); the paths that went."""
+        """Removes leftovers (modelyard.node.cache.garbage) and returns their paths."""
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             seen = self._seen()
             around = garbage.Surroundings(namespace, seen, living_pods, self._is_live, now_s, age_s)
@@ -218,13 +218,13 @@ class NodeCache:
         return Holding(namespace, held.used_bytes, held.items, promised_bytes, is_over_budget=is_over)
 
     def _known_ledger(self) -> Ledger:
-        """The ledger; where none was kept, whatever models there are count as asked for."""
+        """The ledger; if none was kept, all models present count as granted."""
         if self._ledger is None:
             self._ledger = Ledger.load(self._parts.own_file(LEDGER)) or Ledger.adopting(self._look())
         return self._ledger
 
     def _evict(self, items: list[Item]) -> bool:
-        """Removes what nobody uses; False where something stayed, since it came into use or was in nobody's power."""
+        """Removes what is unused; False if something stayed, because it came into use or could not be removed."""
         is_done = True
         for item in items:
             try:
@@ -239,7 +239,7 @@ class NodeCache:
         return is_done
 
     def _evict_from(self, part: int, item: Item) -> bool:
-        """Looks once more after the item lost its name: a pod may have linked it meanwhile, and finds it again."""
+        """Checks again after the item lost its name: if a pod linked it meanwhile, it gets its name back."""
         with self._parts.trash() as trash, untrusted_files.opened_folder(item.kind, part) as folder:
             name = untrusted_files.discard(item.name, folder, trash)
             if item.kind is Kind.ENTRY:

@@ -28,7 +28,7 @@ class Overview:
 
 
 class Recent:
-    """What ``look`` found some seconds ago at most, however often and by whomever it is asked for."""
+    """The last result of ``look``, at most some seconds old, however often it is requested."""
 
     def __init__(self, look: Callable[[], Overview | None], age_s: float, now_s: Callable[[], float]) -> None:
         self._look = look

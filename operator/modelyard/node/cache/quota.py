@@ -35,7 +35,10 @@ _log = logging.getLogger("modelyard.node")
 
 
 def project(namespace: str) -> int:
-    """The number of a namespace's project. Two of a million meet in one only by a chance in a thousand millions."""
+    """The number of a namespace's project, one of 2^30.
+
+    Two given namespaces collide with probability 1e-9; among 1,000 on one node, any two do with 5e-4.
+    """
     return _FIRST_PROJECT + int.from_bytes(hashlib.sha256(namespace.encode()).digest()[:4]) % _FIRST_PROJECT
 
 

@@ -1,4 +1,4 @@
-"""The records of entries (contract/entry_record.py), read as their namespace's word: they may hold anything."""
+"""Reads the records of entries (contract/entry_record.py). Their namespace wrote them: they may hold anything."""
 
 from modelyard.contract import entry_record
 from modelyard.contract.cache_layout import RECORD_SUFFIX

@@ -1,7 +1,7 @@
-"""Whether entries still hold the bytes that were verified when they came: bit rot is served without a word otherwise.
+"""Checks that entries still hold the bytes that were verified on arrival: bit rot would otherwise be served silently.
 
-One entry at a time, the one that was checked longest ago, from the disk itself past the page cache, slowly and with
-idle priority.
+It reads one entry at a time, the least recently checked, from the disk past the page cache, slowly and with idle
+priority.
 """
 
 import errno
@@ -63,7 +63,7 @@ def next_due(entries: list[Item], checked_s: Mapping[str, float], now_s: float, 
 
 
 class ByteCheck:
-    """Checks what is due. ``pause`` waits for some seconds and says whether to end, ``now_s`` is the wall clock."""
+    """Checks what is due. ``pause`` waits for some seconds and returns whether to end; ``now_s`` is the wall clock."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class ByteCheck:
         return Checked(Verdict.OK, size_bytes)
 
     def _crc(self, entry: int, file: FileRecord) -> int | None:
-        """The file's checksum now, -1 where it has another size; None when told to end."""
+        """The file's checksum now, -1 if its size differs; None on a request to end."""
         descriptor = _opened(file.path, entry)
         try:
             if os.fstat(descriptor).st_size != file.size_bytes:

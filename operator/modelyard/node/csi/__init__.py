@@ -1,1 +1,1 @@
-"""What does the kubelet ask of the driver, and what does a pod get?"""
+"""What does the kubelet request of the driver, and what does a pod get?"""

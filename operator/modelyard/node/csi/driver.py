@@ -59,7 +59,7 @@ class Node(csi_pb2_grpc.NodeServicer):
     def NodePublishVolume(  # noqa: N802 - the API's name
         self, request: csi_pb2.NodePublishVolumeRequest, context: grpc.ServicerContext
     ) -> csi_pb2.NodePublishVolumeResponse:
-        """Mounts the namespace's part of the cache. Said again it changes nothing."""
+        """Mounts the namespace's part of the cache. Idempotent."""
 
         def publish() -> csi_pb2.NodePublishVolumeResponse:
             if request.volume_capability.HasField("block") or request.volume_capability.mount.mount_flags:
@@ -76,7 +76,7 @@ class Node(csi_pb2_grpc.NodeServicer):
     def NodeUnpublishVolume(  # noqa: N802 - the API's name
         self, request: csi_pb2.NodeUnpublishVolumeRequest, context: grpc.ServicerContext
     ) -> csi_pb2.NodeUnpublishVolumeResponse:
-        """Unmounts it. Said again it changes nothing."""
+        """Unmounts it. Idempotent."""
 
         def unpublish() -> csi_pb2.NodeUnpublishVolumeResponse:
             self._volumes.unpublish(target_of(request.target_path, self._pods_folder))
@@ -107,7 +107,7 @@ _CODES: dict[type[Exception], grpc.StatusCode] = {
 
 
 def _answered(work: Callable[[], Answer], context: grpc.ServicerContext, tell: Callable[[str], None]) -> Answer:
-    """The work's answer, or its error as the pod's event will have it; ``tell`` hears the status either way."""
+    """The work's answer, or its error as the pod's event will show it; ``tell`` gets the status either way."""
     try:
         answer = work()
     except tuple(_CODES) as error:

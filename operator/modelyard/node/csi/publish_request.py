@@ -1,7 +1,8 @@
-"""What a pod may ask of the driver. Pure: a request of the kubelet in, a volume out, or words for the pod's event.
+"""Parses what a pod requests of the driver. Pure: from a request of the kubelet to a volume, or to an error text for
+the pod's event.
 
-Any pod author can name the driver in a pod, with attributes of their choice. What the kubelet adds about the pod
-(`csi.storage.k8s.io/...`) it writes over theirs.
+Any pod author can name the driver in a pod, with attributes of their choice. The kubelet overwrites those under its
+own keys (`csi.storage.k8s.io/...`).
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class Publication:
 def publication(
     target_path: str, context: Mapping[str, str], pods_folder: PurePosixPath, *, is_read_only: bool
 ) -> Publication:
-    """The volume that a request asks for. Raises RefusedError for one that no pod's inline volume gives."""
+    """Parses the requested volume. Raises RefusedError for a request that no pod's inline volume produces."""
     if unknown := sorted(set(context) - _KNOWN):
         raise RefusedError(f"the volume does not support the attribute {unknown[0]!r}: remove volumeAttributes")
     if context.get(EPHEMERAL) != "true":

@@ -1,4 +1,4 @@
-"""How the kubelet finds the driver: a socket in its registry of plugins that says where the driver's own is."""
+"""Registers the driver with the kubelet: a socket in its plugin registry that names the driver's own socket."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ _log = logging.getLogger("modelyard.node")
 
 
 class Registration(registration_pb2_grpc.RegistrationServicer):
-    """Answers the kubelet. ``is_registered`` is set once it said that it took the driver."""
+    """Answers the kubelet. ``is_registered`` is set once the kubelet has confirmed the registration."""
 
     def __init__(self, driver_socket: Path) -> None:
         self._socket = driver_socket

@@ -20,7 +20,7 @@ _ATTRIBUTES = syscalls.MOUNT_NO_SUID | syscalls.MOUNT_NO_DEVICES
 class Volumes:
     """The volumes of this node's pods.
 
-    ``prepare`` makes a namespace's part (name, UID) ready to be shown, ``unpublished`` hears of each volume that went.
+    ``prepare`` gets a namespace's part (name, UID) ready to mount; ``unpublished`` is called for each volume that went.
     """
 
     def __init__(

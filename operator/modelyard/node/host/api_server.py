@@ -24,7 +24,7 @@ class UnreachableError(Exception):
 
 
 class Api(Protocol):
-    """What is asked of an API server."""
+    """The requests that the agent makes to an API server."""
 
     def get(self, path: str) -> Object | None:
         """The object at ``path``, None for 404. Raises UnreachableError for every other answer and for none."""

@@ -1,6 +1,4 @@
-"""What the agent asks of the API server: namespaces by name and UID, its own node's pods, and that its start-up taint
-goes.
-"""
+"""The agent's calls to the API server: namespaces by name and UID, its node's pods, removal of its start-up taint."""
 
 import logging
 
@@ -8,7 +6,7 @@ from modelyard.contract import names
 from modelyard.node.host.api_server import Api, Object, UnreachableError
 
 MIRROR_ANNOTATION = "kubernetes.io/config.hash"
-"""On the mirror of a static pod: the UID by which the kubelet knows it, which is not the mirror's."""
+"""On the mirror of a static pod: the kubelet's UID for it, which is not the mirror's."""
 
 _log = logging.getLogger("modelyard.node")
 
@@ -18,9 +16,9 @@ class NoNamespaceError(Exception):
 
 
 class Namespaces:
-    """Namespaces as they are now: a name can be used again within a second, so each call asks the API server.
+    """Namespaces as they are now: a name can be reused within a second, so each call queries the API server.
 
-    A folder of the cache belongs to a UID, so that a name used again inherits nothing. Methods raise UnreachableError.
+    A folder of the cache belongs to a UID, so that a reused name inherits nothing. Methods raise UnreachableError.
     """
 
     def __init__(self, api: Api) -> None:
@@ -50,7 +48,7 @@ class OwnNode:
         self._name = name
 
     def pods(self) -> frozenset[str]:
-        """The UIDs of the pods that are bound to the node, as the kubelet knows them. Raises UnreachableError."""
+        """The kubelet's UIDs of the pods that are bound to the node. Raises UnreachableError."""
         listed = self._api.list_metadata("/api/v1/pods", fieldSelector=f"spec.nodeName={self._name}")
         return frozenset(uid for metadata in listed for uid in _uids(metadata))
 

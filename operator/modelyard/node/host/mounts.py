@@ -1,4 +1,4 @@
-"""What is mounted now, as the kernel tells: nothing to remember, so nothing to lose in a restart."""
+"""Reads from the kernel what is mounted now: no state to keep, so none to lose in a restart."""
 
 import os
 import re
@@ -30,8 +30,8 @@ class Published:
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at the mounts. ``used`` are the folders of the cache that containers see by a subPath, as
-    ``<namespace uid>/entries/<digest>``: the kernel tells a folder's present name, also after it was renamed.
+    """The mounts at one moment. ``used`` are the folders of the cache that containers see by a subPath, as
+    ``<namespace uid>/entries/<digest>``: the kernel shows a folder's present name, also after a rename.
     """
 
     published: tuple[Published, ...] = ()

@@ -1,7 +1,7 @@
-"""Calls of the kernel that Python does not have, by their numbers: those since Linux 5.0 are the same everywhere.
+"""System calls that Python lacks, by number: those since Linux 5.0 have the same number on every architecture.
 
-Those of mounts work on file descriptors: a path that somebody else can change is looked at once, and what was looked at
-is what is used. Each raises OSError. mount_setattr is the newest, from Linux 5.12.
+Those for mounts take file descriptors: a path that others can change is resolved once, and that result is used. Each
+raises OSError. mount_setattr is the newest, from Linux 5.12.
 """
 
 import ctypes
@@ -77,7 +77,7 @@ def bind_mount(source: int, target: int, attributes: int) -> None:
 
 
 def unmount(path: str) -> None:
-    """Takes the mount at ``path`` out of sight at once; it ends when nobody uses it any more. Follows no symlink."""
+    """Detaches the mount at ``path`` at once; it ends when it is no longer in use. Follows no symlink."""
     _checked(int(_libc.umount2(os.fsencode(path), _UMOUNT_NOFOLLOW | _MNT_DETACH)), path)
 
 
@@ -89,7 +89,7 @@ def quotactl(folder: int, command: int, number: int, argument: bytearray) -> Non
 
 @contextmanager
 def idle() -> Iterator[None]:
-    """The calling thread has the disk and the processor when nobody else wants them. It must hold no lock meanwhile."""
+    """Gives the calling thread idle priority for disk and processor. It must hold no lock meanwhile."""
     _set_priority(_LOWEST_PRIORITY, _IOPRIO_IDLE)
     try:
         yield

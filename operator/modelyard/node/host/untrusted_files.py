@@ -1,8 +1,8 @@
-"""Folders that somebody else may fill with anything: looked at and removed by descriptors only.
+"""Reads and removes folders that tenants write to, by descriptors only.
 
-Whoever may write to a folder can plant links that lead out of it, pipes that block their reader, names that change
-between two looks, trees deeper than any stack and larger than any patience. So nothing here follows a link, opens what
-is no regular file or folder, walks on without an end, or leaves the file system that it began on.
+A writer can plant links that lead out of the folder, pipes that block their reader, names that change between two
+reads, trees of any depth and size. So nothing here follows a link, opens anything but regular files and folders, walks
+without a limit, or leaves the file system that it began on.
 """
 
 import contextlib
@@ -136,10 +136,11 @@ def _measure_present(name: str, parent: int, found: os.stat_result, size: Size, 
 
 
 def empty(trash: int, limit: int = MAX_FILES) -> bool:
-    """Removes all that lies in the folder ``trash``, ``limit`` names at most; says whether it is empty now.
+    """Empties the folder ``trash``, ``limit`` names at most; returns whether it is empty now.
 
-    A folder inside is taken from its owner first, so that nobody who still has it open adds to it; its own folders are
-    moved up into the trash before it goes, so that depth costs nothing. Nobody else may write to ``trash`` itself.
+    A folder inside is taken from its owner first, so that no process that still has it open can add to it; its own
+    folders are moved up into the trash before it goes, so that depth costs nothing. Only the agent may write to
+    ``trash`` itself.
     """
     left = limit
     while left > 0:
