@@ -101,7 +101,7 @@ class CompileCache:
     def restore(self) -> None:
         """Gives the engine the newest snapshot, before it starts. Raises OSError.
 
-        Not again in a pod whose engine did not become ready with one: it starts with nothing then.
+        Once an engine has not become ready with a snapshot, its pod restores none: it starts with an empty cache.
         """
         if self._on_trial.exists():
             say("the engine did not become ready with what was restored: it starts without")
@@ -190,7 +190,7 @@ class CompileCache:
         for snapshot in sorted(self._whole(), key=lambda path: path.name)[:-KEPT]:
             going = snapshot.with_name(f".{snapshot.name}")
             with contextlib.suppress(OSError):
-                snapshot.replace(going)  # from now on it is none, so nobody begins to copy it
+                snapshot.replace(going)  # no longer a snapshot, so that no engine begins to copy it
                 shutil.rmtree(going)
         for leftover in self._snapshots.glob(".*"):
             with contextlib.suppress(OSError):
@@ -199,7 +199,7 @@ class CompileCache:
 
 
 def main() -> int:
-    """Does what is asked and returns the exit code: 1 where it could not be done, which nobody needs to mind."""
+    """Runs the action and returns the exit code: 1 if it failed, which callers may ignore."""
     parser = argparse.ArgumentParser(prog="compile_cache.py")
     parser.add_argument("action", choices=("restore", "publish"))
     parser.add_argument("--cache", type=pathlib.Path, required=True, help="the node's folder for this engine and model")

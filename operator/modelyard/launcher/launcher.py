@@ -1,18 +1,18 @@
 """The engine container's first process: ``python3 launcher.py [options] -- <the engine's command>``.
 
-The engines are bad at being PID 1 and at being stopped, so this stands in front of them:
+Engines handle neither PID 1 nor termination well, so this runs in front of them:
 
 * It reaps orphans and forwards signals. The engine runs in a session of its own.
-* Told to stop before the engine was ready, it ends the engine's process group at once: while they load, vLLM and Triton
-  ignore or lose SIGTERM. Told to stop later, it serves on until routers have dropped the pod, then lets the engine
-  drain, and ends the group when the drain's time is up, so that clients see a closed connection and not silence.
+* On a stop signal before the engine was ready, it ends the engine's process group at once: while they load, vLLM and
+  Triton ignore or lose SIGTERM. On a later one, it keeps serving until routers have dropped the pod, then lets the
+  engine drain, and ends the group when the drain's time is up, so that clients see a closed connection and not silence.
 * It keeps the first real error lines of the engine's output, whose last line is mostly generic, and writes them to the
-  termination log. So nobody needs the right to read logs to say why a model does not start.
+  termination log. So explaining why a model does not start takes no permission to read logs.
 
-* Where nobody knows the engine's version, it looks it up in the image and leaves out the flags that are newer.
+* If the engine's version is unknown, it looks it up in the image and leaves out newer flags.
 
-* It has compile_cache.py beside it keep what the engine compiles on the node, where there is a cache: a process of its
-  own, so that nothing of the cache keeps the engine from serving.
+* If the node has a cache, it runs compile_cache.py to keep what the engine compiles there: in a process of its own, so
+  that a fault of the cache cannot keep the engine from serving.
 
 It is copied into images that are not ours: the standard library only, one file, any Python from 3.8 on.
 """
@@ -151,7 +151,7 @@ class CauseFinder:
         self._causes, self._generic, self._wants_detail = [], "", False
 
     def causes(self) -> list[str]:
-        """The error lines kept, the most telling first; empty when none was seen."""
+        """The error lines kept, the most specific first; empty when none was seen."""
         return self._causes or ([self._generic] if self._generic else [])
 
     def last_lines(self) -> list[str]:
@@ -160,7 +160,7 @@ class CauseFinder:
 
 
 def error_in(line: str) -> str:
-    """The error that a line of an engine's output tells, without the line's decoration; empty when it tells none."""
+    """The error in a line of an engine's output, without the line's decoration; empty if it has none."""
     triton = _TRITON.match(line)
     if triton:
         text = triton.group("text").strip('"').split("\\n")[0]
@@ -191,9 +191,9 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def answers_200(url: str) -> bool:
-    """Whether a GET of the URL is answered with 200, of localhost on IPv4 or IPv6: an engine may listen on one only.
+    """Whether a GET of the URL on localhost returns 200, over IPv4 or IPv6: an engine may listen on one only.
 
-    No proxy is asked and no name resolved, whatever the environment and the image say.
+    Uses no proxy and resolves no name, whatever the environment and the image configure.
     """
     parts = urllib.parse.urlsplit(url)
     hosts = LOOPBACKS if parts.hostname == "localhost" else (parts.hostname or "",)
@@ -235,7 +235,7 @@ class Engine:
         return code if code >= 0 else 128 - code
 
     def signal(self, number: int) -> None:
-        """Signals the engine's first process alone: it tells its own workers."""
+        """Signals the engine's first process alone, which signals its workers."""
         if not self.ended.is_set():
             os.kill(self.process.pid, number)
 
@@ -252,7 +252,7 @@ class Engine:
 
 
 class Launcher:
-    """One run: the threads around the engine, and what they know of each other."""
+    """One run: the threads around the engine, and the state that they share."""
 
     def __init__(self, options: argparse.Namespace, engine: Engine, told_to_stop: threading.Event) -> None:
         self._options = options
@@ -276,7 +276,7 @@ class Launcher:
         return code
 
     def _watch_readiness(self) -> None:
-        """Remembers that the engine was ready: at the moment of a signal it may be too busy to say so."""
+        """Records that the engine was ready: at the moment of a signal it may be too busy to answer its probe."""
         while not self._engine.ended.wait(READY_INTERVAL_S):
             if answers_200(self._options.ready_url):
                 self._ready.set()
@@ -308,7 +308,7 @@ class Launcher:
             self._engine.signal_group(signal.SIGKILL)
 
     def _tell_end(self, code: int) -> None:
-        """Writes why the engine ended, unless it was told to after it had served: then nothing is wrong."""
+        """Writes why the engine ended, unless it was stopped after it had served: then nothing is wrong."""
         causes = self._finder.causes()
         if self._told_to_stop.is_set():
             if causes and not self._ready.is_set():
@@ -452,7 +452,7 @@ def with_entrypoint(script: str | None, command: list[str]) -> list[str]:
 
 
 def why_not_started(command: str, error: OSError) -> tuple[str, int]:
-    """What to tell of a command that does not start, and the exit code that a shell gives for it."""
+    """Explains why a command does not start, with the exit code that a shell returns for it."""
     if not isinstance(error, FileNotFoundError):
         return f"`{command}` cannot be started: {error.strerror}", 126
     return (
