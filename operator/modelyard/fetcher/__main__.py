@@ -1,4 +1,4 @@
-"""modelyard-fetch: brings the model, tells how it goes, and stops at once when told to."""
+"""modelyard-fetch: fetches the model, reports progress, and stops at once on a signal."""
 
 import gc
 import importlib.util
@@ -49,7 +49,7 @@ class _Ending:
 
 
 def main() -> None:
-    """The program. Ends the process: 0 with the model in place, 1 when it cannot be, 143 when told to stop."""
+    """The program. Exits with 0 once the model is in place, 1 if it cannot be fetched, 143 on a stop signal."""
     ending = _Ending()
     _stop_on_signals(ending)  # first of all: PID 1 without a handler ignores SIGTERM
     os.umask(0o022)  # the engine reads as another user
@@ -78,7 +78,7 @@ def _stop_on_signals(ending: _Ending) -> None:
 
 
 def _work(state: State, ending: _Ending) -> None:
-    """Tries until the model is there. What nobody can cure in this pod ends it, by name; the kubelet starts it anew."""
+    """Retries until the model is there. A failure that no retry cures ends it, by name; the kubelet restarts it."""
     try:
         configuration = Configuration.from_environment(os.environ)
         serve(state, configuration.state_port)
@@ -88,7 +88,7 @@ def _work(state: State, ending: _Ending) -> None:
     except InvalidError as error:
         state.fail(Phase.FAILED, Reason(error.reason), error.message)
         ending.end(1)
-    except Exception as error:  # noqa: BLE001 - the last resort: the pod must say something
+    except Exception as error:  # noqa: BLE001 - the last resort: the pod must report something
         _log.exception("unexpected error")
         state.fail(Phase.FAILED, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}. See this container's log")
         ending.end(1)
@@ -97,9 +97,9 @@ def _work(state: State, ending: _Ending) -> None:
 
 
 def fetch_patiently(configuration: Configuration, state: State, wait: Callable[[str, float], bool]) -> bool:
-    """Attempts until the model is there, each ``wait``(reason, delay in seconds) after one that failed.
+    """Retries until the model is there, with ``wait``(reason, delay in seconds) after each failed attempt.
 
-    False when that says that the failure can only be reported by the program's end. Raises InvalidError as ``fetch``.
+    False if ``wait`` returns False: only the program's end can report the failure. Raises InvalidError as ``fetch``.
     """
     wrong_bytes = WrongBytes()
     for delay_s in _delays_s():

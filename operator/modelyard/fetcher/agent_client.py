@@ -1,4 +1,6 @@
-"""Asks the node agent for space in the node's cache, and to remove what only it may (contract/agent_protocol.py)."""
+"""Client of the node agent: requests space in the node's cache, and removals that only the agent may make
+(contract/agent_protocol.py).
+"""
 
 import contextlib
 import logging
@@ -14,7 +16,7 @@ from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.failure import FetchError
 
 ANSWER_LIMIT_S = 5.0
-"""How long the agent may take for an answer, which it may have to evict for."""
+"""How long the agent may take to answer; it may have to evict first."""
 
 ASK_AGAIN_S = 0.5
 
@@ -73,7 +75,7 @@ class Grant:
 
 
 def _await_end(connection: socket.socket) -> None:
-    """Until the other side is gone: it has nothing more to say."""
+    """Blocks until the other side is gone; discards what it sends."""
     connection.settimeout(None)
     with contextlib.suppress(OSError):
         while connection.recv(LINE_LIMIT_BYTES):

@@ -1,4 +1,4 @@
-"""What the fetcher is told, by environment variables that carry no secret."""
+"""The fetcher's configuration, from environment variables that carry no secret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CACHE_MEDIUMS = (names.MEDIUM_EPHEMERAL, names.MEDIUM_NODE_LOCAL)
 
 @dataclass(frozen=True)
 class Configuration:
-    """One fetch. ``None`` means: not said, so the source's own default holds."""
+    """One fetch. ``None`` means unset: the source's own default holds."""
 
     uri: str
     pod_uid: str

@@ -1,7 +1,7 @@
-"""One service serves one content: what this pod may bring, and what it must refuse.
+"""One service serves one content: what this pod may fetch, and what it must refuse.
 
 The operator keeps the first verified digest of a service's revision in a ConfigMap that pods read when they start. It
-is no part of the pod template, so a digest that becomes known restarts nobody.
+is not part of the pod template, so recording a digest restarts no pod.
 """
 
 from modelyard.contract import names
@@ -13,7 +13,7 @@ _TEXT_LIMIT = 100
 
 
 def check_content(digest: str, configuration: Configuration) -> None:
-    """Raises FetchError when the source holds other content than the service wants, or than its revision had first."""
+    """Raises FetchError if the source's content differs from the service's digest, or from its revision's first."""
     pinned = configuration.expected_digest
     if pinned not in {None, digest}:
         raise FetchError(
@@ -31,7 +31,7 @@ def check_content(digest: str, configuration: Configuration) -> None:
 
 
 def _first_digest(configuration: Configuration) -> str | None:
-    """What this revision's first pod verified; None while no pod has told it, or the service keeps none."""
+    """The digest that this revision's first pod verified; None before that, or if the service records none."""
     if configuration.revision_key is None:
         return None
     try:

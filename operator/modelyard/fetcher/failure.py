@@ -8,7 +8,7 @@ from modelyard.contract.fetch_report import Reason
 
 
 class FetchError(Exception):
-    """A failed attempt: ``reason`` names it, ``message`` says what is wrong and what to do."""
+    """A failed attempt: ``reason`` names it, ``message`` explains the fault and its remedy."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(f"{reason}: {message}")
@@ -17,9 +17,9 @@ class FetchError(Exception):
 
 
 class StreamBrokenError(Exception):
-    """The bytes stopped coming before the file's end: ask again from where they stopped.
+    """The bytes stopped coming before the file's end: request the rest from there.
 
-    ``refusal`` is the server's own answer where there is one: what to raise when asking again does not help.
+    ``refusal`` is the server's own answer, if any: the error to raise when retries do not help.
     """
 
     def __init__(self, cause: str, refusal: FetchError | None = None) -> None:
@@ -28,4 +28,4 @@ class StreamBrokenError(Exception):
 
 
 class WholeFileOnlyError(Exception):
-    """The server knows no ranges: the file comes over one connection at a time, from its first byte on."""
+    """The server does not support ranges: the file comes over one connection at a time, from its first byte on."""

@@ -127,7 +127,7 @@ class _Fetch:
         try:
             download(self._source, files, staging, on_bytes, budget_bytes())
         except WrongBytesError as error:
-            with contextlib.suppress(FetchError):  # a source that fails now is asked again by the next attempt
+            with contextlib.suppress(FetchError):  # if the source fails now, the next attempt queries it again
                 self._wrong_bytes.remember(error, self._source.stamp(error.file))
             raise
 

@@ -46,7 +46,7 @@ class DirectFile:
         _write_all(self._buffered, block[head + middle :], offset + head + middle)
 
     def read(self, block: memoryview, offset: int) -> None:
-        """Fills the block with what was written at ``offset``; aligned as ``write`` wants it."""
+        """Fills the block with what was written at ``offset``; aligned as ``write`` requires."""
         descriptor = self._buffered
         if self._direct is not None and offset % PAGE_BYTES == 0 and len(block) % PAGE_BYTES == 0:
             descriptor = self._direct
@@ -67,7 +67,7 @@ class DirectFile:
 
 
 def _open_direct(path: Path) -> int | None:
-    """None where the file system refuses; said once."""
+    """None if the file system refuses, which is logged once."""
     global _said_buffered  # noqa: PLW0603 - once for all files of the process
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECT)

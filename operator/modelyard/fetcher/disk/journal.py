@@ -1,4 +1,4 @@
-"""Which parts of a model are verified and on the disk, line by line: a fetch that was killed goes on from there.
+"""Records which parts of a model are verified and on the disk, one per line, so that a killed fetch can resume.
 
 Each line is a JSON array:
 
@@ -7,11 +7,11 @@ Each line is a JSON array:
                                                       kind that the source stores if that is a CRC, in hexadecimal
     ["synced", file, count]                           its first ``count`` parts since "boot" are on the disk for good
     ["whole", file, crc64nvme]                        the file is verified and on the disk for good
-    ["again", file]                                   what is above of this file does not count
+    ["again", file]                                   the lines above for this file do not count
 
-A part that was written and not yet synced outlives a killed process, since the kernel has it, but no power cut: so it
-counts only while the same kernel runs. ``file`` names a file at one version, cut in one way. A line that is torn, and
-all that follows it, counts for nothing.
+A part that was written and not yet synced survives a killed process, since the kernel has it, but not a power cut: so
+it counts only while the same kernel runs. ``file`` names a file at one version, cut in one way. A torn line, and all
+that follows it, is ignored.
 """
 
 import errno
@@ -37,7 +37,7 @@ class PartNote:
 
 
 class Notes:
-    """What a journal says: parts by file and offset, and the CRC64NVME of whole files."""
+    """A journal's content: parts by file and offset, and the CRC64NVME of whole files."""
 
     def __init__(self) -> None:
         self.parts: defaultdict[str, dict[int, PartNote]] = defaultdict(dict)
@@ -48,7 +48,7 @@ class Journal:
     """Appends from several threads. Methods raise OSError as the file system does."""
 
     def __init__(self, path: Path) -> None:
-        """Reads what is there into ``notes``, cuts off what is torn, and goes on after it."""
+        """Reads the journal into ``notes``, truncates a torn end, and appends from there."""
         boot = _boot_id()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         weakref.finalize(self, os.close, self._file)
@@ -70,7 +70,7 @@ class Journal:
             self._counts[file] += 1
 
     def noted(self, file: str) -> int:
-        """How many parts of the file were noted: what ``synced`` is told after a sync that began then."""
+        """How many parts of the file are noted: the ``count`` to pass to ``synced`` after a sync that begins now."""
         return self._counts[file]
 
     def synced(self, file: str, count: int) -> None:
@@ -99,7 +99,7 @@ class Journal:
 
 
 def _boot_id() -> str:
-    """Of the kernel that runs; one that never comes again where it is not told."""
+    """The running kernel's boot id; a random one if it cannot be read."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

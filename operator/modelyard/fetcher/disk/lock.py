@@ -1,7 +1,7 @@
 """One writer per entry and node: a lock on a file of the cache (flock), which dies with the process that holds it.
 
-Its file belongs to whoever came first, and others who may only read it lock it as well. A lock counts only while its
-file still has its name, so whoever tidies the cache may remove the file of a lock that it holds.
+The first process creates its file; others, who may only read it, can lock it as well. A lock counts only while its file
+still has its name, so a process that cleans the cache may remove the file of a lock that it holds.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 POLL_S = 0.2
-"""How often a waiter tries again: the end of a holder wakes nobody who did not block in the kernel."""
+"""How often a waiter retries: the end of a holder wakes only those blocked in the kernel."""
 
 _FILE_MODE = 0o666
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -30,7 +30,7 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def shared(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Holds the lock beside others who share it: nobody writes or evicts the entry meanwhile."""
+    """Holds the lock shared: the entry is neither written nor evicted meanwhile."""
     with _held(path, fcntl.LOCK_SH, on_wait):
         yield
 

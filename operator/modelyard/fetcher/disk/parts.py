@@ -10,7 +10,7 @@ PART_LIMIT_BYTES = 16 * 1024 * 1024
 """A fetch that is killed fetches at most so many bytes again for each of its connections."""
 
 PAGE_BYTES = 4096
-"""What O_DIRECT wants files' offsets, lengths and memory to be multiples of, on every disk of today."""
+"""O_DIRECT requires file offsets, lengths and memory addresses to be multiples of this, on every disk of today."""
 
 
 @dataclass(frozen=True, slots=True)

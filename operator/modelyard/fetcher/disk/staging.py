@@ -42,7 +42,7 @@ class Staging:
 
     def __init__(self, folder: Path) -> None:
         self.model = folder / "model"
-        """The folder that becomes the entry, once ``holds`` says so of every file."""
+        """The folder that becomes the entry, once ``holds`` is true of every file."""
         make_folder(self.model)
         self._journal = Journal(folder / "journal")
 
@@ -73,7 +73,7 @@ class Staging:
         """The file to write to, at its full size. Its disk space is taken now, so that a full disk shows at once."""
         path = self.model / file.path
         if not has_size(path, file.size_bytes):
-            self._journal.again(_name(file))  # what was noted is gone, perhaps published: it says nothing of this one
+            self._journal.again(_name(file))  # notes of a file that is gone, perhaps published, do not hold here
         make_folder(path.parent)
         return DirectFile(path, file.size_bytes)
 
@@ -97,7 +97,7 @@ class Staging:
 
 
 def _name(file: RemoteFile) -> str:
-    """Names a file at one version, cut in one way: what was noted of another says nothing about it."""
+    """Names a file at one version, cut in one way: notes on another do not hold for it."""
     part_sizes = file.checksum.part_sizes if file.checksum else ()
     text = json.dumps([str(file.path), file.size_bytes, file.version, part_sizes, PART_LIMIT_BYTES])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ _COMPILE_CACHE_MODE = 0o777
 """The engine may run as another user than the fetcher, and writes there."""
 
 Discard = Callable[[str], None]
-"""Has an entry put out of the way that another user's pod wrote. Raises FetchError where nobody does."""
+"""Has the node agent remove an entry that another user's pod wrote. Raises FetchError if that is not possible."""
 
 
 def _sync_folder(folder: Path) -> None:
@@ -64,7 +64,7 @@ class Store:
         return told is not None and told.digest == digest and record.agrees(told, entry, files)
 
     def lock(self, digest: str) -> Path:
-        """The file that whoever writes the entry has locked."""
+        """The file that the entry's writer locks."""
         return self._layout.lock(digest)
 
     def staging_folder(self, digest: str) -> Path:
@@ -91,7 +91,7 @@ class Store:
         self._clear_the_way(digest)
         self._write_record(digest, written)
         entry = self._layout.entry(digest)
-        os.utime(staging.model)  # an entry's time says when it was last used
+        os.utime(staging.model)  # an entry's modification time is its last use
         staging.model.rename(entry)
         _sync_folder(self._layout.entries)
         _sync_folder(entry)

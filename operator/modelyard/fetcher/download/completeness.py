@@ -1,8 +1,8 @@
-"""What a model itself says of its files: no shard is missing, and each file is what the model's own list says.
+"""Checks a model against its own index and manifest.json.
 
-An upload that broke off leaves a folder that lists well, and each file in it has a right checksum. But the index of a
-sharded model in safetensors names every shard (`weight_map` of `*.safetensors.index.json`), and a `manifest.json`
-(file_list.py) holds the SHA-256 of every file: these then count instead of the checksums that the store has.
+An aborted upload leaves a folder that lists well, and each file in it has a right checksum. But the index of a sharded
+model in safetensors names every shard (`weight_map` of `*.safetensors.index.json`), and a `manifest.json`
+(content/manifest_json.py) holds the SHA-256 of every file: these then replace the store's checksums.
 """
 
 import json
@@ -27,10 +27,10 @@ Files = tuple[RemoteFile, ...]
 
 
 def held_to_own_word(source: Source, files: Files) -> Files:
-    """The files, with the SHA-256 that the model's own list has of them.
+    """The files, with the SHA-256 that the model's manifest has of them.
 
-    Raises FetchError: MODEL_INCOMPLETE when a file is missing that the model names, CHECKSUM_MISMATCH when one has
-    another size than the list says, and what reading from the source raises.
+    Raises FetchError: MODEL_INCOMPLETE when a file is missing that the model names, CHECKSUM_MISMATCH when a file's
+    size differs from the manifest's, and what reading from the source raises.
     """
     by_path = {file.path: file for file in files}
     for file in files:
@@ -50,7 +50,7 @@ def held_to_own_word(source: Source, files: Files) -> Files:
 
 
 def _check_shards(index: RemoteFile, document: bytes, present: Collection[PurePosixPath]) -> None:
-    """Nothing is said of an index that cannot be read: the engine tells what it wants of it."""
+    """Ignores an index that cannot be read: the engine reports what it lacks."""
     try:
         names = {str(name) for name in json.loads(document)["weight_map"].values()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

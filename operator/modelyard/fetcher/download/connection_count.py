@@ -1,7 +1,7 @@
-"""How many connections to use: found by measuring what the link gives with more and with fewer of them. Pure.
+"""Decides how many connections to use, by measuring the throughput with more and with fewer of them. Pure.
 
-A fast link is filled by a few, and more only cost time on the processor; object stores give each connection 80-100 MB/s
-and want many (measured: research of the field, S3's own guidance is one connection for each 85-90 MB/s wanted).
+A few fill a fast link, and more only cost processor time; object stores give each connection 80-100 MB/s and need many
+(measured: research of the field, S3's own guidance is one connection for each 85-90 MB/s wanted).
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ _WINDOW_S = 0.2
 """Longer where two levels are compared."""
 
 _STALL_LIMIT_S = 1.0
-"""For so long after a change, a moment in which nothing at all came does not count: a disk that flushes stops every
-connection (seen: 0.3 s), and says nothing of the link."""
+"""For so long after a change, a moment without any bytes does not count: a disk that flushes stalls every connection
+(seen: 0.3 s), whatever the link."""
 
 _WORTH = 0.35
 """More connections are kept where they bring at least this share of what they would bring if each were as fast."""
 
 _PROBE_AGAIN_S = 3.0
-"""A link changes: whether more connections bring more is tried anew this long after the last try, then ever later."""
+"""A link changes: more connections are tried again this long after the last try, then at growing intervals."""
 
 _PAUSE_AFTER_THROTTLING_S = 5.0
 
@@ -43,7 +43,7 @@ class _Level:
 
 
 class ConnectionCount:
-    """Told the bytes that came so far, again and again; says how many connections there should be."""
+    """Samples the bytes received so far, and decides how many connections there should be."""
 
     def __init__(self, limit: int) -> None:
         self._limit = max(1, limit)

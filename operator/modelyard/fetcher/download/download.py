@@ -29,7 +29,7 @@ CONNECTIONS_LIMIT = 32
 
 _SAMPLE_EVERY_S = 0.05
 _THROTTLED_LIMIT = 8
-"""So often in a row, over all workers and without a byte in between, the server may ask for fewer requests."""
+"""So often in a row, over all workers and without a byte in between, the server may throttle."""
 
 _THROTTLED_PAUSE_S = 0.5
 
@@ -42,7 +42,7 @@ def download(
 ) -> None:
     """Downloads what the staging folder lacks. ``budget`` is the memory that all buffers may take, in bytes.
 
-    ``on_bytes`` is told each block's size as it is written, and a negative size for what must come again; it is called
+    ``on_bytes`` is called with each block's size as it is written, and with a negative size for what must come again,
     from several threads. Raises the first FetchError or OSError, after all threads have ended.
     """
     arrivals = [FileDownload(file, staging) for file in files if not staging.holds(file)]
@@ -166,8 +166,8 @@ class _Download:
         self._on_bytes(bytes_)
 
     def _bear(self, error: FetchError) -> None:
-        """Slows down, where the server wants fewer requests, or breaks some connections while others bring bytes.
-        Raises the error where it is another, or where nothing comes any more.
+        """Slows down if the server throttles, or breaks some connections while others bring bytes.
+        Raises any other error, and these too once no more bytes come.
         """
         with self._lock:
             now_s = time.monotonic()

@@ -29,10 +29,10 @@ class FileDownload:
         self._opened: DirectFile | None = None
         self._unsynced_bytes = 0
         self.parts_left = len(self._missing)
-        """Not yet written, whether somebody fetches them or not."""
+        """Parts not yet written, being fetched or not."""
         self.workers = 0
         self.is_whole_file_only = False
-        """The server knows no ranges: one worker at a time, who reads over what is here already."""
+        """The server does not support ranges: one worker at a time, which skips the bytes that are here already."""
         self.problem = ""
         """What was wrong with its bytes, where they were wrong once."""
 

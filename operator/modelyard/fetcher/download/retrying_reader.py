@@ -14,7 +14,7 @@ from modelyard.fetcher.transport.stall_clock import StallClock
 _log = logging.getLogger(__name__)
 
 _BARREN_TRIES = 3
-"""So many connections in a row may break before a first byte; each byte that comes starts the count anew."""
+"""So many connections in a row may break before a first byte; each byte received resets the count."""
 
 _PAUSE_S = 0.2
 """Before the second try, and as much longer before each further one."""
@@ -48,7 +48,7 @@ class RetryingReader:
     def fill(self, target: memoryview) -> int:
         """The next bytes: at least one, and mostly as many as ``target`` takes.
 
-        Raises FetchError, WholeFileOnlyError, and AbandonedError once it is told to end.
+        Raises FetchError, WholeFileOnlyError, and AbandonedError once it is to end.
         """
         self._clock.resume()
         try:

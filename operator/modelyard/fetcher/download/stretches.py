@@ -48,7 +48,7 @@ class Stretches:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nobody gets anything any more."""
+        """Hands out no more work."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -102,7 +102,7 @@ class Stretches:
             self._changed.notify_all()
 
     def _next(self) -> FileDownload | None:
-        """A file whose bytes are wanted in order and that nobody works on; else the first one that takes a worker."""
+        """A file that needs its bytes in order and has no worker; else the first one that takes a worker."""
         second_best = None
         for arrival in self._waiting:
             if not arrival.workers:

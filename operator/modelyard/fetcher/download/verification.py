@@ -24,7 +24,7 @@ class PartSum:
     def __init__(self, part: Part, algorithm: Algorithm | None, chained: Hash | None) -> None:
         self.part = part
         self.chained = chained
-        """The segment's hash so far, which this part goes on with; None where it is not this part's turn."""
+        """The segment's hash so far, which this part continues; None if it is not this part's turn."""
         self._crc64nvme = new_hash(Algorithm.CRC64NVME)
         is_other_crc = algorithm in COMBINABLE and algorithm is not Algorithm.CRC64NVME
         self._other_crc = new_hash(algorithm) if is_other_crc and algorithm else None

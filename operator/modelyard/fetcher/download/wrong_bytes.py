@@ -1,4 +1,4 @@
-"""Files whose bytes came wrong twice, and the same both times: a third time would bring what is known already."""
+"""Files whose bytes came wrong twice, identically: a third download would bring the same bytes."""
 
 from collections.abc import Callable, Iterable
 
@@ -33,7 +33,7 @@ class WrongBytes:
             self._known[error.file] = stamp, error.problem
 
     def check(self, files: Iterable[RemoteFile], stamp_of: Callable[[RemoteFile], str]) -> None:
-        """Raises the file's WrongBytesError anew while the source shows what it showed when it was remembered."""
+        """Raises the file's WrongBytesError again while the source still shows the version recorded with it."""
         for file in files:
             if file in self._known:
                 stamp, problem = self._known[file]

@@ -1,4 +1,4 @@
-"""How far the pod that fetches has come, told to those of the node that wait: a small file beside what arrives.
+"""The fetching pod's progress, shared with the node's waiting pods: a small file beside what arrives.
 
 One JSON object: `{"pod": <uid>, "bytes_done", "bytes_total", "bytes_per_second"}`, replaced about once a second.
 """
@@ -20,7 +20,7 @@ FILE_NAME = "progress.json"
 INTERVAL_S = 1.0
 
 STALE_S = 10.0
-"""Nobody has told for so long: it is what a pod left that is gone."""
+"""A file not updated for this long was left by a pod that is gone."""
 
 _SIZE_LIMIT_BYTES = 4096
 
@@ -37,12 +37,12 @@ class Progress:
 
 @contextlib.contextmanager
 def told(folder: Path, pod_uid: str, state: State) -> Iterator[None]:
-    """Tells the state to whoever waits, from now until the end of the context."""
+    """Publishes the state to waiting pods, until the end of the context."""
     ended = threading.Event()
 
     def tell_until_the_end() -> None:
         while not ended.is_set():
-            with contextlib.suppress(OSError):  # a full disk keeps nobody from fetching
+            with contextlib.suppress(OSError):  # a full disk must not stop the fetch
                 _write(folder, pod_uid, state)
             ended.wait(INTERVAL_S)
 
@@ -64,7 +64,7 @@ def _write(folder: Path, pod_uid: str, state: State) -> None:
 
 
 def latest(folders: list[Path]) -> Progress | None:
-    """What is told in the folder that was told in last; None where nothing that can be believed is told now."""
+    """The most recent progress in any of the folders; None if there is none that is current and valid."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         times_s = {file: file.lstat().st_mtime for folder in folders if (file := folder / FILE_NAME).exists()}
         if times_s and time.time() - max(times_s.values()) < STALE_S:

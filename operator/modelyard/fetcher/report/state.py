@@ -118,7 +118,7 @@ class State:
             self._bytes_done = self._bytes_total = bytes_total
 
     def wait(self, pod_uid: str | None, bytes_done: int, bytes_per_second: int) -> None:
-        """Another pod of the node brings the model, and is as far as this; None where it has not told yet."""
+        """Another pod of the node fetches the model, with this progress; None before its first report."""
         with self._lock:
             self._bytes_done = bytes_done
             if self._phase is not Phase.WAITING:

@@ -6,7 +6,7 @@ from modelyard.contract import page_server
 from modelyard.fetcher.report.state import State
 
 CONNECTIONS = 8
-"""At once: the operator asks every few seconds, one question at a time."""
+"""At once: the operator sends one request every few seconds."""
 
 CONNECTION_LIMIT_S = 2.0
 

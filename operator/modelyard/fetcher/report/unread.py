@@ -18,7 +18,7 @@ FILE_NAME = ".reported"
 class Unread:
     """Whether the failures of this program's attempts are read.
 
-    ``folder`` outlives the container, not the pod. ``last_read_s`` tells when the report was last read, by ``clock_s``.
+    ``folder`` outlives the container, not the pod. ``last_read_s`` is when the report was last read, by ``clock_s``.
     """
 
     def __init__(

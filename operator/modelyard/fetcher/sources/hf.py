@@ -1,9 +1,9 @@
-"""Models on a hub that speaks Hugging Face's API, or a mirror of one.
+"""Models on a hub with Hugging Face's API, or a mirror of one.
 
 The API, from the hub's documentation ("Hub API Endpoints") and its client's: `/api/models/<repository>/revision/<r>`
-with `blobs=true` tells the commit and each file's size and checksum: the SHA-256 of large files (LFS), and the git blob
-of the others. `/<repository>/resolve/<commit>/<file>` gives a file, large ones by a redirect to another host. A refusal
-says what it means in `X-Error-Code` and `X-Error-Message`; 401 without a token may also mean that there is nothing.
+with `blobs=true` returns the commit and each file's size and checksum: the SHA-256 of large files (LFS), and the git
+blob of the others. `/<repository>/resolve/<commit>/<file>` returns a file, large ones by a redirect to another host. A
+refusal is explained in `X-Error-Code` and `X-Error-Message`; 401 without a token may also mean that there is nothing.
 """
 
 import json
@@ -75,7 +75,7 @@ def _authorization(secret: Secret) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked, where, and with whose token."""
+    """What was requested, where, and with whose token."""
 
     endpoint: str
     repository: str
@@ -83,7 +83,7 @@ class Asked:
     secret: Secret | None
 
     def explain(self, refusal: Refusal) -> FetchError | None:
-        """What the hub's refusal means; None where another host gave it, or it is none of the hub's own."""
+        """The hub's refusal, explained; None if another host sent it, or its code is not one of the hub's."""
         if not refusal.address.startswith(f"{address_without_query(self.endpoint)}/"):
             return None
         match refusal.status:

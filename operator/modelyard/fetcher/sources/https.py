@@ -1,7 +1,7 @@
-"""Models on any web server, known by a SHA-256: one file, or the files that a manifest lists.
+"""Models on any web server, identified by a SHA-256: one file, or the files that a manifest lists.
 
-A manifest is what a URI that ends in `/manifest.json` names (file_list.py). The SHA-256 that the service states is then
-the manifest's own, which holds those of all files.
+A URI that ends in `/manifest.json` names a manifest (content/manifest_json.py). The SHA-256 that the service states is
+then the manifest's own, which holds those of all files.
 """
 
 import base64
@@ -98,7 +98,7 @@ def _explain(refusal: Refusal, secret: Secret | None) -> FetchError | None:
 
 
 class WebSource:
-    """A file, or the files of a manifest (source.Source). Each is read only as far as its SHA-256 says it is right."""
+    """A file, or the files of a manifest (source.Source). Their contents are held to their SHA-256."""
 
     def __init__(self, client: RangedClient, uri: str, sha256: str) -> None:
         self._client = client

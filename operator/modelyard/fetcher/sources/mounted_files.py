@@ -1,6 +1,6 @@
 """What a service names for its source and the kubelet mounts: the Secret and the CA bundle.
 
-Both are files that the kubelet keeps up to date, never variables: each attempt reads them anew.
+Both are files that the kubelet keeps up to date, never variables: each attempt rereads them.
 """
 
 import ssl
@@ -23,7 +23,7 @@ class Secret:
         """The values of ``keys``, without the line feed that `echo` leaves in many a Secret; empty where there is none.
 
         Raises FetchError when a key is there and cannot be read (CREDENTIALS_MISSING), or holds what no request can
-        carry (CREDENTIALS_INVALID): a client that was given it would tell it in its error.
+        carry (CREDENTIALS_INVALID): a client would print such a value in its error.
         """
         try:
             values = {key: self._value(key) for key in keys}
@@ -59,7 +59,7 @@ class Secret:
 
     def lacks(self, keys: str) -> FetchError:
         """What to raise when ``keys``, written for people ("A and B"), are wanted and not there."""
-        # A Secret's volume holds "..data" and such besides the keys; an optional one without its Secret holds nothing.
+        # A Secret's volume also holds "..data" and the like; an optional one without its Secret is empty.
         files = self._folder.iterdir() if self._folder.is_dir() else ()
         there = sorted(file.name for file in files if not file.name.startswith("."))
         if there:

@@ -63,7 +63,7 @@ class _Look:
         return size_bytes
 
     def _check_folder(self) -> None:
-        """Goes down to the folder, to tell by name where the way ends."""
+        """Descends to the folder, to name the first part of the path that is missing."""
         here = self._root
         self._check_readable(here, os.R_OK | os.X_OK)
         for part in self._folder.relative_to(self._root).parts:

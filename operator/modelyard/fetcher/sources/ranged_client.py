@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer that holds no content: status, headers (named in lower case), and the beginning of its body.
+    """An answer without the file's content: status, headers (names in lower case), and the beginning of its body.
 
     ``asked`` is the address as the source gave it, ``address`` the URL that answered, without its query.
     """
@@ -63,7 +63,7 @@ class RefusedError(FetchError):
 
 
 Sign = Callable[[str, str, Mapping[str, str]], tuple[str, dict[str, str]]]
-"""Method, address and headers of a request; gives its URL and headers, with what shows who asks. Raises FetchError."""
+"""Method, address and headers of a request; returns its URL and headers with the credentials. Raises FetchError."""
 
 Explain = Callable[[Refusal], FetchError | None]
 """A source's own reading of a refusal; None leaves it to what the status means everywhere."""
@@ -130,7 +130,7 @@ class RangedClient:
         return self._follow(address, headers, clock)[0]
 
     def head(self, address: str, headers: Mapping[str, str], clock: StallClock | None = None) -> Head:
-        """The answer to a HEAD, whatever its status: a refusal has no body to say why.
+        """The answer to a HEAD, whatever its status: a refusal has no body to explain it.
 
         Raises FetchError where no answer comes.
         """
@@ -141,7 +141,7 @@ class RangedClient:
     def read_one_byte(
         self, address: str, headers: Mapping[str, str] = _NO_HEADERS, clock: StallClock | None = None
     ) -> None:
-        """Asks whether the file may be read. Raises FetchError where it may not."""
+        """Checks read access to the file. Raises FetchError if it is denied."""
         self._read(address, {**headers, **_range(0, 1)}, 1, clock)
 
     def stamp(self, address: str, headers: Mapping[str, str] = _NO_HEADERS) -> str:
@@ -169,7 +169,7 @@ class RangedClient:
     def _read(
         self, address: str, headers: Mapping[str, str], limit_bytes: int, clock: StallClock | None = None
     ) -> bytes:
-        """The first bytes of an answer. One that breaks, or comes on too slowly, is asked for anew once."""
+        """The first bytes of an answer. Retries once if the answer breaks or is too slow."""
         clock = clock or StallClock()
         for is_last in (False, True):
             try:
@@ -316,7 +316,7 @@ def _redirected(url: str, head: Head) -> str:
 
 
 def _explain(refusal: Refusal, server: Server) -> FetchError:
-    """What a status means, whoever answers."""
+    """The error for a status, whatever the server."""
     match refusal.status:
         case 407:
             return explain_proxy(407, server)

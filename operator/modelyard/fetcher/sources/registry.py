@@ -18,7 +18,7 @@ SOURCES = {
 
 
 def open_source(configuration: Configuration) -> Source | MountedModel:
-    """The source of the configured URI. Raises InvalidError for a scheme that nobody serves."""
+    """The source of the configured URI. Raises InvalidError for a scheme without a source."""
     scheme, _, _ = configuration.uri.partition("://")
     if scheme not in SOURCES:
         known = ", ".join(f"{name}://" for name in SOURCES)

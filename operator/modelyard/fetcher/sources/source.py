@@ -27,7 +27,7 @@ class RangeReader(Protocol):
 
 
 class Source(Protocol):
-    """One model at one place, for one attempt: credentials are read anew for each. Thread-safe.
+    """One model at one place, for one attempt, which rereads the credentials. Thread-safe.
 
     Every method raises FetchError, with the cause by name, when the source cannot be used as configured.
     """
@@ -38,18 +38,17 @@ class Source(Protocol):
     def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock, /) -> RangeReader:
         """The file's bytes from ``offset`` on, ``length`` (more than 0) many.
 
-        Raises StreamBrokenError when no answer comes or ``clock`` shows that it comes on too slowly,
-        WholeFileOnlyError when the server gives nothing but the whole file (what is asked of it from then on comes by
-        reading over what precedes it), and FetchError(SOURCE_CHANGED) when the source no longer holds the version that
-        was listed.
+        Raises StreamBrokenError when no answer comes or ``clock`` shows that it is too slow, WholeFileOnlyError when
+        the server sends only the whole file (later reads then skip the bytes before ``offset``), and
+        FetchError(SOURCE_CHANGED) when the source no longer holds the version that was listed.
         """
 
     def authorise(self, files: Iterable[RemoteFile]) -> None:
         """Reads one byte of each file. Raises FetchError when one is refused to these credentials now."""
 
     def stamp(self, file: RemoteFile, /) -> str:
-        """What the source shows of the file that changes when it is uploaded anew: its version and date, as they are
-        now. Empty where it shows nothing of the kind.
+        """What changes when the file is uploaded again: its version and date, as the source shows them now. Empty if
+        it shows neither.
         """
 
     def check_unchanged(self) -> None:

@@ -30,17 +30,18 @@ _ENDLESS = 1 << 62
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK_LENGTH = re.compile(r"[0-9a-fA-F]{1,15}")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
-"""No file is longer than 18 digits say, and Python reads no number of thousands of them."""
+"""18 digits hold any file's length, and Python parses no number with thousands of digits."""
 
 _LOW_WATER_BYTES = 512 * 1024
 """The kernel wakes a reader for so many bytes and no fewer, rather than for each packet: half the processor's time of
 receiving (measured over the loopback)."""
 
 _LAST_BYTES = _LOW_WATER_BYTES + 64 * 1024
-"""Of an answer, for which none may be waited in vain: TLS has taken a part of a record from the kernel already."""
+"""For the last bytes of an answer the mark is lowered: TLS may hold part of a record already, and waiting for a full
+mark would hang."""
 
 Trust = Callable[[], ssl.SSLContext]
-"""Whom to trust; asked only where TLS is spoken, since to read all authorities takes the processor 30 ms."""
+"""The trusted authorities; loaded only for TLS, since reading them all takes 30 ms of processor time."""
 
 
 class ConnectionFailedError(Exception):
@@ -82,7 +83,7 @@ class Head:
 
     @property
     def begins_at(self) -> int | None:
-        """The offset in the file of the body's first byte; None where the answer does not say what it is."""
+        """The offset in the file of the body's first byte; None if the answer does not state it."""
         if self.status == 200:
             return 0
         span = _CONTENT_RANGE.fullmatch(self.headers.get("content-range", ""))
@@ -90,7 +91,7 @@ class Head:
 
     @property
     def file_size(self) -> int | None:
-        """The whole file's size, in bytes; None where the answer does not tell it."""
+        """The whole file's size, in bytes; None if the answer does not state it."""
         if self.status == 200:
             length = self.headers.get("content-length", "")
             return int(length) if _LENGTH.fullmatch(length) else None
@@ -297,7 +298,7 @@ class HttpConnection:
     def _wake_for(self, low_water_bytes: int) -> None:
         if low_water_bytes != self._low_water_bytes:
             self._low_water_bytes = low_water_bytes
-            with contextlib.suppress(OSError):  # a sandbox's kernel may not know it, and does without
+            with contextlib.suppress(OSError):  # a sandbox's kernel may lack the option, and works without it
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low_water_bytes)
 
     def _decrypt_into(self, target: memoryview, end_s: float) -> int:
@@ -365,7 +366,7 @@ def _with_tls(opened: socket.socket, trust: Trust, host: str) -> socket.socket:
     """TLS over a connection, also over one that has TLS to a proxy already. Raises OSError, and closes it then."""
     try:
         if isinstance(opened, ssl.SSLSocket):
-            from urllib3.util.ssltransport import SSLTransport  # noqa: PLC0415 - for proxies that speak TLS only
+            from urllib3.util.ssltransport import SSLTransport  # noqa: PLC0415 - for proxies with TLS only
 
             inner: socket.socket = SSLTransport(opened, trust(), host)  # type: ignore[assignment] # has its methods
             return inner

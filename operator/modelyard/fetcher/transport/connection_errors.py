@@ -1,6 +1,6 @@
-"""What a connection that fails means to the person who has to act, for every source alike. Pure.
+"""Explains failed connections to the user who must act, for every source alike. Pure.
 
-Both clients, boto3 and urllib3, put the system's own words into their errors: the words are what is told apart here.
+Both clients, boto3 and urllib3, put the system's own text into their errors: that text is what is matched here.
 """
 
 import re
@@ -29,7 +29,7 @@ _NO_PROXY_THERE = ("Unable to connect to proxy", "Failed to connect to proxy", "
 
 
 def explain_connection(text: str, server: Server) -> FetchError:
-    """The error by name, with its remedy. ``text`` is all that the client says of it."""
+    """The error by name, with its remedy. ``text`` is the client's whole message."""
     if server.proxy:
         if refused := _REFUSED_TUNNEL.search(text):
             return explain_proxy(int(refused[1]), server)

@@ -32,7 +32,7 @@ _HOLD_LIMIT_S = 300.0
 
 
 class Answer:
-    """One answer: its head, and its body as it comes (source.RangeReader). To be closed by whoever has it."""
+    """One answer: its head, and its body as it comes (source.RangeReader). The caller must close it."""
 
     def __init__(self, give_back: Callable[[HttpConnection], None], connection: HttpConnection, head: Head) -> None:
         self._give_back = give_back
@@ -67,7 +67,7 @@ class Answer:
         return count
 
     def _skip(self) -> bool:
-        """Whether the answer goes on after what is to be skipped."""
+        """Skips what precedes the range; False if the answer ends before."""
         with memoryview(bytearray(_SKIP_BYTES)) as scratch:
             while self._skip_bytes and (count := self._connection.readinto(scratch[: self._skip_bytes])):
                 self._skip_bytes -= count
@@ -95,7 +95,7 @@ class Answer:
 
 @dataclass
 class _Server:
-    """What the pool knows of one server (or of one through a proxy)."""
+    """The pool's state for one server (or for one through a proxy)."""
 
     free: list[HttpConnection] = field(default_factory=list)
     opening: int = 0
@@ -135,7 +135,7 @@ class ConnectionPool:
     """
 
     def __init__(self, trust: Trust) -> None:
-        """``trust`` is asked once, and only where a server speaks TLS."""
+        """``trust`` is called once, and only for a server with TLS."""
         self._trust = functools.cache(trust)
         self._changed = threading.Condition()
         self._servers: defaultdict[Route, _Server] = defaultdict(_Server)

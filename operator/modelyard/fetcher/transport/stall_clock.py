@@ -1,6 +1,6 @@
-"""When does something come on too slowly to wait for it any longer? Pure, but for the clock.
+"""Detects a stalled answer. Pure, but for the clock.
 
-Two limits: at half of STALL_LIMIT_S a server is asked anew, on a new connection; at the whole, the failure is reported.
+Two limits: at half of STALL_LIMIT_S the request is repeated on a new connection; at the whole, the failure is reported.
 """
 
 import math
@@ -32,7 +32,7 @@ class StallClock:
             self.came_on()
 
     def came_on(self) -> None:
-        """There is progress, such as a page of a listing with new names: the time is counted anew."""
+        """Records progress, such as a page of a listing with new names, and restarts the clock."""
         self._since_s = self._now_s()
         self._bytes = 0
 
@@ -64,7 +64,7 @@ class StallClock:
 
     @property
     def patience_s(self) -> float:
-        """When to give up what is tried now, in seconds of ``stalled_s``: at half, to ask anew; else at the limit."""
+        """When to give up the current try, in seconds of ``stalled_s``: half the limit (then retried), else the limit."""
         return self.limit_s / 2 if self.stalled_s < self.limit_s / 2 else self.limit_s
 
     @property

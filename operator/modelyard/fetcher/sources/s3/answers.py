@@ -1,7 +1,7 @@
-"""What S3's answers say, read from bytes that anybody may have written. Pure.
+"""Parses S3's answers, from untrusted bytes. Pure.
 
-Formats: Amazon S3 API Reference, "ListObjectsV2", "GetObjectAttributes" and "Error Responses". Other stores leave out
-what they like: each reader here names what it cannot do without, and looks at nothing else.
+Formats: Amazon S3 API Reference, "ListObjectsV2", "GetObjectAttributes" and "Error Responses". Other stores omit
+fields: each parser here requires only what it needs, and ignores the rest.
 """
 
 import re
@@ -114,7 +114,7 @@ def read_parts(document: bytes) -> Parts:
 
 
 def read_failure(status: int, headers: Mapping[str, str], document: bytes) -> Failure:
-    """An error answer, as far as it can be read: of a document that is none of S3's, only the status counts."""
+    """Parses an error answer as far as possible: of a document that is not S3's, only the status counts."""
     fields: Mapping[str, str] = {}
     try:
         read = read_xml(document, {f"{at}{name}" for at in ("", "Error/") for name in ("Code", "Message", "Region")})

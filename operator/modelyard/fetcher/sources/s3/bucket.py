@@ -1,4 +1,4 @@
-"""Models in S3, or in anything that speaks S3: what there is (listing.py), and each object's bytes (objects.py)."""
+"""Models in S3, or in any S3-compatible store: the listing (listing.py), and each object's bytes (objects.py)."""
 
 import logging
 import ssl
@@ -38,7 +38,7 @@ _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"}
 
 _AWS = "https://s3.amazonaws.com"
 _DEFAULT_REGION = "us-east-1"
-"""What S3-compatible servers expect, and where S3 itself tells a bucket's true region from."""
+"""What S3-compatible servers expect, and where S3 itself reports a bucket's true region."""
 
 
 def open_source(configuration: Configuration) -> "S3Source":
@@ -154,7 +154,7 @@ class S3Source:
         return safe_path(key, self._folder)
 
     def _check_readable(self, described: Sequence[tuple[ListedObject, Mapping[str, str]]]) -> None:
-        """Objects in an archive can be listed and not be read: that is told before the others are fetched."""
+        """Archived objects can be listed but not read: reports them before any other is fetched."""
         archived = [(listed.key, where) for listed, head in described if (where := _archive(head))]
         if archived:
             key, where = archived[0]

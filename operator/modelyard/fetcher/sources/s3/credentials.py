@@ -1,4 +1,4 @@
-"""With whose identity S3 is asked: the Secret that the service names, else the pod's cloud identity, else nobody's."""
+"""The identity for S3 requests: the Secret that the service names, else the pod's cloud identity, else anonymous."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,15 +23,15 @@ class Credentials:
 
     @property
     def current(self) -> Any:
-        """What botocore signs with, and refreshes by itself where it expires; None for an anonymous request."""
+        """What botocore signs with, and refreshes before it expires; None for an anonymous request."""
         return None if self.anonymous else self.session.get_credentials()
 
 
 def read_credentials(configuration: Configuration) -> Credentials:
-    """Reads the Secret's files as they are now, or asks boto3's chain of cloud identities.
+    """Reads the Secret's files as they are now, or uses boto3's chain of cloud identities.
 
     Raises FetchError(CREDENTIALS_MISSING) when the named Secret or one of its keys is not there. Where no Secret is
-    named and the pod has no identity, the requests are anonymous, as a public bucket wants them.
+    named and the pod has no identity, the requests are anonymous, as for a public bucket.
     """
     secret = secret_of(configuration)
     if secret is None:

@@ -71,11 +71,11 @@ _BY_STATUS = {
     429: Reason.THROTTLED,
     503: Reason.THROTTLED,
 }
-"""What an answer means whose code says nothing: it has none, or one of the store's own."""
+"""The reason for a status if the answer has no code, or one of the store's own."""
 
 
 def explain(failure: Failure, asked: Asked, key: str) -> FetchError:
-    """The error by name, with its remedy. ``key`` is the object that was asked for; empty for the bucket's listing."""
+    """The error by name, with its remedy. ``key`` is the requested object; empty for the bucket's listing."""
     reason = _reason(failure, key)
     what = asked.uri(key or asked.location)
     if reason is Reason.PROXY_FAILED:
@@ -128,7 +128,7 @@ def _reason(failure: Failure, key: str) -> Reason:
         reason = Reason.WRONG_REGION
     reason = reason or _BY_STATUS.get(failure.status, Reason.SOURCE_ERROR)
     if reason is Reason.SOURCE_CHANGED and not key:
-        return Reason.SOURCE_ERROR  # a listing names no object: "not found" says that this is no S3 server's path
+        return Reason.SOURCE_ERROR  # a listing names no object: "not found" means that this is no S3 server's path
     return reason
 
 
@@ -168,7 +168,7 @@ def _cure(code: str) -> str:
 
 
 def explain_identity(error: ClientError | BotoCoreError, asked: Asked) -> FetchError:
-    """What boto3 says where it finds no credentials, or the service that issues them cannot be reached."""
+    """The error if boto3 finds no credentials, or cannot reach the service that issues them."""
     if isinstance(error, (boto.SSLError, boto.HTTPClientError, boto.ConnectionError)):
         return explain_connection(f"{error} {error.kwargs.get('error', '')}", asked.server)
     return FetchError(

@@ -1,4 +1,4 @@
-"""All objects below a folder, page by page: all of them, or an error. Pure but for the pages that it asks for."""
+"""Lists all objects below a folder, page by page: all of them, or an error. Pure but for the pages that it requests."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ def listed_below(
 ) -> Iterator[ListedObject]:
     """The objects whose keys begin with ``folder``, without the marks that consoles make for folders.
 
-    ``page_at`` gives the page that a token names, the first one for an empty token. Raises UnreadableError where the
-    pages cannot be all of that folder, and nothing else: so that no part of a model is taken for a whole one.
+    ``page_at`` returns a token's page, the first one for an empty token. Raises UnreadableError unless the pages can be
+    exactly that folder's: a part of a model must not pass for a whole one.
     """
     keys: set[str] = set()
     tokens = {""}

@@ -38,7 +38,7 @@ class Objects:
         self._is_head_refused = False
 
     def document(self, address: str, headers: Mapping[str, str] | None = None) -> bytes:
-        """A small document, whole: a page of the listing, or what the store says of an object."""
+        """A small document, whole: a page of the listing, or the attributes of an object."""
         try:
             document = self._patiently(
                 lambda clock: self._client.document(address, _DOCUMENT_LIMIT_BYTES, headers or {}, clock)
@@ -65,7 +65,7 @@ class Objects:
             if head.status in {200, 206}:
                 return head.headers
             status = head.status
-        # An answer to HEAD has no body and so no error code: a GET is told why, or gives the headers itself.
+        # An answer to HEAD has no body and so no error code: a GET returns the code, or the headers themselves.
         with self._client.get(address, wanted, clock) as answer:
             self._is_head_refused = status not in _WORTH_ANOTHER_TRY
             return answer.head.headers
@@ -83,7 +83,7 @@ class Objects:
         return answer
 
     def read_one_byte(self, file: RemoteFile) -> None:
-        """Asks whether the object may be read. Raises FetchError where it may not."""
+        """Checks read access to the object. Raises FetchError if it is denied."""
         if file.size_bytes:
             self._client.read_one_byte(address_of(file.key), {"If-Match": f'"{file.version}"'})
         else:

@@ -1,7 +1,7 @@
-"""Requests to one bucket, as boto3 would send them, without what it takes boto3 to send one.
+"""Builds requests to one bucket as boto3 would send them, without boto3's cost of sending one.
 
-boto3 decides how a bucket is addressed and who asks. One request of its own is looked at, and never sent; all requests
-are then made after it and signed by botocore's signer (SigV4), each with the credentials of that moment.
+boto3 decides how a bucket is addressed and with which identity. It prepares one request, which is never sent; all
+others are built on its pattern and signed by botocore's signer (SigV4), each with the credentials of that moment.
 """
 
 import re
@@ -37,7 +37,7 @@ def key_of(address: str) -> str:
 
 @dataclass(frozen=True)
 class _Form:
-    """How a bucket is asked; without ``region`` and ``service`` nothing is signed."""
+    """How to address a bucket; without ``region`` and ``service`` nothing is signed."""
 
     base_url: str
     region: str = ""
@@ -48,8 +48,8 @@ class BucketRequests:
     """Makes signed requests. Thread-safe."""
 
     def __init__(self, client_of: Callable[[str | None], Any], credentials: Any, bucket: str) -> None:
-        """``client_of`` makes boto3's client for a region, or with None for the configured one; ``credentials`` is what
-        botocore refreshes by itself, or None where requests are anonymous.
+        """``client_of`` makes boto3's client for a region, or with None for the configured one; ``credentials`` are
+        botocore's, which it refreshes, or None for anonymous requests.
         """
         self._client_of = client_of
         self._client = client_of(None)
@@ -70,7 +70,7 @@ class BucketRequests:
         return url, dict(request.headers.items())
 
     def move_to(self, region: str) -> bool:
-        """Asks in the region that the store has named. False where that was done before, or is no region."""
+        """Switches to the region that the store named. False if that was done before, or it is no region."""
         with self._lock:
             if self._has_moved or not _REGION.fullmatch(region):
                 return False

@@ -10,7 +10,7 @@ _TEXT_LIMIT_CHARACTERS = 16 * 1024
 
 
 class UnreadableError(Exception):
-    """The answer cannot be followed; the text says what it lacks, or is instead."""
+    """The answer cannot be parsed; the text names what it lacks, or is instead."""
 
 
 class XmlFields:
