@@ -30,7 +30,7 @@ _NO_ROOM = (Reason.CACHE_FULL, Reason.BUDGET_TOO_SMALL, Reason.OVER_BUDGET)
 
 @dataclass(frozen=True)
 class SpaceRequest:
-    """Room for a whole model, what is staged of it included."""
+    """Space for a whole model, including what is staged of it."""
 
     digest: str
     size_bytes: int
@@ -51,14 +51,14 @@ class DiscardRequest:
 
 @dataclass(frozen=True)
 class SpaceAnswer:
-    """``reason`` is None where the space is granted."""
+    """``reason`` is None if the space is granted."""
 
     reason: Reason | None = None
     message: str = ""
 
     @classmethod
     def parse(cls, line: bytes) -> "SpaceAnswer":
-        """Raises ValueError for what is no answer. A reason that is not known means that there is no room now."""
+        """Raises ValueError for a malformed answer. An unknown reason means that there is no space now."""
         fields = _answer(line)
         if fields.get("granted") is True:
             return cls()
@@ -80,7 +80,7 @@ class DiscardAnswer:
 
     @classmethod
     def parse(cls, line: bytes) -> "DiscardAnswer":
-        """Raises ValueError for what is no answer."""
+        """Raises ValueError for a malformed answer."""
         fields = _answer(line)
         return cls(discarded=True) if fields.get("discarded") is True else cls(False, _message(fields))
 
@@ -94,7 +94,7 @@ def error_line(error: str) -> bytes:
 
 
 def parse_request(line: bytes) -> SpaceRequest | DiscardRequest:
-    """The question in ``line``, which any process of the namespace may have written. Raises ValueError for none."""
+    """Parses a request, which any process of the namespace may have written. Raises ValueError if it is malformed."""
     fields = _object(line)
     ask, digest, size_bytes = fields.get("ask"), fields.get("digest"), fields.get("bytes")
     if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
@@ -130,7 +130,7 @@ def _message(fields: dict[str, Any]) -> str:
 
 
 def _printable(text: object) -> str:
-    """As it may stand in a log; empty for what is no text."""
+    """The text, made safe for a log; empty if it is not text."""
     return "".join(c for c in text if c.isprintable())[:_MESSAGE_LIMIT] if isinstance(text, str) else ""
 
 

@@ -17,7 +17,7 @@ class Environment:
         self._variables = {name: value for name, value in variables.items() if value}
 
     def text(self, name: str) -> str | None:
-        """None where it is unset."""
+        """None if it is unset."""
         return self._variables.get(name)
 
     def required(self, name: str) -> str:

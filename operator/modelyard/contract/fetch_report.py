@@ -92,7 +92,7 @@ class FetchFailure:
 
 @dataclass(frozen=True)
 class FetchReport:
-    """A fetcher's state at one moment. None means: not known, or not reported in a form that can be believed.
+    """A fetcher's state at one moment. None means: unknown, or reported in an invalid form.
 
     phase, since        what it does, and since when
     uri, revision       as configured
@@ -157,8 +157,8 @@ class FetchReport:
 
 
 def parse(text: str | bytes | None) -> FetchReport | None:
-    """The report in ``text``, which anyone may have written: types are checked, texts cut and cleaned, sizes and times
-    bounded. None for what is no JSON object, and for what is longer than SIZE_LIMIT_BYTES.
+    """Parses an untrusted report: checks types, cuts and cleans texts, bounds sizes and times. None if ``text`` is not
+    a JSON object, or is longer than SIZE_LIMIT_BYTES.
     """
     if not text or len(text) > SIZE_LIMIT_BYTES:
         return None

@@ -98,7 +98,7 @@ ANNOTATION_REVISIONS = f"{GROUP}/revisions"
 last. The API server sorts the keys themselves."""
 
 ANNOTATION_ROUND = f"{GROUP}/prefetch-round"
-"""On the Job that prefetches: which nodes it is for, and what it brings there, as JSON. It is planned once and kept."""
+"""On the Job that prefetches: its nodes and the model to fetch, as JSON. It is planned once and kept."""
 
 ANNOTATION_RETRIED = f"{GROUP}/retried"
 """On a Deployment whose pods are refused: when the last retry was triggered."""

@@ -22,7 +22,7 @@ _log = logging.getLogger("modelyard.pages")
 
 @dataclass(frozen=True)
 class Page:
-    """What is answered."""
+    """The response."""
 
     status: int
     content_type: str
