@@ -33,7 +33,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 class _Ending:
-    """The process's exit code, set once: by the worker when it is through, or by a signal."""
+    """The process's exit code, set once: by the worker when it is done, or by a signal."""
 
     def __init__(self) -> None:
         self._set = threading.Event()

@@ -90,7 +90,7 @@ class Agent:
 
     @contextlib.contextmanager
     def space(self, digest: str, size_bytes: int) -> Iterator[Grant]:
-        """Holds room for the whole model, what is staged of it included. Raises FetchError with the agent's reason."""
+        """Reserves space for the whole model, including its staged part. Raises FetchError with the agent's reason."""
         request = SpaceRequest(digest, size_bytes)
         grant = Grant(self, request, self.ask_for_space(request))
         try:

@@ -1,4 +1,4 @@
-"""One attempt to bring the configured model into the cache, from the listing to the pod's link."""
+"""One attempt to fetch the configured model into the cache, from the listing to the pod's link."""
 
 import contextlib
 import errno
@@ -34,8 +34,8 @@ Check = Callable[[], None]
 def fetch(configuration: Configuration, state: State, wrong_bytes: WrongBytes) -> None:
     """Leaves the cache with the whole model and the pod's link to it, or finds it mounted and readable, or raises.
 
-    FetchError for what a person can cure while the pod lives, InvalidError for what only another pod template cures.
-    A model that is here already, or that another pod of the node brings meanwhile, costs the listing and one byte of
+    FetchError if the fault can be cured while the pod lives, InvalidError if only another pod template cures it.
+    A model that is here already, or that another pod of the node fetches meanwhile, costs the listing and one byte of
     each file. ``wrong_bytes`` is kept from attempt to attempt.
     """
     state.enter(Phase.LISTING)
@@ -80,7 +80,7 @@ class _Fetch:
         return self._store.holds(self._digest, self._files)
 
     def _use(self) -> bool:
-        """Takes what is in the cache, if it is there and this pod may read it at the source."""
+        """Uses the cached model, if there is one and this pod may read it at the source."""
         if not self._is_here():
             return False
         self._source.authorise(self._files)
@@ -97,7 +97,7 @@ class _Fetch:
         )
 
     def _fetch(self) -> bool:
-        """Brings the model, and takes it."""
+        """Fetches the model, and links it."""
         folder = self._store.staging_folder(self._digest)
         if not self._is_kept_by_agent:
             self._store.collect_leftovers(self._digest)
@@ -132,8 +132,8 @@ class _Fetch:
             raise
 
     def _link(self) -> bool:
-        """Whether the model is this pod's now: what is linked is not evicted, but it may have been just before."""
-        check_content(self._digest, self._configuration)  # the first digest may have become known meanwhile
+        """Links the model for this pod. False if it was evicted just before; once linked, it is not."""
+        check_content(self._digest, self._configuration)  # the first digest may have been recorded meanwhile
         if self._configuration.compile_key:
             self._store.make_compile_cache(self._configuration.compile_key)
         self._store.link(self._configuration.pod_uid, self._digest)

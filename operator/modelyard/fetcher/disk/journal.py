@@ -28,7 +28,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class PartNote:
-    """A part that is on the disk: where it is, its CRC64NVME, and its checksum of the stored kind if that is a CRC."""
+    """A part that is on the disk: its position, its CRC64NVME, and its checksum of the stored kind if that is a CRC."""
 
     offset: int
     length: int

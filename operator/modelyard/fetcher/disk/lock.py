@@ -75,7 +75,7 @@ def _try(path: Path, operation: int) -> int | None:
 
 
 def _open(path: Path) -> int:
-    """The lock's file, made where it is missing.
+    """Opens the lock's file, or creates it if it is missing.
 
     Never opened with O_CREAT alone: in a sticky folder the kernel refuses that for a file of another user
     (fs.protected_regular, proc(5)).

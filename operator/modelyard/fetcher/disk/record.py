@@ -39,7 +39,7 @@ def record_of(
 
 
 def read(path: Path) -> EntryRecord | None:
-    """The record at ``path``; None where there is none, or what is there is none."""
+    """The record at ``path``; None if it is missing or invalid."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -1,6 +1,6 @@
-"""The fetcher's hand on the cache: what is whole, where the next model arrives, and the one rename between the two.
+"""The fetcher's access to the cache: whole entries, staging folders, and the one rename from one to the other.
 
-Whatever happens at any moment (kill -9, a full disk, a power cut), an entry is there with all its bytes, or not there.
+Whatever happens at any moment (kill -9, a full disk, a power cut), an entry is there with all its bytes, or not at all.
 """
 
 import os

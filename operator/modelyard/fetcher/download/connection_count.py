@@ -28,7 +28,7 @@ _STALL_LIMIT_S = 1.0
 (seen: 0.3 s), whatever the link."""
 
 _WORTH = 0.35
-"""More connections are kept where they bring at least this share of what they would bring if each were as fast."""
+"""More connections are kept if the throughput grows by at least this share of linear scaling."""
 
 _PROBE_AGAIN_S = 3.0
 """A link changes: more connections are tried again this long after the last try, then at growing intervals."""

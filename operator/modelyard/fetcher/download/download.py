@@ -1,7 +1,7 @@
-"""Brings files from a source into a staging folder: each one complete and verified, or not there.
+"""Downloads files from a source into a staging folder: each one complete and verified, or not there.
 
-Workers, as many as the controller finds worth it, each fetch stretches of files over a connection of their own: a block
-is received, checked and written before the next one comes, so memory is bounded by the number of workers.
+Workers, as many as the controller decides, each fetch stretches of files over a connection of their own: a block is
+received, checked and written before the next one comes, so the number of workers bounds the memory.
 """
 
 import math

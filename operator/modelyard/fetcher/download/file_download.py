@@ -1,4 +1,4 @@
-"""One file on its way: which parts are missing, who fetches them, what is on the disk, and whether that is right."""
+"""The download of one file: its missing parts, its workers, what is on the disk, and whether that is right."""
 
 import threading
 from collections.abc import Callable
@@ -86,7 +86,7 @@ class FileDownload:
             self._staging.sync(self.file, self._opened)
 
     def finish(self, buffer: memoryview) -> str:
-        """All parts are written. Accepts the file; or returns what is wrong with it, and nothing of it is here."""
+        """Accepts the file once all parts are written; or discards it and returns what is wrong with it."""
         self._verification.catch_up_all(self._read_back(buffer))
         problem = self._verification.mismatch()
         if problem:

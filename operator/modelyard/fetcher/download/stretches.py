@@ -69,7 +69,7 @@ class Stretches:
             return None
 
     def give_back(self, stretch: Stretch, untouched: list[Part]) -> None:
-        """The worker is through with the stretch; ``untouched`` is still to be fetched."""
+        """The worker is done with the stretch; ``untouched`` is still to be fetched."""
         with self._changed:
             self._release(stretch)
             if untouched:

@@ -37,7 +37,7 @@ class PartSum:
             self.chained.update(block)
 
     def note(self) -> PartNote:
-        """Its checksums: the stored kind's only where it is a CRC."""
+        """Its checksums: the stored kind's only if it is a CRC."""
         crc64nvme = self._crc64nvme.digest()
         other = self._other_crc.digest() if self._other_crc else crc64nvme
         return PartNote(self.part.offset, self.part.length, int.from_bytes(crc64nvme), other)
@@ -137,7 +137,7 @@ class Verification:
         return self._combined(COMBINABLE[Algorithm.CRC64NVME], lambda note: note.crc64nvme, self._parts)
 
     def mismatch(self) -> str:
-        """What is wrong with the file, once all parts are there and caught up with: empty when it is as stored."""
+        """What is wrong with the file, once all parts are there and hashed; empty if it is as stored."""
         checksum = self._checksum
         if checksum is None or (computed := written(checksum, self._digests(checksum))) == checksum.value:
             return ""

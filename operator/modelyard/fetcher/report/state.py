@@ -134,7 +134,7 @@ class State:
             self._bytes_done = self._bytes_total or 0
 
     def begin(self, bytes_done: int) -> None:
-        """Now the model is brought by this pod; so much of it is there already."""
+        """The pod starts to fetch the model itself; so much of it is there already."""
         with self._lock:
             self._cache_hit = False
             self._waiting_for_pod = None

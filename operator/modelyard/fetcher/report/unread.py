@@ -1,7 +1,7 @@
-"""Failures that are not read over the network: an end of the program brings them into the pod's status.
+"""Reports failures that are not read over the network: the program ends to put them into the pod's status.
 
-Where a NetworkPolicy keeps the operator from the fetcher's port, only a termination message reaches it. A failure is
-reported so once: the kubelet keeps the message, and a program that kept ending would be restarted ever more seldom.
+If a NetworkPolicy blocks the operator from the fetcher's port, only a termination message reaches it. Each failure is
+reported so once: the kubelet keeps the message, and would restart a program that kept ending at growing intervals.
 """
 
 import contextlib

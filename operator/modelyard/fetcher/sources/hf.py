@@ -193,7 +193,7 @@ class HubSource:
 
 
 def _file(commit: str, sibling: dict[str, Any]) -> RemoteFile:
-    """One line of the listing. Raises ValueError, KeyError or TypeError when it is none."""
+    """One line of the listing. Raises ValueError, KeyError or TypeError if it is malformed."""
     name = sibling["rfilename"]
     large = sibling.get("lfs")
     size_bytes = (large or sibling)["size"]

@@ -63,7 +63,7 @@ class Route:
 
     @classmethod
     def to(cls, url: str, proxy: str | None) -> Self:
-        """Raises ConnectionFailedError for what is no URL of a web server."""
+        """Raises ConnectionFailedError if it is not a web server's URL."""
         try:
             parts = urlsplit(url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -100,8 +100,8 @@ class Head:
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy for ``url``, from the pod's variables, read as boto3 reads them; None where the server is reached
-    directly, and for what is no URL.
+    """The proxy for ``url``, from the pod's variables, read as boto3 reads them; None if the server is reached
+    directly, or ``url`` is not a URL.
     """
     try:
         parts = urlsplit(url)
@@ -396,7 +396,7 @@ def _speaks_tls(opened: socket.socket) -> bool:
 
 
 def _parse_head(head: bytes) -> Head:
-    """Raises OSError for what is no head of an HTTP answer."""
+    """Raises OSError for a malformed head of an HTTP answer."""
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, status = first.partition(" ")
     if not version.startswith("HTTP/1.") or not status[:3].isdecimal():
@@ -409,7 +409,7 @@ def _parse_head(head: bytes) -> Head:
 
 
 def _failed(error: OSError | ValueError) -> ConnectionFailedError:
-    """The error of a connection, told apart by whether the server ended it."""
+    """The error of a connection, by whether the server ended it."""
     # The kernel's limit comes as a call that would block.
     text = "timed out" if isinstance(error, BlockingIOError) else str(error) or type(error).__name__
     return ConnectionClosedError(text) if isinstance(error, ConnectionError) else ConnectionFailedError(text)

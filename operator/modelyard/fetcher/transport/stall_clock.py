@@ -15,7 +15,7 @@ LOWEST_BYTES_PER_S = 512
 
 
 class StallClock:
-    """Measures how long an answer, a file or a listing has not come on. For one thread, but for ``end``."""
+    """Measures how long an answer, a file or a listing has made no progress. For one thread, but for ``end``."""
 
     def __init__(self, limit_s: float | None = None, now_s: Callable[[], float] = time.monotonic) -> None:
         self.limit_s = STALL_LIMIT_S if limit_s is None else limit_s
@@ -52,7 +52,7 @@ class StallClock:
 
     @property
     def stalled_s(self) -> float:
-        """For how long it has not come on."""
+        """For how long it has made no progress."""
         if self.has_ended:
             return math.inf
         return (self._now_s() if self._paused_s is None else self._paused_s) - self._since_s
@@ -64,10 +64,10 @@ class StallClock:
 
     @property
     def patience_s(self) -> float:
-        """When to give up the current try, in seconds of ``stalled_s``: half the limit (then retried), else the limit."""
+        """The ``stalled_s`` at which to give up the current try: half the limit, for a retry; else the limit."""
         return self.limit_s / 2 if self.stalled_s < self.limit_s / 2 else self.limit_s
 
     @property
     def problem(self) -> str:
-        """What is wrong, in the words that connection_errors reads."""
+        """What is wrong, in the terms that connection_errors matches."""
         return f"trickles: fewer than {LOWEST_BYTES_PER_S} bytes/s" if self._bytes else "timed out"

@@ -69,7 +69,7 @@ def is_same_etag(one: str, other: str) -> bool:
 
 
 def size_of(text: str | None) -> int | None:
-    """A size in bytes; None for what is none."""
+    """A size in bytes; None if it is malformed."""
     return int(text) if text and _NUMBER.fullmatch(text) else None
 
 

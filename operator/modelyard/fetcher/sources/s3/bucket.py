@@ -85,7 +85,7 @@ def _client(configuration: Configuration, credentials: Credentials, region: str 
 
 
 def _trust(configuration: Configuration) -> Trust:
-    """As boto3: the service's own authorities, else those that botocore brings."""
+    """As boto3: the service's own authorities, else those that botocore ships."""
     authorities = ca_bundle(configuration) or get_cert_path(verify=True)
     return lambda: ssl.create_default_context(cafile=authorities)
 

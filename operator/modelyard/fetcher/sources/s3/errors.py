@@ -13,7 +13,7 @@ from modelyard.fetcher.transport.connection_errors import Server, explain_connec
 
 @dataclass(frozen=True)
 class Asked:
-    """What is fetched, where, by whom and through which proxy: the words that messages are made of."""
+    """What is fetched, where, by whom and through which proxy: the parts of messages."""
 
     bucket: str
     location: str

@@ -1,4 +1,4 @@
-"""Some fields out of an XML document that anybody may have written: only what is wanted is kept. Pure."""
+"""Extracts fields from an untrusted XML document; keeps nothing else. Pure."""
 
 from collections.abc import Collection
 from typing import Self
@@ -78,7 +78,7 @@ def read_xml(
 ) -> XmlFields:
     """The elements at the paths in ``wanted``, and in each element at the path ``item`` those of ``wanted_of_item``.
 
-    Raises UnreadableError for what is no XML, and for what no sensible answer needs: entities of its own, elements in
-    one another without end, texts of many kilobytes.
+    Raises UnreadableError for invalid XML, and for what no sensible answer needs: its own entities, endless nesting,
+    texts of many kilobytes.
     """
     return XmlFields(wanted, item, wanted_of_item).parse(document)
