@@ -34,7 +34,7 @@ LIMIT_BYTES = 4 << 30
 KEPT = 2
 """Snapshots: the newest, and the one before it, which a pod may be copying."""
 LEFTOVER_S = 3600.0
-"""What is this old and still not whole has no writer any more."""
+"""An incomplete snapshot of this age has no writer any more."""
 SHARED_MODE = 0o777
 """Pods of one namespace may run as different users."""
 
@@ -45,7 +45,7 @@ def say(text: str) -> None:
 
 
 def files_in(folder: pathlib.Path) -> Files:
-    """The regular files below a folder; none where it is not there. Links and the like are left out."""
+    """The regular files below a folder; empty if it is missing. Links and the like are left out."""
     found: Files = {}
     for base, _, file_names in os.walk(folder):
         for file_name in file_names:
@@ -186,7 +186,7 @@ class CompileCache:
         return [path for path in self._snapshots.iterdir() if not path.name.startswith(".") and path.is_dir()]
 
     def _remove_old(self) -> None:
-        """What is another user's cannot be removed, and stays until the node agent evicts it."""
+        """Another user's snapshots cannot be removed, and stay until the node agent evicts them."""
         for snapshot in sorted(self._whole(), key=lambda path: path.name)[:-KEPT]:
             going = snapshot.with_name(f".{snapshot.name}")
             with contextlib.suppress(OSError):

@@ -37,7 +37,7 @@ from collections.abc import Callable
 
 TERMINATION_LOG_LIMIT_BYTES = 4096
 LINE_LIMIT_BYTES = 4096
-"""What of one line is looked at; the rest of it is passed on and forgotten."""
+"""How much of a line is searched; the rest is passed on and forgotten."""
 CAUSES_LIMIT = 3
 EPISODE_S = 60.0
 """An error line that comes so long after the one kept first belongs to another mishap: a served request's, mostly."""
@@ -339,7 +339,7 @@ def start_compile_cache(action: str, options: argparse.Namespace) -> subprocess.
 
 
 def restore_compile_cache(options: argparse.Namespace, told_to_stop: threading.Event) -> None:
-    """Waits until what was compiled before is there, it cannot be had, or it takes too long."""
+    """Waits until the compile cache is restored, the restore fails, or it takes too long."""
     deadline_s = time.monotonic() + RESTORE_LIMIT_S
     process = start_compile_cache("restore", options)
     while process and process.poll() is None:
@@ -396,7 +396,7 @@ def interpreter_of(script: str) -> str:
 
 
 def release(version: str) -> tuple[int, int, int] | None:
-    """The numbers of a version such as 0.9.2.dev364+gb432b7a28; None for what is no release's."""
+    """The numbers of a version such as 0.9.2.dev364+gb432b7a28; None if it is not a release's."""
     match = None if _UNTAGGED_BUILD.match(version) else _RELEASE.match(version)
     return (int(match.group(1)), int(match.group(2)), int(match.group(3) or 0)) if match else None
 
