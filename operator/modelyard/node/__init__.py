@@ -1,1 +1,1 @@
-"""The node agent, once on each node: who gets which part of the node's cache, and what is kept in it?"""
+"""The node agent, one on each node: who gets which part of the node's cache, and what does it keep?"""

@@ -1,1 +1,1 @@
-"""What is in this node's cache, what may stay, and what has to go?"""
+"""What is in this node's cache, what may stay, and what must be evicted?"""

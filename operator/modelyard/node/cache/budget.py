@@ -1,7 +1,7 @@
-"""Who gets room in the node's cache, and what has to go for it. Pure: figures in, a decision out.
+"""Decides who gets space in the node's cache, and what to evict for it. Pure: figures in, a decision out.
 
-The rules, in their order: nothing in use goes; the asker's own things go before those of others; of others only what
-lies above the share that each namespace is guaranteed; the least recently used first.
+The rules, in order: nothing in use is evicted; the requester's own items go before those of others; of others only
+what exceeds the share that each namespace is guaranteed; the least recently used first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Holding:
-    """What one namespace (its UID) has on the node. ``used_bytes`` is all of it, what is in ``items`` included.
+    """What one namespace (its UID) has on the node. ``used_bytes`` is all of it, including ``items``.
 
     ``promised_bytes`` are granted and not yet written. ``is_over_budget``: it wrote more than it was granted.
     """

@@ -75,7 +75,7 @@ def forget_pods(part: int, living: frozenset[str], trash: int) -> None:
 
 @contextlib.contextmanager
 def opened_users(key: str, part: int) -> Iterator[int]:
-    """The folder ``pods`` of a compile cache. Raises OSError where there is none."""
+    """The folder ``pods`` of a compile cache. Raises OSError if there is none."""
     with (
         untrusted_files.opened_folder(Kind.COMPILE_CACHE, part) as caches,
         untrusted_files.opened_folder(key, caches) as cache,

@@ -101,7 +101,7 @@ class Ledger:
 
     @classmethod
     def load(cls, path: Path) -> "Ledger | None":
-        """What was saved; None where nothing was, or what is there is damaged."""
+        """The saved ledger; None if there is none, or it is damaged."""
         try:
             saved = json.loads(path.read_text())
             return cls(granted={uid: {name: int(size) for name, size in sizes.items()} for uid, sizes in saved.items()})

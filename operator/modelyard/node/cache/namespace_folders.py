@@ -24,7 +24,7 @@ from modelyard.node.host import untrusted_files
 
 OWN_FOLDER = ".modelyard"
 OPEN_TO_ALL = 0o1777
-"""Every user of the namespace may write, and none may remove what is another's."""
+"""Every user of the namespace may write, and none may remove another's files."""
 
 _NAME_LIMIT_BYTES = 256
 FOLDERS = tuple(folder.name for folder in CacheLayout(Path("/")).folders)

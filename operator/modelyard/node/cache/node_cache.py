@@ -98,7 +98,7 @@ class NodeCache:
         allowed_bytes = self._known_ledger().allowed_bytes(namespace, held)
         try:
             self._parts.limit(namespace, limits.guaranteed_bytes + allowed_bytes)
-        except OSError as error:  # what is measured holds without it
+        except OSError as error:  # the measured limits hold without it
             _log.warning("no quota for namespace %s: %s", namespace, error)
 
     def release(self, grant: Grant) -> None:
@@ -146,7 +146,7 @@ class NodeCache:
         return is_used or folder in contents.links(part, seen.pods_of(namespace))
 
     def trim(self) -> None:
-        """Evicts what has to go for the cache to be within its limits again, and empties the trash."""
+        """Evicts until the cache is within its limits again, and empties the trash."""
         with self._lock:
             found = self._look()
             overview = self._overview(found)

@@ -59,7 +59,7 @@ class Quotas:
             return self._enforced[device]
 
     def adopt(self, namespace: str, folder: int) -> None:
-        """What is made in the open folder from now on belongs to the namespace's project. Raises OSError."""
+        """Assigns what is created in the open folder from now on to the namespace's project. Raises OSError."""
         if not self.are_enforced(folder):
             return
         attributes = bytearray(_ATTRIBUTES.size)

@@ -9,7 +9,7 @@ SIZE_LIMIT_BYTES = 2 << 20
 
 
 def read(folder: str, part: int) -> tuple[entry_record.FileRecord, ...] | None:
-    """The files of the entry ``folder``; None where there is no record that can be used."""
+    """The files of the entry ``folder``; None if there is no usable record."""
     try:
         with untrusted_files.opened_folder("records", part) as records:
             text = untrusted_files.read_file(f"{folder}{RECORD_SUFFIX}", records, SIZE_LIMIT_BYTES)

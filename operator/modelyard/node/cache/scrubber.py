@@ -24,7 +24,7 @@ from modelyard.node.cache.node_cache import NodeCache
 from modelyard.node.host import syscalls, untrusted_files
 
 BYTES_PER_SECOND = 64 << 20
-"""A tenth of what a cloud's cheapest NVMe reads: a terabyte is through in five hours."""
+"""A tenth of what a cloud's cheapest NVMe reads: a terabyte takes five hours."""
 CHUNK_BYTES = 1 << 20
 SCHEDULE = "checked.json"
 
@@ -171,7 +171,7 @@ def _opened(path: str, entry: int) -> int:
 
 
 def _is_same(entry: int, name: str, entries: int) -> bool:
-    """Whether the entry still is what was looked at: a fetcher may have replaced it meanwhile."""
+    """Whether the entry is still the one that was checked: a fetcher may have replaced it meanwhile."""
     now = untrusted_files.status(name, entries)
     return now is not None and os.path.samestat(now, os.fstat(entry))
 

@@ -8,7 +8,7 @@ import urllib3
 
 CALL_TIMEOUT_S = 10.0
 BODY_LIMIT_BYTES = 8 << 20
-"""What is left out of a longer answer makes it no JSON, and so no answer. A node's pods have 1 MiB of metadata."""
+"""A longer answer is cut, so it is invalid JSON and rejected. A node's pods have 1 MiB of metadata."""
 
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 

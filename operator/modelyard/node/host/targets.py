@@ -11,7 +11,7 @@ _VOLUMES = "volumes/kubernetes.io~csi"
 
 
 class RefusedError(Exception):
-    """The request is none that the driver serves; its text is for the pod's author."""
+    """The driver does not serve this request; the text is for the pod's author."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def status(name: str, parent: int) -> os.stat_result | None:
 
 
 def listed(name: str, parent: int) -> dict[str, os.stat_result]:
-    """What is in the folder ``name`` ("" is ``parent`` itself), by its names; nothing where there is no such folder."""
+    """The status, by name, of all that the folder ``name`` holds ("": ``parent`` itself); empty if it is missing."""
     try:
         with opened_folder(name or ".", parent) as folder:
             return {each: found for each in folder_names(folder) if (found := status(each, folder)) is not None}
@@ -69,7 +69,7 @@ def open_file(name: str, parent: int) -> int:
 
 
 def is_file(descriptor: int) -> bool:
-    """Whether what is open is a regular file."""
+    """Whether the descriptor is of a regular file."""
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
@@ -102,7 +102,7 @@ class Size:
 def measure(name: str, parent: int, size: Size | None = None) -> Size:
     """The disk space (allocated blocks) of a file or of a folder and all below it, added to ``size``.
 
-    A file with several names counts under each. What is gone meanwhile counts as nothing.
+    A file with several names counts under each. Files that vanish meanwhile do not count.
     """
     size = size or Size()
     _measure(name, parent, size, depth=0)
