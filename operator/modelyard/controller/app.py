@@ -60,7 +60,7 @@ NEEDED: tuple[Right, ...] = (
 )
 """What deploy/base/operator_role.yaml grants and the operator needs: verb, kind, subresource.
 
-No finalizer is ever written: an owner reference that blocks its owner's deletion takes the right to.
+No finalizer is ever written: the right to is needed for owner references that block their owner's deletion.
 """
 
 NEEDED_TO_PLACE: tuple[Right, ...] = (("patch", kinds.NODE, ""),)

@@ -1,4 +1,4 @@
-"""Work beside the reconciles, done in rounds: the one shape of placement and of every loop that comes next to it.
+"""Work beside the reconciles, done in rounds: the common shape of placement and of every further loop.
 
 A round runs only in the process that leads. One that takes too long ends, and one that fails is logged and counted; the
 next makes up for it.
@@ -59,7 +59,7 @@ class Loop:
             self._in_work.cancel()
 
     async def _run_one(self) -> None:
-        """A task of its own, which may be interrupted while the loop goes on."""
+        """A task of its own, which may be interrupted while the loop continues."""
         self._in_work = asyncio.create_task(self._measured(), name=f"round of {self.name}")
         try:
             await asyncio.wait({self._in_work})

@@ -113,7 +113,7 @@ class Cache:
 
         None, when exactly this version is stored already, as when a watch echoes our own write, and when the change of
         a node does not matter. An older version than the stored one still concerns its services: the change that it
-        carries was never looked at.
+        carries was never handled.
         """
         place = _place_of(body)
         known = self._objects[kind].get(place)

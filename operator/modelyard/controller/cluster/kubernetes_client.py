@@ -86,9 +86,9 @@ def _applying(kind: Kind, place: Key, body: Object, subresource: str = "") -> Re
 
 
 def yaml_of(body: Object) -> str:
-    """``body`` as JSON that is YAML as well, which an apply is read as.
+    """``body`` as JSON that is also YAML, as the API server reads an apply.
 
-    YAML knows no escaped surrogate pairs, as which JSON in ASCII has an emoji, and takes some characters only escaped.
+    YAML has no escaped surrogate pairs, which ASCII JSON uses for an emoji, and takes some characters only escaped.
     """
     text = json.dumps(body, ensure_ascii=False)
     return _ESCAPED_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

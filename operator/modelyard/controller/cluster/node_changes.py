@@ -9,10 +9,10 @@ from modelyard.contract import names
 
 
 def matters(before: Object, after: Object) -> bool:
-    """Whether pods on the node, or pods that wait for one, may fare differently after the change.
+    """Whether the change may affect pods on the node, or pods that wait for a node.
 
     What counts is what the scheduler and the eviction of pods go by: labels (not those by which we mark where models
-    lie), taints, unschedulable, capacity and allocatable, the status of each condition, and the deletion's begin.
+    lie), taints, unschedulable, capacity and allocatable, the status of each condition, and the start of its deletion.
     """
     return _offered(before) != _offered(after)
 

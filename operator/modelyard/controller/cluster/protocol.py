@@ -76,11 +76,11 @@ class UnreachableError(ApiError):
 
 
 class NotLeadingError(ApiError):
-    """Another process may be the one that writes: the call was not made."""
+    """Another process may be the writer: the call was not made."""
 
 
 class Listed(NamedTuple):
-    """The objects of a LIST and the version of the world that it saw."""
+    """The objects of a LIST and the resource version that it is of."""
 
     items: tuple[Object, ...]
     resource_version: str
@@ -112,7 +112,7 @@ class Cluster(Leases, Protocol):
         """As apply, with whole lists as in ``body``, for an object that an apply cannot repair.
 
         Server-side apply leaves the list items of others alone, such as a Service's port whose number (its key) a
-        person changed; ours beside it has the same name, and the API server takes no such object.
+        person changed; ours beside it has the same name, and the API server rejects such an object.
         """
 
     async def annotate(self, kind: Kind, place: Key, uid: str, annotations: Mapping[str, str]) -> Object:
@@ -144,4 +144,4 @@ class Cluster(Leases, Protocol):
         """The namespace's events that match the field selector."""
 
     async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
-        """Whether we are allowed to, with that object; without one, in every namespace of this installation."""
+        """Whether the call is allowed, with that object; without one, in every namespace of this installation."""

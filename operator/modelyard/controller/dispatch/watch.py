@@ -30,7 +30,7 @@ REQUEST_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
 
 SERVER_TIMEOUT_S = 300
-"""Every watch ends after this time and resumes at the version that it had, so that none is stuck for longer."""
+"""Every watch ends after this time and resumes at the version that it had, so that no watch is stuck for longer."""
 
 INACTIVITY_TIMEOUT_S = 70.0
 """A watch that is silent for so long is restarted. The API server sends a bookmark every 60 s."""

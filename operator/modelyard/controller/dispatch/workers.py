@@ -43,7 +43,7 @@ class Workers:
                 self._waiting.add(group.create_task(self._work(), name=f"worker {number}"))
 
     async def stop(self, grace_s: float) -> None:
-        """Take no further key, and give those in work ``grace_s`` seconds to come to their end."""
+        """Take no further key, and give those in work ``grace_s`` seconds to finish."""
         self._stopping = True
         for task in self._waiting:
             task.cancel()
@@ -63,7 +63,7 @@ class Workers:
             await asyncio.sleep(0)  # neither a full queue nor a reconcile that only looks into the cache ever waits
             key = await self._queue.get()
             self._waiting.remove(me)
-            try:  # a task of its own, which may be interrupted while the worker goes on
+            try:  # a task of its own, which may be interrupted while the worker continues
                 await asyncio.wait({asyncio.create_task(self._handle(key), name=f"reconcile {key}")})
             finally:
                 self._waiting.add(me)

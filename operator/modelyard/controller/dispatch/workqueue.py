@@ -1,7 +1,7 @@
 """Which key is worked on next, and when.
 
 Keeps the promises that a level-triggered loop needs: a key waits at most once, at most one worker has it, a key that is
-added while it is being worked on comes once more, a failed key comes back later and later. Knows nothing of what a key
+added while it is being worked on comes once more, a failed key comes back later and later. Does not know what a key
 stands for. Belongs to one event loop.
 """
 

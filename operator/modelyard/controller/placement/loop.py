@@ -1,7 +1,7 @@
 """Shows the scheduler where models lie: labels nodes by what their agents report.
 
 A loop of its own, beside the reconciles: what nodes hold changes neither a service's children nor its status, and one
-round of questions answers for all services.
+round serves all services.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ INTERVAL_S = 30.0
 """Time between two rounds."""
 
 ROUND_LIMIT_S = 300.0
-"""Longest time of a round: what it takes to ask 3,000 nodes of which each agent is silent."""
+"""Longest time of a round: what 3,000 nodes take if every agent is silent."""
 
 ASKED_AT_ONCE = 64
-"""Agents asked at once; 500 that are silent take 40 s then."""
+"""Requests to agents at once; 500 silent agents take 40 s then."""
 
 CHANGES_PER_ROUND = 50
 """Nodes that are written in one round: each write goes to every watch of nodes."""
@@ -77,7 +77,7 @@ class Placement:
         self._free = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def round(self) -> None:
-        """Ask every agent, and write what differs. What fails is tried again in the next round."""
+        """Read every agent's report, and write what differs. What fails is retried in the next round."""
         answers = await self._ask()
         held = {**dict.fromkeys(self._left_of_late(answers.held)), **answers.held}
         changes = label_changes(self._cache.all_of(kinds.NODE), map(_served, self._services()), held)

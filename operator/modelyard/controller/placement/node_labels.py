@@ -47,8 +47,8 @@ def label_changes(
     """How the labels of ``nodes`` differ from what the ``models`` of all services need.
 
     ``held`` is what each node's cache holds: None while that is not known, so that its labels stay. A node that is
-    missing there has no cache, and gets none. A label of a service that is gone, or serves another content by now, goes
-    in any case.
+    missing there has no cache, and gets none. A label of a service that is gone, or now serves another content, is
+    removed in any case.
     """
     models = tuple(models)
     values = {_key(model.uid): _value(model.digest) for model in models}
@@ -84,5 +84,5 @@ def _value(digest: str | None) -> str | None:
 
 
 def _bounded(keys: Iterable[str], now: Mapping[str, str]) -> list[str]:
-    """Those that are there already first, so that a node with too many keeps the ones that it has."""
+    """Existing labels first, so that a node with too many keeps the ones that it has."""
     return sorted(keys, key=lambda key: (key not in now, key))[:LABELS_LIMIT]

@@ -116,7 +116,7 @@ class Applier:
         logger.info("child deleted", extra=_about(live) | {"because_of": why})
 
     async def _make_way(self, service: Service, found: Object) -> bool:
-        """Delete ``found`` for its successor. Returns whether it is gone: one that a finalizer holds goes later."""
+        """Delete ``found`` for its successor. Returns whether it is gone: one that a finalizer holds is gone later."""
         live = await self._cluster.get(*place_of(found))
         if live is not None and ownership(live, service.key.name, service.uid) in {Ownership.OURS, Ownership.ORPHAN}:
             await self._delete(live, "another takes its place")
@@ -126,7 +126,7 @@ class Applier:
     async def _retry_refused_pods(self, deployment: Object) -> list[Object]:
         """Make the Deployment's controllers retry the refused pods at once. Raises ApiError.
 
-        What refuses the pods may refuse this too. The status then says so, and the next try follows.
+        The admission check that refuses the pods may refuse this too: the status then reports it, and a retry follows.
         """
         place, uid = key_of(deployment), deployment["metadata"]["uid"]
         retried = {names.ANNOTATION_RETRIED: timestamp(self._now())}

@@ -33,7 +33,7 @@ Place = tuple[Kind, Key]
 
 
 class ObstacleError(InvalidError):
-    """The user must act, but outside the spec, where no watch of ours sees it: look again in ``after_s`` seconds."""
+    """The user must act outside the spec, where no watch of ours sees it: look again in ``after_s`` seconds."""
 
     after_s = 30.0
 
@@ -42,7 +42,7 @@ class ObstacleError(InvalidError):
 class Observed:
     """All that was read of one service. ``service`` is None where ``body``, its object, cannot be parsed.
 
-    ``existing`` is what has the names of the intended children, whoever owns it, None for nothing; ``related`` are the
+    ``existing`` is what has the names of the intended children, of any owner, None for nothing; ``related`` are the
     objects that a label or an owner reference ties to the service; ``reverts`` are the latest ones of its children.
     ``facts`` are None where they could not be read, for the cause ``unread``: children are applied all the same, and
     the status waits.
@@ -234,7 +234,7 @@ def _difference(child: Object, found: Object | None) -> tuple[str, bool]:
 
 
 def _is_left(write: Write, observed: Observed) -> bool:
-    """Whether a foreign change to the child stays for now: it was reverted too often."""
+    """Whether the external change to the child stays for now: it was reverted too often."""
     return bool(write.edited) and bool(_reverts(write.child, observed).wait(observed.now))
 
 
@@ -252,7 +252,7 @@ def _unwanted(observed: Observed, service: Service) -> Iterable[Object]:
 
 
 def _external_changes(observed: Observed, service: Service, writes: Iterable[Write]) -> Iterable[ExternalChange]:
-    """What others did to the children; of one that they change again and again only that."""
+    """Changes of other writers to the children; for a contested child only that it is contested."""
     differing = {place_of(write.child): write for write in writes}
     others: list[ExternalChange] = []
     for child in observed.intent.children:

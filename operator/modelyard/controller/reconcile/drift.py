@@ -56,7 +56,7 @@ def _hash(body: Object) -> str | None:
 
 
 def _is_drift(difference: Difference) -> bool:
-    """Whether it is of a field that we render, and not only the form in which the API server stores it."""
+    """Whether a rendered field differs, and not only the form in which the API server stores it."""
     _, rendered, existing = difference
     if rendered is ABSENT:
         return False

@@ -65,7 +65,7 @@ class Look:
     async def known_or_live(self, kind: Kind, place: Key) -> Object | None:
         """The object as last observed, or, if nothing was, as it is now.
 
-        An apply cannot be limited to creation, so an object that the cache does not know is looked at before.
+        An apply cannot be limited to creation, so an object that the cache does not know is read first.
         """
         if (kind, place) not in self._answers and (known := self._cache.get(kind, place)):
             self._answers[kind, place] = known
