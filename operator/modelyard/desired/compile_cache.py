@@ -15,7 +15,7 @@ def kept(pool: Pool) -> CompileCache | None:
 
 
 def key(pool: Pool) -> str:
-    """The name of the cache's folder: 32 hexadecimal digits of all that what is compiled depends on.
+    """The name of the cache's folder: 32 hexadecimal digits of everything that the compiled code depends on.
 
     vLLM keeps the results of different settings apart itself; other keys keep what is no longer used in folders of its
     own, which the node agent evicts one by one.

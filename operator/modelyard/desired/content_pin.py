@@ -52,7 +52,7 @@ def contents(config_map: Object | None) -> dict[str, str]:
 
 
 def _well_formed(contents: Mapping[str, str]) -> dict[str, str]:
-    """Those that can be ours: pods and ConfigMaps are tenants'."""
+    """Well-formed entries: pods and ConfigMaps belong to tenants."""
     return {key: digest for key, digest in contents.items() if REVISION_KEY.fullmatch(key) and DIGEST.fullmatch(digest)}
 
 

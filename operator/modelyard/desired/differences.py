@@ -8,7 +8,7 @@ from modelyard.desired.strategic_merge import MERGE_KEYS, identity, written
 
 
 class _Absent:
-    """What stands where one of the two has nothing: null is a value, by which a field is unset."""
+    """Stands for a missing value: null is a value, which unsets a field."""
 
     def __repr__(self) -> str:
         return "none"

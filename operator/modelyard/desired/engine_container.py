@@ -13,7 +13,7 @@ from modelyard.integrations.engines.base import Ipv6, Program, Serving
 from modelyard.integrations.pod_parts import ModelRef, PodParts, SourceParts
 
 PROBE_PERIOD_S = 5
-"""Of start-up and readiness: a model that is ready is asked this much later at most."""
+"""Of start-up and readiness: a model that is ready gets requests at most this much later."""
 
 PROBE_TIMEOUT_S = 10
 """Engines under load were seen to answer after 3 s; a slow answer is not a broken engine."""
@@ -108,7 +108,7 @@ def _environment(pool: Pool, program: Program) -> list[Object]:
     ours = [
         {"name": "HOME", "value": names.PATH_HOME},
         {"name": "XDG_CACHE_HOME", "value": f"{names.PATH_HOME}/.cache"},
-        # The user has no entry in the image's /etc/passwd, and programs that ask for their name fail without it.
+        # The user has no entry in the image's /etc/passwd, and programs that look up their name fail without it.
         {"name": "USER", "value": names.APPLICATION},
         *([POD_IPS] if program.ipv6 else []),
         *program.parts.env,
@@ -128,7 +128,7 @@ def _variable(variable: EnvironmentVariable) -> Object:
 
 
 def _resources(pool: Pool) -> Object:
-    """The user's, and the accelerators as a limit: the API server takes the same as the request."""
+    """The user's, and the accelerators as a limit: the API server uses it as the request too."""
     stated = pool.service.spec.resources
     limits = {name: str(quantity) for name, quantity in stated.limits.items()}
     devices = pool.accelerator.devices

@@ -1,4 +1,4 @@
-"""What all children have alike: labels, owner, and the hash of what was rendered. No other module writes these."""
+"""What all children have in common: labels, owner, and the hash of what was rendered. No other module writes these."""
 
 import hashlib
 import json

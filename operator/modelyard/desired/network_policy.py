@@ -18,7 +18,7 @@ def build(resolved: Resolved) -> list[Object]:
         return []
     ports = [port.container for port in resolved.lead.engine.ports]
     peers = [peer.model_dump(by_alias=True, exclude_defaults=True) for peer in asked.from_]
-    # A rule without peers would let everybody in.
+    # A rule without peers would allow every client.
     rules = [_rule(peers, ports)] if peers else []
     if resolved.operator_namespace:
         rules.append(_rule([_operator(resolved.operator_namespace)], [*ports, names.FETCH_STATE_PORT]))

@@ -10,7 +10,7 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 WEIGHT = 50
-"""In the middle of what Kubernetes takes (1 to 100): a user's own wishes can weigh more or less than ours."""
+"""In the middle of what Kubernetes allows (1 to 100): a user's own preferences can weigh more or less than ours."""
 
 
 def required(spec: Object) -> Object:
@@ -36,7 +36,8 @@ def require(spec: Object, condition: Object) -> None:
 
 
 def prefer(spec: Object, condition: Object) -> None:
-    """Add to the pod's ``spec``, in place, that a node that meets ``condition`` is better, beside a user's own wishes.
+    """Add to the pod's ``spec``, in place, that a node that meets ``condition`` is preferred. A user's own
+    preferences stay.
 
     Raises InvalidError as ``require``.
     """

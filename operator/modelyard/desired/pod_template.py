@@ -19,7 +19,7 @@ LONGEST_BYTES = 32 * 1024
 """As JSON. The CRD cannot bound what it does not describe. The Deployment carries it, and so does each ReplicaSet."""
 
 DEEPEST = 32
-"""Levels of objects and lists in each other; a pod's own spec has some 15."""
+"""Levels of nested objects and lists; a pod's own spec has some 15."""
 
 SPEC = "spec.podTemplate.spec"
 
@@ -75,7 +75,7 @@ def merge(rendered: Object, pod_template: PodTemplate | None) -> Object:
     """``rendered``, a pod template, with the user's parts in it; the same object where there are none.
 
     Raises InvalidError (PodTemplateRefused) naming the field, for what would break the service, for lists whose items
-    cannot be told apart, and for too much of anything.
+    cannot be told apart, and for a part that is too large or nested too deeply.
     """
     if pod_template is None:
         return rendered

@@ -1,7 +1,7 @@
 """Merging one part of a pod template into another as `kubectl patch` does (strategic merge), as pure data.
 
 Kubernetes keeps in its Go types which lists are merged item by item, and by which fields; MERGE_KEYS is that knowledge
-for all that we render. drift.py tells items apart by the same table.
+for all that we render. differences.py tells items apart by the same table.
 """
 
 import copy
