@@ -34,7 +34,7 @@ POD_FIELDS = (
 """What a pod of the Job has from the service's pods, so that it runs where they can and reaches what they reach.
 
 Not their priority, which would have others evicted for the mere chance of a faster start, nor claims for devices, nor
-where they want to be in relation to each other.
+their affinity to each other.
 """
 
 ENGINE_FIELDS = ("name", "image", "imagePullPolicy", "securityContext")

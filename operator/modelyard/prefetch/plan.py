@@ -4,7 +4,7 @@ The operator chooses the nodes, since a Job's pods request no accelerator: to th
 the scheduler more nodes than are needed where there are more, since only that knows what is free on them.
 
 The Job is the memory, also once it is over: what it was for, and by its pods, which nodes it reached. The nodes' labels
-say which of them hold the model still. The service's status is never read.
+show which of them still hold the model. The service's status is never read.
 """
 
 from collections.abc import Iterable, Mapping
