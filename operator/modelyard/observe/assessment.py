@@ -1,4 +1,4 @@
-"""What was observed of a service, and what follows from it: the ground on which status.py decides its conditions."""
+"""What was observed of a service, and what follows from it: the basis on which status.py decides the conditions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

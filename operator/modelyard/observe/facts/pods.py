@@ -105,7 +105,7 @@ class PodFacts:
     """A pod. ``template`` is the template hash in its annotation; ``refused`` is the scheduler's message while no
     node takes it, ``placement`` then has the nodes that it accepts; ``claims`` are the volume claims that it mounts;
     ``failure`` and ``failure_message`` are the kubelet's reason for giving up the whole pod. ``models`` is what
-    names.ANNOTATION_MODELS wants of its repository (None: it has none), ``index`` what the repository reports,
+    names.ANNOTATION_MODELS requires of its repository (None: it has none), ``index`` what the repository reports,
     at ``http_port``. ``revision_key`` names the model's URI and revision (names.ENV_REVISION_KEY; empty: unknown);
     ``looks_version_up``: its launcher looks the engine's version up, which has no other source.
     ``uses_node_cache``: it mounts the node cache. ``others`` are the containers that are not ours, in the

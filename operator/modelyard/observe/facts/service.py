@@ -217,7 +217,7 @@ def _replica_failure(deployment: Object | None) -> Object:
 
 
 def _refusal(deployment: Object, failed_creations: tuple[Object, ...]) -> str:
-    """Why pods cannot be made now. The condition keeps the words of the first refusal; Events have the later ones.
+    """Why pods cannot be made now. The condition keeps the message of the first refusal; Events have the later ones.
 
     A ReplicaSet's name is its Deployment's with a hash behind it.
     """

@@ -56,7 +56,7 @@ def _is_overdue(pod: PodFacts, joined: datetime | None, now: datetime) -> bool:
 
 
 def awaited(pod: PodFacts, registered: Registered) -> str:
-    """What ``pod`` waits for while its node's cache comes up; empty when that is not what it waits for."""
+    """What ``pod`` waits for while its node's cache comes up; empty when it does not wait for that."""
     if not _lacks_driver(pod):
         return ""
     if registered.nodes.get(pod.node):

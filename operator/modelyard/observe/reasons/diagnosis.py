@@ -1,6 +1,6 @@
 """What one pod's facts mean: the one most relevant Explanation.
 
-A pod is looked at from its first step to its last: the node that has it, the scheduler, what the kubelet prepares, the
+A pod is examined from its first step to its last: the node that has it, the scheduler, what the kubelet prepares, the
 fetcher, the engine. The first unfinished step explains the pod. A failure stays in the status until an attempt gets
 further than the failed one, so that a reason does not come and go with every retry.
 """
@@ -29,7 +29,7 @@ from modelyard.observe.reasons.startup_times import pace
 from modelyard.observe.target import Target
 
 RESTART_LAG_S = 10.0
-"""Ready turns false up to so long after the next run began for which the former one's end is to blame. A run that was
+"""When Ready turns false within this time after a run began, the end of the former run is the cause. A run that was
 ready itself loses it later: its readiness probe must fail several times."""
 
 _BUDGET_SLACK_SHARE = 0.1
@@ -160,7 +160,7 @@ def _unscheduled(pod: PodFacts, around: Surroundings) -> Explanation | None:
 
 
 def _not_looked_at(pod: PodFacts, now: datetime) -> Explanation:
-    """The scheduler has not answered: for long it does that only where a claim waits for its provisioner."""
+    """The scheduler has no verdict yet: that takes long only where a claim waits for its provisioner."""
     claims = ", ".join(pod.claims) if age_s(pod, now) > SILENCE_S else ""
     hint = f" Claim {claims} may be waiting for its provisioner: see kubectl describe pvc." if claims else ""
     return Reasons.SCHEDULING.explain(hint=hint)

@@ -25,7 +25,7 @@ _TABLE: tuple[tuple[Reason, str], ...] = (
 )
 
 LINES_LIMIT = 12
-"""Lines that are looked at; the launcher writes at most six. The text is a tenant's: it may be anything."""
+"""Lines that are examined; the launcher writes at most six. The text is a tenant's: it may be anything."""
 
 _OF_ENGINES = tuple(row for engine in ENGINES.values() for row in engine.error_lines)
 

@@ -77,7 +77,7 @@ _CRASH_BACK_OFF = re.compile(r"back-off (?:(\d{1,2})m)?(\d{1,2})s restarting")
 
 
 def next_try(container: ContainerFacts) -> datetime | None:
-    """When the kubelet starts a container again that keeps ending; None while it is not waiting to.
+    """When the kubelet restarts a container in its back-off; None for one that is not in back-off.
 
     Its message has the wait, which counts from the container's end (10 s, doubled with each end, at most 5 minutes:
     Kubernetes' page "Pod Lifecycle").

@@ -1,4 +1,4 @@
-"""What the containers that are not ours do to a pod: those of podTemplate, and those that a webhook injects.
+"""How containers that are not ours affect a pod: those of podTemplate, and those that a webhook injects.
 
 Init containers end before the next container starts, a native sidecar only has to have started. The pod is ready when
 the sidecars and the containers beside the engine are ready too (Kubernetes' pages "Init Containers" and "Sidecar
