@@ -93,7 +93,7 @@ class Engine(Protocol):
 
     @property
     def takes_names(self) -> bool:
-        """Whether its model is called as the user wants; not where each of its models has a name of its own."""
+        """Whether its model takes the user's names; not where each of its models has a name of its own."""
 
     @property
     def compile_cache(self) -> CompileCache | None:

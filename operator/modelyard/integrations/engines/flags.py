@@ -40,7 +40,7 @@ def flag_names(arguments: Iterable[str]) -> frozenset[str]:
 
 
 def has(users: Iterable[str], *flags: str) -> bool:
-    """Whether the user's arguments hold one of ``flags``, in whatever spelling."""
+    """Whether the user's arguments hold one of ``flags``, in any spelling."""
     return any(_is(name, flag) for name in flag_names(users) for flag in flags)
 
 

@@ -92,7 +92,7 @@ _OTHER_PODS: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
     (("--data-parallel-hybrid-lb", "-dph"), frozenset()),
 )
 """Flags that make an engine one of several that serve a model together, and the values with which they do not
-(https://docs.vllm.ai/en/latest/serving/data_parallel_deployment/ and parallelism_scaling/). Ray is none of them: a
+(https://docs.vllm.ai/en/latest/serving/data_parallel_deployment/ and parallelism_scaling/). Ray is not one of them: a
 cluster of its own within the pod has what the pod has."""
 
 _KV_CACHE_SIZE = ("--kv-cache-memory-bytes", "--gpu-memory-utilization")

@@ -144,7 +144,7 @@ class Reader(Generic[T]):
         self._free = asyncio.Semaphore(CONNECTIONS_LIMIT)
 
     async def read(self, address: str) -> T | None:
-        """What the pod answers now, else what it answered to the read before; None when that is nothing."""
+        """The pod's answer now, else its answer to the read before; None without any."""
         last = self._asked.get(address)
         if last is not None and not last.done():
             return None

@@ -11,7 +11,7 @@ from modelyard.integrations.pod_parts import PodParts, SourceParts
 from modelyard.integrations.sources import base
 
 CLAIM = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-"""A DNS-1123 subdomain, as Kubernetes wants it of a claim's name."""
+"""A DNS-1123 subdomain, as Kubernetes requires of a claim's name."""
 
 LONGEST_NAME = 253
 
@@ -38,7 +38,7 @@ class ClaimFolder:
 
 
 class ClaimSource:
-    """Renders the claim as a volume: whole for the fetcher, which looks at it, and the folder for the engine."""
+    """Renders the claim as a volume: whole for the fetcher, which inspects it, and the folder for the engine."""
 
     scheme = "pvc"
 
