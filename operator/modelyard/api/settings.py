@@ -84,9 +84,9 @@ class TemplateSettings(SettingsModel):
     """The settings that reach a pod template.
 
     Each Deployment records the ones that its pods were made with (desired/template_record.py), and keeps them when the
-    operator or its settings change. So a field that is added here needs, as its default, what pods had before there was
-    a setting: that is how older records are read. And it is left out of records while it has that (exclude_if), or an
-    operator upgrade would write every Deployment anew.
+    operator or its settings change. So the default of a new field must be what pods had before the field existed: older
+    records are read with it. Records omit the field while it has its default (exclude_if), or an operator upgrade would
+    write every Deployment anew.
     """
 
     fetch_image: str = Field(description="Image of the init container.")
