@@ -41,7 +41,7 @@ class SpaceRequest:
 
 @dataclass(frozen=True)
 class DiscardRequest:
-    """Put a broken entry out of the way that the pod's user may not move."""
+    """Requests the removal of a broken entry that the pod's user may not move."""
 
     digest: str
 

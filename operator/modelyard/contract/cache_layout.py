@@ -102,7 +102,7 @@ class CacheLayout:
         return self.records / f"{folder_name(digest)}{ROTTEN_SUFFIX}"
 
     def staged(self, digest: str) -> Path:
-        """Where the digest arrives by the user who came first."""
+        """The digest's staging folder, for the first user."""
         return self.staging / folder_name(digest)
 
     def staged_by(self, digest: str, user: int) -> Path:

@@ -10,7 +10,7 @@ _OVERRIDES = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x20
 
 
 def refused_character(text: str) -> str:
-    """The first character that no path may hold, as U+0009; empty where there is none. All other text is a name."""
+    """The first character that no path may hold, as U+0009; empty if there is none. All other text is a name."""
     for character in text:
         if unicodedata.category(character) in _NOT_TEXT or character in _OVERRIDES:
             return f"U+{ord(character):04X}"

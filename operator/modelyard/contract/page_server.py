@@ -48,7 +48,7 @@ def serve(
 ) -> http.server.HTTPServer:
     """Serves the pages, by their paths, to so many clients at once, until it is shut down or the process ends.
 
-    Raises OSError where the port is taken.
+    Raises OSError if the port is taken.
     """
     server = _Server(port, _handler(pages, connection_limit_s), connections, connection_limit_s)
     threading.Thread(target=server.serve_forever, name="pages", daemon=True).start()
@@ -99,7 +99,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 def _end(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # the client closed it first
+    with contextlib.suppress(OSError):  # it has ended already
         connection.shutdown(socket.SHUT_RDWR)
 
 
