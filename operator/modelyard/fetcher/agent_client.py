@@ -107,7 +107,7 @@ class Agent:
         raise FetchError(answer.reason, answer.message)
 
     def discard(self, digest: str) -> None:
-        """Has a broken entry put out of the way that this user may not move. Raises FetchError where it stays."""
+        """Has the agent remove a broken entry that this user may not move. Raises FetchError if it stays."""
         connection, answer = self._ask(DiscardRequest(digest).as_line(), DiscardAnswer.parse)
         connection.close()
         if not answer.discarded:

@@ -141,7 +141,7 @@ class _Fetch:
 
     @contextlib.contextmanager
     def _space(self, allocated_bytes: int) -> Iterator[Check]:
-        """Room for what the model lacks; what it yields raises FetchError once the room is another's."""
+        """Reserves space for what the model lacks; the yielded check raises FetchError once the space is lost."""
         if self._is_kept_by_agent:
             with self._agent.space(self._digest, self._size_bytes) as grant:
                 yield grant.check

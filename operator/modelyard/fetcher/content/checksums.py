@@ -74,7 +74,7 @@ _MD5_BYTES = 16
 
 
 def part_count(value: str) -> int:
-    """Of how many parts' checksums a stored value is the checksum; 0 where it covers the whole file."""
+    """Of how many parts' checksums a stored value is the checksum; 0 if it covers the whole file."""
     stored = _PART_COUNT.fullmatch(value)
     return int(stored["count"] or 0) if stored else 0
 

@@ -22,7 +22,7 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Holds the lock alone: no other process of the node does, nor one that shares it.
 
-    ``on_wait`` is called about every POLL_S while others hold it. Raises OSError where the file cannot be used.
+    ``on_wait`` is called about every POLL_S while others hold it. Raises OSError if the file cannot be used.
     """
     with _held(path, fcntl.LOCK_EX, on_wait):
         yield

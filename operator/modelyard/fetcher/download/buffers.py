@@ -52,7 +52,7 @@ def page_aligned(size_bytes: int) -> memoryview:
 
 
 def _limit_bytes(limits: tuple[Path, ...]) -> int | None:
-    """The container's limit; None where it has none, or none that can be read."""
+    """The container's limit; None if it has none, or none that can be read."""
     for path in limits:
         try:
             text = path.read_text().strip()

@@ -63,5 +63,5 @@ class Unread:
         return False
 
     def _note(self, reason: str) -> None:
-        with contextlib.suppress(OSError):  # without room for it the next failure ends the program again
+        with contextlib.suppress(OSError):  # without space for it the next failure ends the program again
             self._reported.write_text(reason)

@@ -20,7 +20,7 @@ class Secret:
         self._folder = folder
 
     def read(self, keys: Iterable[str]) -> dict[str, str]:
-        """The values of ``keys``, without the line feed that `echo` leaves in many a Secret; empty where there is none.
+        """The values of ``keys``, without the line feed that `echo` leaves in many a Secret; empty if there is none.
 
         Raises FetchError when a key is there and cannot be read (CREDENTIALS_MISSING), or holds what no request can
         carry (CREDENTIALS_INVALID): a client would print such a value in its error.
@@ -39,7 +39,7 @@ class Secret:
         return values
 
     def bearer(self, key: str) -> str:
-        """The value of an Authorization header with this key's token; empty where there is no such key.
+        """The value of an Authorization header with this key's token; empty if there is no such key.
 
         Raises FetchError as ``read`` does.
         """
@@ -73,13 +73,13 @@ class Secret:
 
 
 def secret_of(configuration: Configuration) -> Secret | None:
-    """The Secret of ``model.credentials``; None where the service names none."""
+    """The Secret of ``model.credentials``; None if the service names none."""
     name = configuration.credentials_secret
     return Secret(name, configuration.credentials_folder) if name else None
 
 
 def ca_bundle(configuration: Configuration) -> Path | None:
-    """The PEM file of ``model.caBundle``; None where the service names none.
+    """The PEM file of ``model.caBundle``; None if the service names none.
 
     Raises FetchError when it is not there (CA_BUNDLE_MISSING) or holds no certificates (CA_BUNDLE_INVALID).
     """

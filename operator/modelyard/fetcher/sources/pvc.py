@@ -63,7 +63,7 @@ class _Look:
         return size_bytes
 
     def _check_folder(self) -> None:
-        """Descends to the folder, to name the first part of the path that is missing."""
+        """Descends to the folder, so that the error names the part of the path that fails."""
         here = self._root
         self._check_readable(here, os.R_OK | os.X_OK)
         for part in self._folder.relative_to(self._root).parts:
@@ -122,6 +122,6 @@ class _Look:
         )
 
     def _place(self, path: Path) -> str:
-        """A path as a user knows it."""
+        """A path as users see it."""
         inside = path.relative_to(self._root)
         return f"claim {self._claim!r}" if inside == Path() else f"{str(inside)!r} in claim {self._claim!r}"

@@ -50,7 +50,7 @@ class Refusal:
     body: bytes
 
     def said(self, header: str) -> str:
-        """A header's text as it may stand in a message; empty where there is none."""
+        """A header's text as it may stand in a message; empty if there is none."""
         return "".join(c for c in self.headers.get(header.lower(), "") if c.isprintable())[:200]
 
 
@@ -132,7 +132,7 @@ class RangedClient:
     def head(self, address: str, headers: Mapping[str, str], clock: StallClock | None = None) -> Head:
         """The answer to a HEAD, whatever its status: a refusal has no body to explain it.
 
-        Raises FetchError where no answer comes.
+        Raises FetchError if no answer comes.
         """
         answer, _ = self._ask("HEAD", address, headers, clock)
         with answer:
@@ -210,7 +210,7 @@ class RangedClient:
         return answer
 
     def _limit(self, answer: Answer, address: str, file: RemoteFile, offset: int, length: int) -> None:
-        """Has the answer give exactly the bytes that are wanted. Raises where it holds others."""
+        """Restricts the answer to the requested bytes. Raises FetchError or WholeFileOnlyError if it holds others."""
         head = answer.head
         size_bytes = head.file_size
         if size_bytes not in {None, file.size_bytes}:
@@ -291,7 +291,7 @@ def _range(offset: int, length: int) -> dict[str, str]:
 
 
 def _redirected(url: str, head: Head) -> str:
-    """Where a redirect leads. Raises FetchError where it leads nowhere."""
+    """Where a redirect leads. Raises FetchError if it leads nowhere."""
     location = head.headers.get("location", "")
     if not location:
         raise FetchError(

@@ -57,6 +57,6 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class MountedModel:
-    """A model that the engine's container mounts where it lies: it was looked at, and nothing is fetched."""
+    """A model that the engine's container mounts where it lies: it is checked, and nothing is fetched."""
 
     size_bytes: int

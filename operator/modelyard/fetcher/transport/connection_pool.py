@@ -130,8 +130,8 @@ class _Server:
 class ConnectionPool:
     """Thread-safe. As many connections are kept as were in use at once, as long as the pool itself.
 
-    A server that refuses or resets a connection while it serves others is given no more than it serves: who comes then
-    waits until one is free. Now and then one more is tried.
+    A server that refuses or resets a connection while it serves others gets no more than it serves: further requests
+    wait until one is free. Now and then one more is tried.
     """
 
     def __init__(self, trust: Trust) -> None:

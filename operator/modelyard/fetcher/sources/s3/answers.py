@@ -50,7 +50,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error answer: its HTTP status, and S3's code, message and region, each empty where it has none."""
+    """An error answer: its HTTP status, and S3's code, message and region, each empty if it has none."""
 
     status: int
     code: str = ""
@@ -103,7 +103,7 @@ def _listed(item: Mapping[str, str], *, is_encoded: bool) -> ListedObject:
 
 
 def read_parts(document: bytes) -> Parts:
-    """The parts of an object out of GetObjectAttributes; none where the store names none. Raises UnreadableError."""
+    """The parts of an object out of GetObjectAttributes; none if the store names none. Raises UnreadableError."""
     read = read_xml(document, {_PARTS_TRUNCATED, _PARTS_MARKER}, "ObjectParts/Part", {"Size"})
     sizes = tuple(size_of(item.get("Size", "").strip()) for item in read.items)
     if read.root not in {"GetObjectAttributesResponse", "GetObjectAttributesOutput"} or None in sizes:

@@ -182,8 +182,8 @@ class S3Source:
         return None if sizes is None else Checksum.etag(listed.etag, sizes)
 
     def _part_sizes(self, listed: ListedObject, count: int) -> tuple[int, ...] | None:
-        """The sizes, in bytes, of the ``count`` parts that the object was uploaded in, where that is not 0; None where
-        the store does not know them.
+        """The sizes, in bytes, of the ``count`` parts that the object was uploaded in, if that is not 0; None if the
+        store does not know them.
         """
         if not count:
             return ()
@@ -237,7 +237,7 @@ def _version(listed: ListedObject) -> tuple[str, int, str]:
 
 
 def _archive(head: Mapping[str, str]) -> str:
-    """In which archive an object lies that cannot be read now; empty where it can (Amazon S3 API Reference,
+    """In which archive an object lies that cannot be read now; empty if it can (Amazon S3 API Reference,
     "HeadObject": x-amz-storage-class, x-amz-archive-status, x-amz-restore).
     """
     archive = head.get("x-amz-archive-status", "") or head.get("x-amz-storage-class", "")

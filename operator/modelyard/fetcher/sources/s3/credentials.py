@@ -15,7 +15,7 @@ SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105 - the name of a Secret's key
 
 @dataclass(frozen=True)
 class Credentials:
-    """A boto3 session, and who it is in words that a message can use."""
+    """A boto3 session, and its identity as text for messages."""
 
     session: Any
     description: str

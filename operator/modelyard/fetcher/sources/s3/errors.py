@@ -1,4 +1,4 @@
-"""What S3's errors mean to the person who has to act. Pure: an answer in, a FetchError out."""
+"""Explains S3's errors to the user who must act. Pure: an answer in, a FetchError out."""
 
 from dataclasses import dataclass
 
