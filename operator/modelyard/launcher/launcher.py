@@ -325,7 +325,7 @@ class Launcher:
 
 
 def start_compile_cache(action: str, options: argparse.Namespace) -> subprocess.Popen[bytes] | None:
-    """Has compile_cache.py do something, where the engine has a cache on the node. None where it cannot be started."""
+    """Starts compile_cache.py, if the engine has a cache on the node. None if it cannot be started."""
     if not options.compile_cache:
         return None
     program = pathlib.Path(__file__).with_name("compile_cache.py")
@@ -363,7 +363,7 @@ def known_flags(options: argparse.Namespace, told_to_stop: threading.Event) -> l
 
 
 def package_version(package: str, command: str, told_to_stop: threading.Event) -> str:
-    """The version of the Python package that provides the command; empty where it cannot be found in time."""
+    """The version of the Python package that provides the command; empty if it cannot be found in time."""
     arguments = [interpreter_of(shutil.which(command) or ""), "-c", VERSION_OF, package]
     try:
         process = subprocess.Popen(  # noqa: S603 - the engine's own interpreter
@@ -441,7 +441,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def ipv6_arguments(options: argparse.Namespace, pod_ips: str) -> list[str]:
-    """What makes the engine listen on IPv6, where the pod is reached by it."""
+    """The arguments that make the engine listen on IPv6, if the pod has such an address."""
     addresses = pod_ips.split(",") if options.dual_stack else pod_ips.split(",")[:1]
     return options.ipv6_argument if any(":" in address for address in addresses) else []
 
