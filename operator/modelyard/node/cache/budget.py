@@ -63,7 +63,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Refusal:
-    """No room. ``message`` has the figures and what to do."""
+    """No space. ``message`` has the figures and the remedy."""
 
     reason: Reason
     message: str

@@ -110,5 +110,5 @@ class Ledger:
 
 
 def _with_overhead(size_bytes: int) -> int:
-    """With room for the file system's blocks and the fetch's own notes: 1 % and 1 MiB."""
+    """With space for the file system's blocks and the fetch's own notes: 1 % and 1 MiB."""
     return size_bytes + size_bytes // 100 + (1 << 20)

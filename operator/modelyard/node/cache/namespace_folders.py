@@ -37,7 +37,7 @@ class PathMissingError(Exception):
 
 
 class Parts:
-    """Opens, makes and removes parts. Methods raise PathMissingError where the cache's folder is not there, and OSError
+    """Opens, makes and removes parts. Methods raise PathMissingError if the cache's folder is not there, and OSError
     as the file system does.
     """
 
@@ -52,7 +52,7 @@ class Parts:
 
     @contextmanager
     def opened(self, uid: str) -> Iterator[int]:
-        """A descriptor of the namespace's part. Raises FileNotFoundError where it has none."""
+        """A descriptor of the namespace's part. Raises FileNotFoundError if it has none."""
         with self._opened_cache() as cache, untrusted_files.opened_folder(uid, cache) as part:
             yield part
 

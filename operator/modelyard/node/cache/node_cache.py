@@ -22,7 +22,7 @@ from modelyard.node.host.mounts import Published, Seen
 
 LEDGER = "granted.json"
 ATTEMPTS = 3
-"""How often room is looked for again when what was to go came into use."""
+"""How many times to try an eviction whose items come into use meanwhile."""
 NOTHING = Contents(items=(), used_bytes=0, is_whole=True)
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -34,7 +34,7 @@ class NodeCache:
     """Applies all changes to the cache, one at a time.
 
     ``seen`` returns what pods use now, ``limits`` the limits for a file system's size, ``now_s`` the wall clock.
-    Methods raise PathMissingError where the node has no cache.
+    Methods raise PathMissingError if the node has no cache.
     """
 
     def __init__(

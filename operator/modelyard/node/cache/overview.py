@@ -39,7 +39,7 @@ class Recent:
         self._found_at_s = float("-inf")
 
     def get(self) -> Overview | None:
-        """The overview; None where the node has no folder for the cache."""
+        """The overview; None if the node has no folder for the cache."""
         with self._lock:
             if self._now_s() - self._found_at_s > self._age_s:
                 self._found = self._look()

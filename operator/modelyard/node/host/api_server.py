@@ -33,7 +33,7 @@ class Api(Protocol):
         """The metadata of each object of a list. Raises UnreachableError for every other answer and for none."""
 
     def patch(self, path: str, operations: list[Object]) -> bool:
-        """Applies a JSON patch; False where one of its tests fails. Raises UnreachableError for every other answer."""
+        """Applies a JSON patch; False if one of its tests fails. Raises UnreachableError for every other answer."""
 
 
 class ApiServer(Api):

@@ -43,7 +43,7 @@ def folder_names(folder: int) -> list[str]:
 
 
 def status(name: str, parent: int) -> os.stat_result | None:
-    """What ``name`` is, a symlink itself rather than its target; None where nothing has that name."""
+    """What ``name`` is, a symlink itself rather than its target; None if nothing has that name."""
     try:
         return os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
