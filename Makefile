@@ -28,10 +28,12 @@ down: ## remove the cluster and put the host back as it was; what was built stay
 
 # Each run of pytest ends with its slowest tests, so that what makes `make test` slow is seen where it came in.
 SLOWEST := --durations=30 --durations-min=2
+# Two of them run beside each other: each writes whole lines, as soon as it has one.
+WHOLE_LINES := | sed --unbuffered ''
 
 # The scenarios that run alone mostly wait for Kubernetes: the tests that need no cluster use the processors meanwhile.
 test: up style ## every test, the end-to-end ones on the local cluster included
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line e2e-alone unit
+	@$(MAKE) --no-print-directory --jobs=2 e2e-alone unit
 	@$(MAKE) --no-print-directory e2e-beside
 
 # One worker per file: its tests share what its fixtures make, or their pods would not fit beside each other.
@@ -39,7 +41,7 @@ e2e-beside: ## the end-to-end tests that run beside each other
 	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 4 --dist loadfile $(SLOWEST)
 
 e2e-alone: ## the end-to-end tests that break what others stand on
-	$(PYTHON) -m pytest e2e -m alone $(SLOWEST)
+	$(PYTHON) -m pytest e2e -m alone --verbose $(SLOWEST) $(WHOLE_LINES)
 
 check: style unit ## style, types, layers, and the tests that need no cluster
 
@@ -51,7 +53,7 @@ style: ## style, types and layers
 	$(dir $(PYTHON))lint-imports
 
 unit: ## the tests that need no cluster
-	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests --numprocesses 2 --dist worksteal $(SLOWEST)
+	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests --numprocesses 2 --dist worksteal $(SLOWEST) $(WHOLE_LINES)
 
 bench: bench-fetch ## every benchmark
 
