@@ -15,7 +15,7 @@ from modelyard.api.service import Object
 from modelyard.api.settings import EngineImage, Settings
 from modelyard.contract import names
 from modelyard.desired.metadata import fingerprint
-from modelyard.desired.profile_defaults import Offer
+from modelyard.desired.profile_defaults import ProfileLookup
 from modelyard.desired.template_record import RENDERING, recorded
 from tests.support.golden_cases import ADDED_BY_THE_SERVER
 from tests.support.releases import EARLIER, RELEASES, Kept, keep, read
@@ -29,7 +29,7 @@ class Case(NamedTuple):
     """A service as the API server stores it, its profile, and the Deployment that a release made of it."""
 
     body: Object
-    profile: Offer | None
+    profile: ProfileLookup | None
     deployment: Object
     engine: str
 

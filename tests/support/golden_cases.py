@@ -7,7 +7,7 @@ import yaml
 
 from modelyard.api.service import Object
 from modelyard.api.settings import Settings
-from modelyard.desired.profile_defaults import Offer
+from modelyard.desired.profile_defaults import ProfileLookup
 from modelyard.prefetch.round import Round
 from tests.support.rendering import REPOSITORY, SETTINGS, offer
 
@@ -20,7 +20,7 @@ class Case(TypedDict):
 
     body: Object
     settings: Settings
-    profile: Offer | None
+    profile: ProfileLookup | None
 
 
 def planned(path: Path) -> Round | None:

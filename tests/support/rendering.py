@@ -10,7 +10,7 @@ from modelyard.api.service import Object, parse
 from modelyard.api.settings import Settings
 from modelyard.contract import names
 from modelyard.desired import desired, pod
-from modelyard.desired.profile_defaults import Named, Offer
+from modelyard.desired.profile_defaults import ProfileLookup, ProfileRef
 from modelyard.desired.refresh import Update, update
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
@@ -27,19 +27,19 @@ HELP = {
 SETTINGS = Settings(fetch_image="modelyard-fetch:0.1.0", operator_namespace="modelyard-system")
 
 
-def offer(profile: Object, *, named_by: str = "spec.profile") -> Offer:
+def offer(profile: Object, *, named_by: str = "spec.profile") -> ProfileLookup:
     """The profile as it is offered to a service that it is named for."""
     name = profile["metadata"]["name"]
-    return Offer(Named(name, named_by), profile, (name,))
+    return ProfileLookup(ProfileRef(name, named_by), profile, (name,))
 
 
-def missing(name: str) -> Offer:
+def missing(name: str) -> ProfileLookup:
     """What is offered to a service whose profile does not exist."""
-    return Offer(Named(name, "spec.profile"), None, ("gpu-large", "cpu"))
+    return ProfileLookup(ProfileRef(name, "spec.profile"), None, ("gpu-large", "cpu"))
 
 
 def resolved(
-    body: Object, settings: Settings = SETTINGS, deployment: Object | None = None, profile: Offer | None = None
+    body: Object, settings: Settings = SETTINGS, deployment: Object | None = None, profile: ProfileLookup | None = None
 ) -> Resolved:
     """The service resolved against its Deployment as it is in the cluster, if it is there, and its profile."""
     record = recorded(deployment)
@@ -53,14 +53,14 @@ def with_rendering(found: Resolved, number: int) -> Resolved:
 
 
 def deployment(
-    body: Object, settings: Settings = SETTINGS, present: Object | None = None, profile: Offer | None = None
+    body: Object, settings: Settings = SETTINGS, present: Object | None = None, profile: ProfileLookup | None = None
 ) -> Object:
     """The Deployment that the service wants, ``present`` being the one in the cluster."""
     children = desired(resolved(body, settings, present, profile))
     return next(child for child in children if child["kind"] == kinds.DEPLOYMENT.kind)
 
 
-def available(body: Object, settings: Settings, present: Object, profile: Offer | None = None) -> Update:
+def available(body: Object, settings: Settings, present: Object, profile: ProfileLookup | None = None) -> Update:
     """What a refresh would do to the service whose Deployment is ``present``."""
     return update(parse(body), resolved(body, settings, present, profile), settings, profile)
 

@@ -9,7 +9,7 @@ from modelyard.api.service import Object
 from modelyard.api.settings import Settings
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
-from modelyard.desired.profile_defaults import Offer
+from modelyard.desired.profile_defaults import ProfileLookup
 from modelyard.desired.template_record import recorded
 from tests.support.factories import profile, service
 from tests.support.rendering import deployment, missing, offer, resolved
@@ -35,7 +35,7 @@ def test_a_changed_profile_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("now", [None, offer(OTHER), missing("gpu-small")], ids=["none", "another", "deleted"])
-def test_another_profile_by_label_or_setting_and_a_deleted_one_change_nothing(now: Offer | None) -> None:
+def test_another_profile_by_label_or_setting_and_a_deleted_one_change_nothing(now: ProfileLookup | None) -> None:
     present = deployment(service(), OLD, profile=offer(GPU_SMALL))
     assert deployment(service(), NEW, present, now) == present
     plain = deployment(service(), OLD)

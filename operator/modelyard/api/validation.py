@@ -84,14 +84,14 @@ def _known_beside(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
     for step in outer:
         held = get_args(annotation)
         annotation = held[-1 if held[-1] is not Ellipsis else 0] if held else annotation.model_fields[step].annotation
-        annotation = _said(annotation)
+        annotation = _description_of(annotation)
     known = sorted(annotation.model_fields)
     meant = difflib.get_close_matches(str(wrong), known, n=1)
     guess = f"did you mean {meant[0]}? " if meant else ""
     return f"{guess}The known keys are {', '.join(known)}"
 
 
-def _said(annotation: Any) -> Any:
+def _description_of(annotation: Any) -> Any:
     """The type of what is there, where there may also be nothing."""
     held = get_args(annotation)
     return next(one for one in held if one is not NoneType) if NoneType in held else annotation

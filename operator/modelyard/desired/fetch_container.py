@@ -53,13 +53,13 @@ def build(pool: Pool, security: Object) -> tuple[Object, SourceParts]:
 def _variables(pool: Pool) -> list[Object]:
     """The fetcher's variables beside the model's URI, without those that are unset."""
     model = pool.service.spec.model
-    told = {
+    values = {
         names.ENV_MODEL_REVISION: model.revision,
         names.ENV_MODEL_DIGEST: model.digest,
         names.ENV_CACHE_MEDIUM: pool.cache_medium if pool.is_node_local else None,
         names.ENV_COMPILE_KEY: compile_cache.key(pool) if compile_cache.kept(pool) else None,
     }
-    return [{"name": name, "value": value} for name, value in told.items() if value]
+    return [{"name": name, "value": value} for name, value in values.items() if value]
 
 
 def _kept_content(pool: Pool) -> PodParts:

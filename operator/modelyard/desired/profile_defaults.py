@@ -26,7 +26,7 @@ SPEC_FIELD = re.compile(r"\bspec\.([A-Za-z.]*[A-Za-z])")
 
 
 @dataclass(frozen=True)
-class Named:
+class ProfileRef:
     """The name of a service's profile, and its source."""
 
     name: str
@@ -34,10 +34,10 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Offer:
+class ProfileLookup:
     """What there is for the name at present: the profile's object, None without one, and the names of all profiles."""
 
-    named: Named
+    named: ProfileRef
     body: Object | None
     known: tuple[str, ...]
 
@@ -47,7 +47,7 @@ class Offer:
         return self.named.name
 
 
-def named(service: Service, namespace: Object | None, settings: Settings) -> Named | None:
+def named(service: Service, namespace: Object | None, settings: Settings) -> ProfileRef | None:
     """The name of the profile for ``service``: its spec's, its namespace's label, or the setting; None without any.
 
     ``namespace`` is None where it has no such label.
@@ -58,10 +58,10 @@ def named(service: Service, namespace: Object | None, settings: Settings) -> Nam
         (f"the label {names.LABEL_PROFILE} of namespace {service.key.namespace}", label),
         ("the operator's setting default_profile", settings.default_profile),
     )
-    return next((Named(name, named_by) for named_by, name in words if name), None)
+    return next((ProfileRef(name, named_by) for named_by, name in words if name), None)
 
 
-def taken(offer: Offer, spec: InferenceServiceSpec) -> AppliedProfile:
+def taken(offer: ProfileLookup, spec: InferenceServiceSpec) -> AppliedProfile:
     """The profile as it is now, for a service with this ``spec``.
 
     Raises InvalidError: UnknownProfile, InvalidProfile, or PodTemplateFieldForbidden.
@@ -102,7 +102,7 @@ def with_defaults(spec: InferenceServiceSpec, profile: ProfileDefaults) -> Infer
     )
 
 
-def fields_spoken_of(profile: ProfileDefaults, message: str) -> list[str]:
+def fields_in_message(profile: ProfileDefaults, message: str) -> list[str]:
     """Those of the fields that ``profile`` sets, such as engine.args, that ``message`` names, as spec.engine.args."""
     spoken_of = SPEC_FIELD.findall(message)
     written = profile.model_dump(by_alias=True, exclude_defaults=True)

@@ -12,7 +12,7 @@ from modelyard.contract.errors import InvalidError
 from modelyard.contract.untrusted import bounded
 from modelyard.desired import pod
 from modelyard.desired.differences import ABSENT, Difference, differences
-from modelyard.desired.profile_defaults import Offer
+from modelyard.desired.profile_defaults import ProfileLookup
 from modelyard.desired.resolve import Share, checked_template, resolved_anew
 from modelyard.desired.resolved import Resolved
 
@@ -42,7 +42,7 @@ class _Hidden:
     value: Any
 
 
-def update(service: Service, resolved: Resolved, settings: Settings, profile: Offer | None = None) -> Update:
+def update(service: Service, resolved: Resolved, settings: Settings, profile: ProfileLookup | None = None) -> Update:
     """What a refresh would do to the pools of ``service``, which came to ``resolved``: CHANGES_LIMIT changes, and how
     many more.
 

@@ -13,7 +13,7 @@ from modelyard.api.types import InferenceServiceSpec
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import pod, resource_rules
-from modelyard.desired.profile_defaults import Offer, fields_spoken_of, taken, with_defaults
+from modelyard.desired.profile_defaults import ProfileLookup, fields_in_message, taken, with_defaults
 from modelyard.desired.resolved import Accelerator, Pool, Resolved
 from modelyard.desired.template_record import AppliedProfile, Recorded, TemplateInputs
 from modelyard.integrations.engines import ENGINES, engine_of
@@ -38,7 +38,7 @@ def resolve(
     service: Service,
     settings: Settings,
     recorded: Mapping[str, Recorded] = MappingProxyType({}),
-    profile: Offer | None = None,
+    profile: ProfileLookup | None = None,
     *,
     split: Mapping[str, int] | None = None,
 ) -> Resolved:
@@ -62,7 +62,7 @@ def resolve(
 
 
 def _resolved_pool(
-    service: Service, share: Share, settings: Settings, recorded: Recorded | None, profile: Offer | None
+    service: Service, share: Share, settings: Settings, recorded: Recorded | None, profile: ProfileLookup | None
 ) -> tuple[Pool, Object]:
     """The pool and its pod template."""
     if kept := _kept(service, share, recorded, profile):
@@ -73,7 +73,7 @@ def _resolved_pool(
 
 
 def resolved_anew(
-    service: Service, share: Share, settings: Settings, profile: Offer | None, refresh: str | None
+    service: Service, share: Share, settings: Settings, profile: ProfileLookup | None, refresh: str | None
 ) -> Pool:
     """A pool of the service with every open question answered as of today, ``refresh`` being the annotation that this
     answers to.
@@ -97,13 +97,13 @@ def _naming(profile: AppliedProfile | None) -> Iterator[None]:
     try:
         yield
     except InvalidError as error:
-        if profile is None or not (fields := fields_spoken_of(profile.defaults, error.message)):
+        if profile is None or not (fields := fields_in_message(profile.defaults, error.message)):
             raise
         raise InvalidError(error.reason, f"{error.message} Profile {profile.name} sets {', '.join(fields)}.") from error
 
 
 def _kept(
-    service: Service, share: Share, recorded: Recorded | None, profile: Offer | None
+    service: Service, share: Share, recorded: Recorded | None, profile: ProfileLookup | None
 ) -> tuple[Pool, Object] | None:
     """The pool by its record and its template, if that still is the one that is recorded.
 
@@ -122,7 +122,7 @@ def _kept(
         return None
 
 
-def _name(profile: Offer | AppliedProfile | None) -> str | None:
+def _name(profile: ProfileLookup | AppliedProfile | None) -> str | None:
     return profile.name if profile else None
 
 

@@ -202,10 +202,10 @@ class Assessment:
         """What brings the service nearer to its spec now."""
         if isinstance(self.problem, NotReadyError):
             return waited_for(self.problem)
-        moving = next((why for why in self._said if not why.is_problem), None)
+        moving = next((why for why in self._explanations if not why.is_problem), None)
         if moving or self.complete:
             return moving
-        return None if self.current and self._said else self.rolling_out
+        return None if self.current and self._explanations else self.rolling_out
 
     @cached_property
     def blocked(self) -> Explanation | None:
@@ -217,10 +217,10 @@ class Assessment:
     @property
     def worst(self) -> Explanation | None:
         """The most telling problem: why pods are refused, before the problems of those that exist."""
-        return next((why for why in self._said if why.is_problem), None)
+        return next((why for why in self._explanations if why.is_problem), None)
 
     @property
-    def _said(self) -> list[Explanation]:
+    def _explanations(self) -> list[Explanation]:
         return [*([self.lacking] if self.lacking else []), *(why for _, why in self.found)]
 
     @property

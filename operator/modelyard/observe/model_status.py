@@ -20,7 +20,7 @@ NEWS_S = 600.0
 _OTHER_CONTENT = frozenset({Reason.SOURCE_CHANGED, Reason.DIGEST_MISMATCH})
 """Failures of a fetcher that found another content than it may use: the digest that it reports is not the service's."""
 
-_PODS_TOLD = 3
+_PODS_LISTED = 3
 
 
 def verified_digests(pods: Iterable[PodFacts]) -> dict[str, str]:
@@ -69,7 +69,7 @@ def differing_contents(pods: Iterable[PodFacts]) -> Explanation | None:
         by_digest.setdefault(_digest(pod), []).append(pod.name)
     if len(by_digest) < 2:
         return None
-    contents = "; ".join(f"{digest} on {_listed(found)}" for digest, found in list(by_digest.items())[:_PODS_TOLD])
+    contents = "; ".join(f"{digest} on {_listed(found)}" for digest, found in list(by_digest.items())[:_PODS_LISTED])
     return Reasons.CONTENTS_DIFFER.explain(contents=contents)
 
 
@@ -88,7 +88,7 @@ def _by_time(pod: PodFacts) -> tuple[datetime, str]:
 
 
 def _under_way(pod: PodFacts) -> FetchReport | None:
-    state = pod.told_by_fetcher
+    state = pod.fetch_report
     if state is None or (state.error and state.error.reason in _OTHER_CONTENT):
         return None
     return state if state.digest or state.bytes_total is not None else None
@@ -137,5 +137,5 @@ def _told_s(fetch: NodeFetch) -> str:
 
 
 def _listed(pod_names: list[str]) -> str:
-    more = f" and {len(pod_names) - _PODS_TOLD} more" if len(pod_names) > _PODS_TOLD else ""
-    return ", ".join(pod_names[:_PODS_TOLD]) + more
+    more = f" and {len(pod_names) - _PODS_LISTED} more" if len(pod_names) > _PODS_LISTED else ""
+    return ", ".join(pod_names[:_PODS_LISTED]) + more

@@ -142,7 +142,7 @@ def _model_cached(s: Assessment) -> tuple[ConditionStatus, Explanation]:
     if problems:
         return "False", problems[0]
     if fetched := [pod for pod in s.newest if pod.fetched]:
-        mounted = any(state.mounted for pod in fetched if (state := pod.told_by_fetcher))
+        mounted = any(state.mounted for pod in fetched if (state := pod.fetch_report))
         return "True", (Reasons.MOUNTED if mounted else Reasons.CACHED).explain()
     if fetching:
         return "False", fetching[0]

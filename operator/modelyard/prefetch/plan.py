@@ -96,7 +96,7 @@ def plan(request: Request, state: State, now: datetime) -> Plan:
     job = job_for(request, state.job)
     if job is None:
         return _next(so_far, suitable, now)
-    labels_tell = state.writes_labels and _labels_tell(every)
+    labels_tell = state.writes_labels and _labels_decide(every)
     return _with_job(so_far, job, pods_of(job, state.pods), suitable, now, labels_tell=labels_tell)
 
 
@@ -209,6 +209,6 @@ def _lacking(request: Request, accepted: Placement, nodes: list[NodeFacts]) -> s
     return f"{offer(request.devices.resource, nodes)} {exclusions(accepted, having)}".rstrip()
 
 
-def _labels_tell(nodes: Iterable[NodeFacts]) -> bool:
+def _labels_decide(nodes: Iterable[NodeFacts]) -> bool:
     """Whether nodes are labelled at all: where the node agents cannot be queried, a missing label means nothing."""
     return any(label.startswith(f"{names.LABEL_MODEL_DOMAIN}/") for node in nodes for label in node.labels)

@@ -24,10 +24,10 @@ class NodeDrivers:
             return UNKNOWN
         ordered = sorted(node_names)
         found = await asyncio.gather(*(self._cluster.get(kinds.CSI_NODE, Key("", name)) for name in ordered))
-        told = dict(zip(ordered, found, strict=True))
-        nodes = {name: has_driver(body) for name, body in told.items()}
+        objects = dict(zip(ordered, found, strict=True))
+        nodes = {name: has_driver(body) for name, body in objects.items()}
         joined = {
-            name: since for name, body in told.items() if (since := moment(body, "metadata", "creationTimestamp"))
+            name: since for name, body in objects.items() if (since := moment(body, "metadata", "creationTimestamp"))
         }
         return Registered(nodes, anywhere=any(nodes.values()) or self._has_agents(), joined=joined)
 

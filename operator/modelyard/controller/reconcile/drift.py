@@ -61,10 +61,10 @@ def _is_drift(difference: Difference) -> bool:
     if rendered is ABSENT:
         return False
     is_unset = existing is ABSENT or existing is None or difference.field in ZERO_IS_UNSET
-    return not (is_unset and _says_nothing(difference.field, rendered))
+    return not (is_unset and _is_a_default(difference.field, rendered))
 
 
-def _says_nothing(field: str, value: Any) -> bool:
+def _is_a_default(field: str, value: Any) -> bool:
     """Whether the API server may drop ``value``. It keeps false and 0 where they mean another thing than no value."""
     if field in ZERO_IS_UNSET:
         return not value

@@ -24,26 +24,26 @@ REMEMBERED_SERVICES = 10_000
 NOTE_LENGTH = 1024
 """Longest note that the API server takes, in bytes."""
 
-Told = OrderedDict[tuple[str, str], datetime]
+Created = OrderedDict[tuple[str, str], datetime]
 
 
 class EventFilter:
     """Remembers recent events."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[str, Told] = OrderedDict()
+        self._created: OrderedDict[str, Created] = OrderedDict()
 
     def lets_pass(self, uid: str, reason: str, note: str, now: datetime) -> bool:
         """Whether to create this event about the object with that uid. True counts as created."""
-        told = self._told.setdefault(uid, OrderedDict())
-        if len(self._told) > REMEMBERED_SERVICES:
-            self._told.popitem(last=False)
-        while told and now - next(iter(told.values())) >= WINDOW:
-            told.popitem(last=False)
-        of_reason = sum(known == reason for known, _ in told)
-        if (reason, note) in told or len(told) >= MOST_IN_WINDOW or of_reason >= MOST_OF_A_REASON:
+        created = self._created.setdefault(uid, OrderedDict())
+        if len(self._created) > REMEMBERED_SERVICES:
+            self._created.popitem(last=False)
+        while created and now - next(iter(created.values())) >= WINDOW:
+            created.popitem(last=False)
+        of_reason = sum(known == reason for known, _ in created)
+        if (reason, note) in created or len(created) >= MOST_IN_WINDOW or of_reason >= MOST_OF_A_REASON:
             return False
-        told[reason, note] = now
+        created[reason, note] = now
         return True
 
 

@@ -22,7 +22,7 @@ from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.controller.reconcile.revert_limits import Reverts
 from modelyard.desired import content_pin
 from modelyard.desired.metadata import deployment_name, pool_of
-from modelyard.desired.profile_defaults import Offer, named
+from modelyard.desired.profile_defaults import ProfileLookup, named
 from modelyard.desired.resolve import replicas_by_pool
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts import service as observed
@@ -162,7 +162,7 @@ class Gatherer:
             absent_kinds=self._cache.absent_kinds,
         )
 
-    async def _profile(self, service: Service, look: Look, *, is_first: bool) -> Offer | None:
+    async def _profile(self, service: Service, look: Look, *, is_first: bool) -> ProfileLookup | None:
         """The profile that is named for the service, and the object of that name.
 
         Before the first pods it is read live: with a watch that lags by a moment they would be created without it.
@@ -172,7 +172,7 @@ class Gatherer:
         if chosen is None:
             return None
         known = tuple(body["metadata"]["name"] for body in self._cache.all_of(kinds.SERVING_PROFILE))
-        return Offer(chosen, await read(kinds.SERVING_PROFILE, Key("", chosen.name)), known)
+        return ProfileLookup(chosen, await read(kinds.SERVING_PROFILE, Key("", chosen.name)), known)
 
     async def _contents(self, service: Service, look: Look, pods: tuple[PodFacts, ...]) -> Mapping[str, str]:
         """The digests of what the service's revisions were served with, by content_pin.key.

@@ -12,7 +12,7 @@ from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import desired, pod
-from modelyard.desired.profile_defaults import Offer
+from modelyard.desired.profile_defaults import ProfileLookup
 from modelyard.desired.refresh import update
 from modelyard.desired.resolve import resolve
 from modelyard.desired.resolved import Resolved
@@ -31,7 +31,7 @@ class SpecContext:
 
     split: Mapping[str, int]
     deployments: Mapping[str, Object]
-    profile: Offer | None
+    profile: ProfileLookup | None
     contents: Mapping[str, str]
     prefetching: prefetch_plan.State
     absent_kinds: frozenset[Kind] = frozenset()
@@ -68,7 +68,7 @@ def intent_of(service: Service, found: SpecContext, settings: Settings, now: dat
     return Intent(tuple(children), _target(service, resolved, settings, found.profile), prefetch)
 
 
-def _target(service: Service, resolved: Resolved, settings: Settings, profile: Offer | None) -> Target:
+def _target(service: Service, resolved: Resolved, settings: Settings, profile: ProfileLookup | None) -> Target:
     available = update(service, resolved, settings, profile)
     return Target(
         pools={

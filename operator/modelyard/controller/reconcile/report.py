@@ -53,18 +53,18 @@ class Reporter:
 
     async def _create(self, about: Object, events: Iterable[ServiceEvent]) -> None:
         """Create the events. One that cannot be created is lost: the status has the same facts."""
-        for told in events:
+        for each in events:
             now = self._now()  # each its own: events are named by their time
-            if not self._event_filter.lets_pass(about["metadata"]["uid"], told.reason, told.message, now):
+            if not self._event_filter.lets_pass(about["metadata"]["uid"], each.reason, each.message, now):
                 continue
             try:
                 await self._cluster.create_event(
-                    event(about, told.type, told.reason, told.message, instance=self._instance, now=now)
+                    event(about, each.type, each.reason, each.message, instance=self._instance, now=now)
                 )
             except ApiError as error:
                 if error.is_of_terminating_namespace:
                     return  # the events there go with it
-                logger.warning("event lost", extra={"reason": told.reason, "error": str(error)})
+                logger.warning("event lost", extra={"reason": each.reason, "error": str(error)})
 
 
 def _log_transition(old: Object, new: Object) -> None:

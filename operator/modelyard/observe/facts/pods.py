@@ -154,7 +154,7 @@ class PodFacts:
         return (self.fetch.ended is not None and self.fetch.ended.exit_code == 0) or self.engine.running
 
     @property
-    def told_by_fetcher(self) -> FetchReport | None:
+    def fetch_report(self) -> FetchReport | None:
         """The fetcher's state: its current report, else its termination message."""
         if self.fetch_state:
             return self.fetch_state

@@ -155,7 +155,7 @@ def facts(
     ``resource`` is what the pods request of devices, ``taken`` what all pods of the cluster together request.
     """
 
-    def told(pods: tuple[PodFacts, ...]) -> tuple[PodFacts, ...]:
+    def with_reports(pods: tuple[PodFacts, ...]) -> tuple[PodFacts, ...]:
         found = (
             with_answers(pod, fetch_states.get(pod.uid), indexes.get(pod.uid), events.get(pod.uid, ())) for pod in pods
         )
@@ -169,12 +169,12 @@ def facts(
             pool: _deployment_facts(deployment, events.get(FAILED_CREATIONS, ()))
             for pool, deployment in children.deployments.items()
         },
-        pods=told(children.pods),
+        pods=with_reports(children.pods),
         hosts={name: None if node is None else about(node) for name, node in (hosts or {}).items()},
         nodes=None if not nodes else tuple(map(about, nodes)),
         registered=registered,
         engine_version=engine_version,
-        prefetch_pods=told(children.prefetch_pods),
+        prefetch_pods=with_reports(children.prefetch_pods),
         prefetch_refusal=_last_words(map(pod_event, events.get(FAILED_PREFETCHES, ()))),
     )
 
