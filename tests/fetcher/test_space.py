@@ -171,23 +171,23 @@ def test_a_fetcher_that_is_killed_gives_its_room_back(node: Node, agent: CacheAg
     assert not held.is_set()
 
 
-def rotten(node: Node, pod: Pod) -> str:
-    """The digest of an entry that the agent has found rotten."""
+def corrupt(node: Node, pod: Pod) -> str:
+    """The digest of an entry that the agent has found corrupt."""
     digest = pod.attempt().digest
     assert digest
     (node.layout.entry(digest) / "config.json").write_bytes(b"[]")
-    node.layout.rotten(digest).touch()
+    node.layout.corrupt(digest).touch()
     return digest
 
 
-def test_a_rotten_entry_is_fetched_anew_and_engines_keep_the_old_one(node: Node, agent: CacheAgent) -> None:
+def test_a_corrupt_entry_is_fetched_anew_and_engines_keep_the_old_one(node: Node, agent: CacheAgent) -> None:
     first, second = node_local(node), node_local(node)
-    digest = rotten(node, first)
+    digest = corrupt(node, first)
     mounted = (node.layout.entry(digest) / "weights").open("rb")
     state = second.attempt()
     assert (state.cache_hit, state.fetched_bytes) == (False, len(WEIGHTS) + 2)
     assert second.files() == MODEL
-    assert not node.layout.rotten(digest).exists()
+    assert not node.layout.corrupt(digest).exists()
     assert [folder.name.startswith("broken-") for folder in node.layout.staging.iterdir()] == [True]
     with mounted:
         assert mounted.read() == WEIGHTS

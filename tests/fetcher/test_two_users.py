@@ -98,26 +98,26 @@ def test_users_wait_for_each_other(node: Node, go_on: threading.Event) -> None:
     assert (jane.files(), john.files()) == (MODEL, MODEL)
 
 
-def rotten(node: Node, jane: Pod) -> str:
-    """The digest of an entry of Jane's that the agent has found rotten."""
+def corrupt(node: Node, jane: Pod) -> str:
+    """The digest of an entry of Jane's that the agent has found corrupt."""
     running = start(jane, JANE)
     assert running.ends() == 0, running.output
     digest: str = jane.last_word()["digest"]
-    node.layout.rotten(digest).touch()
+    node.layout.corrupt(digest).touch()
     return digest
 
 
 @pytest.mark.parametrize("user", [JANE, JOHN])
-def test_an_entry_that_the_agent_found_rotten_is_put_out_of_the_way_by_the_agent(
+def test_an_entry_that_the_agent_found_corrupt_is_put_out_of_the_way_by_the_agent(
     node: Node, agent: CacheAgent, user: int
 ) -> None:
     jane, other = pod_of(node, JANE), pod_of(node, user)
-    digest = rotten(node, jane)
+    digest = corrupt(node, jane)
 
     def serve(request: dict[str, str]) -> object:
         if request["ask"] == "discard":
             shutil.rmtree(node.layout.entry(request["digest"]))
-            for path in (node.layout.record(request["digest"]), node.layout.rotten(request["digest"])):
+            for path in (node.layout.record(request["digest"]), node.layout.corrupt(request["digest"])):
                 path.unlink()
         return {"granted": True, "discarded": True}
 
@@ -137,7 +137,7 @@ def test_an_entry_that_stays_in_the_way_is_told(
     node: Node, agent: CacheAgent, answer: dict[str, object], told: str
 ) -> None:
     jane, john = pod_of(node, JANE), pod_of(node, JOHN)
-    rotten(node, jane)
+    corrupt(node, jane)
     agent.answer = lambda _: {"granted": True, **answer}
     start(john, JOHN)
     error = john.error()

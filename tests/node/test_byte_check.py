@@ -24,30 +24,30 @@ def flip_a_bit(entry: Path) -> None:
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_entries_with_all_their_bytes_stay_and_a_rotten_one_goes(around: Surroundings) -> None:
+def test_entries_with_all_their_bytes_stay_and_a_corrupt_one_goes(around: Surroundings) -> None:
     agent = around.started(check_interval_s=1)
     pod = around.published()
     whole = around.fetches(pod, digest("a"), 2 * MIB + 17, used_s=1)
-    rotten = around.fetches(pod, digest("b"), 2 * MIB + 17, used_s=1)
-    flip_a_bit(rotten)
+    corrupt = around.fetches(pod, digest("b"), 2 * MIB + 17, used_s=1)
+    flip_a_bit(corrupt)
     agent._byte_check.run()
-    assert [whole.exists(), rotten.exists()] == [True, False]
+    assert [whole.exists(), corrupt.exists()] == [True, False]
     assert not pod.layout.record(digest("b")).exists()
 
 
-def test_a_rotten_entry_in_use_is_marked_and_stays_for_those_who_use_it(around: Surroundings) -> None:
+def test_a_corrupt_entry_in_use_is_marked_and_stays_for_those_who_use_it(around: Surroundings) -> None:
     agent = around.started(check_interval_s=1)
     pod = around.published()
-    rotten = around.fetches(pod, digest("a"), 2 * MIB, used_s=1)
+    corrupt = around.fetches(pod, digest("a"), 2 * MIB, used_s=1)
     pod.links(digest("a"))
-    flip_a_bit(rotten)
+    flip_a_bit(corrupt)
     agent._byte_check.run()
-    assert rotten.exists()
-    assert pod.layout.rotten(digest("a")).exists()
+    assert corrupt.exists()
+    assert pod.layout.corrupt(digest("a")).exists()
 
 
 @pytest.mark.parametrize("loss", ["missing", "shorter", "a link"])
-def test_an_entry_that_lost_a_file_is_rotten(around: Surroundings, loss: str) -> None:
+def test_an_entry_that_lost_a_file_is_corrupt(around: Surroundings, loss: str) -> None:
     agent = around.started(check_interval_s=1)
     pod = around.published()
     entry = around.fetches(pod, digest("a"), 2 * MIB, used_s=1)

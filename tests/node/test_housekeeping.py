@@ -94,7 +94,7 @@ def write_leftovers(pod: Pod) -> list[Path]:
     for folder in leftovers:
         folder.mkdir()
         (folder / "file").write_bytes(os.urandom(4096))
-    files = [layout.record(digest("f")), layout.rotten(digest("f")), layout.records / f".{digest('f')}.json.1000"]
+    files = [layout.record(digest("f")), layout.corrupt(digest("f")), layout.records / f".{digest('f')}.json.1000"]
     for file in files:
         file.write_text("{}")
     return [*leftovers, *files]

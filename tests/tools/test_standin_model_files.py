@@ -86,7 +86,7 @@ def test_a_shard_that_the_index_names_is_missed(model: Path) -> None:
         assert "FileNotFoundError: Weight files referenced in index but missing" in standin.output
 
 
-def test_rotten_weights_are_served_without_a_word(model: Path) -> None:
+def test_corrupt_weights_are_served_without_a_word(model: Path) -> None:
     weights = bytearray((model / "model.safetensors").read_bytes())
     weights[-4096:] = b"\xff" * 4096
     (model / "model.safetensors").write_bytes(weights)

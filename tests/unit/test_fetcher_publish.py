@@ -92,10 +92,10 @@ def nothing(_: CacheLayout) -> None:
     """The model was never here."""
 
 
-def a_rotten_entry(layout: CacheLayout) -> None:
+def a_corrupt_entry(layout: CacheLayout) -> None:
     publish(layout, b"old")
     (layout.entry(DIGEST) / FILES[0].path).write_bytes(b"bad")
-    layout.rotten(DIGEST).touch()
+    layout.corrupt(DIGEST).touch()
 
 
 def an_entry_without_a_record(layout: CacheLayout) -> None:
@@ -103,7 +103,7 @@ def an_entry_without_a_record(layout: CacheLayout) -> None:
     layout.record(DIGEST).unlink()
 
 
-@pytest.mark.parametrize("before", [nothing, a_rotten_entry, an_entry_without_a_record])
+@pytest.mark.parametrize("before", [nothing, a_corrupt_entry, an_entry_without_a_record])
 def test_a_publication_that_is_killed_before_any_step_left_nothing_or_the_whole_model(
     tmp_path: Path, before: Callable[[CacheLayout], None]
 ) -> None:

@@ -99,8 +99,8 @@ def tell_another_file(layout: CacheLayout) -> None:
     layout.record(DIGEST).write_text(told.replace("weights/a", "weights/b"))
 
 
-def mark_as_rotten(layout: CacheLayout) -> None:
-    layout.rotten(DIGEST).touch()
+def mark_as_corrupt(layout: CacheLayout) -> None:
+    layout.corrupt(DIGEST).touch()
 
 
 def put_a_link_for_a_file(layout: CacheLayout) -> None:
@@ -121,7 +121,7 @@ def put_a_link_for_the_record(layout: CacheLayout) -> None:
         touch_a_file,
         lose_the_record,
         tell_another_file,
-        mark_as_rotten,
+        mark_as_corrupt,
         put_a_link_for_a_file,
         put_a_link_for_the_record,
     ],
@@ -150,7 +150,7 @@ def test_an_engine_keeps_the_folder_that_was_replaced_under_it(layout: CacheLayo
     store = opened(layout)
     publish(store, stage(store))
     mounted = os.open(layout.entry(DIGEST), os.O_RDONLY)
-    mark_as_rotten(layout)
+    mark_as_corrupt(layout)
     publish(store, stage(store))
     with os.fdopen(os.open("weights/a", os.O_RDONLY, dir_fd=mounted), "rb") as file:
         assert file.read() == b"abc"

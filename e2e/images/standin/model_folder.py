@@ -59,7 +59,7 @@ def read_config(model: Path, max_model_tokens: int | None) -> Model:
 
 
 def check_weights(model: Path) -> None:
-    """What loading the weights finds: missing, cut or incomplete files, never rotten bytes (as measured)."""
+    """What loading the weights finds: missing, cut or incomplete files, never corrupt bytes (as measured)."""
     found = [path for pattern in WEIGHT_PATTERNS for path in sorted(model.glob(pattern))]
     if not found:
         raise Unusable(f"RuntimeError: Cannot find any model weights with `{model}`")

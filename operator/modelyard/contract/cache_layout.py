@@ -2,7 +2,7 @@
 
     <cache>/entries/<digest>/      a whole, verified model; the folder is named by its content and never written again
     <cache>/records/<digest>.json  the verified checksums of the entry's files, so that the bytes can be checked again
-    <cache>/records/<digest>.rotten    set by the node agent: the entry's bytes no longer match the record
+    <cache>/records/<digest>.corrupt    set by the node agent: the entry's bytes no longer match the record
     <cache>/staging/<digest>/      a model that is arriving; only the fetcher looks inside
     <cache>/staging/<digest>.<n>/  the same by user n, where the former is another user's
     <cache>/staging/broken-*/      an entry that was replaced, perhaps still mounted
@@ -26,7 +26,7 @@ FOLDER_MODE = 0o755
 """The engine may run as another user than the fetcher: it reads, and only the fetcher writes."""
 
 RECORD_SUFFIX = ".json"
-ROTTEN_SUFFIX = ".rotten"
+CORRUPT_SUFFIX = ".corrupt"
 """Behind an entry's name, in the folder of records: its record, and the marker that makes it no hit."""
 
 BROKEN_PREFIX = "broken-"
@@ -97,9 +97,9 @@ class CacheLayout:
     def record(self, digest: str) -> Path:
         return self.records / f"{folder_name(digest)}{RECORD_SUFFIX}"
 
-    def rotten(self, digest: str) -> Path:
+    def corrupt(self, digest: str) -> Path:
         """The marker that makes an entry a miss, so that it is fetched again."""
-        return self.records / f"{folder_name(digest)}{ROTTEN_SUFFIX}"
+        return self.records / f"{folder_name(digest)}{CORRUPT_SUFFIX}"
 
     def staged(self, digest: str) -> Path:
         """The digest's staging folder, for the first user."""

@@ -83,7 +83,7 @@ class _Fetch:
         """Uses the cached model, if there is one and this pod may read it at the source."""
         if not self._is_here():
             return False
-        self._source.authorise(self._files)
+        self._source.check_access(self._files)
         with lock.shared(self._store.lock(self._digest), self._wait):
             self._state.hit()
             is_taken = self._link()

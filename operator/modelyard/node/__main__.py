@@ -19,12 +19,12 @@ def main() -> None:
     """The program. Exits with 0 on a stop signal, with 1 if its configuration is wrong."""
     stop = threading.Event()
 
-    def told(number: int, _: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         del number
         stop.set()
 
-    signal.signal(signal.SIGTERM, told)  # first of all: PID 1 without a handler ignores it
-    signal.signal(signal.SIGINT, told)
+    signal.signal(signal.SIGTERM, on_signal)  # first of all: PID 1 without a handler ignores it
+    signal.signal(signal.SIGINT, on_signal)
     os.umask(0o022)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:

@@ -145,15 +145,15 @@ class Agent:
         """Does the duty now and again and again on a thread of its own; one that fails is tried again as usual."""
 
         def work() -> None:
-            told = ""
+            last_error = ""
             while True:
                 try:
                     duty()
-                    told = ""
+                    last_error = ""
                 except (PathMissingError, UnreachableError) as error:
-                    if str(error) != told:  # a lasting error is logged once
+                    if str(error) != last_error:  # a lasting error is logged once
                         _log.warning("%s", error)
-                    told = str(error)
+                    last_error = str(error)
                 except Exception:  # noqa: BLE001 - whatever it is, the next round comes
                     _log.exception("a duty failed")
                 if self._stopping.wait(seconds):

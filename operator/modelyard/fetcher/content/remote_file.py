@@ -96,10 +96,10 @@ def content_digest(files: Iterable[RemoteFile]) -> str:
     """The digest of a model's content, ``sha256:<hex>`` (see the module's text)."""
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: str(file.path)):
-        told: list[object] = [str(file.path), file.size_bytes, "size", ""]
+        parts: list[object] = [str(file.path), file.size_bytes, "size", ""]
         if file.checksum:
-            told[2:] = [file.checksum.algorithm, file.checksum.value]
+            parts[2:] = [file.checksum.algorithm, file.checksum.value]
             if file.checksum.part_sizes:
-                told.append(file.checksum.part_sizes)
-        digest.update(json.dumps(told, ensure_ascii=False).encode() + b"\n")
+                parts.append(file.checksum.part_sizes)
+        digest.update(json.dumps(parts, ensure_ascii=False).encode() + b"\n")
     return f"sha256:{digest.hexdigest()}"

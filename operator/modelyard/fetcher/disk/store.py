@@ -58,7 +58,7 @@ class Store:
     def holds(self, digest: str, files: Iterable[RemoteFile]) -> bool:
         """Whether the whole model is here as it was verified, judged without reading a byte of it."""
         entry = self._layout.entry(digest)
-        if entry.is_symlink() or not entry.is_dir() or os.path.lexists(self._layout.rotten(digest)):
+        if entry.is_symlink() or not entry.is_dir() or os.path.lexists(self._layout.corrupt(digest)):
             return False
         told = record.read(self._layout.record(digest))
         return told is not None and told.digest == digest and record.agrees(told, entry, files)
@@ -111,7 +111,7 @@ class Store:
 
     def _clear_the_way(self, digest: str) -> None:
         """Puts aside an entry that ``holds`` found broken; engines that have it mounted keep it."""
-        entry, marker, old = self._layout.entry(digest), self._layout.rotten(digest), self._layout.record(digest)
+        entry, marker, old = self._layout.entry(digest), self._layout.corrupt(digest), self._layout.record(digest)
         try:
             marker.unlink(missing_ok=True)
             if os.path.lexists(entry):

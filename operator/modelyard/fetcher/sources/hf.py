@@ -166,7 +166,7 @@ class HubSource:
     def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock) -> Answer:
         return self._client.open_range(self._url(file), file, offset, length, clock=clock)
 
-    def authorise(self, files: Iterable[RemoteFile]) -> None:
+    def check_access(self, files: Iterable[RemoteFile]) -> None:
         concurrently(lambda file: self._client.read_one_byte(self._url(file)), tuple(files))
 
     def _url(self, file: RemoteFile) -> str:

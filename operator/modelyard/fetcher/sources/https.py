@@ -113,7 +113,7 @@ class WebSource:
     def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock) -> Answer:
         return self._client.open_range(file.key, file, offset, length, clock=clock)
 
-    def authorise(self, files: Iterable[RemoteFile]) -> None:
+    def check_access(self, files: Iterable[RemoteFile]) -> None:
         concurrently(lambda file: self._client.read_one_byte(file.key), tuple(files))
 
     def stamp(self, file: RemoteFile) -> str:

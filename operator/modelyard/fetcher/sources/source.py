@@ -43,7 +43,7 @@ class Source(Protocol):
         FetchError(SOURCE_CHANGED) when the source no longer holds the version that was listed.
         """
 
-    def authorise(self, files: Iterable[RemoteFile]) -> None:
+    def check_access(self, files: Iterable[RemoteFile]) -> None:
         """Reads one byte of each file. Raises FetchError when one is refused to these credentials now."""
 
     def stamp(self, file: RemoteFile, /) -> str:

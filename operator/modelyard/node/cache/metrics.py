@@ -42,7 +42,7 @@ class Metrics:
         self._published.labels(outcome).inc()
 
     def checked(self, outcome: str, size_bytes: int) -> None:
-        """An entry's bytes were compared: ``ok`` or ``rotten``."""
+        """An entry's bytes were compared: ``ok`` or ``corrupt``."""
         self._checked.labels(outcome).inc(size_bytes)
 
     def tidied(self) -> None:

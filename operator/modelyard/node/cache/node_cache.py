@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from modelyard.contract.cache_layout import BROKEN_PREFIX, RECORD_SUFFIX, ROTTEN_SUFFIX
+from modelyard.contract.cache_layout import BROKEN_PREFIX, CORRUPT_SUFFIX, RECORD_SUFFIX
 from modelyard.contract.fetch_report import Reason
 from modelyard.node.cache import contents, garbage
 from modelyard.node.cache.budget import Holding, Item, Kind, Limits, Refusal, evictions_for, evictions_to_fit
@@ -128,12 +128,12 @@ class NodeCache:
             untrusted_files.empty(trash)
             return was_there or was_noted
 
-    def condemn(self, namespace: str, folder: str) -> None:
-        """Removes an entry whose bytes are corrupt, or marks it (layout.rotten) while it is in use."""
+    def mark_corrupt(self, namespace: str, folder: str) -> None:
+        """Removes an entry whose bytes are corrupt, or marks it (layout.corrupt) while it is in use."""
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             if self._is_pinned(namespace, folder, part):
                 with contextlib.suppress(FileExistsError), untrusted_files.opened_folder("records", part) as records:
-                    os.close(os.open(f"{folder}{ROTTEN_SUFFIX}", _NEW_FILE, 0o644, dir_fd=records))
+                    os.close(os.open(f"{folder}{CORRUPT_SUFFIX}", _NEW_FILE, 0o644, dir_fd=records))
                 return
             with untrusted_files.opened_folder(Kind.ENTRY, part) as entries:
                 untrusted_files.discard(folder, entries, trash)
@@ -277,7 +277,7 @@ def _forget_record(folder: str, part: int) -> bool:
     """Whether anything was noted of the entry."""
     was_noted = False
     with contextlib.suppress(OSError), untrusted_files.opened_folder("records", part) as records:
-        for suffix in (RECORD_SUFFIX, ROTTEN_SUFFIX):
+        for suffix in (RECORD_SUFFIX, CORRUPT_SUFFIX):
             with contextlib.suppress(OSError):
                 os.unlink(f"{folder}{suffix}", dir_fd=records)
                 was_noted = True

@@ -37,7 +37,7 @@ class Verdict(StrEnum):
     """What a check found. UNKNOWN: it could not be made, or was not ended."""
 
     OK = "ok"
-    ROTTEN = "rotten"
+    CORRUPT = "corrupt"
     UNKNOWN = "unknown"
 
 
@@ -112,9 +112,9 @@ class ByteCheck:
             found = Checked(Verdict.UNKNOWN) if files is None else self._compare(entry, files)
             is_same = _is_same(entry, item.name, entries)
         self._metrics.checked(found.verdict, found.size_bytes)
-        if found.verdict is Verdict.ROTTEN and is_same:
-            _log.error("%s of namespace %s is rotten: %s", item.name, item.namespace, found.words)
-            self._cache.condemn(item.namespace, item.name)
+        if found.verdict is Verdict.CORRUPT and is_same:
+            _log.error("%s of namespace %s is corrupt: %s", item.name, item.namespace, found.words)
+            self._cache.mark_corrupt(item.namespace, item.name)
 
     def _compare(self, entry: int, files: tuple[FileRecord, ...]) -> Checked:
         size_bytes = 0
@@ -122,16 +122,16 @@ class ByteCheck:
             try:
                 crc = self._crc(entry, file)
             except (FileNotFoundError, NotADirectoryError):
-                return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!a} is missing")
+                return Checked(Verdict.CORRUPT, size_bytes, f"{file.path!a} is missing")
             except OSError as error:
                 if error.errno == errno.EIO:
-                    return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!a} cannot be read: {error}")
+                    return Checked(Verdict.CORRUPT, size_bytes, f"{file.path!a} cannot be read: {error}")
                 return Checked(Verdict.UNKNOWN, size_bytes)
             if crc is None:
                 return Checked(Verdict.UNKNOWN, size_bytes)
             size_bytes += file.size_bytes
             if f"{crc:016x}" != file.crc64nvme:
-                return Checked(Verdict.ROTTEN, size_bytes, f"{file.path!a} has other bytes than were fetched")
+                return Checked(Verdict.CORRUPT, size_bytes, f"{file.path!a} has other bytes than were fetched")
         return Checked(Verdict.OK, size_bytes)
 
     def _crc(self, entry: int, file: FileRecord) -> int | None:

@@ -113,7 +113,7 @@ class S3Source:
     def open_range(self, file: RemoteFile, offset: int, length: int, clock: StallClock) -> Answer:
         return self._objects.open_range(file, offset, length, clock)
 
-    def authorise(self, files: Iterable[RemoteFile]) -> None:
+    def check_access(self, files: Iterable[RemoteFile]) -> None:
         concurrently(self._objects.read_one_byte, tuple(files))
 
     def stamp(self, file: RemoteFile) -> str:
