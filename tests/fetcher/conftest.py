@@ -26,7 +26,7 @@ from tests.support.cache_agent import CacheAgent, cache_agent
 from tests.support.eventually import eventually
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.object_store import MODELS, READER, ObjectStore, object_store
-from tests.support.ports import lasting_port
+from tests.support.ports import free_port
 
 POD_UID = "6b0c1d3e-8f7a-4c55-9d0e-2f1a3b4c5d6e"
 
@@ -38,7 +38,7 @@ class Pod:
 
     def __init__(self, folder: Path, runs: ExitStack, uid: str = POD_UID, shared_cache: Path | None = None) -> None:
         self._runs = runs
-        self._port = lasting_port()
+        self._port = free_port()
         self._wrong_bytes = WrongBytes()
         self.uid = uid
         self.cache = shared_cache or folder / "cache"

@@ -12,12 +12,6 @@ _turns = itertools.count(os.getpid() * 97)
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def lasting_port() -> int:
     """A port that is free, and that neither a connection nor another call takes before it is used at last."""
     while True:
         port = _FIRST_PORT + next(_turns) % _PORTS

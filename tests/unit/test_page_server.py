@@ -11,7 +11,7 @@ import pytest
 from modelyard.contract import page_server
 from modelyard.contract.page_server import Page
 from tests.support.eventually import eventually
-from tests.support.ports import lasting_port
+from tests.support.ports import free_port
 
 CONNECTIONS = 2
 
@@ -22,7 +22,7 @@ def broken() -> Page:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    port = lasting_port()
+    port = free_port()
     pages = {"/": lambda: page_server.as_json('{"a": 1}'), "/broken": broken}
     server = page_server.serve(port, pages, connections=CONNECTIONS, connection_limit_s=1.0)
     yield port
@@ -45,7 +45,7 @@ def test_a_page_is_served_on_addresses_of_both_families(port: int, host: str) ->
 
 def test_a_machine_without_ipv6_serves_its_pages_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
-    port = lasting_port()
+    port = free_port()
     server = page_server.serve(port, {"/": lambda: page_server.text(200, "ok")}, connections=1)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
         assert answer.read() == b"ok\n"
