@@ -192,8 +192,8 @@ def test_the_kind_has_its_short_name_and_its_category_but_is_not_among_all(admin
 
 def test_kubectl_explains_a_field_in_the_types_words(apiserver: ApiServer) -> None:
     explained = apiserver.kubectl("explain", "infsvc.spec.model")
-    assert "What is served, and where it comes from." in explained
-    assert re.search(r"uri\s+<string> -required-\n\s+Where the model lies", explained)
+    assert "The model to serve, and where it comes from." in explained
+    assert re.search(r"uri\s+<string> -required-\n\s+Location of the model", explained)
 
 
 def test_the_crd_is_accepted_as_structural_with_its_names(admin: Client) -> None:

@@ -125,9 +125,10 @@ def end_well(admin: Client, job: Object, node: str) -> None:
     admin.replace(kinds.JOB, job | {"status": status}, "status")
 
 
-def prefetching(admin: Client, namespace: str) -> Object:
-    found: Object = admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)["status"]["prefetch"]
-    return found
+def prefetching(admin: Client, namespace: str) -> Object | None:
+    """The prefetch that the service's status reports; None while it reports none."""
+    status: Object = admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace).get("status") or {}
+    return status.get("prefetch")
 
 
 def scaled(body: Object) -> Object:

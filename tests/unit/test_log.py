@@ -55,3 +55,13 @@ def test_what_ends_kopf_is_not_told_by_each_of_its_tasks_besides() -> None:
     modules = ("kopf._core.reactor.orchestration", "kopf._core.reactor.running")
     assert all(importlib.util.find_spec(module) for module in modules)
     assert logged("\n".join(f"logging.getLogger('{module}').error('x has failed')" for module in modules)) == []
+
+
+def test_what_a_watch_raises_when_the_process_ends_is_not_logged_and_other_errors_of_asyncio_are() -> None:
+    [line] = logged(
+        "asyncio_logger = logging.getLogger('asyncio')\n"
+        "closing = 'an error occurred during closing of asynchronous generator'\n"
+        "asyncio_logger.error(f'{closing} <async_generator object infinite_watch at 0x7f>')\n"
+        "asyncio_logger.error(f'{closing} <async_generator object pages at 0x7f>')"
+    )
+    assert "pages" in line["message"]
