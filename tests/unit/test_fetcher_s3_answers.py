@@ -10,6 +10,7 @@ from modelyard.fetcher.sources.s3.answers import (
     Failure,
     ListedObject,
     Parts,
+    UnreadableError,
     bare_etag,
     is_error,
     is_same_etag,
@@ -18,7 +19,6 @@ from modelyard.fetcher.sources.s3.answers import (
     read_parts,
     size_of,
 )
-from modelyard.fetcher.sources.s3.xml_fields import UnreadableError
 
 LISTING = (
     b"<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>"

@@ -8,9 +8,7 @@ import pytest
 from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import FILES_LIMIT
 from modelyard.fetcher.failure import FetchError
-from modelyard.fetcher.sources.s3.answers import ListedObject, Page
-from modelyard.fetcher.sources.s3.listing import listed_below
-from modelyard.fetcher.sources.s3.xml_fields import UnreadableError
+from modelyard.fetcher.sources.s3.answers import ListedObject, Page, UnreadableError, listed_below
 from modelyard.fetcher.transport.stall_clock import STALL_LIMIT_S
 
 

@@ -1,25 +1,37 @@
-"""Parses S3's answers, from untrusted bytes. Pure.
+"""Parses S3's answers, from untrusted bytes. Pure, but for the pages that a listing requests.
 
 Formats: Amazon S3 API Reference, "ListObjectsV2", "GetObjectAttributes" and "Error Responses". Other stores omit
-fields: each parser here requires only what it needs, and ignores the rest.
+fields: each parser here requires only what it needs, and ignores the rest. A listing is complete, or an error.
 """
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import unquote_plus
+from xml.parsers import expat
 
 from modelyard.fetcher.content.checksums import is_md5
-from modelyard.fetcher.sources.s3.xml_fields import UnreadableError, read_xml
+from modelyard.fetcher.content.remote_file import FILES_LIMIT, too_many_files
+from modelyard.fetcher.transport.stall_clock import StallClock
 
 _OF_AN_OBJECT = {"Key", "Size", "ETag", "LastModified"}
 _PARTS_TRUNCATED = "ObjectParts/IsTruncated"
 _PARTS_MARKER = "ObjectParts/NextPartNumberMarker"
+
 _NUMBER = re.compile(r"[0-9]{1,18}")
 """A size in bytes: 18 digits fit into 64 bits, and no store has an object of an exabyte."""
 
 _ETAG = re.compile(r"[!#-~]{1,256}")
 """What may stand between the quotes of an entity tag (RFC 9110, section 8.8.3), without the bytes above ASCII."""
+
+_EMPTY_PAGES_LIMIT = 100
+"""In a row. S3 itself gives an empty page now and then, where it has passed over many removed versions."""
+
+_DEPTH_LIMIT = 16
+_ITEMS_LIMIT = 50_000
+_TEXT_LIMIT_CHARACTERS = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -137,3 +149,124 @@ def is_error(document: bytes) -> bool:
 def _shown(text: str) -> str:
     """A store's text as it may stand in a message."""
     return " ".join("".join(c if c.isprintable() else " " for c in text[:1000]).split())[:300]
+
+
+def listed_below(
+    folder: str, page_at: Callable[[str], Page], clock_s: Callable[[], float] = time.monotonic
+) -> Iterator[ListedObject]:
+    """The objects whose keys begin with ``folder``, without the marks that consoles make for folders.
+
+    ``page_at`` returns a token's page, the first one for an empty token. Raises UnreadableError unless the pages can be
+    exactly that folder's: a part of a model must not pass for a whole one.
+    """
+    keys: set[str] = set()
+    tokens = {""}
+    token = ""
+    clock = StallClock(now_s=clock_s)
+    empty_pages = 0
+    while True:
+        page = page_at(token)
+        for each in page.objects:
+            _check_listed(each, folder, keys)
+            if not (each.key.endswith("/") and each.size_bytes == 0):
+                yield each
+        token = page.next_token
+        if not token:
+            return
+        if token in tokens:
+            raise UnreadableError("it names the same continuation token twice and never ends")
+        tokens.add(token)
+        if page.objects:
+            empty_pages = 0
+            clock.came_on()
+            continue
+        empty_pages += 1
+        if empty_pages >= _EMPTY_PAGES_LIMIT or clock.is_over:
+            raise UnreadableError(f"it continues after {empty_pages} pages without an object")
+
+
+def _check_listed(listed: ListedObject, folder: str, keys: set[str]) -> None:
+    if not listed.key.startswith(folder):
+        raise UnreadableError(
+            f"it includes {listed.key[:200]!r}, which is not below {folder!r}: the store ignores prefix"
+        )
+    if listed.key in keys:
+        raise UnreadableError(f"it lists {listed.key[:200]!r} twice")
+    keys.add(listed.key)
+    if len(keys) > 2 * FILES_LIMIT:
+        raise too_many_files()
+
+
+class UnreadableError(Exception):
+    """The answer cannot be parsed; the text names what it lacks, or is instead."""
+
+
+class XmlFields:
+    """The name of the root, the texts of the wanted elements by their paths below it, and those of each item."""
+
+    def __init__(self, wanted: Collection[str], item: str, wanted_of_item: Collection[str]) -> None:
+        self.root = ""
+        self.fields: dict[str, str] = {}
+        self.items: list[dict[str, str]] = []
+        self._wanted = wanted
+        self._item = item
+        self._wanted_of_item = wanted_of_item
+        self._path: list[str] = []
+        self._text: list[str] = []
+        self._text_characters = 0
+
+    def parse(self, document: bytes) -> Self:
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler, parser.EndElementHandler = self._begin, self._end
+        parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = self._add_text, self._refuse_doctype
+        try:
+            parser.Parse(document, True)
+        except (expat.ExpatError, LookupError, ValueError) as error:
+            raise UnreadableError(f"it is not XML ({error})") from error
+        return self
+
+    def _begin(self, name: str, _: object) -> None:
+        self._path.append(name.rpartition(":")[2])
+        self._forget_text()
+        if len(self._path) > _DEPTH_LIMIT:
+            raise UnreadableError(f"its elements are nested more than {_DEPTH_LIMIT} deep")
+        if len(self._path) == 1:
+            self.root = self._path[0][:100]
+        elif "/".join(self._path[1:]) == self._item:
+            self.items.append({})
+            if len(self.items) > _ITEMS_LIMIT:
+                raise UnreadableError(f"it has more than {_ITEMS_LIMIT} entries")
+
+    def _add_text(self, text: str) -> None:
+        self._text_characters += len(text)
+        if self._text_characters > _TEXT_LIMIT_CHARACTERS:
+            raise UnreadableError(f"it contains a text longer than {_TEXT_LIMIT_CHARACTERS} characters")
+        self._text.append(text)
+
+    def _end(self, _: str) -> None:
+        here, last = "/".join(self._path[1:]), self._path[-1]
+        if here in self._wanted:
+            self.fields[here] = "".join(self._text)
+        elif last in self._wanted_of_item and here == f"{self._item}/{last}":
+            self.items[-1][last] = "".join(self._text)
+        self._path.pop()
+        self._forget_text()
+
+    def _forget_text(self) -> None:
+        self._text.clear()
+        self._text_characters = 0
+
+    def _refuse_doctype(self, *_: object) -> None:
+        raise UnreadableError("it is a web page or another document with a DOCTYPE")
+
+
+def read_xml(
+    document: bytes, wanted: Collection[str], item: str = "", wanted_of_item: Collection[str] = ()
+) -> XmlFields:
+    """The elements at the paths in ``wanted``, and in each element at the path ``item`` those of ``wanted_of_item``.
+
+    Raises UnreadableError for invalid XML, and for what no sensible answer needs: its own entities, endless nesting,
+    texts of many kilobytes.
+    """
+    return XmlFields(wanted, item, wanted_of_item).parse(document)

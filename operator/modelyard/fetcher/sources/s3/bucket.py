@@ -1,4 +1,4 @@
-"""Models in S3, or in any S3-compatible store: the listing (listing.py), and each object's bytes (objects.py)."""
+"""Models in S3, or in any S3-compatible store: the listing (answers.py), and each object's bytes (objects.py)."""
 
 import logging
 import ssl
@@ -19,13 +19,19 @@ from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.mounted_files import ca_bundle
 from modelyard.fetcher.sources.ranged_client import concurrently
-from modelyard.fetcher.sources.s3.answers import ListedObject, Page, read_page, read_parts, size_of
+from modelyard.fetcher.sources.s3.answers import (
+    ListedObject,
+    Page,
+    UnreadableError,
+    listed_below,
+    read_page,
+    read_parts,
+    size_of,
+)
 from modelyard.fetcher.sources.s3.credentials import Credentials, read_credentials
 from modelyard.fetcher.sources.s3.errors import RESTORE, Asked
-from modelyard.fetcher.sources.s3.listing import listed_below
 from modelyard.fetcher.sources.s3.objects import Objects
 from modelyard.fetcher.sources.s3.requests import BucketRequests, address_of
-from modelyard.fetcher.sources.s3.xml_fields import UnreadableError
 from modelyard.fetcher.transport.connection import Trust, proxy_of
 from modelyard.fetcher.transport.connection_pool import Answer
 from modelyard.fetcher.transport.stall_clock import StallClock
