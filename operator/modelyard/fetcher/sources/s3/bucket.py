@@ -28,10 +28,9 @@ from modelyard.fetcher.sources.s3.answers import (
     read_parts,
     size_of,
 )
-from modelyard.fetcher.sources.s3.credentials import Credentials, read_credentials
 from modelyard.fetcher.sources.s3.errors import RESTORE, Asked
 from modelyard.fetcher.sources.s3.objects import Objects
-from modelyard.fetcher.sources.s3.requests import BucketRequests, address_of
+from modelyard.fetcher.sources.s3.requests import BucketRequests, Credentials, address_of, read_credentials
 from modelyard.fetcher.transport.connection import Trust, proxy_of
 from modelyard.fetcher.transport.connection_pool import Answer
 from modelyard.fetcher.transport.stall_clock import StallClock

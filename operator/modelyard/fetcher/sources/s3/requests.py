@@ -1,7 +1,8 @@
 """Builds requests to one bucket as boto3 would send them, without boto3's cost of sending one.
 
 boto3 decides how a bucket is addressed and with which identity. It prepares one request, which is never sent; all
-others are built on its pattern and signed by botocore's signer (SigV4), each with the credentials of that moment.
+others are built on its pattern and signed by botocore's signer (SigV4), each with the credentials of that moment: of
+the Secret that the service names, else of the pod's cloud identity, else none.
 """
 
 import re
@@ -12,15 +13,60 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import boto3
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.utils import percent_encode, percent_encode_sequence
 from urllib3 import HTTPResponse
 
+from modelyard.fetcher.configuration import Configuration
+from modelyard.fetcher.sources.mounted_files import secret_of
+
 _ANY_KEY = "k"
 _SAFE_IN_KEYS = "-._~/"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
+SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a Secret's key
+SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105 - the name of a Secret's key
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A boto3 session, and its identity as text for messages."""
+
+    session: Any
+    description: str
+    anonymous: bool = False
+
+    @property
+    def current(self) -> Any:
+        """What botocore signs with, and refreshes before it expires; None for an anonymous request."""
+        return None if self.anonymous else self.session.get_credentials()
+
+
+def read_credentials(configuration: Configuration) -> Credentials:
+    """Reads the Secret's files as they are now, or uses boto3's chain of cloud identities.
+
+    Raises FetchError(CREDENTIALS_MISSING) when the named Secret or one of its keys is not there. Where no Secret is
+    named and the pod has no identity, the requests are anonymous, as for a public bucket.
+    """
+    secret = secret_of(configuration)
+    if secret is None:
+        session = boto3.Session()
+        if session.get_credentials() is None:
+            return Credentials(session, "an anonymous request (the service names no credentials)", anonymous=True)
+        return Credentials(session, "the pod's cloud identity")
+    keys = secret.read((ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN))
+    missing = [key for key in (ACCESS_KEY_ID, SECRET_ACCESS_KEY) if not keys[key]]
+    if missing:
+        raise secret.lacks(" and ".join(missing))
+    session = boto3.Session(
+        aws_access_key_id=keys[ACCESS_KEY_ID],
+        aws_secret_access_key=keys[SECRET_ACCESS_KEY],
+        aws_session_token=keys[SESSION_TOKEN] or None,
+    )
+    return Credentials(session, f"the key in Secret {secret.name!r}")
 
 
 def address_of(key: str, **query: str) -> str:
