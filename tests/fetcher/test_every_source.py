@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from modelyard.contract import names
-from modelyard.fetcher.sources import registry
+from modelyard.fetcher.sources.source import SOURCES
 from modelyard.launcher import compile_cache, launcher
 from tests.fetcher.conftest import Pod
 from tests.fetcher.places import (
@@ -37,7 +37,7 @@ SIMPLE = {"config.json": b"{}", "weights": WEIGHTS}
 
 
 def test_no_source_is_missing_here() -> None:
-    assert set(PLACES) == set(registry.SOURCES)
+    assert set(PLACES) == set(SOURCES)
 
 
 def _store(request: pytest.FixtureRequest, scheme: str) -> ObjectStore | None:

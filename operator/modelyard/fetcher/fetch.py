@@ -23,8 +23,7 @@ from modelyard.fetcher.download.wrong_bytes import WrongBytes, WrongBytesError
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.report import progress
 from modelyard.fetcher.report.state import State
-from modelyard.fetcher.sources.registry import open_source
-from modelyard.fetcher.sources.source import MountedModel, Source
+from modelyard.fetcher.sources.source import MountedModel, Source, open_source
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 

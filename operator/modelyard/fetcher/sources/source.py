@@ -1,14 +1,27 @@
-"""What a source of models is to the rest of the fetcher. Each is a file beside this one, named in registry.py.
+"""What a source of models is to the rest of the fetcher, and which one serves which URI scheme (SOURCES).
 
-There are two kinds: a Source is fetched from, a MountedModel lies in the pod already.
+There are two kinds: a Source is fetched from, a MountedModel lies in the pod already. Each source's module is imported
+when it is needed: boto3 alone takes a second.
 """
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelyard.contract.errors import InvalidError
+from modelyard.contract.fetch_report import Reason
+from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.transport.stall_clock import StallClock
+
+SOURCES = {
+    "s3": "modelyard.fetcher.sources.s3.bucket",
+    "hf": "modelyard.fetcher.sources.hf",
+    "https": "modelyard.fetcher.sources.https",
+    "pvc": "modelyard.fetcher.sources.pvc",
+}
+"""Scheme -> module with a function ``open_source(configuration)`` that returns a Source or a MountedModel."""
 
 
 class RangeReader(Protocol):
@@ -60,3 +73,16 @@ class MountedModel:
     """A model that the engine's container mounts where it lies: it is checked, and nothing is fetched."""
 
     size_bytes: int
+
+
+def open_source(configuration: Configuration) -> Source | MountedModel:
+    """The source of the configured URI. Raises InvalidError for a scheme without a source."""
+    scheme, _, _ = configuration.uri.partition("://")
+    if scheme not in SOURCES:
+        known = ", ".join(f"{name}://" for name in SOURCES)
+        raise InvalidError(
+            Reason.UNKNOWN_SCHEME,
+            f"spec.model.uri is {configuration.uri!r}; this version of modelyard-fetch supports {known}",
+        )
+    opener: Callable[[Configuration], Source | MountedModel] = importlib.import_module(SOURCES[scheme]).open_source
+    return opener(configuration)
