@@ -1,4 +1,7 @@
-"""A model's content as data: its files, and the digest that names it. Pure.
+"""A model's content as data: its files, the manifest that may list them, and the digest that names it. Pure.
+
+A manifest.json is a JSON object with the key `files`, a list of objects with `path` (relative to the manifest's own
+folder, with '/'), `size` (bytes) and `sha256` (hexadecimal). Other keys are ignored.
 
 The digest is `sha256:` and the SHA-256 of one line per file, sorted by path: the JSON array
 `[path, size in bytes, checksum's algorithm, checksum's value]`, with the list of the parts' sizes as a fifth element
@@ -9,10 +12,12 @@ again, never confused.
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from modelyard.contract.characters import refused_character
 from modelyard.contract.fetch_report import Reason
@@ -26,8 +31,13 @@ SIZE_LIMIT_BYTES = 10**18
 """No store has a file of an exabyte: such a size is a wrong answer, and no disk's lack of space."""
 
 _COMPONENT_LIMIT_BYTES = 255
+
 _PATH_LIMIT_BYTES = 3072
 """Below Linux's 4096, which counts the cache's own path too."""
+
+MANIFEST_NAME = "manifest.json"
+MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True)
@@ -103,3 +113,40 @@ def content_digest(files: Iterable[RemoteFile]) -> str:
                 parts.append(file.checksum.part_sizes)
         digest.update(json.dumps(parts, ensure_ascii=False).encode() + b"\n")
     return f"sha256:{digest.hexdigest()}"
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """One file as a manifest lists it."""
+
+    path: PurePosixPath
+    size_bytes: int
+    sha256: str
+
+
+def is_sha256(text: str) -> bool:
+    """Whether it is a SHA-256 in hexadecimal."""
+    return bool(_SHA256.fullmatch(text))
+
+
+def read_manifest(document: bytes) -> tuple[ListedFile, ...]:
+    """The manifest's files; never empty.
+
+    Raises ValueError when the document is no manifest, and FetchError(UNSAFE_KEY) for a path that leaves its folder.
+    """
+    try:
+        files = tuple(_listed_file(entry) for entry in json.loads(document)["files"])
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {str(error)[:100]}") from error
+    if not files:
+        raise ValueError("no files")
+    return files
+
+
+def _listed_file(entry: dict[str, Any]) -> ListedFile:
+    path, size_bytes, sha256 = entry["path"], entry["size"], entry["sha256"]
+    if not isinstance(path, str) or type(size_bytes) is not int or not 0 <= size_bytes < SIZE_LIMIT_BYTES:
+        raise TypeError("a file without path or size")
+    if not is_sha256(sha256):
+        raise ValueError(f"the sha256 of {path[:80]!r} is not 64 hexadecimal digits")
+    return ListedFile(safe_path(path, ""), size_bytes, sha256.lower())

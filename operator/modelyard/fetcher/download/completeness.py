@@ -2,7 +2,7 @@
 
 An aborted upload leaves a folder that lists well, and each file in it has a right checksum. But the index of a sharded
 model in safetensors names every shard (`weight_map` of `*.safetensors.index.json`), and a `manifest.json`
-(content/manifest_json.py) holds the SHA-256 of every file: these then replace the store's checksums.
+(content/remote_file.py) holds the SHA-256 of every file: these then replace the store's checksums.
 """
 
 import json
@@ -12,9 +12,14 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from modelyard.contract.fetch_report import Reason
-from modelyard.fetcher.content import manifest_json
 from modelyard.fetcher.content.checksums import Checksum
-from modelyard.fetcher.content.remote_file import RemoteFile
+from modelyard.fetcher.content.remote_file import (
+    MANIFEST_LIMIT_BYTES,
+    MANIFEST_NAME,
+    ListedFile,
+    RemoteFile,
+    read_manifest,
+)
 from modelyard.fetcher.download.pace import Pace
 from modelyard.fetcher.download.retrying_reader import RetryingReader
 from modelyard.fetcher.failure import FetchError
@@ -36,11 +41,11 @@ def held_to_own_word(source: Source, files: Files) -> Files:
     for file in files:
         if file.path.name.endswith(_INDEX) and file.size_bytes <= _INDEX_LIMIT_BYTES:
             _check_shards(file, _document(source, file), by_path.keys())
-    own_list = by_path.get(PurePosixPath(manifest_json.NAME))
-    if own_list is None or own_list.size_bytes > manifest_json.LIMIT_BYTES:
+    own_list = by_path.get(PurePosixPath(MANIFEST_NAME))
+    if own_list is None or own_list.size_bytes > MANIFEST_LIMIT_BYTES:
         return files
     try:
-        listed = manifest_json.read(_document(source, own_list))
+        listed = read_manifest(_document(source, own_list))
     except ValueError:
         return files  # some other program's file of that name
     if missing := sorted(str(each.path) for each in listed if each.path not in by_path):
@@ -60,7 +65,7 @@ def _check_shards(index: RemoteFile, document: bytes, present: Collection[PurePo
         raise _incomplete(index, missing, len(names))
 
 
-def _checked(listed: manifest_json.ListedFile, file: RemoteFile, own_list: RemoteFile) -> Checksum:
+def _checked(listed: ListedFile, file: RemoteFile, own_list: RemoteFile) -> Checksum:
     if file.size_bytes != listed.size_bytes:
         raise FetchError(
             Reason.CHECKSUM_MISMATCH,

@@ -1,6 +1,6 @@
 """Models on any web server, identified by a SHA-256: one file, or the files that a manifest lists.
 
-A URI that ends in `/manifest.json` names a manifest (content/manifest_json.py). The SHA-256 that the service states is
+A URI that ends in `/manifest.json` names a manifest (content/remote_file.py). The SHA-256 that the service states is
 then the manifest's own, which holds those of all files.
 """
 
@@ -13,10 +13,17 @@ from urllib.parse import quote, unquote, urljoin
 from modelyard.contract.errors import InvalidError
 from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.content import manifest_json
 from modelyard.fetcher.content.checksums import Checksum
-from modelyard.fetcher.content.manifest_json import ListedFile
-from modelyard.fetcher.content.remote_file import RemoteFile, check_paths, safe_path
+from modelyard.fetcher.content.remote_file import (
+    MANIFEST_LIMIT_BYTES,
+    MANIFEST_NAME,
+    ListedFile,
+    RemoteFile,
+    check_paths,
+    is_sha256,
+    read_manifest,
+    safe_path,
+)
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.mounted_files import Secret, ca_bundle, secret_of
 from modelyard.fetcher.sources.ranged_client import RangedClient, Refusal, concurrently, web_dialect, web_trust
@@ -30,7 +37,7 @@ USER_NAME = "username"
 PASSWORD = "password"  # noqa: S105 - the name of a Secret's key
 """As in Kubernetes' own Secrets of type kubernetes.io/basic-auth."""
 
-MANIFEST = f"/{manifest_json.NAME}"
+MANIFEST = f"/{MANIFEST_NAME}"
 _AS_IT_IS = ":/?#[]@!$&'()*+,;=%"
 """What stands in a URL for itself; letters that are not ASCII are percent-encoded (RFC 3986, section 2)."""
 
@@ -44,7 +51,7 @@ def open_source(configuration: Configuration) -> "WebSource":
     """
     uri = _URI.fullmatch(configuration.uri)
     sha256 = configuration.https_sha256 or ""
-    if uri is None or not manifest_json.is_sha256(sha256) or sha256 != sha256.lower():
+    if uri is None or not is_sha256(sha256) or sha256 != sha256.lower():
         raise InvalidError(
             Reason.INVALID_CONFIGURATION,
             f"spec.model.uri is {configuration.uri!r} and spec.model.https.sha256 {sha256!r}; they must be "
@@ -134,7 +141,7 @@ class WebSource:
         return RemoteFile(path, size_bytes, self._uri, self._sha256, Checksum.sha256(self._sha256))
 
     def _listed(self) -> tuple[RemoteFile, ...]:
-        manifest = self._client.document(self._uri, manifest_json.LIMIT_BYTES)
+        manifest = self._client.document(self._uri, MANIFEST_LIMIT_BYTES)
         computed = hashlib.sha256(manifest).hexdigest()
         if computed != self._sha256:
             raise FetchError(
@@ -143,7 +150,7 @@ class WebSource:
                 "that, or restore the manifest",
             )
         try:
-            return tuple(map(self._file, manifest_json.read(manifest)))
+            return tuple(map(self._file, read_manifest(manifest)))
         except ValueError as error:
             raise _no_manifest(self._uri, str(error)) from error
 
