@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.fetcher.disk import direct_file
-from modelyard.fetcher.disk.direct_file import DirectFile
-from modelyard.fetcher.disk.parts import PAGE_BYTES
+from modelyard.fetcher.disk.direct_file import PAGE_BYTES, DirectFile
 from modelyard.fetcher.download.buffers import page_aligned
 
 CONTENT = random.Random(9).randbytes(10 * PAGE_BYTES + 77)

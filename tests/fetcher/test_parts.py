@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelyard.fetcher.disk.parts import PART_LIMIT_BYTES
+from modelyard.fetcher.disk.staging import PART_LIMIT_BYTES
 from modelyard.fetcher.download.connection_count import FIRST
 from tests.fetcher.conftest import Pod
 from tests.support.eventually import eventually

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.fetcher.disk.parts import PAGE_BYTES, PART_LIMIT_BYTES, Part, parts
+from modelyard.fetcher.disk.direct_file import PAGE_BYTES
+from modelyard.fetcher.disk.staging import PART_LIMIT_BYTES, Part, parts
 
 MIB = 1024 * 1024
 

@@ -10,7 +10,7 @@ import pytest
 from awscrt import checksums as crt
 
 from modelyard.fetcher.content.checksums import Algorithm, Checksum
-from modelyard.fetcher.disk.parts import Part
+from modelyard.fetcher.disk.staging import Part
 from modelyard.fetcher.download.verification import Verification
 
 CONTENT = random.Random(3).randbytes(1000)

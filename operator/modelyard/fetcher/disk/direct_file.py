@@ -8,10 +8,11 @@ import logging
 import os
 from pathlib import Path
 
-from modelyard.fetcher.disk.parts import PAGE_BYTES
-
 _log = logging.getLogger(__name__)
 _said_buffered = False
+
+PAGE_BYTES = 4096
+"""O_DIRECT requires file offsets, lengths and memory addresses to be multiples of this, on every disk of today."""
 
 
 class DirectFile:

@@ -2,21 +2,63 @@
 
 <staging>/model/<path>    the files; the folder becomes the entry, once all are whole
 <staging>/journal         see journal.py
+
+A part is what is fetched, checked and noted as one. Parts are aligned to those that the file was uploaded in, since a
+composite checksum is computed over these.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.contract.cache_layout import FOLDER_MODE
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.disk.direct_file import DirectFile
+from modelyard.fetcher.disk.direct_file import PAGE_BYTES, DirectFile
 from modelyard.fetcher.disk.journal import Journal, PartNote
-from modelyard.fetcher.disk.parts import PART_LIMIT_BYTES
 
 _BLOCK_BYTES = 512
 """What st_blocks counts, whatever the file system (inode(7))."""
+
+PART_LIMIT_BYTES = 16 * 1024 * 1024
+"""A fetch that is killed fetches at most so many bytes again for each of its connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes ``offset`` to ``end`` of a file, in its ``segment``-th segment."""
+
+    offset: int
+    length: int
+    segment: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+def segments(size_bytes: int, upload_part_sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of the stretches that have a checksum each: the uploaded parts, or the whole file."""
+    return upload_part_sizes or ((size_bytes,) if size_bytes else ())
+
+
+def parts(size_bytes: int, upload_part_sizes: tuple[int, ...] = ()) -> tuple[Part, ...]:
+    """The file's parts, in order; none of an empty file."""
+    return tuple(_cut(segments(size_bytes, upload_part_sizes)))
+
+
+def _cut(sizes: tuple[int, ...]) -> Iterator[Part]:
+    """Each segment in parts of about the same size: a small rest would cost a request of its own."""
+    offset = 0
+    for number, size in enumerate(sizes):
+        count = -(-size // PART_LIMIT_BYTES)
+        end = offset + size
+        length = -(-size // count) if count else 0
+        length = -(-length // PAGE_BYTES) * PAGE_BYTES
+        while offset < end:
+            yield Part(offset, min(length, end - offset), number)
+            offset += min(length, end - offset)
 
 
 def make_folder(folder: Path) -> None:

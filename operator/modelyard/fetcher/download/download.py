@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 
 from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.disk.parts import PAGE_BYTES, Part
-from modelyard.fetcher.disk.staging import Staging
+from modelyard.fetcher.disk.direct_file import PAGE_BYTES
+from modelyard.fetcher.disk.staging import Part, Staging
 from modelyard.fetcher.download.buffers import BLOCK_BYTES, block_bytes, page_aligned
 from modelyard.fetcher.download.connection_count import ConnectionCount
 from modelyard.fetcher.download.file_download import FileDownload

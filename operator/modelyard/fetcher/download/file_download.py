@@ -4,9 +4,8 @@ import threading
 from collections.abc import Callable
 
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.disk.direct_file import DirectFile
-from modelyard.fetcher.disk.parts import PAGE_BYTES, Part, parts
-from modelyard.fetcher.disk.staging import Staging
+from modelyard.fetcher.disk.direct_file import PAGE_BYTES, DirectFile
+from modelyard.fetcher.disk.staging import Part, Staging, parts
 from modelyard.fetcher.download.verification import PartSum, Verification
 
 _SYNC_BYTES = 512 * 1024 * 1024

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modelyard.fetcher.disk.parts import Part
+from modelyard.fetcher.disk.staging import Part
 from modelyard.fetcher.download.file_download import FileDownload
 
 _STRETCH_LIMIT_BYTES = 64 * 1024 * 1024

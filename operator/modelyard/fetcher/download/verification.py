@@ -12,7 +12,7 @@ from itertools import groupby
 
 from modelyard.fetcher.content.checksums import COMBINABLE, Algorithm, Checksum, Combine, Hash, new_hash, written
 from modelyard.fetcher.disk.journal import PartNote
-from modelyard.fetcher.disk.parts import Part
+from modelyard.fetcher.disk.staging import Part
 
 ReadBack = Callable[[Part, Callable[[memoryview], None]], None]
 """Gives the bytes of a part that is on the disk, block by block."""
