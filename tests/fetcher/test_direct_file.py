@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.fetcher.disk import direct_file
-from modelyard.fetcher.disk.direct_file import PAGE_BYTES, DirectFile
-from modelyard.fetcher.download.buffers import page_aligned
+from modelyard.fetcher.disk.direct_file import PAGE_BYTES, DirectFile, page_aligned
 
 CONTENT = random.Random(9).randbytes(10 * PAGE_BYTES + 77)
 BORDERS = (0, 1, 100, PAGE_BYTES - 1, 3 * PAGE_BYTES, 3 * PAGE_BYTES + 5, 9 * PAGE_BYTES + 3, len(CONTENT))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.fetcher.download.buffers import BLOCK_BYTES, BUDGET_LIMIT_BYTES, MIB, budget_bytes
+from modelyard.fetcher.download.download import BLOCK_BYTES, BUDGET_LIMIT_BYTES, MIB, budget_bytes
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ Writing through the page cache costs more than the network does (a copy, and mem
 is no multiple of a page (a file's last bytes, the edges of unaligned parts) goes through it all the same.
 """
 
+import contextlib
 import logging
+import mmap
 import os
 from pathlib import Path
 
@@ -13,6 +15,8 @@ _said_buffered = False
 
 PAGE_BYTES = 4096
 """O_DIRECT requires file offsets, lengths and memory addresses to be multiples of this, on every disk of today."""
+
+_HUGE_PAGE_BYTES = 2 * 1024 * 1024
 
 
 class DirectFile:
@@ -83,3 +87,15 @@ def _write_all(descriptor: int, block: memoryview, offset: int) -> None:
     while block:
         count = os.pwrite(descriptor, block, offset)
         block, offset = block[count:], offset + count
+
+
+def page_aligned(size_bytes: int) -> memoryview:
+    """New memory that begins at a page's border, in huge pages where the kernel has them and ``size_bytes`` fills some.
+
+    The first use of pages of 4 KiB costs a third as much as the network does (measured).
+    """
+    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size_bytes >= _HUGE_PAGE_BYTES:
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)

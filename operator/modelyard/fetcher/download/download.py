@@ -6,15 +6,16 @@ received, checked and written before the next one comes, so the number of worker
 
 import math
 import random
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.disk.direct_file import PAGE_BYTES
+from modelyard.fetcher.disk.direct_file import PAGE_BYTES, page_aligned
 from modelyard.fetcher.disk.staging import Part, Staging
-from modelyard.fetcher.download.buffers import BLOCK_BYTES, block_bytes, page_aligned
 from modelyard.fetcher.download.connection_count import ConnectionCount
 from modelyard.fetcher.download.file_download import FileDownload
 from modelyard.fetcher.download.pace import Pace
@@ -28,6 +29,7 @@ CONNECTIONS_LIMIT = 32
 """More are no faster in one process (measured), and unkind to the server."""
 
 _SAMPLE_EVERY_S = 0.05
+
 _THROTTLED_LIMIT = 8
 """So often in a row, over all workers and without a byte in between, the server may throttle."""
 
@@ -35,6 +37,23 @@ _THROTTLED_PAUSE_S = 0.5
 
 _OTHERS_COME_S = 5.0
 """A connection that cannot be had is borne when bytes came over others within that time."""
+
+MIB = 1024 * 1024
+
+BLOCK_BYTES = MIB
+"""The least that a connection receives before it writes: smaller writes take the disk and the processor longer."""
+
+_BLOCK_LIMIT_BYTES = 4 * MIB
+"""Larger ones save nothing more (measured)."""
+
+BUDGET_LIMIT_BYTES = 32 * MIB
+"""Enough for as many connections as one process can drive."""
+
+_MEMORY_SHARE = 0.5
+"""Of what the limit leaves: the kernel's own buffers of sockets and files count as the container's too."""
+
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Of cgroup v2 and v1, as a container sees its own (kernel documentation, "Control Group v2")."""
 
 
 def download(
@@ -195,3 +214,28 @@ class _Download:
             )
         self._count(-arrival.file.size_bytes)
         self._queue.begin_again(arrival, problem)
+
+
+def budget_bytes(limits: tuple[Path, ...] = _MEMORY_LIMITS) -> int:
+    """What all buffers together may take; at least one block."""
+    limit = _memory_limit_bytes(limits)
+    if limit is None:
+        return BUDGET_LIMIT_BYTES
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return max(BLOCK_BYTES, min(BUDGET_LIMIT_BYTES, int((limit - taken) * _MEMORY_SHARE)))
+
+
+def block_bytes(budget: int, connections: int) -> int:
+    """How large each connection's buffer is, when there are so many: few have larger ones."""
+    return max(BLOCK_BYTES, min(_BLOCK_LIMIT_BYTES, budget // connections // MIB * MIB))
+
+
+def _memory_limit_bytes(limits: tuple[Path, ...]) -> int | None:
+    """The container's limit; None if it has none, or none that can be read."""
+    for path in limits:
+        try:
+            text = path.read_text().strip()
+        except OSError:
+            continue
+        return int(text) if text.isdecimal() else None
+    return None
