@@ -17,7 +17,7 @@ from modelyard.contract import names
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.contract.fetch_report import FetchReport
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.download.wrong_bytes import WrongBytes
+from modelyard.fetcher.download.verification import WrongBytes
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
 from modelyard.fetcher.report.state import State

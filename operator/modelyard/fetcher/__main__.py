@@ -19,7 +19,7 @@ from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.contract.fetch_report import Phase, Reason
 from modelyard.fetcher.configuration import Configuration
-from modelyard.fetcher.download.wrong_bytes import WrongBytes
+from modelyard.fetcher.download.verification import WrongBytes
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
 from modelyard.fetcher.report.state import State, as_line

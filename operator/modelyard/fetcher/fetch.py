@@ -18,7 +18,7 @@ from modelyard.fetcher.disk.staging import Staging
 from modelyard.fetcher.disk.store import Store
 from modelyard.fetcher.download.completeness import Files, held_to_own_word
 from modelyard.fetcher.download.download import budget_bytes, download
-from modelyard.fetcher.download.wrong_bytes import WrongBytes, WrongBytesError
+from modelyard.fetcher.download.verification import WrongBytes, WrongBytesError
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.report import progress
 from modelyard.fetcher.report.state import State

@@ -21,7 +21,7 @@ from modelyard.fetcher.download.file_download import FileDownload
 from modelyard.fetcher.download.pace import Pace
 from modelyard.fetcher.download.retrying_reader import AbandonedError, RetryingReader
 from modelyard.fetcher.download.stretches import Stretch, Stretches
-from modelyard.fetcher.download.wrong_bytes import WrongBytesError
+from modelyard.fetcher.download.verification import WrongBytesError
 from modelyard.fetcher.failure import FetchError, WholeFileOnlyError
 from modelyard.fetcher.sources.source import Source
 

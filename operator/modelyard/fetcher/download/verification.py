@@ -7,12 +7,15 @@ always, so that the bytes can be checked again later whatever the source stores.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
+from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.checksums import COMBINABLE, Algorithm, Checksum, Combine, Hash, new_hash, written
+from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.disk.journal import PartNote
 from modelyard.fetcher.disk.staging import Part
+from modelyard.fetcher.failure import FetchError
 
 ReadBack = Callable[[Part, Callable[[memoryview], None]], None]
 """Gives the bytes of a part that is on the disk, block by block."""
@@ -156,3 +159,41 @@ class Verification:
         for part in parts:
             combined = combine(combined, crc_of(self._notes[part.offset]), part.length)
         return combined
+
+
+class WrongBytesError(FetchError):
+    """A file that does not match its checksum, twice with the same bytes."""
+
+    def __init__(self, file: RemoteFile, problem: str) -> None:
+        super().__init__(
+            Reason.CHECKSUM_MISMATCH,
+            f"{file.key} does not match its checksum ({problem}), twice with the same bytes: upload the file again, or "
+            "correct the checksum if you set it. The fetch continues when the source reports another version or date "
+            "of the file; a new pod fetches it in any case",
+        )
+        self.file = file
+        self.problem = problem
+
+
+class WrongBytes:
+    """Files whose bytes came wrong twice, identically: a third download would bring the same bytes.
+
+    Kept over the attempts of one fetcher.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[RemoteFile, tuple[str, str]] = {}
+
+    def remember(self, error: WrongBytesError, stamp: str) -> None:
+        """``stamp`` is source.Source.stamp of the file; an empty one shows no change, so nothing is remembered."""
+        if stamp:
+            self._known[error.file] = stamp, error.problem
+
+    def check(self, files: Iterable[RemoteFile], stamp_of: Callable[[RemoteFile], str]) -> None:
+        """Raises the file's WrongBytesError again while the source still shows the version recorded with it."""
+        for file in files:
+            if file in self._known:
+                stamp, problem = self._known[file]
+                if stamp_of(file) == stamp:
+                    raise WrongBytesError(file, problem)
+                del self._known[file]
