@@ -14,16 +14,15 @@ import pytest
 
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.download import retrying_reader
-from modelyard.fetcher.download.pace import Pace
 from modelyard.fetcher.download.retrying_reader import RetryingReader
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.ranged_client import RangedClient, web_dialect
 from modelyard.fetcher.transport import connection as http_connection
-from modelyard.fetcher.transport import stall_clock
+from modelyard.fetcher.transport import slowness
 from modelyard.fetcher.transport.connection import ConnectionFailedError
 from modelyard.fetcher.transport.connection_errors import Server
 from modelyard.fetcher.transport.connection_pool import Answer, ConnectionPool
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import Pace, StallClock
 from tests.fetcher.places import certificates
 from tests.support.loopback_server import LoopbackServer
 
@@ -36,7 +35,7 @@ Serve = Callable[[socket.socket, "Scripted"], None]
 
 @pytest.fixture(autouse=True)
 def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stall_clock, "STALL_LIMIT_S", 1.0)
+    monkeypatch.setattr(slowness, "STALL_LIMIT_S", 1.0)
     monkeypatch.setattr(http_connection, "TICK_S", 0.1)
 
 
@@ -158,7 +157,7 @@ class FewAtOnce:
 
 
 def test_a_server_that_resets_all_but_a_few_connections_is_given_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stall_clock, "STALL_LIMIT_S", 600.0)
+    monkeypatch.setattr(slowness, "STALL_LIMIT_S", 600.0)
 
     def serve(client: socket.socket, server: Scripted) -> None:
         while server.next_request(client):
@@ -268,7 +267,7 @@ def test_interim_answers_without_end_are_reported() -> None:
 
 
 def test_a_connection_far_below_the_others_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stall_clock, "STALL_LIMIT_S", 600.0)
+    monkeypatch.setattr(slowness, "STALL_LIMIT_S", 600.0)
     monkeypatch.setattr(retrying_reader, "WINDOW_S", 0.3)
 
     def serve(client: socket.socket, server: Scripted) -> None:

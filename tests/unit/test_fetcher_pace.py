@@ -1,6 +1,6 @@
 """Which connection is far below the others."""
 
-from modelyard.fetcher.download.pace import Pace
+from modelyard.fetcher.transport.slowness import Pace
 
 FAST = 500_000_000, 5.0
 SLOW = 50, 5.0

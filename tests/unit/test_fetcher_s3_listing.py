@@ -9,7 +9,7 @@ from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import FILES_LIMIT
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.s3.answers import ListedObject, Page, UnreadableError, listed_below
-from modelyard.fetcher.transport.stall_clock import STALL_LIMIT_S
+from modelyard.fetcher.transport.slowness import STALL_LIMIT_S
 
 
 def page(*keys: str, token: str = "") -> Page:

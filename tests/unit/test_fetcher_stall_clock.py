@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.fetcher.transport.stall_clock import LOWEST_BYTES_PER_S, StallClock
+from modelyard.fetcher.transport.slowness import LOWEST_BYTES_PER_S, StallClock
 
 
 class Time:

@@ -20,10 +20,10 @@ from modelyard.fetcher.content.remote_file import (
     RemoteFile,
     read_manifest,
 )
-from modelyard.fetcher.download.pace import Pace
 from modelyard.fetcher.download.retrying_reader import RetryingReader
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.source import Source
+from modelyard.fetcher.transport.slowness import Pace
 
 _INDEX = ".safetensors.index.json"
 _INDEX_LIMIT_BYTES = 64 * 1024 * 1024

@@ -18,12 +18,12 @@ from modelyard.fetcher.disk.direct_file import PAGE_BYTES, page_aligned
 from modelyard.fetcher.disk.staging import Part, Staging
 from modelyard.fetcher.download.connection_count import ConnectionCount
 from modelyard.fetcher.download.file_download import FileDownload
-from modelyard.fetcher.download.pace import Pace
 from modelyard.fetcher.download.retrying_reader import AbandonedError, RetryingReader
 from modelyard.fetcher.download.stretches import Stretch, Stretches
 from modelyard.fetcher.download.verification import WrongBytesError
 from modelyard.fetcher.failure import FetchError, WholeFileOnlyError
 from modelyard.fetcher.sources.source import Source
+from modelyard.fetcher.transport.slowness import Pace
 
 CONNECTIONS_LIMIT = 32
 """More are no faster in one process (measured), and unkind to the server."""

@@ -6,10 +6,9 @@ import time
 
 from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.download.pace import WINDOW_S, Pace
 from modelyard.fetcher.failure import FetchError, StreamBrokenError
 from modelyard.fetcher.sources.source import RangeReader, Source
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import WINDOW_S, Pace, StallClock
 
 _log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from modelyard.fetcher.sources.ranged_client import RangedClient, Refusal, concu
 from modelyard.fetcher.transport.connection import proxy_of
 from modelyard.fetcher.transport.connection_errors import Server
 from modelyard.fetcher.transport.connection_pool import Answer
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import StallClock
 
 BEARER_TOKEN = "HTTPS_BEARER_TOKEN"  # noqa: S105 - the name of a Secret's key
 USER_NAME = "username"

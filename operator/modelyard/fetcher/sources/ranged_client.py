@@ -18,7 +18,7 @@ from modelyard.fetcher.failure import FetchError, StreamBrokenError, WholeFileOn
 from modelyard.fetcher.transport.connection import ConnectionFailedError, Head, Trust, proxy_of
 from modelyard.fetcher.transport.connection_errors import Server, explain_connection, explain_proxy
 from modelyard.fetcher.transport.connection_pool import Answer, ConnectionPool
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import StallClock
 
 _REFUSAL_LIMIT_BYTES = 64 * 1024
 _NO_HEADERS: Mapping[str, str] = {}

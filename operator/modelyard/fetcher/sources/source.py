@@ -13,7 +13,7 @@ from modelyard.contract.errors import InvalidError
 from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import StallClock
 
 SOURCES = {
     "s3": "modelyard.fetcher.sources.s3.bucket",

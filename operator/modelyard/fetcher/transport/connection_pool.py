@@ -20,7 +20,7 @@ from modelyard.fetcher.transport.connection import (
     Trust,
     proxy_of,
 )
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import StallClock
 
 _SKIP_BYTES = 64 * 1024
 _NO_LIMIT_BYTES = 1 << 62

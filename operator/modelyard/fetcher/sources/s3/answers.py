@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from modelyard.fetcher.content.checksums import is_md5
 from modelyard.fetcher.content.remote_file import FILES_LIMIT, too_many_files
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import StallClock
 
 _OF_AN_OBJECT = {"Key", "Size", "ETag", "LastModified"}
 _PARTS_TRUNCATED = "ObjectParts/IsTruncated"

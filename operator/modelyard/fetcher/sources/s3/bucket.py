@@ -33,7 +33,7 @@ from modelyard.fetcher.sources.s3.objects import Objects
 from modelyard.fetcher.sources.s3.requests import BucketRequests, Credentials, address_of, read_credentials
 from modelyard.fetcher.transport.connection import Trust, proxy_of
 from modelyard.fetcher.transport.connection_pool import Answer
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import StallClock
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from modelyard.fetcher.sources.s3.errors import Asked, explain, explain_identity
 from modelyard.fetcher.sources.s3.requests import BucketRequests, address_of, key_of
 from modelyard.fetcher.transport.connection import Trust
 from modelyard.fetcher.transport.connection_pool import Answer
-from modelyard.fetcher.transport.stall_clock import StallClock
+from modelyard.fetcher.transport.slowness import StallClock
 
 _TRIES = 3
 _PAUSE_S = 0.2

@@ -1,17 +1,31 @@
-"""Detects a stalled answer. Pure, but for the clock.
+"""Detects a stalled answer, and a connection far below the others. Pure, but for the clock.
 
-Two limits: at half of STALL_LIMIT_S the request is repeated on a new connection; at the whole, the failure is reported.
+A stall has two limits: at half of STALL_LIMIT_S the request is repeated on a new connection; at the whole, the failure
+is reported. A connection far below the others of its download (Pace) is replaced.
 """
 
 import math
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from statistics import median
 
 STALL_LIMIT_S = 20.0
 """Also bounds how long a failed attempt waits for its other downloads."""
 
 LOWEST_BYTES_PER_S = 512
 """Of one answer, on average over STALL_LIMIT_S. Thirty-two connections share a link of 16 kB/s and keep above it."""
+
+WINDOW_S = 5.0
+"""Of waiting for bytes: over so long a connection is measured."""
+
+_FAR_BELOW = 20
+"""Times slower than the others. A server that is loaded unevenly, or a link that is shared, does not come to that."""
+
+_REMEMBERED_S = 60.0
+_LEAST_BYTES = 256 * 1024
+_LEAST_S = 0.05
 
 
 class StallClock:
@@ -71,3 +85,29 @@ class StallClock:
     def problem(self) -> str:
         """What is wrong, in the terms that connection_errors matches."""
         return f"trickles: fewer than {LOWEST_BYTES_PER_S} bytes/s" if self._bytes else "timed out"
+
+
+class Pace:
+    """Of the connections of one download. Thread-safe."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._rates: deque[tuple[float, float]] = deque(maxlen=32)
+        """When, and bytes per second."""
+
+    def is_far_below(self, received_bytes: int, waited_s: float) -> bool:
+        """Whether a connection that brought so much is far below what others brought of late. It is remembered too, so
+        where all of them become slow, none is for long.
+        """
+        with self._lock:
+            now_s = self._now_s()
+            recent = [rate for at_s, rate in self._rates if now_s - at_s < _REMEMBERED_S]
+            rate = received_bytes / max(waited_s, _LEAST_S)
+            self._rates.append((now_s, rate))
+        return bool(recent) and rate * _FAR_BELOW < median(recent)
+
+    def note(self, received_bytes: int, waited_s: float) -> None:
+        """A connection has ended well, and brought so much."""
+        if received_bytes >= _LEAST_BYTES:
+            self.is_far_below(received_bytes, waited_s)
