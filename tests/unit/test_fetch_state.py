@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason, parse
+from modelyard.fetcher.report.delivery import serve
 from modelyard.fetcher.report.state import State
-from modelyard.fetcher.report.state_server import serve
 from modelyard.integrations.signals.fetch_state import ANSWER_LIMIT_BYTES, read
 from modelyard.integrations.signals.pod_http import PodClient
 from tests.support.pod_port import answering

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from modelyard.contract.fetch_report import SIZE_LIMIT_BYTES, FetchFailure, Phase, Reason
+from modelyard.fetcher.report.delivery import serve
 from modelyard.fetcher.report.state import State, as_line
-from modelyard.fetcher.report.state_server import serve
 from tests.support.ports import free_port
 
 DIGEST = f"sha256:{'ab' * 32}"

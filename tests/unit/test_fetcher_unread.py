@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from modelyard.fetcher.report.unread import UNREAD_S, Unread
+from modelyard.fetcher.report.delivery import UNREAD_S, Unread
 
 
 class Time:

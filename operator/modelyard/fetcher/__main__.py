@@ -22,9 +22,8 @@ from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.download.verification import WrongBytes
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
+from modelyard.fetcher.report.delivery import Unread, serve
 from modelyard.fetcher.report.state import State, as_line
-from modelyard.fetcher.report.state_server import serve
-from modelyard.fetcher.report.unread import Unread
 
 _log = logging.getLogger("modelyard.fetcher")
 

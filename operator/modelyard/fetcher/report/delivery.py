@@ -1,4 +1,4 @@
-"""Reports failures that are not read over the network: the program ends to put them into the pod's status.
+"""How the report reaches the operator: `GET /` on the fetcher's port answers it; else the program ends to deliver it.
 
 If a NetworkPolicy blocks the operator from the fetcher's port, only a termination message reaches it. Each failure is
 reported so once: the kubelet keeps the message, and would restart a program that kept ending at growing intervals.
@@ -7,12 +7,36 @@ reported so once: the kubelet keeps the message, and would restart a program tha
 import contextlib
 import time
 from collections.abc import Callable
+from http.server import HTTPServer
 from pathlib import Path
+
+from modelyard.contract import page_server
+from modelyard.fetcher.report.state import State
+
+CONNECTIONS = 8
+"""At once: the operator sends one request every few seconds."""
+
+CONNECTION_LIMIT_S = 2.0
 
 UNREAD_S = 20.0
 """How long a failure may stay unread. The operator asks every 5 s while a fetcher runs (observe/status.py)."""
 
-FILE_NAME = ".reported"
+REPORTED_FILE = ".reported"
+
+
+def serve(state: State, port: int) -> HTTPServer:
+    """Serves the report on every address of the pod. Raises OSError when the port is taken."""
+    return page_server.serve(
+        port,
+        {"/": lambda: _read(state)},
+        connections=CONNECTIONS,
+        connection_limit_s=CONNECTION_LIMIT_S,
+    )
+
+
+def _read(state: State) -> page_server.Page:
+    state.note_read()
+    return page_server.as_json(state.report().as_json())
 
 
 class Unread:
@@ -29,7 +53,7 @@ class Unread:
         clock_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._reported = folder / FILE_NAME
+        self._reported = folder / REPORTED_FILE
         self._last_read_s = last_read_s
         self._clock_s = clock_s
         self._sleep = sleep
