@@ -14,9 +14,8 @@ import pytest
 
 from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher.content.remote_file import RemoteFile
-from modelyard.fetcher.disk.record import record_of
 from modelyard.fetcher.disk.staging import Staging
-from modelyard.fetcher.disk.store import Store
+from modelyard.fetcher.disk.store import Store, record_of
 
 DIGEST = f"sha256:{'ab' * 32}"
 POD = "0a-1b"

@@ -12,9 +12,8 @@ from modelyard.contract.cache_layout import CacheLayout
 from modelyard.fetcher.content.checksums import Algorithm, Checksum, new_hash
 from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.disk import lock
-from modelyard.fetcher.disk.record import record_of
 from modelyard.fetcher.disk.staging import Staging
-from modelyard.fetcher.disk.store import Store
+from modelyard.fetcher.disk.store import Store, record_of
 
 DIGEST = f"sha256:{'ab' * 32}"
 OTHER = f"sha256:{'cd' * 32}"

@@ -13,9 +13,8 @@ from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import content_digest
 from modelyard.fetcher.content_pin import check_content
 from modelyard.fetcher.disk import lock
-from modelyard.fetcher.disk.record import record_of
 from modelyard.fetcher.disk.staging import Staging
-from modelyard.fetcher.disk.store import Store
+from modelyard.fetcher.disk.store import Store, record_of
 from modelyard.fetcher.download.completeness import Files, held_to_own_word
 from modelyard.fetcher.download.download import budget_bytes, download
 from modelyard.fetcher.download.verification import WrongBytes, WrongBytesError
