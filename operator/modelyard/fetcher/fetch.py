@@ -1,4 +1,8 @@
-"""One attempt to fetch the configured model into the cache, from the listing to the pod's link."""
+"""One attempt to fetch the configured model into the cache, from the listing to the pod's link.
+
+One service serves one content. The operator keeps the first verified digest of a service's revision in a ConfigMap that
+pods read when they start. It is not part of the pod template, so recording a digest restarts no pod.
+"""
 
 import contextlib
 import errno
@@ -11,7 +15,6 @@ from modelyard.contract.fetch_report import Phase, Reason
 from modelyard.fetcher.agent_client import Agent
 from modelyard.fetcher.configuration import Configuration
 from modelyard.fetcher.content.remote_file import content_digest
-from modelyard.fetcher.content_pin import check_content
 from modelyard.fetcher.disk import lock
 from modelyard.fetcher.disk.staging import Staging
 from modelyard.fetcher.disk.store import Store, record_of
@@ -24,8 +27,8 @@ from modelyard.fetcher.report.state import State
 from modelyard.fetcher.sources.source import MountedModel, Source, open_source
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
-
 Check = Callable[[], None]
+_DIGEST_LIMIT_CHARACTERS = 100
 
 
 def fetch(configuration: Configuration, state: State, wrong_bytes: WrongBytes) -> None:
@@ -66,7 +69,7 @@ class _Fetch:
         """Raises OSError as the cache's file system does, and FetchError."""
         unverified = sum(file.checksum is None for file in self._files)
         self._state.found(self._digest, self._size_bytes, unverified_files=unverified)
-        check_content(self._digest, self._configuration)
+        _check_content(self._digest, self._configuration)
         self._store.make_folders()
         while not self._use():
             with lock.locked(self._store.lock(self._digest), self._wait):
@@ -130,7 +133,7 @@ class _Fetch:
 
     def _link(self) -> bool:
         """Links the model for this pod. False if it was evicted just before; once linked, it is not."""
-        check_content(self._digest, self._configuration)  # the first digest may have been recorded meanwhile
+        _check_content(self._digest, self._configuration)  # the first digest may have been recorded meanwhile
         if self._configuration.compile_key:
             self._store.make_compile_cache(self._configuration.compile_key)
         self._store.link(self._configuration.pod_uid, self._digest)
@@ -180,3 +183,38 @@ def _file_system_errors_named(configuration: Configuration) -> Iterator[None]:
             f"the cache volume at {configuration.cache} cannot be used ({error}): check the volume, and the pod's "
             "runAsUser and fsGroup",
         ) from error
+
+
+def _check_content(digest: str, configuration: Configuration) -> None:
+    """Raises FetchError if the source's content differs from the service's digest, or from its revision's first."""
+    pinned = configuration.expected_digest
+    if pinned not in {None, digest}:
+        raise FetchError(
+            Reason.DIGEST_MISMATCH,
+            f"{configuration.uri} has {digest}, but spec.model.digest is {pinned}: restore that content, or correct "
+            "spec.model.digest",
+        )
+    first = _first_digest(configuration)
+    if first not in {None, digest}:
+        raise FetchError(
+            Reason.SOURCE_CHANGED,
+            f"{configuration.uri} has {digest}, but this revision is pinned to {first}: restore that content, or set "
+            "a new spec.model.revision to roll out the new content. Ready pods keep serving",
+        )
+
+
+def _first_digest(configuration: Configuration) -> str | None:
+    """The digest that this revision's first pod verified; None before that, or if the service records none."""
+    if configuration.revision_key is None:
+        return None
+    try:
+        text = (configuration.revision_folder / configuration.revision_key).read_text(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FetchError(
+            Reason.INTERNAL_ERROR,
+            f"the digest of this revision at {names.PATH_REVISION} cannot be read ({error}): check the pod's volume "
+            f"{names.VOLUME_REVISION!r}",
+        ) from error
+    return text.strip()[:_DIGEST_LIMIT_CHARACTERS]
