@@ -40,7 +40,7 @@ def test_a_model_whose_index_names_a_missing_shard_is_refused_until_it_is_there(
 
 
 def test_a_file_that_the_models_own_list_has_otherwise_is_refused(store: ObjectStore, pod: Pod) -> None:
-    put(store, {"weights": b"corrupt", "manifest.json": listed(weights=b"wanted")})
+    put(store, {"weights": b"spoilt", "manifest.json": listed(weights=b"wanted")})
     pod.start()
     error = pod.error()
     assert error["reason"] == "ChecksumMismatch"
