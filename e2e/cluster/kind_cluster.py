@@ -72,10 +72,10 @@ def _worker(zone: str, capacity_type: str, patches: list[dict[str, Any]]) -> dic
 def is_made(making: Making) -> bool:
     """Whether the cluster was made from exactly this, and all its nodes run.
 
-    Raises CannotMakeError for a cluster made from something else: only its owner may decide to lose it.
+    Raises CannotMakeError for a running cluster made from something else: only its owner may decide to lose it.
     """
     recorded = _recorded_key()
-    if recorded and recorded != making.key and _nodes():
+    if recorded and recorded != making.key and _nodes("status=running"):
         raise CannotMakeError(
             f"The cluster {NAME} was made from another state of e2e/cluster. `make down` removes it; then try again."
         )
@@ -103,6 +103,9 @@ def create(making: Making, *, local_node_image: bool) -> None:
     config.write_text(configuration_text(local_node_image=local_node_image))
     node = images.tag("node", making.results["node-image"])
     making.commands.run(kind, "create", "cluster", "--config", config, "--image", node, "--retain")
+    # kind has the engine start its nodes again: after an engine that was killed they would run, with each other's
+    # addresses, before the API server answers (seen in a run right after another was cut off).
+    making.commands.run("docker", "update", "--restart=no", *NODES)
     _write_atomically(KUBECONFIG, making.commands.output(kind, "get", "kubeconfig", "--name", NAME))
     _write_atomically(RECORD, json.dumps(_read_record() | {"key": making.key}))
 

@@ -1,15 +1,17 @@
 """The pure parts of the local cluster: its configuration, its pod network, and what is put back on the host."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from e2e.cluster import kind_cluster, network
+from e2e.cluster.commands import Commands
 from e2e.cluster.demo import changed_conditions, next_commands
 from e2e.cluster.host import Host, without_docker
 from e2e.cluster.plan import all_steps
-from e2e.cluster.steps import in_order, link_program
+from e2e.cluster.steps import CannotMakeError, Making, in_order, link_program
 
 NODES = {"a": ("10.0.0.2", "10.244.0.0/24"), "b": ("10.0.0.3", "10.244.1.0/24"), "c": ("10.0.0.4", "10.244.2.0/24")}
 
@@ -35,6 +37,22 @@ def test_a_published_node_keeps_its_own_network_and_versions() -> None:
     published = kind_cluster.configuration(local_node_image=False)
     assert "networking" not in published
     assert "kubeadmConfigPatches" not in published
+
+
+@pytest.mark.parametrize(("state", "refused"), [("running", True), ("exited", False)])
+def test_only_a_running_cluster_of_another_state_is_its_owners_to_remove(
+    state: str, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\ncase "$*" in *status=running*) test {state} = running || exit 0;; esac\necho a\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    record = tmp_path / "cluster.json"
+    record.write_text('{"key": "another"}')
+    monkeypatch.setattr(kind_cluster, "RECORD", record)
+    making = Making(tmp_path, "this", Commands(tmp_path / "log", {}), {})
+    with pytest.raises(CannotMakeError, match="make down") if refused else nullcontext():
+        assert not kind_cluster.is_made(making)
 
 
 def test_a_node_has_a_route_to_every_other_nodes_pods() -> None:
