@@ -169,7 +169,7 @@ def test_a_service_that_follows_a_deleted_one_of_its_name_waits_for_what_that_le
     cause = Cause(
         "what a deleted service of that name left",
         partial(light, predecessor),
-        "PredecessorGoing",
+        "PredecessorTerminating",
         (f"Deployment {predecessor}",),
         lambda kubectl: _hold(kubectl, predecessor, None),
     )

@@ -87,7 +87,7 @@ def test_a_refused_fetch_goes_on_once_there_is_room(node: Node, agent: CacheAgen
 
 def test_without_an_agent_the_fetch_says_where_to_look(node: Node) -> None:
     error = node_local(node).failed_attempt()
-    assert error.reason == "CacheAgentSilent"
+    assert error.reason == "CacheAgentUnavailable"
     assert "check the pod of modelyard-node on this node" in error.message
 
 
@@ -99,7 +99,7 @@ def test_an_agent_that_gives_no_answer_is_told(
 ) -> None:
     monkeypatch.setattr(agent_client, "ANSWER_LIMIT_S", 0.2)
     agent.answer = lambda _: answer
-    assert node_local(node).failed_attempt().reason == "CacheAgentSilent"
+    assert node_local(node).failed_attempt().reason == "CacheAgentUnavailable"
 
 
 def test_what_is_in_the_cache_needs_no_agent(node: Node) -> None:

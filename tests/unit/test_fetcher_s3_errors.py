@@ -14,9 +14,9 @@ from botocore.exceptions import (
 
 from modelyard.contract.fetch_report import Reason
 from modelyard.fetcher.sources.s3.answers import Failure
-from modelyard.fetcher.sources.s3.errors import Asked, explain, explain_identity
+from modelyard.fetcher.sources.s3.errors import BucketContext, explain, explain_identity
 
-ASKED = Asked("models", "llama", "https://s3.example", "the key in Secret 's3-read'")
+CONTEXT = BucketContext("models", "llama", "https://s3.example", "the key in Secret 's3-read'")
 KEY = "llama/weights"
 
 
@@ -47,17 +47,17 @@ KEY = "llama/weights"
     ],
 )
 def test_each_answer_has_a_name_and_a_remedy(failure: Failure, reason: Reason, remedy: str) -> None:
-    error = explain(failure, ASKED, KEY)
+    error = explain(failure, CONTEXT, KEY)
     assert error.reason is reason
     assert remedy in error.message
 
 
 def test_a_listing_that_is_denied_wants_another_permission() -> None:
-    assert "grant s3:ListBucket on the bucket" in explain(Failure(403), ASKED, "").message
+    assert "grant s3:ListBucket on the bucket" in explain(Failure(403), CONTEXT, "").message
 
 
 def test_a_listing_that_is_not_found_is_an_endpoint_that_speaks_no_s3() -> None:
-    error = explain(Failure(404), ASKED, "")
+    error = explain(Failure(404), CONTEXT, "")
     assert error.reason is Reason.SOURCE_ERROR
     assert "correct spec.model.s3.endpoint" in error.message
 
@@ -86,13 +86,13 @@ URL = "https://sts.example"
 def test_an_identity_that_gives_no_credentials_is_told(
     error: BotoCoreError | ClientError, reason: Reason, remedy: str
 ) -> None:
-    explained = explain_identity(error, ASKED)
+    explained = explain_identity(error, CONTEXT)
     assert explained.reason is reason
     assert remedy in explained.message
 
 
 def test_a_proxy_that_answers_in_the_stores_place_is_named() -> None:
-    asked = replace(ASKED, proxy="http://proxy.example:3128")
+    asked = replace(CONTEXT, proxy="http://proxy.example:3128")
     error = explain(Failure(407), asked, "")
     assert error.reason is Reason.PROXY_FAILED
     assert "the proxy http://proxy.example:3128 requires a user and password" in error.message

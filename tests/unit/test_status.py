@@ -110,11 +110,11 @@ SERVICES = {
         {"Ready": "True/Ready", "Progressing": "False/Complete"},
     ),
     "children of a deleted predecessor": (
-        World(deployment={}, problem=NotReadyError("PredecessorGoing", "Deployment smollm goes.", 2)),
+        World(deployment={}, problem=NotReadyError("PredecessorTerminating", "Deployment smollm is terminating.", 2)),
         {
-            "Ready": "False/PredecessorGoing",
-            "Accepted": "Unknown/PredecessorGoing",
-            "Available": "False/PredecessorGoing",
+            "Ready": "False/PredecessorTerminating",
+            "Accepted": "Unknown/PredecessorTerminating",
+            "Available": "False/PredecessorTerminating",
         },
     ),
     "a pod that was evicted and replaced": (
@@ -157,8 +157,12 @@ SERVICES = {
         {"Ready": "False/Paused", "Accepted": "Unknown/Paused", "Progressing": "False/Paused"},
     ),
     "something to wait for": (
-        World(serving(), problem=NotReadyError("PredecessorGoing", "The API server is busy.", 7)),
-        {"Ready": "True/Ready", "Accepted": "Unknown/PredecessorGoing", "Progressing": "True/PredecessorGoing"},
+        World(serving(), problem=NotReadyError("PredecessorTerminating", "The API server is busy.", 7)),
+        {
+            "Ready": "True/Ready",
+            "Accepted": "Unknown/PredecessorTerminating",
+            "Progressing": "True/PredecessorTerminating",
+        },
     ),
     "a pod that looped and has been ready for long": (
         World(serving(engine_last=ended(1, "boom"), restarts=7, changed_s=31)),
@@ -307,7 +311,7 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
         pytest.param(World(pod(begun_s=50)), 20, id="until Events are looked up again"),
         pytest.param(World(serving(engine_last=ended(1), restarts=7, changed_s=10)), 20, id="the end of a crash loop"),
         pytest.param(
-            World(serving(), problem=NotReadyError("PredecessorGoing", "Wait.", 7)), 7, id="what an error wants"
+            World(serving(), problem=NotReadyError("PredecessorTerminating", "Wait.", 7)), 7, id="what an error wants"
         ),
         pytest.param(World(pod("a", fetch=running(9)), pod("b", begun_s=19)), 1, id="the first of several"),
     ],

@@ -105,12 +105,12 @@ class Reasons:
     )
     INSUFFICIENT_ACCELERATORS = _problem(
         "InsufficientAccelerators",
-        "No eligible node has {asked} free. {offered} Scheduler: {cause}.",
+        "No eligible node has {request} free. {offered} Scheduler: {cause}.",
         "Free accelerators, add a node, lower spec.accelerator.count, or remove what excludes nodes.",
     )
     ROLLOUT_LACKS_ACCELERATORS = _problem(
         "RolloutLacksAccelerators",
-        "The rollout's new pod needs {asked}, which no node has free while the old pods run. {offered} "
+        "The rollout's new pod needs {request}, which no node has free while the old pods run. {offered} "
         "The old pods keep serving. Scheduler: {cause}.",
         "Free accelerators or add a node; the rollout then continues.",
     )

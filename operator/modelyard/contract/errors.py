@@ -26,7 +26,7 @@ Refusal = Literal[
 ]
 """Why a spec cannot be applied. The message, remedy included, is written where the error is raised."""
 
-Wait = Literal["PredecessorGoing", "NamespaceTerminating"]
+Wait = Literal["PredecessorTerminating", "NamespaceTerminating"]
 """Why a spec cannot be applied yet."""
 
 StartRefusal = Literal["SettingsInvalid"]

@@ -53,7 +53,7 @@ class Reason(StrEnum):
     ACCESS_DENIED = "AccessDenied"
     BUCKET_NOT_FOUND = "BucketNotFound"
     BUDGET_TOO_SMALL = "BudgetTooSmall"
-    CACHE_AGENT_SILENT = "CacheAgentSilent"
+    CACHE_AGENT_UNAVAILABLE = "CacheAgentUnavailable"
     CACHE_FULL = "CacheFull"
     CACHE_NOT_WRITABLE = "CacheNotWritable"
     CA_BUNDLE_INVALID = "CABundleInvalid"

@@ -286,14 +286,16 @@ class Operator:
         """Raise StartError with every permission that the operator lacks."""
         leader_lease = Key(self._namespace, names.LEADER_LEASE)
         claims = [Key(namespace, names.CLAIM_LEASE) for namespace in self._settings.scope.namespaces]
-        wanted: list[tuple[Right, Key | None]] = [
+        required: list[tuple[Right, Key | None]] = [
             *((right, None) for right in NEEDED),
             *((right, None) for right in NEEDED_TO_PLACE if self._settings.scope.is_cluster),
             *((right, leader_lease) for right in NEEDED_AT_HOME),
             *((right, claim) for claim in claims for right in NEEDED_TO_CLAIM),
         ]
-        answers = await asyncio.gather(*(self._cluster.may(*right, place) for right, place in wanted))
-        missing = [_described(*asked) for asked, allowed in zip(wanted, answers, strict=True) if not allowed]
+        answers = await asyncio.gather(*(self._cluster.may(*right, place) for right, place in required))
+        missing = [
+            _described(*permission) for permission, allowed in zip(required, answers, strict=True) if not allowed
+        ]
         if missing:
             raise StartError(f"the operator may not {', '.join(missing)}. Apply deploy/, which holds its roles.")
 

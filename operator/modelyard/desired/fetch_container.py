@@ -83,10 +83,10 @@ def proxy(pool: Pool) -> list[Object]:
     """
     if pool.source.parts(pool.service.spec.model).mount:
         return []
-    said, default = pool.service.spec.model.proxy, pool.inputs.fetch_proxy
-    exceptions = said.no_proxy if said else []
-    if said and said.url:
-        url = said.url
+    proxy, default = pool.service.spec.model.proxy, pool.inputs.fetch_proxy
+    exceptions = proxy.no_proxy if proxy else []
+    if proxy and proxy.url:
+        url = proxy.url
     elif default:
         url, exceptions = default.url, [*default.no_proxy, *exceptions]
     else:

@@ -13,11 +13,11 @@ def build(resolved: Resolved) -> list[Object]:
     Only what comes in is limited: the fetcher must reach its store. What enforces policies always lets a node reach its
     own pods, so the kubelet's probes need no rule.
     """
-    asked = resolved.service.spec.network_policy
-    if asked is None:
+    policy = resolved.service.spec.network_policy
+    if policy is None:
         return []
     ports = [port.container for port in resolved.lead.engine.ports]
-    peers = [peer.model_dump(by_alias=True, exclude_defaults=True) for peer in asked.from_]
+    peers = [peer.model_dump(by_alias=True, exclude_defaults=True) for peer in policy.from_]
     # A rule without peers would allow every client.
     rules = [_rule(peers, ports)] if peers else []
     if resolved.operator_namespace:

@@ -222,11 +222,11 @@ def _image(
 
     The version of a user's image is the user's, else its tag's if the engine's own project published the image.
     """
-    said = spec.engine.version
+    version = spec.engine.version
     if spec.engine.image:
         image = spec.engine.image
-        return EngineVersion.parse(said) if said else EngineVersion.of_image(image, engine.published), image
-    wanted = said or inputs.default_versions.get(engine.name)
+        return EngineVersion.parse(version) if version else EngineVersion.of_image(image, engine.published), image
+    wanted = version or inputs.default_versions.get(engine.name)
     for row in inputs.images:
         if (
             (row.engine, row.accelerator) == (engine.name, accelerator)

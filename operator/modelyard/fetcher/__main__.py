@@ -134,14 +134,14 @@ def _copy_launcher(folder: Path) -> None:
 
 def _report_until(ending: _Ending, state: State) -> None:
     """Writes to the log what changed, at most once a second."""
-    told = ""
+    last_line = ""
     while not ending.comes_within(1.0):
         state.sample_rate(time.monotonic())
         now = state.report()
         line = as_line(now)
-        if now.phase in {Phase.WAITING, Phase.DOWNLOADING} and line != told:
+        if now.phase in {Phase.WAITING, Phase.DOWNLOADING} and line != last_line:
             _log.info("%s", line)
-            told = line
+            last_line = line
 
 
 def _say_last_word(state: State, ending: _Ending) -> None:

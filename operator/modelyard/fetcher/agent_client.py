@@ -61,7 +61,7 @@ class Grant:
             try:
                 connection = self._agent.ask_for_space(self._request)
             except FetchError as error:
-                if error.reason is not Reason.CACHE_AGENT_SILENT:
+                if error.reason is not Reason.CACHE_AGENT_UNAVAILABLE:
                     self._refusal = error
                     self._ended.set()
                 self._ended.wait(ASK_AGAIN_S)
@@ -128,7 +128,7 @@ class Agent:
         except (OSError, ValueError) as error:
             connection.close()
             raise FetchError(
-                Reason.CACHE_AGENT_SILENT,
+                Reason.CACHE_AGENT_UNAVAILABLE,
                 f"the node agent does not respond at {self._path} ({str(error)[:200] or type(error).__name__}): check "
                 "the pod of modelyard-node on this node. The fetch is retried; cached models need no agent",
             ) from error

@@ -91,9 +91,9 @@ class _Fetch:
         return is_taken
 
     def _wait(self) -> None:
-        told = progress.latest(self._store.staging_folders(self._digest))
+        latest = progress.latest(self._store.staging_folders(self._digest))
         self._state.wait(
-            told.pod if told else None, told.bytes_done if told else 0, told.bytes_per_second if told else 0
+            latest.pod if latest else None, latest.bytes_done if latest else 0, latest.bytes_per_second if latest else 0
         )
 
     def _fetch(self) -> bool:
@@ -107,7 +107,7 @@ class _Fetch:
         self._state.begin(staging.held_bytes(files))
         with (
             self._space(staging.allocated_bytes(files)) as check,
-            progress.told(folder, self._configuration.pod_uid, self._state),
+            progress.published(folder, self._configuration.pod_uid, self._state),
         ):
             self._download(files, staging, check)
             self._state.enter(Phase.PUBLISHING)

@@ -265,14 +265,14 @@ class Launcher:
         """Stays until the engine has ended, writes the cause to the termination log, and returns the exit code."""
         for number in FORWARDED_SIGNALS:
             signal.signal(number, lambda number, _: self._engine.signal(number))
-        for work in (self._watch_readiness, self._stop_when_told):
+        for work in (self._watch_readiness, self._stop_at_signal):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         output = threading.Thread(target=self._pass_output_on, name="output", daemon=True)
         output.start()
         code = self._engine.wait()
         self._engine.signal_group(signal.SIGKILL)
         output.join(OUTPUT_END_S)
-        self._tell_end(code)
+        self._report_end(code)
         return code
 
     def _watch_readiness(self) -> None:
@@ -293,7 +293,7 @@ class Launcher:
             write_all(1, chunk)
             self._finder.feed(chunk)
 
-    def _stop_when_told(self) -> None:
+    def _stop_at_signal(self) -> None:
         self._told_to_stop.wait()
         if not self._ready.is_set():
             say("SIGTERM before the model was ready: stopping the engine now")
@@ -307,7 +307,7 @@ class Launcher:
             say(f"the drain's {self._options.drain_s:g} s are up: killing the engine and its connections")
             self._engine.signal_group(signal.SIGKILL)
 
-    def _tell_end(self, code: int) -> None:
+    def _report_end(self, code: int) -> None:
         """Writes why the engine ended, unless it was stopped after it had served: then nothing is wrong."""
         causes = self._finder.causes()
         if self._told_to_stop.is_set():
@@ -376,8 +376,8 @@ def package_version(package: str, command: str, told_to_stop: threading.Event) -
         if told_to_stop.wait(VERSION_INTERVAL_S) or time.monotonic() > deadline_s:
             process.kill()
     with process.stdout or contextlib.nullcontext() as output:
-        told = output.read(256) if output and process.returncode == 0 else b""
-    return " ".join(told.decode("utf-8", "replace").split())
+        output_bytes = output.read(256) if output and process.returncode == 0 else b""
+    return " ".join(output_bytes.decode("utf-8", "replace").split())
 
 
 def interpreter_of(script: str) -> str:

@@ -14,7 +14,7 @@ from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage
 from modelyard.observe.facts.raw_object import at, entries, number, readable, text
 from modelyard.observe.facts.service import Facts
-from modelyard.observe.reasons.diagnosis import Surroundings, age_s, answers, explain
+from modelyard.observe.reasons.diagnosis import PodContext, age_s, answers, explain
 from modelyard.observe.reasons.scheduling import admission_refusal
 from modelyard.observe.target import PoolTarget, PrefetchReport, Target
 
@@ -107,11 +107,11 @@ class Assessment:
     @cached_property
     def answering(self) -> tuple[PodFacts, ...]:
         """The pods that are ready; not those whose models were not ready at their last report."""
-        untold = Reasons.MODELS_NOT_READY.name in self._held
+        unread = Reasons.MODELS_NOT_READY.name in self._held
         return tuple(
             pod
             for pod in self.live
-            if answers(pod, self.now) and not (untold and pod.models is not None and pod.index is None)
+            if answers(pod, self.now) and not (unread and pod.models is not None and pod.index is None)
         )
 
     @cached_property
@@ -127,23 +127,23 @@ class Assessment:
 
     @cached_property
     def complete(self) -> bool:
-        """Exactly the wanted pods exist, and all answer."""
+        """Exactly the desired pods exist, and all answer."""
         all_answer = all(pod in self.answering for pod in self.newest)
         return self.current and all_answer and len(self.newest) == self.desired and not self.old
 
     @cached_property
     def found(self) -> tuple[tuple[PodFacts, Explanation], ...]:
         """Explanations of pods that are not ready, the most advanced first, problems before others."""
-        around = Surroundings(
+        context = PodContext(
             key=self.key,
-            wanted=self.target,
+            target=self.target,
             facts=self.facts,
             held=self._held,
             usual=self.usual,
             old_pods_serve=any(pod in self.answering for pod in self.old),
             now=self.now,
         )
-        found = [(pod, why) for pod in self._unready if (why := explain(pod, around))]
+        found = [(pod, why) for pod in self._unready if (why := explain(pod, context))]
         return tuple(sorted(found, key=lambda f: (-f[0].stage, not f[1].is_problem, f[0].name)))
 
     @property

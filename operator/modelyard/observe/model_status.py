@@ -28,8 +28,8 @@ def verified_digests(pods: Iterable[PodFacts]) -> dict[str, str]:
 
     Each pod carries its own key, so what one that is being replaced verified is never taken for a newer revision's.
     """
-    told = sorted(filter(_is_verified, pods), key=_by_time)
-    return {pod.revision_key: _digest(pod) for pod in reversed(told) if pod.revision_key}
+    verified = sorted(filter(_is_verified, pods), key=_by_time)
+    return {pod.revision_key: _digest(pod) for pod in reversed(verified) if pod.revision_key}
 
 
 def model_status(pods: Iterable[PodFacts], stored: object) -> ModelStatus | None:
@@ -39,11 +39,11 @@ def model_status(pods: Iterable[PodFacts], stored: object) -> ModelStatus | None
     """
     pods = tuple(pods)
     verified = [pod.verified for pod in sorted(pods, key=_by_time)]
-    told = next(filter(None, (*verified, *map(_under_way, pods))), None)
-    if told is None:
+    report = next(filter(None, (*verified, *map(_under_way, pods))), None)
+    if report is None:
         return readable(ModelStatus, stored)
     return ModelStatus(
-        source=told.uri, digest=told.digest, size_bytes=told.bytes_total, nodes=list(_by_node(pods).values())
+        source=report.uri, digest=report.digest, size_bytes=report.bytes_total, nodes=list(_by_node(pods).values())
     )
 
 
@@ -128,11 +128,11 @@ def _in_words(fetch: NodeFetch) -> str:
     if fetch.result == "Hit":
         return f"The model was already on node {fetch.name}."
     if fetch.result == "Waited":
-        return f"Another pod fetched the model to node {fetch.name}; this pod waited {_told_s(fetch)}."
-    return f"Fetched the model to node {fetch.name}: {amount(fetch.fetched_bytes)} in {_told_s(fetch)}."
+        return f"Another pod fetched the model to node {fetch.name}; this pod waited {_duration(fetch)}."
+    return f"Fetched the model to node {fetch.name}: {amount(fetch.fetched_bytes)} in {_duration(fetch)}."
 
 
-def _told_s(fetch: NodeFetch) -> str:
+def _duration(fetch: NodeFetch) -> str:
     return words(max(1, fetch.seconds))
 
 

@@ -240,7 +240,7 @@ def _as_stored(part: ApiModel) -> Object:
 def _fetches(s: Assessment) -> tuple[ServiceEvent, ...]:
     """One event per node that got the model."""
     news = fetch_news(s.fetching, s.stored.get("model"), s.now)
-    return tuple(ServiceEvent("Normal", ConditionType.MODEL_CACHED, told) for told in news)
+    return tuple(ServiceEvent("Normal", ConditionType.MODEL_CACHED, line) for line in news)
 
 
 def _events(

@@ -96,8 +96,8 @@ def plan(request: Request, state: State, now: datetime) -> Plan:
     job = job_for(request, state.job)
     if job is None:
         return _next(so_far, suitable, now)
-    labels_tell = state.writes_labels and _labels_decide(every)
-    return _with_job(so_far, job, pods_of(job, state.pods), suitable, now, labels_tell=labels_tell)
+    labels_show_loss = state.writes_labels and _labels_decide(every)
+    return _with_job(so_far, job, pods_of(job, state.pods), suitable, now, labels_show_loss=labels_show_loss)
 
 
 def _with_job(
@@ -107,7 +107,7 @@ def _with_job(
     suitable: Mapping[str, NodeFacts],
     now: datetime,
     *,
-    labels_tell: bool,
+    labels_show_loss: bool,
 ) -> Plan:
     """The Job is left alone until it is over. A next one is for the nodes that are not ready: at once where it brings
     further what this one began, else after a pause.
@@ -124,7 +124,7 @@ def _with_job(
     ready = brought & suitable.keys()
     label = so_far.request.model_label
     lost = {name for name in ready - so_far.warm if label not in suitable[name].labels}
-    warm = ready - lost if has_paused and labels_tell else ready
+    warm = ready - lost if has_paused and labels_show_loss else ready
     following = _next(replace(so_far, warm=warm), suitable, now)
     if following.round is None:
         return replace(here, step=Step.SETTLED, warm=warm)

@@ -10,7 +10,7 @@ from modelyard.api.status import PrefetchNode, PrefetchStatus
 from modelyard.contract.untrusted import bounded
 from modelyard.observe.facts.pods import PodFacts, Stage
 from modelyard.observe.facts.service import Facts
-from modelyard.observe.reasons.diagnosis import Surroundings, explain
+from modelyard.observe.reasons.diagnosis import PodContext, explain
 from modelyard.observe.reasons.scheduling import admission_refusal
 from modelyard.observe.target import PrefetchReport
 from modelyard.prefetch.plan import PAUSE, Plan, Step
@@ -55,11 +55,11 @@ def _look_again_s(plan: Plan, now: datetime) -> float | None:
 
 def _explained(plan: Plan, facts: Facts, key: Key, now: datetime) -> Iterator[tuple[PodFacts, Explanation | None]]:
     """Each pod that is not over yet, with its explanation."""
-    around = Surroundings(key=key, wanted=None, facts=facts, held={}, usual=None, old_pods_serve=False, now=now)
+    context = PodContext(key=key, target=None, facts=facts, held={}, usual=None, old_pods_serve=False, now=now)
     for pod in facts.prefetch_pods:
         if pod.live and pod.node not in plan.warm:
             has_ended_well = pod.engine.ended is not None and pod.engine.ended.exit_code == 0
-            yield pod, None if has_ended_well or pod.engine.running else explain(pod, around)
+            yield pod, None if has_ended_well or pod.engine.running else explain(pod, context)
 
 
 def _explanation(plan: Plan, facts: Facts, key: Key, found: list[tuple[PodFacts, Explanation | None]]) -> Explanation:

@@ -226,14 +226,14 @@ class KubernetesCluster:
     async def may(self, verb: str, kind: Kind, subresource: str = "", place: Key | None = None) -> bool:
         """As Cluster.may; the API server allows this call to every client."""
         places = [place] if place else [Key(namespace, "") for namespace in self._scope.places(kind)]
-        return all([await self._may(verb, kind, subresource, asked) for asked in places])
+        return all([await self._may(verb, kind, subresource, place) for place in places])
 
     async def _may(self, verb: str, kind: Kind, subresource: str, place: Key) -> bool:
-        asked = {"verb": verb, "group": kind.group, "resource": kind.plural, "subresource": subresource}
+        request = {"verb": verb, "group": kind.group, "resource": kind.plural, "subresource": subresource}
         review = {
             "apiVersion": kinds.ACCESS_REVIEW.api_version,
             "kind": kinds.ACCESS_REVIEW.kind,
-            "spec": {"resourceAttributes": asked | place._asdict()},
+            "spec": {"resourceAttributes": request | place._asdict()},
         }
         answer = await self._call("may", Request("POST", _path(kinds.ACCESS_REVIEW, Key("", "")), review))
         return bool(answer["status"]["allowed"])

@@ -93,14 +93,14 @@ class Workers:
                     after_s = await self._reconcile(key)
             except ApiError as error:
                 error_reason, retry_s = error.reason, error.retry_after_s
-                logger.warning("reconcile failed, to be tried again", extra={"error": str(error)})
+                logger.warning("reconcile failed; it will be retried", extra={"error": str(error)})
             except TimeoutError:
                 error_reason = "Timeout"
-                logger.warning("reconcile took too long, to be tried again", extra={"limit_s": RECONCILE_TIMEOUT_S})
+                logger.warning("reconcile took too long; it will be retried", extra={"limit_s": RECONCILE_TIMEOUT_S})
             except Exception as error:
                 # A defect of ours in one service's case must not end the work on all others.
                 error_reason = type(error).__name__
-                logger.exception("reconcile failed, to be tried again")
+                logger.exception("reconcile failed; it will be retried")
             else:
                 error_reason = ""
                 return after_s

@@ -92,10 +92,10 @@ class Placement:
 
     async def _ask(self) -> Answers:
         pods = agents(self._cache.all_of(kinds.POD), self._namespace)
-        asked = {node: pod for pod in sorted(pods, key=_is_running) if (node := text(pod, "spec", "nodeName"))}
-        caches = dict(zip(asked, await asyncio.gather(*map(self._answer, asked.values())), strict=True))
+        by_node = {node: pod for pod in sorted(pods, key=_is_running) if (node := text(pod, "spec", "nodeName"))}
+        caches = dict(zip(by_node, await asyncio.gather(*map(self._answer, by_node.values())), strict=True))
         now_s = self._now_s()
-        self._agent_seen_s = {**self._agent_seen_s, **dict.fromkeys(asked, now_s)}
+        self._agent_seen_s = {**self._agent_seen_s, **dict.fromkeys(by_node, now_s)}
         return Answers(
             held={node: cache.held if cache else None for node, cache in caches.items()},
             without_folder=sum(cache.path_missing for cache in caches.values() if cache),

@@ -39,7 +39,7 @@ class NodeUsage:
         self._now = now
         self._sees_all = sees_all
         self._one_at_a_time = asyncio.Lock()
-        self._asked: datetime | None = None
+        self._listed_at: datetime | None = None
         self._taken: Requested | None = None
 
     async def taken(self, since: datetime | None = None) -> Requested | None:
@@ -49,15 +49,15 @@ class NodeUsage:
         if not self._sees_all:
             return None
         async with self._one_at_a_time:
-            if self._asked is None or self._is_old(self._asked, since):
-                asked = self._now()
+            if self._listed_at is None or self._is_old(self._listed_at, since):
+                listed_at = self._now()
                 self._taken = await self._listed()
-                self._asked = asked  # not before: the caller may be cancelled while the pods are being listed
-            return self._taken if since is None or self._asked >= since else None
+                self._listed_at = listed_at  # not before: the caller may be cancelled while the pods are being listed
+            return self._taken if since is None or self._listed_at >= since else None
 
-    def _is_old(self, asked: datetime, since: datetime | None) -> bool:
-        age = self._now() - asked
-        return age >= KEPT or (since is not None and asked < since and age >= SOONEST)
+    def _is_old(self, listed_at: datetime, since: datetime | None) -> bool:
+        age = self._now() - listed_at
+        return age >= KEPT or (since is not None and listed_at < since and age >= SOONEST)
 
     async def _listed(self) -> Requested | None:
         total: Requested = Counter()

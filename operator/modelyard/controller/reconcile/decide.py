@@ -217,7 +217,7 @@ def _check_ownership(found: Object, service: Service) -> None:
         )
     if whose is Ownership.PREVIOUS:
         raise NotReadyError(
-            "PredecessorGoing",
+            "PredecessorTerminating",
             f"{what} of a deleted InferenceService with the same name is about to be removed. If it stays, check its "
             f"finalizers: kubectl -n {service.key.namespace} get {found['kind'].lower()} {found['metadata']['name']} "
             "-o yaml.",

@@ -195,23 +195,23 @@ class Gatherer:
         children = observed.Children(
             self._deployments(key, uid), pods.serving, present, pods_of(present, pods.prefetching)
         )
-        asked = observed.questions(children, now)
-        states = await asyncio.gather(*(self._read_fetch_state(address) for address in asked.fetchers.values()))
-        indexes = await asyncio.gather(*(self._read_index(address) for address in asked.indexes.values()))
-        version = await self._read_version(asked.version) if asked.version else None
-        lists = (self._cluster.list_events(key.namespace, about) for about in asked.events.values())
+        questions = observed.questions(children, now)
+        states = await asyncio.gather(*(self._read_fetch_state(address) for address in questions.fetchers.values()))
+        indexes = await asyncio.gather(*(self._read_index(address) for address in questions.indexes.values()))
+        version = await self._read_version(questions.version) if questions.version else None
+        lists = (self._cluster.list_events(key.namespace, about) for about in questions.events.values())
         events = await asyncio.gather(*lists)
         resource = intent.target.devices.resource if intent.target else None
         facts = observed.facts(
             children,
-            fetch_states=dict(zip(asked.fetchers, states, strict=True)),
-            indexes=dict(zip(asked.indexes, indexes, strict=True)),
+            fetch_states=dict(zip(questions.fetchers, states, strict=True)),
+            indexes=dict(zip(questions.indexes, indexes, strict=True)),
             engine_version=version,
-            events=dict(zip(asked.events, events, strict=True)),
-            hosts=self._hosts(asked.hosts),
-            nodes=self._cache.all_of(kinds.NODE) if asked.nodes else None,
+            events=dict(zip(questions.events, events, strict=True)),
+            hosts=self._hosts(questions.hosts),
+            nodes=self._cache.all_of(kinds.NODE) if questions.nodes else None,
             resource=resource,
-            taken=await self._node_usage.taken(asked.refused_since) if asked.nodes and resource else None,
+            taken=await self._node_usage.taken(questions.refused_since) if questions.nodes and resource else None,
         )
         doubtful = nodes_in_doubt((*facts.pods, *facts.prefetch_pods))
         return replace(facts, registered=await self._node_drivers.registered(doubtful))

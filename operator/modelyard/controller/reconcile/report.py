@@ -75,8 +75,8 @@ def _log_transition(old: Object, new: Object) -> None:
         (one["status"], one["reason"]) != (other["status"], other["reason"])
         for one, other in ((before, after), (accepted_before, accepted))
     ):
-        said = {"ready": after["status"], "reason": after["reason"], "because_of": after["message"]}
-        logger.info("status changed", extra=said | {"before": before["reason"], "accepted": accepted["reason"]})
+        change = {"ready": after["status"], "reason": after["reason"], "because_of": after["message"]}
+        logger.info("status changed", extra=change | {"before": before["reason"], "accepted": accepted["reason"]})
 
 
 def _condition(status_: Object, type_: str) -> Object:

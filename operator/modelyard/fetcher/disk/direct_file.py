@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
-_said_buffered = False
+_logged_buffered = False
 
 PAGE_BYTES = 4096
 """O_DIRECT requires file offsets, lengths and memory addresses to be multiples of this, on every disk of today."""
@@ -73,12 +73,12 @@ class DirectFile:
 
 def _open_direct(path: Path) -> int | None:
     """None if the file system refuses, which is logged once."""
-    global _said_buffered  # noqa: PLW0603 - once for all files of the process
+    global _logged_buffered  # noqa: PLW0603 - once for all files of the process
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECT)
     except OSError as error:
-        if not _said_buffered:
-            _said_buffered = True
+        if not _logged_buffered:
+            _logged_buffered = True
             _log.warning("the cache's file system refuses direct writes (%s): writing through the page cache", error)
         return None
 

@@ -64,8 +64,8 @@ class Store:
         entry = self._layout.entry(digest)
         if entry.is_symlink() or not entry.is_dir() or os.path.lexists(self._layout.corrupt(digest)):
             return False
-        told = _read_record(self._layout.record(digest))
-        return told is not None and told.digest == digest and _agrees(told, entry, files)
+        record = _read_record(self._layout.record(digest))
+        return record is not None and record.digest == digest and _agrees(record, entry, files)
 
     def lock(self, digest: str) -> Path:
         """The file that the entry's writer locks."""

@@ -75,12 +75,12 @@ def _checked(listed: ListedFile, file: RemoteFile, own_list: RemoteFile) -> Chec
     return Checksum.sha256(listed.sha256)
 
 
-def _incomplete(said_by: RemoteFile, missing: list[str], of: int) -> FetchError:
+def _incomplete(index: RemoteFile, missing: list[str], of: int) -> FetchError:
     more = f" and {len(missing) - 1} more of {of} files" if len(missing) > 1 else ""
     return FetchError(
         Reason.MODEL_INCOMPLETE,
-        f"{said_by.key} refers to {missing[0]}{more}, which the source does not have: upload what is missing, or "
-        f"correct {said_by.path.name}",
+        f"{index.key} refers to {missing[0]}{more}, which the source does not have: upload what is missing, or "
+        f"correct {index.path.name}",
     )
 
 

@@ -36,17 +36,17 @@ class Progress:
 
 
 @contextlib.contextmanager
-def told(folder: Path, pod_uid: str, state: State) -> Iterator[None]:
+def published(folder: Path, pod_uid: str, state: State) -> Iterator[None]:
     """Publishes the state to waiting pods, until the end of the context."""
     ended = threading.Event()
 
-    def tell_until_the_end() -> None:
+    def publish_until_the_end() -> None:
         while not ended.is_set():
             with contextlib.suppress(OSError):  # a full disk must not stop the fetch
                 _write(folder, pod_uid, state)
             ended.wait(INTERVAL_S)
 
-    thread = threading.Thread(target=tell_until_the_end, name="progress", daemon=True)
+    thread = threading.Thread(target=publish_until_the_end, name="progress", daemon=True)
     thread.start()
     try:
         yield
@@ -78,9 +78,9 @@ def _read(path: Path) -> Progress:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("no file")
-        told = json.loads(file.read(_SIZE_LIMIT_BYTES))
-    pod = told["pod"]
-    sizes = [told[key] for key in ("bytes_done", "bytes_total", "bytes_per_second")]
+        progress = json.loads(file.read(_SIZE_LIMIT_BYTES))
+    pod = progress["pod"]
+    sizes = [progress[key] for key in ("bytes_done", "bytes_total", "bytes_per_second")]
     if not isinstance(pod, str) or not UID.fullmatch(pod):
         raise ValueError("no pod")
     if any(type(size) is not int or not 0 <= size < 2**63 for size in sizes):

@@ -59,11 +59,11 @@ def open_source(configuration: Configuration) -> "HubSource":
         )
     endpoint = (configuration.hf_endpoint or HUB).rstrip("/")
     secret = secret_of(configuration)
-    asked = Asked(endpoint, uri["repository"], uri["revision"] or "main", secret)
+    revision = HubRevision(endpoint, uri["repository"], uri["revision"] or "main", secret)
     authorization = _authorization(secret) if secret else None
     server = Server(endpoint, "spec.model.hf.endpoint", proxy_of(endpoint), _OTHERWISE)
-    client = RangedClient(web_dialect(server, authorization, asked.explain), web_trust(ca_bundle(configuration)))
-    return HubSource(client, asked)
+    client = RangedClient(web_dialect(server, authorization, revision.explain), web_trust(ca_bundle(configuration)))
+    return HubSource(client, revision)
 
 
 def _authorization(secret: Secret) -> str:
@@ -74,8 +74,8 @@ def _authorization(secret: Secret) -> str:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was requested, where, and with whose token."""
+class HubRevision:
+    """A revision of a repository on one hub, and the token to read it with."""
 
     endpoint: str
     repository: str
@@ -116,16 +116,16 @@ class Asked:
             if self.secret
             else "an anonymous request (the service names no credentials)"
         )
-        said = refusal.said("X-Error-Message")
+        message = refusal.header("X-Error-Message")
         return FetchError(
             Reason.ACCESS_DENIED,
-            f"{self.endpoint} denied access to {self.repository} for {whose}{f' ({said})' if said else ''}: accept the "
-            f"model's terms there, or put a token with read access in key {TOKEN} of the Secret in "
+            f"{self.endpoint} denied access to {self.repository} for {whose}{f' ({message})' if message else ''}: "
+            f"accept the model's terms there, or put a token with read access in key {TOKEN} of the Secret in "
             "spec.model.credentials.secretName",
         )
 
     def _missing(self, refusal: Refusal) -> FetchError:
-        match refusal.said("X-Error-Code"):
+        match refusal.header("X-Error-Code"):
             case "EntryNotFound":
                 return FetchError(Reason.SOURCE_CHANGED, f"{refusal.address} no longer exists: the fetch restarts")
             case "RevisionNotFound":
@@ -145,20 +145,20 @@ class Asked:
 class HubSource:
     """One commit of a repository: the one that the revision named when it was listed (source.Source)."""
 
-    def __init__(self, client: RangedClient, asked: Asked) -> None:
+    def __init__(self, client: RangedClient, revision: HubRevision) -> None:
         self._client = client
-        self._asked = asked
+        self._revision = revision
 
     def files(self) -> tuple[RemoteFile, ...]:
-        asked = self._asked
-        revision = quote(asked.revision, safe="")
-        url = f"{asked.endpoint}/api/models/{asked.repository}/revision/{revision}?blobs=true"
+        revision = self._revision
+        name = quote(revision.revision, safe="")
+        url = f"{revision.endpoint}/api/models/{revision.repository}/revision/{name}?blobs=true"
         files = self._files(self._client.document(url, _LISTING_LIMIT_BYTES))
         if not files:
             raise FetchError(
                 Reason.MODEL_NOT_FOUND,
-                f"{asked.repository} at {asked.endpoint} has no files in {asked.revision!r}: upload the model there, "
-                "or correct spec.model.uri",
+                f"{revision.repository} at {revision.endpoint} has no files in {revision.revision!r}: upload the model "
+                "there, or correct spec.model.uri",
             )
         check_paths(file.path for file in files)
         return files
@@ -170,8 +170,8 @@ class HubSource:
         concurrently(lambda file: self._client.read_one_byte(self._url(file)), tuple(files))
 
     def _url(self, file: RemoteFile) -> str:
-        asked = self._asked
-        return f"{asked.endpoint}/{asked.repository}/resolve/{file.version}/{quote(file.key)}"
+        revision = self._revision
+        return f"{revision.endpoint}/{revision.repository}/resolve/{file.version}/{quote(file.key)}"
 
     def stamp(self, file: RemoteFile) -> str:
         return self._client.stamp(self._url(file))
@@ -187,7 +187,7 @@ class HubSource:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FetchError(
                 Reason.SOURCE_ERROR,
-                f"{self._asked.endpoint} is not a hub, or is a mirror without sizes and checksums "
+                f"{self._revision.endpoint} is not a hub, or is a mirror without sizes and checksums "
                 f"({type(error).__name__}: {str(error)[:100]}): correct spec.model.hf.endpoint",
             ) from error
 

@@ -40,18 +40,18 @@ Result = TypeVar("Result")
 class Refusal:
     """An answer without the file's content: status, headers (names in lower case), and the beginning of its body.
 
-    ``asked`` is the address as the source gave it, ``address`` the URL that answered, without its query.
+    ``requested`` is the address as the source gave it, ``address`` the URL that answered, without its query.
     """
 
     status: int
     headers: Mapping[str, str]
-    asked: str
+    requested: str
     address: str
     body: bytes
 
-    def said(self, header: str) -> str:
+    def header(self, name: str) -> str:
         """A header's text as it may stand in a message; empty if there is none."""
-        return "".join(c for c in self.headers.get(header.lower(), "") if c.isprintable())[:200]
+        return "".join(c for c in self.headers.get(name.lower(), "") if c.isprintable())[:200]
 
 
 class RefusedError(FetchError):
@@ -105,10 +105,10 @@ def concurrently(ask: Callable[[Item], Result], items: Sequence[Item]) -> list[R
     Raises the first error; no request begins after it, and those under way have ended.
     """
     with ThreadPoolExecutor(_THREADS, "ask") as threads:
-        asked = [threads.submit(ask, item) for item in items]
-        wait(asked, return_when=FIRST_EXCEPTION)
+        futures = [threads.submit(ask, item) for item in items]
+        wait(futures, return_when=FIRST_EXCEPTION)
         threads.shutdown(wait=False, cancel_futures=True)
-    return [future.result() for future in asked]  # those that were cancelled come after the one that failed
+    return [future.result() for future in futures]  # those that were cancelled come after the one that failed
 
 
 class RangedClient:
@@ -191,9 +191,9 @@ class RangedClient:
         headers: Mapping[str, str] = _NO_HEADERS,
     ) -> Answer:
         """The file's bytes, as source.Source.open_range gives them."""
-        asked = {**headers, **_range(offset, length)}
+        all_headers = {**headers, **_range(offset, length)}
         try:
-            answer = self._answer_from_where_it_led(address, asked, clock)
+            answer = self._answer_from_where_it_led(address, all_headers, clock)
         except RefusedError as error:
             if error.status in PASSING:
                 raise StreamBrokenError(error.message, error) from error

@@ -95,10 +95,10 @@ class Triton:
 
 def _flags(serving: Serving) -> list[Flag]:
     """The rate limiter is left as it is, off: models that use it need settings that only their user knows."""
-    asked = [Flag("--model-control-mode", "explicit"), *(Flag("--load-model", model) for model in serving.models)]
+    explicit = [Flag("--model-control-mode", "explicit"), *(Flag("--load-model", model) for model in serving.models)]
     return [
         Flag("--model-repository", serving.model.path),
-        *(asked if serving.models else [Flag("--model-control-mode", "none")]),
+        *(explicit if serving.models else [Flag("--model-control-mode", "none")]),
         Flag("--http-port", str(HTTP_PORT)),
         Flag("--grpc-port", str(GRPC_PORT)),
         Flag("--metrics-port", str(METRICS_PORT)),

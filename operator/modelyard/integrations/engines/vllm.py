@@ -164,11 +164,11 @@ def _refuse_clashes(serving: Serving) -> None:
             "Put all names in spec.model.name and spec.model.aliases.",
         )
     _refuse_other_pods(users)
-    asked = math.prod(_size(users, spellings) or 1 for spellings in _DIVISIONS)
-    if serving.accelerator_count and asked > serving.accelerator_count:
+    needed = math.prod(_size(users, spellings) or 1 for spellings in _DIVISIONS)
+    if serving.accelerator_count and needed > serving.accelerator_count:
         raise flags.refusal(
             "parallel sizes whose product exceeds the accelerators of a replica",
-            f"they need {asked}, but spec.accelerator.count is {serving.accelerator_count}",
+            f"they need {needed}, but spec.accelerator.count is {serving.accelerator_count}",
             "Lower them, or raise spec.accelerator.count.",
         )
 

@@ -140,19 +140,19 @@ class Reader(Generic[T]):
 
     def __init__(self, question: Callable[[str], Awaitable[T | None]]) -> None:
         self._question = question
-        self._asked: dict[str, asyncio.Task[T | None]] = {}
+        self._requests: dict[str, asyncio.Task[T | None]] = {}
         self._free = asyncio.Semaphore(CONNECTIONS_LIMIT)
 
     async def read(self, address: str) -> T | None:
         """The pod's answer now, else its answer to the read before; None without any."""
-        last = self._asked.get(address)
+        last = self._requests.get(address)
         if last is not None and not last.done():
             return None
         before = last.result() if last is not None else None
-        asked = self._asked[address] = asyncio.create_task(self._ask(address))
-        asked.add_done_callback(lambda done: self._forget_later(address, done))
-        await asyncio.wait({asked}, timeout=SHORT_WAIT_S if last is not None and before is None else WAIT_S)
-        return asked.result() if asked.done() else before
+        request = self._requests[address] = asyncio.create_task(self._ask(address))
+        request.add_done_callback(lambda done: self._forget_later(address, done))
+        await asyncio.wait({request}, timeout=SHORT_WAIT_S if last is not None and before is None else WAIT_S)
+        return request.result() if request.done() else before
 
     async def _ask(self, address: str) -> T | None:
         async with self._free:
@@ -162,5 +162,5 @@ class Reader(Generic[T]):
         asyncio.get_running_loop().call_later(KEPT_S, self._forget, address, done)
 
     def _forget(self, address: str, done: asyncio.Task[T | None]) -> None:
-        if self._asked.get(address) is done:
-            del self._asked[address]
+        if self._requests.get(address) is done:
+            del self._requests[address]

@@ -16,7 +16,7 @@ from modelyard.node.host.mounts import Seen
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class CacheContext:
     """Separates leftovers from what is still needed. ``is_live``: this digest's folder is being fetched."""
 
     namespace: str
@@ -27,29 +27,29 @@ class Surroundings:
     age_s: float
 
 
-def found(part: int, around: Surroundings) -> Iterator[str]:
+def leftovers(part: int, context: CacheContext) -> Iterator[str]:
     """The leftovers in a part, as paths of two names at most."""
-    pods = around.seen.pods_of(around.namespace)
+    pods = context.seen.pods_of(context.namespace)
     entries, records, staging = (untrusted_files.listed(name, part) for name in ("entries", "records", "staging"))
     linked = contents.links(part, pods)
 
     def is_busy(name: str) -> bool:
         digest = contents.digest_of_staging(name)
-        return contents.is_locked(digest, part) or around.is_live(around.namespace, digest)
+        return contents.is_locked(digest, part) or context.is_live(context.namespace, digest)
 
     needed: dict[str, Callable[[str], bool]] = {
         "entries": lambda name: f"{name}{RECORD_SUFFIX}" in records or name in linked or is_busy(name),
         "records": lambda name: name.partition(".")[0] in {*entries, *staging},
         "staging": lambda name: not contents.is_broken(name) and is_busy(name),
         "locks": contents.is_digest,
-        "by-pod": lambda name: name in pods or name in around.living_pods,
+        "by-pod": lambda name: name in pods or name in context.living_pods,
         "compile": contents.is_compile_key,
         "": contents.is_of_layout,
     }
     for folder, is_needed in needed.items():
         for name, status in untrusted_files.listed(folder, part).items():
-            is_old = around.now_s - status.st_ctime > around.age_s or contents.is_broken(name)
-            is_used = around.seen.is_used(PurePosixPath(around.namespace, folder, name))
+            is_old = context.now_s - status.st_ctime > context.age_s or contents.is_broken(name)
+            is_used = context.seen.is_used(PurePosixPath(context.namespace, folder, name))
             if is_old and not is_used and not is_needed(name):
                 yield f"{folder}/{name}".lstrip("/")
 

@@ -168,8 +168,8 @@ class NodeCache:
         """Removes leftovers (modelyard.node.cache.garbage) and returns their paths."""
         with self._lock, self._parts.opened(namespace) as part, self._parts.trash() as trash:
             seen = self._seen()
-            around = garbage.Surroundings(namespace, seen, living_pods, self._is_live, now_s, age_s)
-            gone = list(garbage.found(part, around))
+            context = garbage.CacheContext(namespace, seen, living_pods, self._is_live, now_s, age_s)
+            gone = list(garbage.leftovers(part, context))
             for path in gone:
                 with contextlib.suppress(FileNotFoundError):
                     garbage.remove(path, part, trash)

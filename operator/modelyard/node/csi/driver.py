@@ -67,8 +67,8 @@ class Node(csi_pb2_grpc.NodeServicer):
             if request.secrets:
                 raise RefusedError("the driver does not support secrets: remove nodePublishSecretRef")
             attributes = dict(request.volume_context)
-            asked = publication(request.target_path, attributes, self._pods_folder, is_read_only=request.readonly)
-            self._volumes.publish(asked)
+            requested = publication(request.target_path, attributes, self._pods_folder, is_read_only=request.readonly)
+            self._volumes.publish(requested)
             return csi_pb2.NodePublishVolumeResponse()
 
         return _answered(publish, context, self._metrics.published)
@@ -106,16 +106,16 @@ _CODES: dict[type[Exception], grpc.StatusCode] = {
 }
 
 
-def _answered(work: Callable[[], Answer], context: grpc.ServicerContext, tell: Callable[[str], None]) -> Answer:
-    """The work's answer, or its error as the pod's event will show it; ``tell`` gets the status either way."""
+def _answered(work: Callable[[], Answer], context: grpc.ServicerContext, report: Callable[[str], None]) -> Answer:
+    """The work's answer, or its error as the pod's event will show it; ``report`` gets the status either way."""
     try:
         answer = work()
     except tuple(_CODES) as error:
         code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
         _log.warning("%s: %s", code.name, error)
-        tell(code.name)
+        report(code.name)
         _abort(context, code, str(error))
-    tell("OK")
+    report("OK")
     return answer
 
 

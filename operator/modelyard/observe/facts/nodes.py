@@ -221,6 +221,6 @@ def _requests(pod: Object) -> Counter[str]:
 
 
 def _extended(container: Object) -> Counter[str]:
-    asked = at(container, "resources", "requests")
-    names = [name for name in asked if isinstance(name, str) and "/" in name] if isinstance(asked, dict) else []
-    return Counter({name: amount(asked, name) or 0 for name in names})
+    requests = at(container, "resources", "requests")
+    names = [name for name in requests if isinstance(name, str) and "/" in name] if isinstance(requests, dict) else []
+    return Counter({name: amount(requests, name) or 0 for name in names})

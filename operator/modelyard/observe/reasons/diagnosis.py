@@ -65,14 +65,14 @@ _STAGE_WORDS = {
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class PodContext:
     """The context for explaining a pod. ``held``: the explanations that the stored status has, by reason;
     they stay where the cause cannot be read this time. ``usual``: what the last start took. ``old_pods_serve``: a
     rollout is under way.
     """
 
     key: Key
-    wanted: Target | None
+    target: Target | None
     facts: Facts
     held: Mapping[str, Explanation]
     usual: StartupStatus | None
@@ -80,11 +80,11 @@ class Surroundings:
     now: datetime
 
 
-def explain(pod: PodFacts, around: Surroundings) -> Explanation | None:
+def explain(pod: PodFacts, context: PodContext) -> Explanation | None:
     """Why ``pod`` does not answer; None when it does."""
-    found = next((e for step in _STEPS if (e := step(pod, around))), None)
+    found = next((e for step in _STEPS if (e := step(pod, context))), None)
     if found and not found.is_problem and pod.stage in _STAGE_WORDS:
-        return _start_timeout(pod, around) or found
+        return _start_timeout(pod, context) or found
     return found
 
 
@@ -95,32 +95,32 @@ def answers(pod: PodFacts, now: datetime) -> bool:
     return settling_s(pod, now) <= 0
 
 
-def start_deadline(pod: PodFacts, wanted: Target | None) -> datetime | None:
+def start_deadline(pod: PodFacts, target: Target | None) -> datetime | None:
     """When ``pod`` must have got further; None while nothing limits it.
 
         A running engine has the whole budget, as its start-up probe gives it; being prepared has as much. A fetch whose
     progress is known takes the time that its bytes need.
     """
-    if wanted is None or (pod.stage is Stage.FETCHING and pod.fetch_state):
+    if target is None or (pod.stage is Stage.FETCHING and pod.fetch_state):
         return None
     begun = pod.engine.running_since or pod.begun
-    return begun + timedelta(seconds=wanted.startup_timeout_s) if begun else None
+    return begun + timedelta(seconds=target.startup_timeout_s) if begun else None
 
 
-def _start_timeout(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    deadline = start_deadline(pod, around.wanted)
-    if not (deadline and around.wanted and around.now >= deadline):
+def _start_timeout(pod: PodFacts, context: PodContext) -> Explanation | None:
+    deadline = start_deadline(pod, context.target)
+    if not (deadline and context.target and context.now >= deadline):
         return None
     awaited = awaited_container(pod)
     return Reasons.START_TIMEOUT.explain(
-        budget_s=around.wanted.startup_timeout_s,
+        budget_s=context.target.startup_timeout_s,
         stage=f"still waiting for container {awaited.name}" if awaited else _STAGE_WORDS[pod.stage],
-        namespace=around.key.namespace,
+        namespace=context.key.namespace,
         pod=pod.name,
     )
 
 
-def _given_up(pod: PodFacts, around: Surroundings) -> Explanation | None:
+def _given_up(pod: PodFacts, context: PodContext) -> Explanation | None:
     """The kubelet or a controller has given the whole pod up (pod phase Failed; Kubernetes' pod life cycle page)."""
     if pod.phase != "Failed":
         return None
@@ -129,34 +129,36 @@ def _given_up(pod: PodFacts, around: Surroundings) -> Explanation | None:
         return Reasons.EVICTED.explain(node=pod.node, cause=cause)
     if pod.failure in {"NodeLost", "Shutdown", "NodeShutdown", "Terminated"}:
         return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
-    return Reasons.NODE_REFUSED.explain(node=pod.node or "?", cause=cause, devices=_devices(pod, around))
+    return Reasons.NODE_REFUSED.explain(node=pod.node or "?", cause=cause, devices=_devices(pod, context))
 
 
-def _devices(pod: PodFacts, around: Surroundings) -> str:
+def _devices(pod: PodFacts, context: PodContext) -> str:
     """What the node that refused ``pod`` has of the accelerators, where some of them are unhealthy."""
-    node = around.facts.hosts.get(pod.node)
-    if not (node and around.wanted and node.present > node.offered):
+    node = context.facts.hosts.get(pod.node)
+    if not (node and context.target and node.present > node.offered):
         return ""
-    resource = around.wanted.devices.resource
+    resource = context.target.devices.resource
     return f"It has {node.present} {resource}, {node.present - node.offered} of them unhealthy."
 
 
-def _node_gone(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    if pod.node not in around.facts.hosts:
+def _node_gone(pod: PodFacts, context: PodContext) -> Explanation | None:
+    if pod.node not in context.facts.hosts:
         return None
-    node = around.facts.hosts[pod.node]
-    if node.ready if node else age_s(pod, around.now) < NODE_LAG_S:
+    node = context.facts.hosts[pod.node]
+    if node.ready if node else age_s(pod, context.now) < NODE_LAG_S:
         return None
     cause = sentence(node.why_unready) if node else "it is no longer part of the cluster"
     return Reasons.NODE_UNAVAILABLE.explain(node=pod.node, cause=cause)
 
 
-def _unscheduled(pod: PodFacts, around: Surroundings) -> Explanation | None:
+def _unscheduled(pod: PodFacts, context: PodContext) -> Explanation | None:
     if pod.stage is not Stage.UNSCHEDULED:
         return None
     if not pod.refused:
-        return _not_looked_at(pod, around.now)
-    return scheduling_refusal(pod, around.key, around.wanted, around.facts.nodes, beside_old_pods=around.old_pods_serve)
+        return _not_looked_at(pod, context.now)
+    return scheduling_refusal(
+        pod, context.key, context.target, context.facts.nodes, beside_old_pods=context.old_pods_serve
+    )
 
 
 def _not_looked_at(pod: PodFacts, now: datetime) -> Explanation:
@@ -171,46 +173,46 @@ def age_s(pod: PodFacts, now: datetime) -> float:
     return (now - pod.created).total_seconds() if pod.created else 0.0
 
 
-def _before_the_engine(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    return before_the_engine(pod, around.key.namespace, around.held, around.now)
+def _before_the_engine(pod: PodFacts, context: PodContext) -> Explanation | None:
+    return before_the_engine(pod, context.key.namespace, context.held, context.now)
 
 
-def _beside_the_engine(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    return beside_the_engine(pod, around.key.namespace, around.held, around.now)
+def _beside_the_engine(pod: PodFacts, context: PodContext) -> Explanation | None:
+    return beside_the_engine(pod, context.key.namespace, context.held, context.now)
 
 
-def _prepared(pod: PodFacts, around: Surroundings) -> Explanation | None:
+def _prepared(pod: PodFacts, context: PodContext) -> Explanation | None:
     for container in (pod.fetch, pod.engine):
-        if found := not_created(container, pod, around.key.namespace, around.held):
+        if found := not_created(container, pod, context.key.namespace, context.held):
             return found
     if pod.stage is not Stage.PREPARING:
         return None
-    registered = around.facts.registered
-    if found := csi_driver.missing(pod, registered, around.now):
+    registered = context.facts.registered
+    if found := csi_driver.missing(pod, registered, context.now):
         return found
     step = csi_driver.awaited(pod, registered)
-    if not step and (found := from_events(pod, around.key.namespace)):
+    if not step and (found := from_events(pod, context.key.namespace)):
         return found
-    so_far = pace(pod.begun, around.now, around.usual.prepare_seconds if around.usual else None)
+    so_far = pace(pod.begun, context.now, context.usual.prepare_seconds if context.usual else None)
     return Reasons.PREPARING.explain(node=pod.node or "?", pace=so_far, step=step or preparing_step(pod))
 
 
-def _fetched(pod: PodFacts, around: Surroundings) -> Explanation | None:
+def _fetched(pod: PodFacts, context: PodContext) -> Explanation | None:
     if pod.stage is not Stage.FETCHING:
         return None
     state = pod.fetch_state if pod.fetch.running else None
     if state and state.error:
-        return _fetch_failure(pod, around, state)
+        return _fetch_failure(pod, context, state)
     over = pod.fetch.ended or pod.fetch.last
     gets_further = state is not None and state.phase in fetch_report.BEYOND_LISTING
-    is_unread = pod.fetch.running and not state and _runs_s(pod.fetch.running_since, around.now) > SILENCE_S
+    is_unread = pod.fetch.running and not state and _runs_s(pod.fetch.running_since, context.now) > SILENCE_S
     if over and over.exit_code != 0 and over.reason not in NO_FAILURE and not gets_further:
-        found = with_next_try(_fetch_ended(pod, around, over), pod.fetch)
+        found = with_next_try(_fetch_ended(pod, context, over), pod.fetch)
         return _with_policy(found) if is_unread else found
-    so_far = pace(pod.fetch.running_since, around.now, around.usual.fetch_seconds if around.usual else None)
+    so_far = pace(pod.fetch.running_since, context.now, context.usual.fetch_seconds if context.usual else None)
     if pod.fetch.running and not state:
         of_fetching = (*fetch_report.Reason, Reasons.FETCH_FAILED.name, Reasons.FETCHING.name)
-        held = (around.held[reason] for reason in of_fetching if reason in around.held)
+        held = (context.held[reason] for reason in of_fetching if reason in context.held)
         known_before = next((e for e in held if PROGRESS_UNKNOWN not in e.message), None)
         if known_before or not is_unread:
             return known_before or Reasons.FETCHING.explain(pace=so_far, progress=PROGRESS_UNKNOWN)
@@ -232,24 +234,24 @@ def _runs_s(since: datetime | None, now: datetime) -> float:
     return (now - since).total_seconds() if since else 0.0
 
 
-def _fetch_ended(pod: PodFacts, around: Surroundings, over: Ended) -> Explanation:
+def _fetch_ended(pod: PodFacts, context: PodContext, over: Ended) -> Explanation:
     if over.reason == "OOMKilled":
         return Reasons.OUT_OF_MEMORY.explain(
             container=names.CONTAINER_FETCH, restarts=pod.fetch.restarts, cause="the kernel killed it (OOMKilled)"
         )
     state = fetch_report.parse(over.message)
     if state and state.error:
-        return _fetch_failure(pod, around, state)
+        return _fetch_failure(pod, context, state)
     cause = f"the fetcher ended with exit code {over.exit_code}" + ("" if state else f": {sentence(over.message)}")
-    return Reasons.FETCH_FAILED.explain(cause=cause, namespace=around.key.namespace, pod=pod.name)
+    return Reasons.FETCH_FAILED.explain(cause=cause, namespace=context.key.namespace, pod=pod.name)
 
 
-def _fetch_failure(pod: PodFacts, around: Surroundings, state: FetchReport) -> Explanation:
+def _fetch_failure(pod: PodFacts, context: PodContext, state: FetchReport) -> Explanation:
     assert state.error
     if state.error.reason:
         return explanation_of(state.error.reason, state.error.message)
     cause = sentence(state.error.message)
-    return Reasons.FETCH_FAILED.explain(cause=cause, namespace=around.key.namespace, pod=pod.name)
+    return Reasons.FETCH_FAILED.explain(cause=cause, namespace=context.key.namespace, pod=pod.name)
 
 
 def _progress(state: FetchReport | None, node: str) -> str:
@@ -280,8 +282,8 @@ def _failed_run(pod: PodFacts, now: datetime) -> Ended | None:
     return over if over and over.reason not in NO_FAILURE else None
 
 
-def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
-    over = _failed_run(pod, around.now)
+def _engine_failed(pod: PodFacts, context: PodContext) -> Explanation | None:
+    over = _failed_run(pod, context.now)
     if not over:
         return None
     reason, line = classify(over.message)
@@ -289,7 +291,7 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         reason, line = Reasons.OUT_OF_MEMORY, "the kernel killed it (OOMKilled)"
     elif over.reason in {"StartError", "ContainerCannotRun"}:
         reason, line = reason if reason is Reasons.OUT_OF_MEMORY else Reasons.CONTAINER_START_FAILED, over.message
-    elif reason is None and _timed_out(over, around.wanted):
+    elif reason is None and _timed_out(over, context.target):
         reason = Reasons.START_TIMEOUT
     elif reason is None:
         line = line or (_KILLED if over.exit_code == _SIGKILLED else "")
@@ -299,9 +301,9 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
         cause=sentence(line) + (_EXIT_CODE_0 if over.exit_code == 0 else ""),
         exit_code="unknown" if over.exit_code is None else over.exit_code,
         restarts=pod.engine.restarts,
-        budget_s=around.wanted.startup_timeout_s if around.wanted else "?",
+        budget_s=context.target.startup_timeout_s if context.target else "?",
         stage=f"ended {_STAGE_WORDS[Stage.STARTING]}",
-        namespace=around.key.namespace,
+        namespace=context.key.namespace,
         pod=pod.name,
     )
     if pod.ready and pod.ready_changed:
@@ -313,56 +315,56 @@ def _engine_failed(pod: PodFacts, around: Surroundings) -> Explanation | None:
     return with_next_try(explanation, pod.engine)
 
 
-def _timed_out(over: Ended, wanted: Target | None) -> bool:
+def _timed_out(over: Ended, target: Target | None) -> bool:
     ran_s = over.ran_s
-    if wanted is None or ran_s is None or over.exit_code not in _ENDED_BY_KUBELET:
+    if target is None or ran_s is None or over.exit_code not in _ENDED_BY_KUBELET:
         return False
-    budget_s = wanted.startup_timeout_s
+    budget_s = target.startup_timeout_s
     return abs(ran_s - budget_s) <= _BUDGET_SLACK_SHARE * budget_s + _BUDGET_SLACK_S
 
 
-def _engine_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
+def _engine_unready(pod: PodFacts, context: PodContext) -> Explanation | None:
     if pod.ready:
         return None
     since, was_ready = pod.engine.running_since, _was_ready(pod)
     probe = next((e for e in reversed(pod.events) if _is_failed_probe(e, since)), None)
     if pod.stage is Stage.STARTED and (probe or was_ready):
         return Reasons.PROBE_FAILING.explain(
-            since=timestamp((pod.ready_changed if was_ready else since) or around.now),
+            since=timestamp((pod.ready_changed if was_ready else since) or context.now),
             cause=sentence(probe.message if probe else "Kubernetes reports no cause"),
-            namespace=around.key.namespace,
+            namespace=context.key.namespace,
             pod=pod.name,
         )
-    return _starting(pod, around)
+    return _starting(pod, context)
 
 
-def _starting(pod: PodFacts, around: Surroundings) -> Explanation:
-    since, deadline = pod.engine.running_since, start_deadline(pod, around.wanted)
+def _starting(pod: PodFacts, context: PodContext) -> Explanation:
+    since, deadline = pod.engine.running_since, start_deadline(pod, context.target)
     return Reasons.STARTING.explain(
         loading=f"has been loading the model since {timestamp(since)}" if since else "is loading the model",
-        pace=pace(since, around.now, around.usual.load_seconds if around.usual else None),
+        pace=pace(since, context.now, context.usual.load_seconds if context.usual else None),
         limit=f"; the start-up limit ends at {timestamp(deadline)}" if deadline else "",
     )
 
 
-def _models_unready(pod: PodFacts, around: Surroundings) -> Explanation | None:
+def _models_unready(pod: PodFacts, context: PodContext) -> Explanation | None:
     """Of a pod that Kubernetes calls ready. What was known of its models stays while their index cannot be read."""
     cause = unready_models(pod)
     if cause:
         return Reasons.MODELS_NOT_READY.explain(cause=sentence(cause))
-    if pod.models is not None and pod.index is None and Reasons.MODELS_NOT_READY.name in around.held:
-        return around.held[Reasons.MODELS_NOT_READY.name]
-    return _starting(pod, around) if is_awaited(pod, around.now) else None
+    if pod.models is not None and pod.index is None and Reasons.MODELS_NOT_READY.name in context.held:
+        return context.held[Reasons.MODELS_NOT_READY.name]
+    return _starting(pod, context) if is_awaited(pod, context.now) else None
 
 
 def _is_failed_probe(event: PodEvent, since: datetime | None) -> bool:
     """Of the run that began at ``since``: an Event of the run before proves nothing."""
-    told_of = event.reason == "Unhealthy" and "Readiness" in event.message
+    of_readiness = event.reason == "Unhealthy" and "Readiness" in event.message
     of_the_engine = event.container in {"", names.CONTAINER_ENGINE}
-    return told_of and of_the_engine and bool(event.seen and since and event.seen > since)
+    return of_readiness and of_the_engine and bool(event.seen and since and event.seen > since)
 
 
-_STEPS: tuple[Callable[[PodFacts, Surroundings], Explanation | None], ...] = (
+_STEPS: tuple[Callable[[PodFacts, PodContext], Explanation | None], ...] = (
     _given_up,
     _node_gone,
     _unscheduled,

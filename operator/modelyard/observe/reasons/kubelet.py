@@ -190,5 +190,7 @@ def newest(pod: PodFacts) -> PodEvent | None:
     What sums up a failure ("Unable to attach or mount volumes ... deadline exceeded") counts only where nothing else is
     there: the kubelet adds it every two minutes, and it has no cause.
     """
-    telling = [event for event in reversed(pod.events) if event.reason in _EVENTS]
-    return next((event for event in telling if not event.message.startswith(_SUMMARY)), telling[0] if telling else None)
+    specific = [event for event in reversed(pod.events) if event.reason in _EVENTS]
+    return next(
+        (event for event in specific if not event.message.startswith(_SUMMARY)), specific[0] if specific else None
+    )

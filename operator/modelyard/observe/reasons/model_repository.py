@@ -25,7 +25,7 @@ def unready_models(pod: PodFacts) -> str:
         if model.name not in known or model.state == READY:
             known[model.name] = model
     wanted = known if names.MODELS_ALL in pod.models else pod.models
-    unready = [_told(name, known.get(name)) for name in wanted if name not in known or known[name].state != READY]
+    unready = [_described(name, known.get(name)) for name in wanted if name not in known or known[name].state != READY]
     more = f", and {len(unready) - SHOWN} more" if len(unready) > SHOWN else ""
     return ", ".join(unready[:SHOWN]) + more
 
@@ -37,7 +37,7 @@ def is_awaited(pod: PodFacts, now: datetime) -> bool:
     return (now - pod.ready_changed).total_seconds() < ASK_S
 
 
-def _told(name: str, model: IndexedModel | None) -> str:
+def _described(name: str, model: IndexedModel | None) -> str:
     if model is None:
         return f"{name} is not in the repository"
     state = model.state.lower() or "not loaded"

@@ -36,18 +36,18 @@ def admission_refusal(message: str, namespace: str) -> Explanation:
 
 
 def scheduling_refusal(
-    pod: PodFacts, key: Key, wanted: Target | None, nodes: tuple[NodeFacts, ...] | None, *, beside_old_pods: bool
+    pod: PodFacts, key: Key, target: Target | None, nodes: tuple[NodeFacts, ...] | None, *, beside_old_pods: bool
 ) -> Explanation:
     """Why no node takes ``pod``: the scheduler's message, what the ``nodes`` offer, and what keeps the pod off them."""
     cause = sentence(_AFTERTHOUGHT.sub("", pod.refused))
     if claim := next((r for r, pattern in _CLAIMS if re.search(pattern, pod.refused)), None):
         return claim.explain(cause=cause, namespace=key.namespace)
-    resource = wanted.devices.resource if wanted else None
+    resource = target.devices.resource if target else None
     offered = _offered(pod, resource, nodes or ()) if nodes else ""
-    if not wanted or not resource or f"Insufficient {resource}" not in pod.refused:
+    if not target or not resource or f"Insufficient {resource}" not in pod.refused:
         return Reasons.UNSCHEDULABLE.explain(cause=cause, offered=offered)
     row = Reasons.ROLLOUT_LACKS_ACCELERATORS if beside_old_pods else Reasons.INSUFFICIENT_ACCELERATORS
-    return row.explain(asked=f"{wanted.devices.count} {resource}", offered=offered, cause=cause)
+    return row.explain(request=f"{target.devices.count} {resource}", offered=offered, cause=cause)
 
 
 def _offered(pod: PodFacts, resource: str | None, nodes: tuple[NodeFacts, ...]) -> str:

@@ -66,7 +66,7 @@ class Failure:
 
     status: int
     code: str = ""
-    said: str = ""
+    message: str = ""
     region: str = ""
 
 

@@ -28,7 +28,7 @@ from modelyard.fetcher.sources.s3.answers import (
     read_parts,
     size_of,
 )
-from modelyard.fetcher.sources.s3.errors import RESTORE, Asked
+from modelyard.fetcher.sources.s3.errors import RESTORE, BucketContext
 from modelyard.fetcher.sources.s3.objects import Objects
 from modelyard.fetcher.sources.s3.requests import BucketRequests, Credentials, address_of, read_credentials
 from modelyard.fetcher.transport.connection import Trust, proxy_of
@@ -54,9 +54,9 @@ def open_source(configuration: Configuration) -> "S3Source":
     bucket, location = _split(configuration.uri)
     credentials = read_credentials(configuration)
     proxy = proxy_of(configuration.s3_endpoint or _AWS)
-    asked = Asked(bucket, location, configuration.s3_endpoint, credentials.description, proxy)
+    context = BucketContext(bucket, location, configuration.s3_endpoint, credentials.description, proxy)
     requests = BucketRequests(partial(_client, configuration, credentials), credentials.current, bucket)
-    return S3Source(Objects(requests, _trust(configuration), asked), asked)
+    return S3Source(Objects(requests, _trust(configuration), context), context)
 
 
 def _split(uri: str) -> tuple[str, str]:
@@ -98,10 +98,10 @@ def _trust(configuration: Configuration) -> Trust:
 class S3Source:
     """One model in a bucket: the objects below `location/`, or else the one object `location` (source.Source)."""
 
-    def __init__(self, objects: Objects, asked: Asked) -> None:
+    def __init__(self, objects: Objects, context: BucketContext) -> None:
         self._objects = objects
-        self._asked = asked
-        self._folder = f"{asked.location}/" if asked.location else ""
+        self._context = context
+        self._folder = f"{context.location}/" if context.location else ""
         self._listed: tuple[ListedObject, ...] = ()
 
     def files(self) -> tuple[RemoteFile, ...]:
@@ -126,22 +126,22 @@ class S3Source:
 
     def check_unchanged(self) -> None:
         if [_version(each) for each in self._list()] != [_version(each) for each in self._listed]:
-            raise self._changed(self._asked.location)
+            raise self._changed(self._context.location)
 
     def _list(self) -> tuple[ListedObject, ...]:
         """The objects below `location/`; where there are none, the object itself."""
-        location = self._asked.location
+        location = self._context.location
         try:
             objects = tuple(listed_below(self._folder, lambda token: self._page(self._folder, token)))
             if not objects and location:
                 page = self._page(location, "", max_keys="1")  # the exact key sorts first
                 objects = tuple(each for each in page.objects if each.key == location)
         except UnreadableError as error:
-            raise self._unreadable(f"the listing of bucket {self._asked.bucket!r}", error) from error
+            raise self._unreadable(f"the listing of bucket {self._context.bucket!r}", error) from error
         if not objects:
             raise FetchError(
                 Reason.MODEL_NOT_FOUND,
-                f"bucket {self._asked.bucket!r} has no object in {self._folder!r}"
+                f"bucket {self._context.bucket!r} has no object in {self._folder!r}"
                 + (f" and no object {location!r}" if location else "")
                 + ": correct spec.model.uri, or upload the model there",
             )
@@ -154,7 +154,7 @@ class S3Source:
         return read_page(self._objects.document(address_of("", list_type="2", encoding_type="url", **query)))
 
     def _path(self, key: str) -> PurePosixPath:
-        if key == self._asked.location:
+        if key == self._context.location:
             return safe_path(key.rpartition("/")[2], "")
         return safe_path(key, self._folder)
 
@@ -164,12 +164,12 @@ class S3Source:
         if archived:
             key, where = archived[0]
             more = f", and {len(archived) - 1} more objects are archived too" if len(archived) > 1 else ""
-            raise FetchError(Reason.MODEL_ARCHIVED, f"{self._asked.uri(key)} is archived ({where}){more}: {RESTORE}")
+            raise FetchError(Reason.MODEL_ARCHIVED, f"{self._context.uri(key)} is archived ({where}){more}: {RESTORE}")
 
     def _describe(self, listed: ListedObject, head: Mapping[str, str]) -> RemoteFile:
         size_bytes = size_of(head.get("content-length"))
         if size_bytes is None:
-            raise self._unreadable(self._asked.uri(listed.key), UnreadableError("it has no valid Content-Length"))
+            raise self._unreadable(self._context.uri(listed.key), UnreadableError("it has no valid Content-Length"))
         if size_bytes != listed.size_bytes:
             raise self._changed(listed.key)
         return RemoteFile(self._path(listed.key), size_bytes, listed.key, listed.etag, self._checksum(listed, head))
@@ -224,14 +224,14 @@ class S3Source:
     def _changed(self, key: str) -> FetchError:
         return FetchError(
             Reason.SOURCE_CHANGED,
-            f"{self._asked.uri(key)} changed during the fetch: the fetch restarts. Upload a model to a new prefix "
+            f"{self._context.uri(key)} changed during the fetch: the fetch restarts. Upload a model to a new prefix "
             "rather than over one in use",
         )
 
     def _unreadable(self, what: str, error: UnreadableError) -> FetchError:
         return FetchError(
             Reason.SOURCE_ERROR,
-            f"{self._asked.store} returned an unusable response for {what}: {error}. If this is not an S3 "
+            f"{self._context.store} returned an unusable response for {what}: {error}. If this is not an S3 "
             "server, correct spec.model.s3.endpoint",
         )
 

@@ -12,8 +12,8 @@ from modelyard.fetcher.transport.connection_errors import Server, explain_connec
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is fetched, where, by whom and through which proxy: the parts of messages."""
+class BucketContext:
+    """What is fetched, from where, as whom and through which proxy: what the messages name."""
 
     bucket: str
     location: str
@@ -74,24 +74,24 @@ _BY_STATUS = {
 """The reason for a status if the answer has no code, or one of the store's own."""
 
 
-def explain(failure: Failure, asked: Asked, key: str) -> FetchError:
+def explain(failure: Failure, context: BucketContext, key: str) -> FetchError:
     """The error by name, with its remedy. ``key`` is the requested object; empty for the bucket's listing."""
     reason = _reason(failure, key)
-    what = asked.uri(key or asked.location)
+    what = context.uri(key or context.location)
     if reason is Reason.PROXY_FAILED:
-        return explain_proxy(failure.status, asked.server)
-    words = f"{failure.code or failure.status}: {failure.said or 'no message'}"
+        return explain_proxy(failure.status, context.server)
+    words = f"{failure.code or failure.status}: {failure.message or 'no message'}"
     match reason:
         case Reason.ACCESS_DENIED:
             permission = "s3:GetObject on its objects" if key else "s3:ListBucket on the bucket"
             message = (
-                f"{asked.store} denied access to {what} for {asked.identity}: grant {permission}, or set other "
+                f"{context.store} denied access to {what} for {context.identity}: grant {permission}, or set other "
                 "credentials in spec.model.credentials. (Some stores also report this if the bucket does not exist)"
             )
         case Reason.BUCKET_NOT_FOUND:
             message = (
-                f"{asked.store} has no bucket {asked.bucket!r}: correct spec.model.uri, or spec.model.s3.endpoint if "
-                "the bucket is on another server"
+                f"{context.store} has no bucket {context.bucket!r}: correct spec.model.uri, or spec.model.s3.endpoint "
+                "if the bucket is on another server"
             )
         case Reason.SOURCE_CHANGED:
             message = (
@@ -101,22 +101,22 @@ def explain(failure: Failure, asked: Asked, key: str) -> FetchError:
         case Reason.MODEL_ARCHIVED:
             message = f"{what} is archived ({words}): {RESTORE}"
         case Reason.CREDENTIALS_INVALID:
-            message = f"{asked.store} rejected {asked.identity} ({words}): {_cure(failure.code)}"
+            message = f"{context.store} rejected {context.identity} ({words}): {_cure(failure.code)}"
         case Reason.CLOCK_SKEW:
             message = (
-                f"{asked.store} rejected the request because this node's clock differs too much from its own "
+                f"{context.store} rejected the request because this node's clock differs too much from its own "
                 f"({words}): synchronize the node's clock (NTP)"
             )
         case Reason.THROTTLED:
             message = (
-                f"{asked.store} limits the rate of requests ({words}): the fetch continues. If this persists, raise "
+                f"{context.store} limits the rate of requests ({words}): the fetch continues. If this persists, raise "
                 "the store's limits, or spread the models over more prefixes"
             )
         case Reason.WRONG_REGION:
             where = f"in region {failure.region[:63]!r}" if failure.region else f"in another region ({words})"
-            message = f"bucket {asked.bucket!r} is {where}: set spec.model.s3.region"
+            message = f"bucket {context.bucket!r} is {where}: set spec.model.s3.region"
         case _:
-            message = _other(failure, asked, what, words)
+            message = _other(failure, context, what, words)
     return FetchError(reason, message)
 
 
@@ -132,19 +132,19 @@ def _reason(failure: Failure, key: str) -> Reason:
     return reason
 
 
-def _other(failure: Failure, asked: Asked, what: str, words: str) -> str:
+def _other(failure: Failure, context: BucketContext, what: str, words: str) -> str:
     if failure.status >= 500:
         return (
-            f"{asked.store} failed for {what} with an error of its own ({failure.status}, {words}): check the store's "
-            "log and health. The fetch is retried"
+            f"{context.store} failed for {what} with an error of its own ({failure.status}, {words}): check the "
+            "store's log and health. The fetch is retried"
         )
     if 300 <= failure.status < 400:
         return (
-            f"{asked.store} redirects {what} ({failure.status}, {words}) without naming a region: set "
+            f"{context.store} redirects {what} ({failure.status}, {words}) without naming a region: set "
             "spec.model.s3.endpoint to the address that it redirects to"
         )
     return (
-        f"{asked.store} returned {failure.status} for {what} ({words}). If this is not an S3 server, correct "
+        f"{context.store} returned {failure.status} for {what} ({words}). If this is not an S3 server, correct "
         "spec.model.s3.endpoint"
     )
 
@@ -167,10 +167,10 @@ def _cure(code: str) -> str:
             return "put valid credentials in the Secret that spec.model.credentials names"
 
 
-def explain_identity(error: ClientError | BotoCoreError, asked: Asked) -> FetchError:
+def explain_identity(error: ClientError | BotoCoreError, context: BucketContext) -> FetchError:
     """The error if boto3 finds no credentials, or cannot reach the service that issues them."""
     if isinstance(error, (boto.SSLError, boto.HTTPClientError, boto.ConnectionError)):
-        return explain_connection(f"{error} {error.kwargs.get('error', '')}", asked.server)
+        return explain_connection(f"{error} {error.kwargs.get('error', '')}", context.server)
     return FetchError(
         Reason.CREDENTIALS_INVALID,
         f"the pod's cloud identity has no credentials ({error}): check the identity that the service account in "

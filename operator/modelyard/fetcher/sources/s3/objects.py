@@ -11,7 +11,7 @@ from modelyard.fetcher.content.remote_file import RemoteFile
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.sources.ranged_client import PASSING, Dialect, RangedClient, Refusal, RefusedError
 from modelyard.fetcher.sources.s3.answers import bare_etag, is_error, is_same_etag, read_failure
-from modelyard.fetcher.sources.s3.errors import Asked, explain, explain_identity
+from modelyard.fetcher.sources.s3.errors import BucketContext, explain, explain_identity
 from modelyard.fetcher.sources.s3.requests import BucketRequests, address_of, key_of
 from modelyard.fetcher.transport.connection import Trust
 from modelyard.fetcher.transport.connection_pool import Answer
@@ -29,10 +29,10 @@ Result = TypeVar("Result")
 class Objects:
     """Thread-safe. Every method raises FetchError by name for what the store refuses."""
 
-    def __init__(self, requests: BucketRequests, trust: Trust, asked: Asked) -> None:
+    def __init__(self, requests: BucketRequests, trust: Trust, context: BucketContext) -> None:
         self._requests = requests
-        self._asked = asked
-        self._client = RangedClient(Dialect(asked.server, self._sign, self._explain, follows_redirects=False), trust)
+        self._context = context
+        self._client = RangedClient(Dialect(context.server, self._sign, self._explain, follows_redirects=False), trust)
         self._region = ""
         """That the store has named in a refusal."""
         self._is_head_refused = False
@@ -48,7 +48,7 @@ class Objects:
                 raise
             return self.document(address, headers)
         if is_error(document):
-            raise explain(read_failure(200, {}, document), self._asked, key_of(address))
+            raise explain(read_failure(200, {}, document), self._context, key_of(address))
         return document
 
     def head(self, key: str, etag: str, **query: str) -> Mapping[str, str]:
@@ -95,13 +95,13 @@ class Objects:
         if not answered and is_needed:
             raise FetchError(
                 Reason.SOURCE_ERROR,
-                f"{self._asked.store} sends no ETag with {self._asked.uri(key)}, so nothing shows that its bytes "
+                f"{self._context.store} sends no ETag with {self._context.uri(key)}, so nothing shows that its bytes "
                 "belong to one version. If this is not an S3 server, correct spec.model.s3.endpoint",
             )
         if answered and not is_same_etag(answered, etag):
             raise FetchError(
                 Reason.SOURCE_CHANGED,
-                f"{self._asked.uri(key)} changed during the fetch (its ETag was {etag[:80]!r} and is now "
+                f"{self._context.uri(key)} changed during the fetch (its ETag was {etag[:80]!r} and is now "
                 f"{answered[:80]!r}): the fetch restarts. Upload a model to a new prefix rather than over one in use",
             )
 
@@ -120,12 +120,12 @@ class Objects:
         try:
             return self._requests.signed(method, address, headers)
         except (ClientError, BotoCoreError) as error:
-            raise explain_identity(error, self._asked) from error
+            raise explain_identity(error, self._context) from error
 
     def _explain(self, refusal: Refusal) -> FetchError:
         failure = read_failure(refusal.status, refusal.headers, refusal.body)
         self._region = failure.region
-        return explain(failure, self._asked, key_of(refusal.asked))
+        return explain(failure, self._context, key_of(refusal.requested))
 
 
 def _is_passing(error: FetchError) -> bool:
