@@ -3,8 +3,8 @@
 from typing import Any
 
 from modelyard.api import kinds
+from modelyard.api.inference_service import Model
 from modelyard.api.service import Object
-from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.desired import content_pin
 from tests.support import factories

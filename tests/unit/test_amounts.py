@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.api.types import Resources
+from modelyard.api.inference_service import Resources
 from modelyard.contract.errors import InvalidError
 from modelyard.desired.resource_rules import check
 from tests.support.api_client import Object

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from modelyard.api.inference_service import InferenceServiceSpec
 from modelyard.api.profile import ProfileDefaults, ServingProfileSpec
 from modelyard.api.service import Object, parse
 from modelyard.api.settings import EngineImage, Settings
-from modelyard.api.types import InferenceServiceSpec
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired.profile_defaults import named, taken, used_fields, with_defaults

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from modelyard.api import kinds
+from modelyard.api.inference_service import Model
 from modelyard.api.service import Object, parse
-from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.desired import content_pin, desired
 from tests.support.factories import service

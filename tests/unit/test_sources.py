@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.api.types import Model
+from modelyard.api.inference_service import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.pod_parts import PodParts, SourceParts

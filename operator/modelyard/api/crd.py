@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from modelyard.api.fields import ApiModel
+from modelyard.api.inference_service import InferenceService
 from modelyard.api.profile import ServingProfile
 from modelyard.api.service import Object
-from modelyard.api.types import InferenceService
 from modelyard.contract import names
 
 FOLDER = Path(__file__).parents[3] / "crds"
@@ -225,7 +225,7 @@ def render(definition: Object, module: str) -> str:
 def files() -> dict[str, str]:
     """All that stands in crds/: text by file name."""
     return {
-        f"{names.GROUP}_{names.PLURAL}.yaml": render(crd(), "types"),
+        f"{names.GROUP}_{names.PLURAL}.yaml": render(crd(), "inference_service"),
         f"{names.GROUP}_{names.PROFILE_PLURAL}.yaml": render(profile_crd(), "profile"),
     }
 

@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from modelyard.api.fields import ApiModel, ImageName, Word, rule, with_rules
+from modelyard.api.inference_service import Accelerator, Drain, Resources, Startup
 from modelyard.api.model_cache import CacheDefaults
 from modelyard.api.pod_types import EnvironmentVariable
-from modelyard.api.types import Accelerator, Drain, Resources, Startup
 from modelyard.contract import names
 
 ProfileArgument = Annotated[

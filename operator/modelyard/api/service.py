@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from modelyard.api.types import InferenceServiceSpec
+from modelyard.api.inference_service import InferenceServiceSpec
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Mapping
 
 from modelyard.api import kinds
+from modelyard.api.inference_service import Model
 from modelyard.api.service import Object
-from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.digests import DIGEST, REVISION_KEY
 from modelyard.contract.errors import InvalidError

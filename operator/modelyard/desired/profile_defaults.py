@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from modelyard.api.fields import ApiModel
+from modelyard.api.inference_service import Accelerator, Engine, InferenceServiceSpec, Resources
 from modelyard.api.profile import ProfileDefaults, ProfileEngine, ServingProfileSpec
 from modelyard.api.service import Object, Service, problems
 from modelyard.api.settings import Settings
-from modelyard.api.types import Accelerator, Engine, InferenceServiceSpec, Resources
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired.template_record import AppliedProfile

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from modelyard.api.devices import DeviceRequest
+from modelyard.api.inference_service import InferenceServiceSpec
 from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
-from modelyard.api.types import InferenceServiceSpec
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import pod, resource_rules

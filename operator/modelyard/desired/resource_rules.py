@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+from modelyard.api.inference_service import Resources
 from modelyard.api.quantity import number
-from modelyard.api.types import Resources
 from modelyard.contract.errors import InvalidError
 
 HUGE_PAGES = "hugepages-"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelyard.api.conditions import Reason
-from modelyard.api.types import Resources
+from modelyard.api.inference_service import Resources
 from modelyard.integrations.engines.version import EngineVersion, Release
 from modelyard.integrations.pod_parts import ModelRef, PodParts
 

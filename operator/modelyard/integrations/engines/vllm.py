@@ -6,9 +6,9 @@ from fractions import Fraction
 
 from modelyard.api import quantity
 from modelyard.api.conditions import Reason
+from modelyard.api.inference_service import Resources
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Object
-from modelyard.api.types import Resources
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.engines import flags

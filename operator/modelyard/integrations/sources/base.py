@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from modelyard.api.inference_service import Model
 from modelyard.api.model_source import CaBundle
-from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.characters import refused_character
 from modelyard.contract.errors import InvalidError

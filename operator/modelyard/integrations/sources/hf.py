@@ -2,8 +2,8 @@
 
 import re
 
+from modelyard.api.inference_service import Model
 from modelyard.api.model_source import HuggingFace
-from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.integrations.pod_parts import SourceParts
 from modelyard.integrations.sources import base

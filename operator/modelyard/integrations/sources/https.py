@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from modelyard.api.types import Model
+from modelyard.api.inference_service import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.pod_parts import SourceParts

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from modelyard.api.inference_service import Model
 from modelyard.api.service import Object
-from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.integrations.pod_parts import PodParts, SourceParts
 from modelyard.integrations.sources import base

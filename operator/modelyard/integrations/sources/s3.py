@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from modelyard.api.inference_service import Model
 from modelyard.api.model_source import S3, CaBundle
-from modelyard.api.types import Model
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.pod_parts import SourceParts
