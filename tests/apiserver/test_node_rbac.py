@@ -127,7 +127,7 @@ def test_it_removes_its_start_up_taint_and_leaves_the_others(agent: Agent, admin
 def test_it_cannot_touch_another_node(agent: Agent, new_node: Callable[[str], str]) -> None:
     other = new_node("other")
 
-    with pytest.raises(UnreachableError, match="changes its own node only"):
+    with pytest.raises(UnreachableError, match="may change only its own node"):
         OwnNode(agent.api, other).remove_starting_taint()
 
 

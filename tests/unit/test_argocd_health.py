@@ -28,8 +28,8 @@ READY, ACCEPTED = ("Ready", "True", "Ready"), ("Accepted", "True", "Accepted")
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
-        ({"metadata": {"generation": 1}}, "Progressing", "The operator has not looked at the present spec yet."),
-        (service(READY, ACCEPTED, observed=1), "Progressing", "The operator has not looked at the present spec yet."),
+        ({"metadata": {"generation": 1}}, "Progressing", "The operator has not observed the current spec yet."),
+        (service(READY, ACCEPTED, observed=1), "Progressing", "The operator has not observed the current spec yet."),
         (service(READY, ACCEPTED), "Healthy", "Ready: So."),
         (service(READY, ACCEPTED, ("Reconciling", "True", "RollingOut")), "Progressing", "RollingOut: So."),
         (service(READY, ACCEPTED, ("Stalled", "True", "ImagePullFailed")), "Degraded", "ImagePullFailed: So."),
