@@ -31,7 +31,7 @@ def ratios(subject: Sequence[float], other: Sequence[float]) -> Spread:
 class Figure:
     """One measured value that is to be at most its goal. ``value`` is NaN where it could not be measured.
 
-    ``range`` tells between which values it lay in the single rounds, or why there is none.
+    ``range`` shows between which values it lay in the single rounds, or why there is none.
     """
 
     name: str

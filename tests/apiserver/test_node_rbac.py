@@ -72,8 +72,12 @@ def agent(apiserver: ApiServer, admin: Client, new_node: Callable[[str], str], t
     pod = admin.create(kinds.POD, {"metadata": {"name": node, "namespace": HOME}, "spec": spec})
     bound = {"apiVersion": "v1", "kind": "Pod", "name": node, "uid": pod["metadata"]["uid"]}
     path = f"/api/v1/namespaces/{HOME}/serviceaccounts/{ACCOUNT}/token"
-    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": bound}}
-    token = admin.request("POST", path, asked)["status"]["token"]
+    token_request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"boundObjectRef": bound},
+    }
+    token = admin.request("POST", path, token_request)["status"]["token"]
     (tmp_path / "token").write_text(token)
     (tmp_path / "ca.crt").write_text(apiserver.certificate.read_text())
     trust = ssl.create_default_context(cafile=str(apiserver.certificate))
@@ -151,7 +155,7 @@ def test_it_can_change_nothing_else_of_its_own_node(agent: Agent, operation: Obj
     assert refused.value.code == 403
 
 
-def test_nobody_else_is_limited_by_the_agents_policy(admin: Client, agent: Agent) -> None:
+def test_no_other_user_is_limited_by_the_agents_policy(admin: Client, agent: Agent) -> None:
     node = admin.get(kinds.NODE, agent.node)
     node["spec"]["taints"] = []
     admin.replace(kinds.NODE, node)

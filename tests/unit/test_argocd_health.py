@@ -18,8 +18,8 @@ def health(body: Object) -> tuple[str, str]:
 
 
 def service(*conditions: tuple[str, str, str], observed: int = 2) -> Object:
-    told = [{"type": type_, "status": status, "reason": why, "message": "So."} for type_, status, why in conditions]
-    return {"metadata": {"generation": 2}, "status": {"observedGeneration": observed, "conditions": told}}
+    written = [{"type": type_, "status": status, "reason": why, "message": "So."} for type_, status, why in conditions]
+    return {"metadata": {"generation": 2}, "status": {"observedGeneration": observed, "conditions": written}}
 
 
 READY, ACCEPTED = ("Ready", "True", "Ready"), ("Accepted", "True", "Accepted")
@@ -44,5 +44,5 @@ READY, ACCEPTED = ("Ready", "True", "Ready"), ("Accepted", "True", "Accepted")
         (service(), "Progressing", ""),
     ],
 )
-def test_argo_cd_sees_what_the_conditions_say(body: Object, status: str, message: str) -> None:
+def test_argo_cd_shows_what_the_conditions_report(body: Object, status: str, message: str) -> None:
     assert health(body) == (status, message)

@@ -1,4 +1,4 @@
-"""Texts for users hold no speech of things, and nobody in particular: what messages, descriptions and docs avoid."""
+"""Texts for users hold no verbs of speech and no vague people: what messages, descriptions and docs avoid."""
 
 import ast
 import re
