@@ -101,6 +101,6 @@ class PodTemplate(ApiModel):
         default={},
         description="Partial pod spec, merged into modelyard's. Containers, volumes, variables and other named items "
         "merge by name; $patch: replace in a map replaces modelyard's part of it. The containers are engine and the "
-        "init container modelyard-fetch. At most 32 KiB. Fields that would break the service are refused by name in the "
-        "condition Accepted.",
+        "init container modelyard-fetch. At most 32 KiB. Fields that would break the service are refused by name in "
+        "the condition Accepted.",
     )
