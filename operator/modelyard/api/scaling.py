@@ -64,8 +64,8 @@ class ScalingRules(ApiModel):
         default=None,
         ge=0,
         le=3600,
-        description="Seconds to look back: scaling up waits for the lowest, scaling down for the highest recommendation "
-        "within them. Defaults to 0 for scaling up and 300 for scaling down.",
+        description="Seconds to look back: scaling up takes the lowest, scaling down the highest recommendation of "
+        "that time. Defaults to 0 for scaling up and 300 for scaling down.",
     )
     select_policy: Literal["Max", "Min", "Disabled"] | None = Field(
         default=None,
