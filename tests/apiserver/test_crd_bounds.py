@@ -69,6 +69,16 @@ SIZED: dict[str, Callable[[int], Any]] = {
     "spec.networkPolicy.from[].ipBlock.except[]": lambda size: f"2001:0db8:{'0001:' * 5}0001/128".ljust(size, "x"),
     "spec.cache.prefetchNodeSelector": lambda size: {f"label-{number}": "x" for number in range(size)},
     "spec.engine.triton.models": lambda size: [f"model-{number}" for number in range(size)],
+    "spec.scaling.scaleUp.policies": lambda size: [{"type": "Pods", "value": 1, "periodSeconds": 15}] * size,
+    "spec.scaling.scaleDown.policies": lambda size: [{"type": "Pods", "value": 1, "periodSeconds": 15}] * size,
+    "spec.scaling.schedules": lambda size: [{"start": "08:00", "end": "18:00", "minReplicas": 1}] * size,
+    "spec.scaling.schedules[].start": lambda size: "08:00".ljust(size, "0"),
+    "spec.scaling.schedules[].end": lambda size: "18:00".ljust(size, "0"),
+    "spec.scaling.schedules[].days": lambda size: ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Mon"][:size],
+    "status.scaling.inputs": lambda size: [{"signal": f"signal-{number}", "value": "1"} for number in range(size)],
+    "status.scaling.history": lambda size: (
+        [{"time": "2026-11-01T12:00:00Z", "from": 1, "to": 2, "reason": "DemandRises"}] * size
+    ),
     "status.model.nodes": lambda size: [
         {"name": f"node-{number}", "result": "Hit", "seconds": 0, "fetchedBytes": 0} for number in range(size)
     ],

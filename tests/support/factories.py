@@ -83,8 +83,10 @@ def child(
 
 
 def pod(*, name: str = "smollm-0", uid: str = "uid-of-the-pod", resource_version: str = "1", **fields: Any) -> Object:
-    """A pod of the service, which its ReplicaSet owns."""
-    return child(kinds.POD, name=name, uid=uid, resource_version=resource_version, owner_uid=None, **fields)
+    """An engine pod of the service, which its ReplicaSet owns."""
+    body = child(kinds.POD, name=name, uid=uid, resource_version=resource_version, owner_uid=None, **fields)
+    body["metadata"]["labels"][names.LABEL_APP_COMPONENT] = names.COMPONENT_ENGINE
+    return body
 
 
 def node(*, name: str = "worker", resource_version: str = "1", **fields: Any) -> Object:

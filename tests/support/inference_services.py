@@ -71,6 +71,26 @@ FULL_SPEC: Object = {
     "resources": {"requests": {"cpu": 4, "memory": "32Gi"}, "limits": {"cpu": "8", "memory": "32Gi"}},
     "cache": {"medium": "NodeLocal", "prefetch": 4, "prefetchNodeSelector": {"node-pool": "gpu"}},
     "replicas": 2,
+    "scaling": {
+        "minReplicas": 0,
+        "maxReplicas": 8,
+        "mode": "Auto",
+        "source": "Pods",
+        "objective": {"timeToFirstTokenMilliseconds": 1500, "timePerOutputTokenMilliseconds": 100},
+        "scaleUp": {
+            "stabilizationWindowSeconds": 30,
+            "selectPolicy": "Min",
+            "policies": [{"type": "Percent", "value": 100, "periodSeconds": 60}],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": 600,
+            "selectPolicy": "Max",
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": 120}],
+        },
+        "schedules": [
+            {"start": "08:00", "end": "18:00", "timeZone": "Europe/Berlin", "days": ["Mon", "Fri"], "minReplicas": 0}
+        ],
+    },
     "startup": {"timeoutSeconds": 3600},
     "drain": {"timeoutSeconds": 120},
     "service": {"labels": {"team": "search"}, "annotations": {"external-dns.alpha.kubernetes.io/hostname": "llama"}},
@@ -82,6 +102,12 @@ FULL_SPEC: Object = {
 
 EVERY_CHILD: Object = {"networkPolicy": {"from": []}}
 """Fields of a spec that asks for a child of every kind; some are made only where a service asks for them."""
+
+OTHER_SCALINGS: list[Object] = [
+    {"maxReplicas": 8, "targets": {"queueDepth": 4, "kvCacheUsage": 80, "runningRequests": 100}},
+    {"minReplicas": 0, "maxReplicas": 8, "idleAfterSeconds": 900},
+]
+"""What FULL_SPEC's scaling cannot have at the same time as its objective, or as another minimum."""
 
 OTHER_MODELS: list[Object] = [
     {
@@ -115,6 +141,17 @@ FULL_STATUS: Object = {
         "reason": "CacheFull",
         "message": "3 of 4 nodes have the model.",
         "finishedAt": "2026-11-01T12:00:00Z",
+    },
+    "scaling": {
+        "mode": "Auto",
+        "current": 2,
+        "desired": 3,
+        "achievable": 2,
+        "reason": "DemandRises",
+        "message": "The demand needs 3 replicas.",
+        "inputs": [{"signal": "demand", "value": "2.4 replicas", "replicas": 3}],
+        "history": [{"time": "2026-11-01T12:00:00Z", "from": 2, "to": 3, "reason": "DemandRises"}],
+        "decidedAt": "2026-11-01T12:00:00Z",
     },
     "startup": {"readyAt": "2026-11-01T12:00:00Z", "prepareSeconds": 20, "fetchSeconds": 90, "loadSeconds": 45},
     "effective": {
@@ -180,9 +217,12 @@ def profile(name: str = "gpu-small", **spec: Any) -> Object:
 
 
 def with_field(body: Object, place: str) -> Object:
-    """``body``, or a copy with another model that has a value at ``place``. Raises LookupError where none has."""
-    for model in (None, *OTHER_MODELS):
-        candidate = body if model is None else crd_schema.changed(body, ("spec", "model"), deepcopy(model))
+    """``body``, or a copy with another model or scaling that has a value at ``place``. Raises LookupError where none
+    has.
+    """
+    others = [("model", other) for other in OTHER_MODELS] + [("scaling", other) for other in OTHER_SCALINGS]
+    for field, other in (("", {}), *others):
+        candidate = body if not field else crd_schema.changed(body, ("spec", field), deepcopy(other))
         try:
             crd_schema.find(candidate, place)
         except LookupError:

@@ -115,10 +115,14 @@ def test_a_field_and_its_type_do_not_contradict_each_other() -> None:
         field(Annotated[str, Field(max_length=3)] | None, json_schema_extra={"maxLength": 4})
 
 
-def test_replicas_and_the_key_of_a_ca_bundle_are_the_only_defaults() -> None:
+def test_replicas_the_bounds_of_scaling_and_the_key_of_a_ca_bundle_are_the_only_defaults() -> None:
     defaults = {place: node["default"] for place, node in nodes(crd.schema()) if "default" in node}
     assert defaults == {
         "spec.replicas": 1,
+        "spec.scaling.minReplicas": 1,
+        "spec.scaling.mode": "Auto",
+        "spec.scaling.source": "Pods",
+        "spec.scaling.schedules[].timeZone": "UTC",
         "spec.model.caBundle.key": "ca.crt",
         "spec.model.s3.caBundle.key": "ca.crt",
     }

@@ -36,6 +36,7 @@ from modelyard.api.model_source import (
 )
 from modelyard.api.network import NetworkPolicy
 from modelyard.api.pod_types import EnvironmentVariable, PodTemplate, PullSecret, ServiceMetadata
+from modelyard.api.scaling import REPLICAS_LIMIT, Scaling
 from modelyard.api.status import InferenceServiceStatus
 from modelyard.contract import names
 
@@ -280,7 +281,15 @@ class InferenceServiceSpec(ApiModel):
     accelerator: Accelerator = Field(default=Accelerator(), description="Accelerators of each replica.")
     resources: Resources = Field(default=Resources(), description="Requests and limits of the engine's container.")
     cache: Cache = Field(default=Cache(), description="Where the model is cached, and on which nodes in advance.")
-    replicas: int = Field(default=1, ge=0, le=1000, description="Desired number of replicas.")
+    replicas: int = Field(
+        default=1,
+        ge=0,
+        le=REPLICAS_LIMIT,
+        description="Desired number of replicas. With scaling, the operator writes it: leave it out of the file.",
+    )
+    scaling: Scaling | None = Field(
+        default=None, description="Replicas follow demand within these bounds. Defaults to a fixed number of replicas."
+    )
     startup: Startup = Field(default=Startup(), description="Time limit for a replica to become ready.")
     drain: Drain = Field(default=Drain(), description="Graceful shutdown of a replica.")
     network_policy: NetworkPolicy | None = Field(

@@ -27,6 +27,15 @@ TimeOfDay = Annotated[
 class Targets(ApiModel):
     """Load per replica to scale at, as in a HorizontalPodAutoscaler: the target that needs most replicas decides."""
 
+    model_config = ConfigDict(
+        json_schema_extra=with_rules(
+            rule(
+                "has(self.queueDepth) || has(self.kvCacheUsage) || has(self.runningRequests)",
+                "scaling.targets must set at least one of queueDepth, kvCacheUsage and runningRequests",
+            )
+        )
+    )
+
     queue_depth: int | None = Field(
         default=None, ge=1, le=100_000, description="Requests that wait in a replica's queue, on average."
     )
@@ -95,9 +104,9 @@ class Schedule(ApiModel):
         default=[],
         max_length=7,
         description="Days on which it starts. Defaults to every day.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    min_replicas: int = Field(ge=0, le=REPLICAS_LIMIT, description="Minimum number of replicas meanwhile.")
+    min_replicas: int = Field(ge=0, description="Minimum number of replicas meanwhile.")
 
 
 class Scaling(ApiModel):
@@ -120,12 +129,15 @@ class Scaling(ApiModel):
                 "scaling.idleAfterSeconds has an effect only with minReplicas: 0",
                 field_path=".idleAfterSeconds",
             ),
+            rule(
+                "!has(self.targets) || !has(self.objective)",
+                "scaling.objective has no effect with scaling.targets: remove one of them",
+                field_path=".objective",
+            ),
         )
     )
 
-    min_replicas: int = Field(
-        default=1, ge=0, le=REPLICAS_LIMIT, description="Minimum number of replicas. With 0, an idle service stops."
-    )
+    min_replicas: int = Field(default=1, ge=0, description="Minimum number of replicas. With 0, an idle service stops.")
     max_replicas: int = Field(ge=1, le=REPLICAS_LIMIT, description="Maximum number of replicas.")
     mode: Literal["Auto", "Recommend"] = Field(
         default="Auto",
@@ -179,6 +191,7 @@ class ScalingChange(ApiModel):
 class ScalingStatus(ApiModel):
     """The last decision of automatic scaling."""
 
+    mode: Literal["Auto", "Recommend"] = Field(description="Mode in which it was made; Recommend changes nothing.")
     current: int = Field(ge=0, description="Number of replicas when the decision was made.")
     desired: int = Field(ge=0, description="Number of replicas that the decision came to.")
     achievable: int | None = Field(

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelyard.api.scope import Scope
-from modelyard.api.validation import Amount, ProxyUrl, problems
+from modelyard.api.validation import HTTP_URL, Amount, ProxyUrl, problems
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 
@@ -140,6 +140,15 @@ class TemplateSettings(SettingsModel):
     )
 
 
+class Prometheus(SettingsModel):
+    """The Prometheus that services with ``scaling.source: Prometheus`` are scaled by."""
+
+    url: str = Field(pattern=HTTP_URL, description="Such as http://prometheus.monitoring.svc:9090.")
+    bearer_token_file: Path | None = Field(default=None, description="File with the token to send; default: none.")
+    ca_file: Path | None = Field(default=None, description="CA certificates to trust; default: the public ones.")
+    timeout_s: float = Field(default=5, gt=0, le=60, description="Longest time of a query.")
+
+
 class Settings(TemplateSettings):
     """Everything that a service's rendering takes from outside its spec, and the operator's own pace."""
 
@@ -160,6 +169,10 @@ class Settings(TemplateSettings):
     )
     resync_s: int = Field(default=600, ge=10, description="Time between two full LISTs.")
     workers: int = Field(default=16, ge=1, description="Reconciles at once.")
+    scaling_interval_s: int = Field(default=15, ge=5, le=300, description="Time between two scaling decisions.")
+    prometheus: Prometheus | None = Field(
+        default=None, description="Prometheus of services whose scaling.source is Prometheus."
+    )
     operator_namespace: str | None = Field(
         default=None, description="Where the operator's own pods are, which every NetworkPolicy lets through."
     )

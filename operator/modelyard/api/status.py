@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from modelyard.api.fields import ApiModel, ImageName, ShortText, Word
+from modelyard.api.scaling import ScalingStatus
 from modelyard.contract import names
 
 
@@ -156,6 +157,7 @@ class InferenceServiceStatus(ApiModel):
     )
     model: ModelStatus | None = Field(default=None, description="The model being served.")
     prefetch: PrefetchStatus | None = Field(default=None, description="Progress of prefetching the model to nodes.")
+    scaling: ScalingStatus | None = Field(default=None, description="The last decision of automatic scaling.")
     startup: StartupStatus | None = Field(
         default=None, description="Duration of the last start of a replica that became ready."
     )

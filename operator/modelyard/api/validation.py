@@ -24,6 +24,7 @@ EXPECTED: Mapping[str, str] = {
 """By the first word of pydantic's type of error (int_parsing, string_type, ...), or ours."""
 
 PROXY_URL = r"^https?://[^\s/@]+/?$"
+HTTP_URL = r"^https?://[^\s@]+$"
 
 
 def _amount(text: str) -> str:
@@ -45,6 +46,7 @@ ProxyUrl = Annotated[str, Field(pattern=PROXY_URL)]
 PATTERNS: Mapping[str, str] = {
     # The given value is left out: it may contain a password, and the message goes to the log.
     PROXY_URL: "a proxy such as http://proxy.example.com:3128, without user, password and path",
+    HTTP_URL: "an http:// or https:// URL without user and password",
 }
 """What a text must be, by the pattern that it does not match; every pattern of a text is here."""
 

@@ -17,6 +17,7 @@ Refusal = Literal[
     "InvalidProfile",
     "PodTemplateFieldForbidden",
     "NoEngineImage",
+    "NoPrometheus",
     "EngineArgumentRefused",
     "EngineVariableRefused",
     "PodTemplateRefused",

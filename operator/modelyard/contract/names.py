@@ -22,6 +22,8 @@ PROFILE_SINGULAR = "servingprofile"
 
 APPLICATION = "modelyard"
 FIELD_MANAGER = "modelyard"
+SCALING_FIELD_MANAGER = "modelyard-autoscaler"
+"""Writes spec.replicas through the scale subresource; everything else is FIELD_MANAGER's."""
 
 NAME_LENGTH = 50
 """Longest name of an InferenceService: what remains of a label value's and DNS label's 63 once pool and pod suffixes
@@ -92,6 +94,9 @@ ANNOTATION_REFRESH = f"{GROUP}/refresh"
 
 ANNOTATION_PAUSED = f"{GROUP}/paused"
 """On the InferenceService, written by a person: while its value is "true", nothing is written but the status."""
+
+ANNOTATION_WAKE = f"{GROUP}/wake"
+"""On the InferenceService: when something last needed a service at zero replicas, as an RFC 3339 time."""
 
 ANNOTATION_REVISIONS = f"{GROUP}/revisions"
 """On the ConfigMap of a service's verified contents: its keys, separated by commas, the one of the present revision

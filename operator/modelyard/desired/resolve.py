@@ -10,10 +10,10 @@ from modelyard.api.devices import DeviceRequest
 from modelyard.api.inference_service import InferenceServiceSpec
 from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
-from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.desired import pod, resource_rules
 from modelyard.desired.profile_defaults import ProfileLookup, fields_in_message, taken, with_defaults
+from modelyard.desired.replicas import check_scaling, replicas_by_pool
 from modelyard.desired.resolved import Accelerator, Pool, Resolved
 from modelyard.desired.template_record import AppliedProfile, Recorded, TemplateInputs
 from modelyard.integrations.engines import ENGINES, engine_of
@@ -29,11 +29,6 @@ class Share(NamedTuple):
     replicas: int
 
 
-def replicas_by_pool(service: Service) -> Mapping[str, int]:
-    """The service's pools by name, the default one first, each with its desired replicas."""
-    return {names.DEFAULT_POOL: service.spec.replicas}
-
-
 def resolve(
     service: Service,
     settings: Settings,
@@ -43,7 +38,8 @@ def resolve(
     split: Mapping[str, int] | None = None,
 ) -> Resolved:
     """The service with every open question answered, each pool's from its Deployment's record or else from profile and
-    settings. ``recorded`` are the records by pool, ``split`` the replicas by pool (unset: replicas_by_pool).
+    settings. ``recorded`` are the records by pool, ``split`` the replicas by pool (unset: replicas_by_pool of a
+    service that runs nowhere yet).
 
     * recorded, and the spec with the record gives the recorded template: the record, whatever else has changed
     * the refresh annotation has a new value, or the user names another profile: profile and settings
@@ -52,9 +48,10 @@ def resolve(
 
     Raises InvalidError with a reason and a message for people. What it returns can be rendered without an error.
     """
+    check_scaling(service.spec, settings)
     pools: list[Pool] = []
     templates: dict[str, Object] = {}
-    for name, replicas in (split or replicas_by_pool(service)).items():
+    for name, replicas in (split or replicas_by_pool(service, {})).items():
         share = Share(name, replicas)
         pool, templates[name] = _resolved_pool(service, share, settings, recorded.get(name), profile)
         pools.append(pool)

@@ -24,6 +24,62 @@ RESOURCE_NAMES = (
     "must be cpu, memory, ephemeral-storage, hugepages-<size>, or an extended resource with "
     "its domain, such as nvidia.com/gpu"
 )
+SCHEDULE: Changes = {"start": "08:00", "end": "18:00", "minReplicas": 3}
+SCALING_CASES = [
+    Case(
+        Rule("spec.scaling", "scaling.minReplicas must not exceed scaling.maxReplicas"),
+        "spec.scaling.minReplicas",
+        [{"spec.scaling": {"maxReplicas": 1}}, {"spec.scaling": {"minReplicas": 3, "maxReplicas": 3}}],
+        [{"spec.scaling": {"minReplicas": 4, "maxReplicas": 3}}],
+    ),
+    Case(
+        Rule("spec.scaling", "the minReplicas of a schedule must not exceed scaling.maxReplicas"),
+        "spec.scaling.schedules",
+        [{"spec.scaling": {"maxReplicas": 3, "schedules": [SCHEDULE]}}],
+        [{"spec.scaling": {"maxReplicas": 2, "schedules": [SCHEDULE]}}],
+    ),
+    Case(
+        Rule("spec.scaling", "scaling.idleAfterSeconds has an effect only with minReplicas: 0"),
+        "spec.scaling.idleAfterSeconds",
+        [{"spec.scaling": {"minReplicas": 0, "maxReplicas": 2, "idleAfterSeconds": 60}}],
+        [{"spec.scaling": {"maxReplicas": 2, "idleAfterSeconds": 60}}],
+    ),
+    Case(
+        Rule("spec.scaling", "scaling.objective has no effect with scaling.targets: remove one of them"),
+        "spec.scaling.objective",
+        [
+            {"spec.scaling": {"maxReplicas": 2, "targets": {"queueDepth": 2}}},
+            {"spec.scaling": {"maxReplicas": 2, "objective": {"timeToFirstTokenMilliseconds": 500}}},
+        ],
+        [
+            {
+                "spec.scaling": {
+                    "maxReplicas": 2,
+                    "targets": {"queueDepth": 2},
+                    "objective": {"timeToFirstTokenMilliseconds": 500},
+                }
+            }
+        ],
+    ),
+    Case(
+        Rule(
+            "spec.scaling.targets",
+            "scaling.targets must set at least one of queueDepth, kvCacheUsage and runningRequests",
+        ),
+        "spec.scaling.targets",
+        [{"spec.scaling.targets": {name: 4}} for name in ("queueDepth", "kvCacheUsage", "runningRequests")],
+        [{"spec.scaling.targets": {}}],
+    ),
+    *(
+        Case(
+            Rule(f"spec.scaling.schedules[].{field}", 'must be a time of day from "00:00" to "23:59", in quotes'),
+            f"spec.scaling.schedules[0].{field}",
+            [{f"spec.scaling.schedules[].{field}": time} for time in ("00:00", "08:30", "23:59")],
+            [{f"spec.scaling.schedules[].{field}": time} for time in ("", "24:00", "8:00", "08:60", "8am")],
+        )
+        for field in ("start", "end")
+    ),
+]
 SINGLE_CASES = [
     Case(
         Rule("spec.model.aliases[]", "an alias must not begin with '-', or the engine reads it as a flag"),
@@ -248,4 +304,12 @@ def repeated_cases() -> Iterator[Case]:
         )
 
 
-CASES = [*SINGLE_CASES, *SOURCE_CASES, *repeated_cases(), *label_cases(), *peer_cases(), *metadata_cases()]
+CASES = [
+    *SINGLE_CASES,
+    *SCALING_CASES,
+    *SOURCE_CASES,
+    *repeated_cases(),
+    *label_cases(),
+    *peer_cases(),
+    *metadata_cases(),
+]

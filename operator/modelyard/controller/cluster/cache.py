@@ -101,12 +101,12 @@ class Cache:
         return tuple(child for child in self._concerned(service) if child.kind in kinds.OWNED)
 
     def pods(self, service: Key) -> tuple[Object, ...]:
-        """The service's pods, by name; not those that prefetch its model."""
-        return tuple(body for body in self._pods(service) if not _prefetches(body))
+        """The service's engine pods, by name: those that its scale subresource selects."""
+        return tuple(body for body in self._pods(service) if _component(body) == names.COMPONENT_ENGINE)
 
     def prefetch_pods(self, service: Key) -> tuple[Object, ...]:
         """The pods that prefetch the service's model, by name."""
-        return tuple(body for body in self._pods(service) if _prefetches(body))
+        return tuple(body for body in self._pods(service) if _component(body) == names.COMPONENT_PREFETCH)
 
     def upsert(self, kind: Kind, body: Object) -> frozenset[Key]:
         """Store ``body`` unless a newer version is there. Returns the services that it concerns.
@@ -236,9 +236,8 @@ def _discard(index: dict[K, set[V]], key: K, value: V) -> None:
         del index[key]
 
 
-def _prefetches(pod: Object) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    return bool(labels.get(names.LABEL_APP_COMPONENT) == names.COMPONENT_PREFETCH)
+def _component(pod: Object) -> str | None:
+    return (pod["metadata"].get("labels") or {}).get(names.LABEL_APP_COMPONENT)
 
 
 def _same_version(one: Object, other: Object) -> bool:

@@ -23,7 +23,7 @@ from modelyard.controller.reconcile.revert_limits import Reverts
 from modelyard.desired import content_pin
 from modelyard.desired.metadata import deployment_name, pool_of
 from modelyard.desired.profile_defaults import ProfileLookup, named
-from modelyard.desired.resolve import replicas_by_pool
+from modelyard.desired.replicas import pools, replicas_by_pool
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts import service as observed
 from modelyard.observe.facts.pods import PodFacts, pod_facts
@@ -141,14 +141,15 @@ class Gatherer:
         return service, intent_of(service, await self._context(service, look, pods), self._settings, now)
 
     async def _context(self, service: Service, look: Look, pods: Pods) -> SpecContext:
-        key, split = service.key, replicas_by_pool(service)
+        key = service.key
         deployments: dict[str, Object] = {}
-        for pool in split:
+        for pool in pools(service):
             place = Key(key.namespace, deployment_name(key.name, pool))
             if body := await look.known_or_live(kinds.DEPLOYMENT, place):
                 deployments[pool] = body
+        running = {pool: observed.deployment_facts(body).replicas for pool, body in deployments.items()}
         return SpecContext(
-            split=split,
+            split=replicas_by_pool(service, running),
             deployments=deployments,
             profile=await self._profile(service, look, is_first=not deployments),
             contents=await self._contents(service, look, (*pods.serving, *pods.prefetching)),

@@ -78,7 +78,7 @@ class Facts:
 
     def after(self, written: Mapping[str, Object]) -> Self:
         """These once the Deployments in ``written``, by pool, were applied: raw, as the API server answered."""
-        new = {name: _deployment_facts(body, ()) for name, body in written.items()}
+        new = {name: deployment_facts(body) for name, body in written.items()}
         known = {
             name: replace(new[name], refusal=self.deployments[name].refusal) for name in new & self.deployments.keys()
         }
@@ -166,7 +166,7 @@ def facts(
 
     return Facts(
         deployments={
-            pool: _deployment_facts(deployment, events.get(FAILED_CREATIONS, ()))
+            pool: deployment_facts(deployment, events.get(FAILED_CREATIONS, ()))
             for pool, deployment in children.deployments.items()
         },
         pods=with_reports(children.pods),
@@ -201,7 +201,8 @@ def wants_retry(deployment: Object | None, now: datetime) -> bool:
     return bool(failure) and (last is None or (now - last).total_seconds() >= RETRY_S)
 
 
-def _deployment_facts(deployment: Object, failed_creations: tuple[Object, ...]) -> DeploymentFacts:
+def deployment_facts(deployment: Object, failed_creations: tuple[Object, ...] = ()) -> DeploymentFacts:
+    """The facts of a Deployment, as the API server sends it; ``failed_creations`` are Events of its ReplicaSets."""
     generation = number(deployment, "metadata", "generation") or 0
     replicas = number(deployment, "spec", "replicas")
     return DeploymentFacts(
