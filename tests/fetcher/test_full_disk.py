@@ -61,16 +61,17 @@ def is_weights(answer: Answer) -> bool:
 def test_a_disk_that_becomes_full_in_the_middle_is_named_and_whole_files_do_not_come_again(
     disk: Path, pod: Pod, proxy: FaultyProxy
 ) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def hold(answer: Answer, data: bytes) -> bytes:
         if is_weights(answer):
+            begun.set()
             go_on.wait()
         return data
 
     proxy.fault = hold
     running = pod.start()
-    eventually(lambda: list(CacheLayout(disk).staging.glob("*/model")))
+    eventually(begun.is_set)  # not before: it first checks that the whole model has room
     filler = fill(disk, but_bytes=8 * MIB)
     go_on.set()
     error = pod.error()
