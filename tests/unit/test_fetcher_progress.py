@@ -33,7 +33,7 @@ def test_the_progress_is_told_at_once_and_again_and_again(
     tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL_S", 0.01)
-    with progress.told(tmp_path, POD, state):
+    with progress.published(tmp_path, POD, state):
         eventually(lambda: latest([tmp_path]) == Progress(POD, 5, 10, 0))
         state.add_bytes(3)
         eventually(lambda: latest([tmp_path]) == Progress(POD, 8, 10, 0))
@@ -41,7 +41,7 @@ def test_the_progress_is_told_at_once_and_again_and_again(
 
 
 def test_a_folder_that_is_gone_disturbs_nobody(tmp_path: Path, state: State) -> None:
-    with progress.told(tmp_path / "absent", POD, state):
+    with progress.published(tmp_path / "absent", POD, state):
         pass
     assert latest([tmp_path / "absent"]) is None
 

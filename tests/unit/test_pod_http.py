@@ -97,11 +97,11 @@ async def test_what_nobody_asks_for_any_more_is_forgotten(monkeypatch: pytest.Mo
 
     reader = Reader(question)
     assert await reader.read("10.0.0.1") == "10.0.0.1"
-    assert len(reader._asked) == 1
+    assert len(reader._requests) == 1
     forgotten = asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, forgotten.set)
     await forgotten.wait()
-    assert reader._asked == {}
+    assert reader._requests == {}
 
 
 LIMIT_BYTES = 8192
