@@ -1,0 +1,116 @@
+"""Profiles of engines by name, and a profile fitted to measurements."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from modelyard.scaling.simulator.profile import EngineProfile
+
+_HOST_S = 0.004
+"""What an iteration takes beside the model's own operations: scheduling, sampling, launches. 2 to 6 ms are usual."""
+
+
+def _with_host(*points: tuple[int, float]) -> tuple[tuple[float, float], ...]:
+    return tuple((tokens, milliseconds / 1000 + _HOST_S) for tokens, milliseconds in points)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        # Derived from its bandwidth (600 GB/s) and FLOPs, not measured; 24 GB less the weights hold 33k tokens.
+        EngineProfile("a10g-llama-8b", _with_host((1, 23.5), (64, 26.0), (128, 47.4), (2048, 758.5)), 2.7e-7, 33_000),
+        # Linear operations: microsoft/vidur (MIT), data/profiling/compute. KV: 128 KiB a token at 1.6 TB/s, 80 GB.
+        EngineProfile(
+            "a100-llama-8b",
+            _with_host((1, 9.7), (64, 11.2), (128, 13.2), (256, 19.5), (1024, 75), (2048, 142)),
+            8e-8,
+            412_000,
+        ),
+        # As before; KV read from shashwatj07/SageServe (MIT), data/perf_model: 0.08 ms per 1000 tokens.
+        EngineProfile(
+            "h100-llama-70b",
+            _with_host((1, 14.3), (64, 15.3), (256, 19.2), (1024, 62), (2048, 114)),
+            8e-8,
+            450_000,
+            devices=4,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One iteration, or the mean of many: the tokens it computed (one for each request that decodes, the prompt of one
+    that prefills), the tokens whose keys and values it read, and its seconds.
+    """
+
+    tokens: float
+    context_tokens: float
+    seconds: float
+
+
+def fit(name: str, rows: Sequence[Measured], kv_capacity_tokens: int, **limits: int) -> EngineProfile:
+    """The profile that is nearest to the measurements by relative error: flat, then linear from a knee on, plus what
+    reading takes. ``limits`` are further fields of EngineProfile. Raises ValueError where there are too few rows.
+    """
+    sizes = sorted({row.tokens for row in rows})
+    if len(sizes) < 2:
+        raise ValueError("a fit needs iterations of at least two sizes")
+    best = min((_least_squares(rows, knee) for knee in sizes[:-1]), key=lambda found: found[0])
+    _, knee, (base, slope, steeper, read) = best
+    points = [(tokens, base + slope * tokens + steeper * max(tokens - knee, 0.0)) for tokens in _points(sizes, knee)]
+    return EngineProfile(name, tuple(points), read, kv_capacity_tokens, **limits)
+
+
+def _points(sizes: Sequence[float], knee: float) -> list[float]:
+    return sorted({sizes[0], knee, sizes[-1]})
+
+
+Solution = tuple[float, float, tuple[float, float, float, float]]
+
+
+def _least_squares(rows: Sequence[Measured], knee: float) -> Solution:
+    """The squared error, the knee, and base, slope, further slope from the knee on and seconds per token read; none is
+    negative: an unknown that would be is left out.
+    """
+    features = [
+        tuple(value / row.seconds for value in (1.0, row.tokens, max(row.tokens - knee, 0.0), row.context_tokens))
+        for row in rows
+    ]
+    used = [at for at in range(4) if any(feature[at] for feature in features)]
+    while True:
+        solved = _solve(features, used)
+        worst = min(used, key=lambda at: solved[at])
+        if solved[worst] >= 0:
+            break
+        used.remove(worst)
+    error = sum((sum(x * y for x, y in zip(feature, solved, strict=True)) - 1) ** 2 for feature in features)
+    return error, knee, (solved[0], solved[1], solved[2], solved[3])
+
+
+def _solve(features: Iterable[tuple[float, ...]], used: Sequence[int]) -> list[float]:
+    """The factors of the ``used`` features that make their sum 1 as nearly as possible; 0 for the others."""
+    rows = list(features)
+    matrix = [[sum(row[i] * row[j] for row in rows) for j in used] + [sum(row[i] for row in rows)] for i in used]
+    size = len(used)
+    for at in range(size):
+        pivot = max(range(at, size), key=lambda i: abs(matrix[i][at]))
+        matrix[at], matrix[pivot] = matrix[pivot], matrix[at]
+        if abs(matrix[at][at]) < 1e-300:
+            continue
+        for i in range(size):
+            if i != at:
+                factor = matrix[i][at] / matrix[at][at]
+                matrix[i] = [x - factor * y for x, y in zip(matrix[i], matrix[at], strict=True)]
+    solved = [0.0] * 4
+    for at, feature in enumerate(used):
+        solved[feature] = matrix[at][size] / matrix[at][at] if abs(matrix[at][at]) >= 1e-300 else 0.0
+    return solved
+
+
+def mean_error(profile: EngineProfile, rows: Sequence[Measured]) -> float:
+    """Mean of the relative errors of the profile's times."""
+    errors = [
+        abs(profile.seconds(row.tokens) + profile.kv_read_s * row.context_tokens - row.seconds) / row.seconds
+        for row in rows
+    ]
+    return sum(errors) / len(errors)

@@ -1,0 +1,64 @@
+"""Which replica a request goes to."""
+
+import random
+from collections.abc import Sequence
+from typing import Protocol
+
+from modelyard.scaling.simulator.pod import Pod
+from modelyard.scaling.simulator.request import Request
+
+
+class Router(Protocol):
+    """``choose`` takes one of the pods that serve, never none; ``ended`` is called for each request's end."""
+
+    def choose(self, request: Request, serving: Sequence[Pod], now_s: float) -> Pod: ...
+
+    def ended(self, request: Request, now_s: float) -> None: ...
+
+
+class LeastLoaded:
+    """The replica with the fewest requests, as a gateway for models chooses. A request stays where it was sent."""
+
+    def choose(self, request: Request, serving: Sequence[Pod], now_s: float) -> Pod:  # noqa: ARG002 - as Router
+        return min(serving, key=_load)
+
+    def ended(self, request: Request, now_s: float) -> None:
+        pass
+
+
+def _load(pod: Pod) -> int:
+    return pod.engine.in_flight if pod.engine else 0
+
+
+class PerConnection:
+    """A random replica for each new connection, as a Service chooses; a client uses an idle connection again.
+
+    The server closes a connection that was idle for ``keep_alive_s`` (uvicorn's default: 5 s), so new replicas get
+    load only as connections end.
+    """
+
+    def __init__(self, chance: random.Random, keep_alive_s: float = 5.0) -> None:
+        self._chance = chance
+        self._keep_alive_s = keep_alive_s
+        self._idle: list[tuple[float, Pod]] = []  # by the time since which they are
+        self._in_use: dict[int, Pod] = {}
+
+    def choose(self, request: Request, serving: Sequence[Pod], now_s: float) -> Pod:
+        pod = self._idle_connection(now_s) or self._chance.choice(serving)
+        self._in_use[id(request)] = pod
+        return pod
+
+    def _idle_connection(self, now_s: float) -> Pod | None:
+        while self._idle:
+            since_s, pod = self._idle.pop()
+            if now_s - since_s > self._keep_alive_s:
+                self._idle.clear()  # all others are idle for longer
+                return None
+            if pod.serves:
+                return pod
+        return None
+
+    def ended(self, request: Request, now_s: float) -> None:
+        pod = self._in_use.pop(id(request), None)
+        if pod is not None and request.failure is None:
+            self._idle.append((now_s, pod))
