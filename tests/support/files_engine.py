@@ -15,6 +15,7 @@ class Files:
     ports = (Port(names.PORT_HTTP, PORT, names.SERVICE_PORT),)
     teardown_s = 1
     compile_cache = None
+    metrics = None
     takes_names = False
     published = "python"
     error_lines: tuple[tuple[Reason, str], ...] = ()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from modelyard.api.conditions import Reason
 from modelyard.api.inference_service import Resources
+from modelyard.integrations.engines.metrics import EngineMetrics
 from modelyard.integrations.engines.version import EngineVersion, Release
 from modelyard.integrations.pod_parts import ModelRef, PodParts
 
@@ -108,6 +109,10 @@ class Engine(Protocol):
     @property
     def error_lines(self) -> tuple[tuple[Reason, str], ...]:
         """What lines of its output mean when it fails, as regular expressions; the first that is found decides."""
+
+    @property
+    def metrics(self) -> EngineMetrics | None:
+        """Where it reports its load, and under which names; None for one that reports none."""
 
     def program(self, serving: Serving) -> Program:
         """How to run it. Raises InvalidError when the user's arguments cannot work, with the remedy."""

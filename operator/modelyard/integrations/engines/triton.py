@@ -5,9 +5,10 @@ import re
 from modelyard.api.conditions import Reason
 from modelyard.api.reasons import Reasons
 from modelyard.contract import names
-from modelyard.integrations.engines import flags
+from modelyard.integrations.engines import flags, vllm
 from modelyard.integrations.engines.base import Ipv6, Port, Program, Serving
 from modelyard.integrations.engines.flags import Flag
+from modelyard.integrations.engines.metrics import DecoupledModels, Definition, EngineMetrics, Metric
 from modelyard.integrations.pod_parts import PodParts
 
 HTTP_PORT = 8000
@@ -41,6 +42,91 @@ _FIXED = {
     "--metrics-port": f"the pods' port metrics is {METRICS_PORT}",
 }
 
+_SERVER = "https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/metrics.html"
+_TENSORRT_LLM = "https://github.com/triton-inference-server/tensorrtllm_backend#triton-metrics"
+_VLLM = "https://github.com/triton-inference-server/vllm_backend#triton-metrics"
+
+_PENDING = "nv_inference_pending_request_count"
+
+
+def _of_server(*names: str, factor: float = 1.0, wrong_if_decoupled: bool = False) -> Definition:
+    metrics = tuple(map(Metric, names))
+    return Definition(metrics, _SERVER, factor=factor, wrong_if_decoupled=wrong_if_decoupled)
+
+
+def _requests(type_: str) -> Definition:
+    return Definition((Metric("nv_trt_llm_request_metrics", (("request_type", type_),)),), _TENSORRT_LLM, ">=23.11")
+
+
+def _tensorrt_llm(name: str) -> Definition:
+    return Definition((Metric(name),), _TENSORRT_LLM, "newer than 23.11")
+
+
+SIGNALS: dict[str, tuple[Definition, ...]] = {
+    # What a backend for language models counts comes first: its models are decoupled as a rule.
+    "waiting": (_requests("waiting"), *vllm.SIGNALS["waiting"], _of_server(_PENDING, wrong_if_decoupled=True)),
+    "running": (_requests("scheduled"), *vllm.SIGNALS["running"]),
+    "running_limit": (_requests("max"),),
+    "kv_usage": (
+        Definition(
+            (Metric("nv_trt_llm_kv_cache_block_metrics", (("kv_cache_block_type", "fraction"),)),),
+            _TENSORRT_LLM,
+            ">=23.11",
+            combined="mean",
+        ),
+        *vllm.SIGNALS["kv_usage"],
+    ),
+    "preemptions_total": vllm.SIGNALS["preemptions_total"],
+    "prompt_tokens_total": (
+        _tensorrt_llm("nv_llm_input_token_len_sum"),
+        *vllm.SIGNALS["prompt_tokens_total"],
+    ),
+    "generation_tokens_total": (
+        _tensorrt_llm("nv_llm_output_token_len_sum"),
+        *vllm.SIGNALS["generation_tokens_total"],
+    ),
+    "finished_total": (
+        _tensorrt_llm("nv_llm_output_token_len_count"),
+        Definition((Metric("vllm:e2e_request_latency_seconds_count"),), _VLLM),
+        _of_server("nv_inference_request_success", "nv_inference_request_failure"),
+    ),
+    "first_tokens_total": (
+        *vllm.SIGNALS["first_tokens_total"],
+        _of_server("nv_inference_first_response_histogram_ms_count"),
+    ),
+    "iterations_total": (*vllm.SIGNALS["iterations_total"], _of_server("nv_inference_exec_count")),
+    "queue_s_total": (*vllm.SIGNALS["queue_s_total"], _of_server("nv_inference_queue_duration_us", factor=1e-6)),
+    "compute_s_total": (
+        *vllm.SIGNALS["compute_s_total"],
+        _of_server(
+            "nv_inference_compute_input_duration_us",
+            "nv_inference_compute_infer_duration_us",
+            "nv_inference_compute_output_duration_us",
+            factor=1e-6,
+            wrong_if_decoupled=True,
+        ),
+    ),
+    "time_to_first_token_s": (
+        *vllm.SIGNALS["time_to_first_token_s"],
+        Definition(
+            (Metric("nv_inference_first_response_histogram_ms"),), _SERVER, "newer than 24.10", "histogram", 1e-3
+        ),
+    ),
+    "time_per_output_token_s": vllm.SIGNALS["time_per_output_token_s"],
+}
+"""All counters move when a request finishes, those of a decoupled model when it is accepted (measured): a request that
+runs, or hangs, shows in the pending count alone. Both backends report beside the server's own metrics; vLLM's has the
+names of vLLM (src/utils/metrics.py), the one for TensorRT-LLM those of its batch manager.
+"""
+
+METRICS = EngineMetrics(
+    port=METRICS_PORT,
+    path="/metrics",
+    signals=SIGNALS,
+    remedy="It has them once a model is loaded.",
+    decoupled_models=DecoupledModels(_PENDING, "model", HTTP_PORT, "/v2/models/{model}/config"),
+)
+
 
 class Triton:
     """Serves a repository of models, of any framework that its image has a backend for, through KServe's V2 protocol.
@@ -60,6 +146,7 @@ class Triton:
     takes_names = False
     published = r"nvidia/tritonserver"
     compile_cache = None
+    metrics = METRICS
     error_lines: tuple[tuple[Reason, str], ...] = (
         (Reasons.MODEL_NOT_LOADABLE, r"failed to poll model '"),
         (Reasons.MODEL_NOT_LOADABLE, r"failed to load (model )?'|Failed to (pre)?initialize Python stub"),

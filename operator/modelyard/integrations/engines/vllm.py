@@ -14,6 +14,7 @@ from modelyard.contract.errors import InvalidError
 from modelyard.integrations.engines import flags
 from modelyard.integrations.engines.base import CompileCache, Ipv6, Port, Program, Serving
 from modelyard.integrations.engines.flags import Flag
+from modelyard.integrations.engines.metrics import Definition, EngineMetrics, Metric
 from modelyard.integrations.pod_parts import PodParts
 
 HTTP_PORT = 8000
@@ -98,6 +99,67 @@ cluster of its own within the pod has what the pod has."""
 _KV_CACHE_SIZE = ("--kv-cache-memory-bytes", "--gpu-memory-utilization")
 """The environment's VLLM_CPU_KVCACHE_SPACE would overrule these."""
 
+_V0 = "https://docs.vllm.ai/en/v0.8.5/design/v1/metrics.html"
+_V1 = "https://docs.vllm.ai/en/latest/design/metrics/"
+_RECORDED = "tests/recordings/vllm/fixtures"
+_RENAMED_CACHE = "https://github.com/vllm-project/vllm/pull/18354"
+_RENAMED_LATENCY = "https://github.com/vllm-project/vllm/pull/24110"
+
+
+def _total(name: str, source: str = _V0, releases: str = "all") -> Definition:
+    return Definition((Metric(name),), source, releases)
+
+
+def _share(name: str, source: str, releases: str) -> Definition:
+    return Definition((Metric(name),), source, releases, combined="mean")
+
+
+def _histogram(name: str, source: str, releases: str = "all") -> Definition:
+    return Definition((Metric(name),), source, releases, combined="histogram")
+
+
+SIGNALS: dict[str, tuple[Definition, ...]] = {
+    "waiting": (_total("vllm:num_requests_waiting"),),
+    "running": (_total("vllm:num_requests_running"),),
+    "kv_usage": (
+        _share("vllm:kv_cache_usage_perc", _RENAMED_CACHE, ">=0.9.2"),
+        _share("vllm:gpu_cache_usage_perc", _V0, "<0.12"),
+    ),
+    "kv_capacity_tokens": (
+        Definition((Metric("vllm:cache_config_info", value_labels=("kv_cache_size_tokens",)),), _RECORDED, "0.32"),
+        Definition((Metric("vllm:cache_config_info", value_labels=("num_gpu_blocks", "block_size")),), _V1),
+    ),
+    "preemptions_total": (_total("vllm:num_preemptions_total"),),
+    "prompt_tokens_total": (_total("vllm:prompt_tokens_total"),),
+    "cached_prompt_tokens_total": (
+        _total("vllm:prompt_tokens_cached_total", _RECORDED, "0.32"),
+        _total("vllm:prefix_cache_hits_total", _RENAMED_CACHE, ">=0.9.2"),
+    ),
+    "generation_tokens_total": (_total("vllm:generation_tokens_total"),),
+    "finished_total": (_total("vllm:request_success_total"),),
+    "first_tokens_total": (_total("vllm:time_to_first_token_seconds_count"),),
+    "iterations_total": (_total("vllm:iteration_tokens_total_count"),),
+    "queue_s_total": (_total("vllm:request_queue_time_seconds_sum"),),
+    "compute_s_total": (_total("vllm:request_inference_time_seconds_sum"),),
+    "time_to_first_token_s": (_histogram("vllm:time_to_first_token_seconds", _V0),),
+    "time_per_output_token_s": (
+        _histogram("vllm:inter_token_latency_seconds", _RENAMED_LATENCY, ">=0.11"),
+        _histogram("vllm:time_per_output_token_seconds", _V0, "<0.13"),
+    ),
+}
+"""What each moves at, as recorded from 0.32 with 4 requests running, 38 waiting and 8 finished: prompt tokens and first
+tokens at a request's first token (12), generated tokens and iterations at each step, the queue's and the computing time
+only when a request finishes (8), by any end, aborts included. The gauges are set at each step: without one they stay.
+Several API servers report gauges only after the first request.
+"""
+
+METRICS = EngineMetrics(
+    port=HTTP_PORT,
+    path="/metrics",
+    signals=SIGNALS,
+    remedy="The flag --disable-log-stats removes them all.",
+)
+
 
 class Vllm:
     """Serves language models through OpenAI's API."""
@@ -124,6 +186,7 @@ class Vllm:
     takes_names = True
     published = PUBLISHED
     compile_cache = COMPILE_CACHE
+    metrics = METRICS
 
     def program(self, serving: Serving) -> Program:
         """See engines/base.py.

@@ -1,7 +1,7 @@
 """What an engine reports about its load, in the same terms for every engine and version."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class EngineSample:
     started, so a smaller value than before means that it restarted. ``waiting`` and ``running`` are requests,
     ``kv_usage`` is a share from 0 to 1, ``kv_capacity_tokens`` how many tokens fit. ``first_tokens_total`` counts the
     requests that got their first token, ``iterations_total`` the steps of the engine. ``queue_s_total`` and
-    ``compute_s_total`` are seconds over all requests.
+    ``compute_s_total`` are seconds over all requests. ``missing`` is why a field is None, for people, by the field's
+    name: with the pod, the URL and the metric's name. What the engine never reports has no entry.
     """
 
     time_s: float
@@ -41,6 +42,7 @@ class EngineSample:
     compute_s_total: float | None = None
     time_to_first_token_s: Histogram | None = None
     time_per_output_token_s: Histogram | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

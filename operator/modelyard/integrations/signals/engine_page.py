@@ -1,0 +1,54 @@
+"""From an engine's metrics page to its sample."""
+
+from modelyard.integrations.engines.metrics import EngineMetrics
+from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
+from modelyard.integrations.signals.engine_samples import SampleReader
+from modelyard.integrations.signals.metrics_page import MetricsPage, declares, page_label
+
+MODELS_LIMIT = 64
+"""Most models of a server whose configuration is looked up; where there are more, what depends on it is unknown."""
+
+_NAME_LENGTH = 256
+
+
+class EnginePage:
+    """Parses pages of one engine."""
+
+    def __init__(self, engine: EngineMetrics) -> None:
+        self._engine = engine
+        definitions = (each for several in engine.signals.values() for each in several)
+        self._page = MetricsPage(name for definition in definitions for name in definition.sample_names)
+        self._reader = SampleReader(engine, page_label)
+        decoupled = engine.decoupled_models
+        self._models = MetricsPage([decoupled.metric]) if decoupled else None
+
+    def parse(
+        self, page: bytes, *, time_s: float, place: str, decoupled: bool | None = False
+    ) -> EngineSample | Unknown:
+        """The sample of a page that came at ``time_s`` from ``place``, which the causes name.
+
+        ``decoupled`` is whether one of the models is decoupled, None if that is unknown.
+        """
+        try:
+            samples = self._page.samples(page)
+        except ValueError as error:
+            return Unknown(f"{place} {error}.")
+        return self._reader.read(
+            samples,
+            time_s=time_s,
+            place=place,
+            declares=lambda name: declares(page, name),
+            decoupled=decoupled,
+        )
+
+    def models(self, page: bytes) -> frozenset[str] | None:
+        """The models on the page whose configuration matters; None where they are too many, or named too long."""
+        decoupled = self._engine.decoupled_models
+        if self._models is None or decoupled is None:
+            return frozenset()
+        try:
+            samples = self._models.samples(page).get(decoupled.metric, ())
+        except ValueError:
+            return None
+        found = frozenset(page_label(labels, decoupled.label) or "" for labels, _ in samples)
+        return None if len(found) > MODELS_LIMIT or any(len(model) > _NAME_LENGTH for model in found) else found
