@@ -62,7 +62,7 @@ class DecoupledModels:
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EngineMetrics:
     """An engine's page in the Prometheus text format, at ``path`` on ``port`` of the pod.
 

@@ -7,7 +7,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import aiohttp
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 TIME_LIMIT_S = 2.0
 """Longest time for one answer, from the connection's start to its last byte."""
+
+CONNECT_S = 1.5
+"""Longest time for a connection: one inside the cluster takes milliseconds, or a second if its first packet is lost."""
 
 WAIT_S = 0.2
 """How long a reconcile waits for a pod that answered last time; one inside the cluster takes some milliseconds."""
@@ -38,11 +41,15 @@ HEADERS_LIMIT = 64
 T = TypeVar("T")
 
 
+class PodError(Exception):
+    """A pod gave no usable answer; the message is for people, and goes on after the pod's address."""
+
+
 class PodClient:
     """Requests to pods over HTTP on kept connections, which the first request opens; close() when done."""
 
     def __init__(self) -> None:
-        self._sessions: dict[int, aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[int, bool], aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -60,22 +67,48 @@ class PodClient:
         size_limit_bytes: int,
         time_limit_s: float | None = None,
     ) -> bytes | None:
-        """The body of a pod's answer; None when none comes within ``time_limit_s`` (else TIME_LIMIT_S) that is a whole
-        200.
+        """The body of a pod's answer; None for the errors of fetch()."""
+        try:
+            return await self.fetch(
+                pod_ip, port, path, method=method, size_limit_bytes=size_limit_bytes, time_limit_s=time_limit_s
+            )
+        except PodError:
+            return None
+
+    async def fetch(
+        self,
+        pod_ip: str,
+        port: int,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        size_limit_bytes: int,
+        time_limit_s: float | None = None,
+        keeps_connection: bool = True,
+    ) -> bytes:
+        """The body of a pod's answer. Raises PodError when none comes within ``time_limit_s`` (else TIME_LIMIT_S) that
+        is a whole 200.
 
         The request has no body and changes nothing, so it is repeated once when the pod had closed a kept connection.
         No redirect is followed, no name resolved, no encoding undone, no cookie kept, and hardly a byte read beyond
         ``size_limit_bytes`` (all that arrives counts, headers and framing included).
         """
+        limit_s = TIME_LIMIT_S if time_limit_s is None else time_limit_s
         try:
             host = f"[{pod_ip}]" if ipaddress.ip_address(pod_ip).version == 6 else pod_ip
             url = f"http://{host}:{port}{path}"
-            async with asyncio.timeout(TIME_LIMIT_S if time_limit_s is None else time_limit_s):
-                return await self._ask(self._session(size_limit_bytes), method, url)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            return None
+            async with asyncio.timeout(limit_s):
+                return await self._ask(self._session(size_limit_bytes, keeps_connection), method, url)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise PodError(f"cannot be reached: no connection in {CONNECT_S:g} s") from error
+        except TimeoutError as error:
+            raise PodError(f"gave no whole answer in {limit_s:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise PodError(f"cannot be reached: {error.os_error.strerror or 'connection failed'}") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise PodError("broke off, or sent no HTTP or too much of it") from error
 
-    async def _ask(self, session: aiohttp.ClientSession, method: str, url: str) -> bytes | None:
+    async def _ask(self, session: aiohttp.ClientSession, method: str, url: str) -> bytes:
         try:
             return await _body(session, method, url)
         except aiohttp.ServerDisconnectedError:
@@ -83,29 +116,31 @@ class PodClient:
                 raise  # aiohttp has repeated it already
             return await _body(session, method, url)
 
-    def _session(self, size_limit_bytes: int) -> aiohttp.ClientSession:
-        if size_limit_bytes not in self._sessions:
-            self._sessions[size_limit_bytes] = aiohttp.ClientSession(
+    def _session(self, size_limit_bytes: int, keeps_connection: bool) -> aiohttp.ClientSession:
+        key = (size_limit_bytes, keeps_connection)
+        if key not in self._sessions:
+            kept: dict[str, Any] = {"keepalive_timeout": IDLE_S} if keeps_connection else {"force_close": True}
+            self._sessions[key] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=0,  # Reader and placement bound it
-                    keepalive_timeout=IDLE_S,
+                    limit=0,  # those who ask bound it
                     socket_factory=lambda address: _BoundedSocket(size_limit_bytes, *address[:3]),
+                    **kept,
                 ),
                 headers={"Accept-Encoding": "identity"},
-                timeout=aiohttp.ClientTimeout(),  # ask() has one for all together
+                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_S),  # fetch() has one for all together
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 max_headers=HEADERS_LIMIT,
             )
-        return self._sessions[size_limit_bytes]
+        return self._sessions[key]
 
 
-async def _body(session: aiohttp.ClientSession, method: str, url: str) -> bytes | None:
+async def _body(session: aiohttp.ClientSession, method: str, url: str) -> bytes:
     async with session.request(method, url, allow_redirects=False) as answer:
         if answer.status == 200:
             return await answer.read()
         answer.close()  # rather than read further data
-        return None
+        raise PodError(f"answered with status {answer.status}")
 
 
 class _BoundedSocket(socket.socket):
