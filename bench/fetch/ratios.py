@@ -1,6 +1,5 @@
 """Statistics of a run: ratios are taken within each round, so that what slows a round slows both sides. Pure."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ def ratios(subject: Sequence[float], other: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value that is to be at most its goal. ``value`` is NaN where it could not be measured.
+    """One measured value that is to be at most its goal, or at least. ``value`` is NaN where it was not measured.
 
     ``range`` tells between which values it lay in the single rounds, or why there is none.
     """
@@ -38,14 +37,19 @@ class Figure:
     value: float
     goal: float
     range: str = ""
+    at_least: bool = False
 
     @property
     def is_met(self) -> bool:
-        return not math.isnan(self.value) and self.value <= self.goal
+        return self.value >= self.goal if self.at_least else self.value <= self.goal  # False for NaN
+
+    @property
+    def operator(self) -> str:
+        return ">=" if self.at_least else "<="
 
     def line(self) -> str:
         """`RESULT <name> <value> <op> <goal> met|missed`, for programs."""
-        return f"RESULT {self.name} {self.value:.3f} <= {self.goal:g} {'met' if self.is_met else 'missed'}"
+        return f"RESULT {self.name} {self.value:.3f} {self.operator} {self.goal:g} {'met' if self.is_met else 'missed'}"
 
 
 def ratio_figure(name: str, subject: Sequence[float], other: Sequence[float], goal: float) -> Figure:

@@ -33,6 +33,11 @@ def test_a_figure_is_one_line_for_programs(value: float, line: str) -> None:
     assert Figure("wall", value, 0.55).line() == line
 
 
+@pytest.mark.parametrize(("value", "verdict"), [(0.96, "met"), (0.95, "met"), (0.94, "missed"), (math.nan, "missed")])
+def test_a_figure_can_be_one_that_is_to_be_at_least_its_goal(value: float, verdict: str) -> None:
+    assert Figure("share", value, 0.95, at_least=True).line() == f"RESULT share {value:.3f} >= 0.95 {verdict}"
+
+
 def test_a_ratio_s_figure_is_the_median_of_the_rounds_with_their_range() -> None:
     figure = ratio_figure("wall", [1.0, 2.0, 9.0], [2.0, 2.0, 10.0], 0.95)
     assert figure == Figure("wall", 0.9, 0.95, "0.50-1.00")

@@ -1,0 +1,1 @@
+"""How would other settings have done on my traffic? `modelyard simulate` replays a trace against the simulator."""
