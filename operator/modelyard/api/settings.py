@@ -147,6 +147,12 @@ class Prometheus(SettingsModel):
     bearer_token_file: Path | None = Field(default=None, description="File with the token to send; default: none.")
     ca_file: Path | None = Field(default=None, description="CA certificates to trust; default: the public ones.")
     timeout_s: float = Field(default=5, gt=0, le=60, description="Longest time of a query.")
+    scrape_interval_s: float = Field(
+        default=30,  # that of the Prometheus operator; Prometheus itself has 60
+        gt=0,
+        le=600,
+        description="Time between two scrapes of a pod. Samples older than two of them count as unknown.",
+    )
 
 
 class Settings(TemplateSettings):

@@ -4,11 +4,7 @@ from modelyard.integrations.engines.metrics import EngineMetrics
 from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
 from modelyard.integrations.signals.engine_samples import SampleReader
 from modelyard.integrations.signals.metrics_page import MetricsPage, declares, page_label
-
-MODELS_LIMIT = 64
-"""Most models of a server whose configuration is looked up; where there are more, what depends on it is unknown."""
-
-_NAME_LENGTH = 256
+from modelyard.integrations.signals.model_configuration import looked_up
 
 
 class EnginePage:
@@ -50,5 +46,4 @@ class EnginePage:
             samples = self._models.samples(page).get(decoupled.metric, ())
         except ValueError:
             return None
-        found = frozenset(page_label(labels, decoupled.label) or "" for labels, _ in samples)
-        return None if len(found) > MODELS_LIMIT or any(len(model) > _NAME_LENGTH for model in found) else found
+        return looked_up(page_label(labels, decoupled.label) for labels, _ in samples)

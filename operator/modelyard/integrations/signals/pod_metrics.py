@@ -9,14 +9,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from modelyard.integrations.engines.metrics import EngineMetrics
-from modelyard.integrations.signals import model_configuration
 from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
 from modelyard.integrations.signals.engine_page import EnginePage
 from modelyard.integrations.signals.engine_pod import EnginePod, Readings
 from modelyard.integrations.signals.metrics_page import PAGE_LIMIT_BYTES
+from modelyard.integrations.signals.model_configuration import ModelConfigurations
 from modelyard.integrations.signals.pod_http import CONNECTIONS_LIMIT, PodClient, PodError
 
 ROUND_S = 2.0
@@ -38,15 +38,12 @@ each page takes a connection of its own, which costs 0.1 ms. (vLLM ends a connec
 FRESH_INTERVALS = 2
 """A sample older than so many intervals is unknown."""
 
-CONFIGURATIONS_AT_ONCE = 4
-"""Models of one server whose configuration is looked up in one round."""
-
 logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class _Reading:
-    """What is known of one pod. ``decoupled`` is whether a model is, by its name."""
+    """What is known of one pod."""
 
     pod: EnginePod
     place: str
@@ -54,7 +51,6 @@ class _Reading:
     sample: EngineSample | None = None
     failure: str = ""
     answered: bool = False
-    decoupled: dict[str, bool] = field(default_factory=dict)
 
 
 class PodMetrics:
@@ -65,6 +61,7 @@ class PodMetrics:
         self._interval_s = interval_s
         self._now_s = now_s
         self._readings: dict[str, _Reading] = {}
+        self._configurations = ModelConfigurations(client)
         self._pages: dict[EngineMetrics, EnginePage] = {}
         self._doubtful = asyncio.Semaphore(DOUBTFUL_LIMIT)
         self._answering = asyncio.Semaphore(ANSWERING_LIMIT)
@@ -87,6 +84,7 @@ class PodMetrics:
             request = self._readings.pop(uid).request
             if request is not None:
                 request.cancel()
+        self._configurations.forget(uids)
 
     def _request(self, pod: EnginePod, keeps_connection: bool) -> asyncio.Task[None]:
         """The pod's request that is in flight, else a new one."""
@@ -124,22 +122,8 @@ class PodMetrics:
         parser = self._pages.get(metrics)
         if parser is None:
             parser = self._pages[metrics] = EnginePage(metrics)
-        decoupled = await self._decoupled(reading, parser.models(page)) if metrics.decoupled_models else False
+        decoupled = await self._configurations.any_decoupled(reading.pod, parser.models(page))
         return parser.parse(page, time_s=arrived_s, place=reading.place, decoupled=decoupled)
-
-    async def _decoupled(self, reading: _Reading, models: frozenset[str] | None) -> bool | None:
-        """Whether one of the models is decoupled; None until that is known of each."""
-        how = reading.pod.metrics.decoupled_models
-        if models is None or how is None:
-            return None
-        for model in sorted(models - reading.decoupled.keys())[:CONFIGURATIONS_AT_ONCE]:
-            decoupled = await model_configuration.read(self._client, reading.pod.ip, how, model)
-            if decoupled is None:
-                break  # the others would wait as long
-            reading.decoupled[model] = decoupled
-        if any(reading.decoupled.get(model) for model in models):
-            return True
-        return False if models <= reading.decoupled.keys() else None
 
     def _latest(self, reading: _Reading) -> EngineSample | Unknown:
         sample, now_s = reading.sample, self._now_s()
