@@ -3,11 +3,13 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from bench.scaling.days import Folder, scaled, times
 from bench.scaling.policies.dynamo import seconds_per_request
 from bench.scaling.policies.signals import Rates as Seen
+from modelyard.api.scaling import Objective, Scaling
 from modelyard.scaling.simulator.clients import Arrival, Clients, ClosedLoop, OpenLoop
 from modelyard.scaling.simulator.faults import Fault, SpotLoss
 from modelyard.scaling.simulator.profile import EngineProfile
@@ -15,9 +17,10 @@ from modelyard.scaling.simulator.profiles import PROFILES
 from modelyard.scaling.simulator.run import Scenario
 from modelyard.scaling.simulator.score import WARM_UP_S, Limits
 from modelyard.scaling.simulator.starts import Starts
-from modelyard.scaling.simulator.traffic import Rates, arrivals, constant, lengths_from, spike, steps
+from modelyard.scaling.simulator.traffic import Rates, arrivals, constant, lengths_from, spike
 
 A10G, A100, H100 = PROFILES["a10g-llama-8b"], PROFILES["a100-llama-8b"], PROFILES["h100-llama-70b"]
+QWEN = PROFILES["h100x2-qwen3-32b"]
 LIMITS = Limits()
 STARTS = Starts(median_s=150.0, sigma=0.1)
 _BURSTY = 2.0
@@ -47,6 +50,16 @@ class Case:
     faults: tuple[Fault, ...] = ()
     routing: Literal["LeastLoaded", "PerConnection"] = "LeastLoaded"
     warm_up_s: float = WARM_UP_S
+    objective: Objective | None = None
+
+    @property
+    def limits(self) -> Limits:
+        return Limits.of(self.objective)
+
+    @property
+    def scaling(self) -> Scaling:
+        """What a user would write: bounds, and an objective where it is not the default."""
+        return Scaling(min_replicas=self.minimum, max_replicas=self.maximum, objective=self.objective)
 
     def duration_s(self, day_hours: float) -> float:
         return (self.hours or day_hours) * 3600
@@ -134,12 +147,21 @@ def _servegen(model: str, day: int, kind: Kind, profile: EngineProfile = A10G, s
 
 _HOUR = 0.95  # of a record of 58 minutes
 _SPOT_REPLICAS = 12
-_PEAK_PER_S = 10.0
+# llm-d's published episode: (seconds, requests/s), prompts of 4000 tokens, answers of 1000.
+_RAMP = ((330, 2.0), (360, 4.0), (360, 6.0), (360, 8.0), (360, 10.0), (360, 4.0), (300, 1.0))
+_RAMP_OBJECTIVE = Objective(time_to_first_token_milliseconds=3000, time_per_output_token_milliseconds=100)
+
+
+def _ramp(folder: Folder, seed: int, duration_s: float) -> Clients:  # noqa: ARG001 - the shape of Traffic
+    starts_s = accumulate((seconds for seconds, _ in _RAMP), initial=0)
+    rates = list(zip(starts_s, (*(rate for _, rate in _RAMP), 0.0), strict=True))
+    return OpenLoop(arrivals(rates, lengths_from([(4000, 1000)]), seed))
+
 
 CASES: Mapping[str, Case] = {
     case.name: case
     for case in (
-        *(case for profile in (A10G, A100, H100) for case in _training(profile)),
+        *(case for profile in (A10G, A100, H100, QWEN) for case in _training(profile)),
         # Peak to mean of 1.9 and more is variable, up to 1.35 is gentle: by the traces, before anything was run.
         _servegen("large", 1, "variable"),
         _servegen("large", 5, "variable"),
@@ -178,15 +200,17 @@ CASES: Mapping[str, Case] = {
         Case(
             "ramp",
             "ramp",
-            A10G,
-            _made(lambda _: steps(600, 2.0, _PEAK_PER_S, 1.0)),
-            A10G.name,
-            0.5,
-            maximum=16,
+            QWEN,
+            _ramp,
+            QWEN.name,
+            sum(seconds for seconds, _ in _RAMP) / 3600,
+            minimum=3,
+            maximum=8,
             begins_with=3,
             starts=Starts(100.0, 0.1),
             warm_up_s=0.0,
+            objective=_RAMP_OBJECTIVE,
         ),
-        Case("agents", "closed", A10G, _agents, A10G.name, 2.0, maximum=32, begins_with=1),
+        Case("agents", "closed", A10G, _agents, A10G.name, 2.0, maximum=32, begins_with=1, warm_up_s=3600.0),
     )
 }

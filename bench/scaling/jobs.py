@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bench.scaling.cases import CASES, LIMITS
+from bench.scaling.cases import CASES
 from bench.scaling.days import Folder
 from bench.scaling.families import FAMILIES, Known
-from modelyard.api.scaling import Scaling
 from modelyard.scaling.simulator.bound import least_device_hours
 from modelyard.scaling.simulator.clients import Arrival, OpenLoop
 from modelyard.scaling.simulator.profiles import PROFILES
@@ -47,16 +46,15 @@ def _arrivals(scenario: Scenario) -> tuple[Arrival, ...]:
 def simulate(place: Place, job: Job) -> Outcome:
     """The run itself."""
     case, scenario = CASES[job.case], _scenario(place, job.case, job.seed)
-    known = Known(PROFILES[case.tuned_on], LIMITS, _arrivals(scenario), scenario.start_s)
+    known = Known(PROFILES[case.tuned_on], case.limits, _arrivals(scenario), scenario.start_s)
     policy, memory = FAMILIES[job.family][job.setting](known)
-    scaling = Scaling(min_replicas=case.minimum, max_replicas=case.maximum)
-    return run(scenario, policy, scaling, memory)
+    return run(scenario, policy, case.scaling, memory)
 
 
 def scored(place: Place, job: Job) -> Score:
     """Run the job."""
     case = CASES[job.case]
-    return score(simulate(place, job), LIMITS, case.maximum, case.warm_up_s)
+    return score(simulate(place, job), case.limits, case.maximum, case.warm_up_s)
 
 
 def bound_hours(place: Place, case_name: str, seed: int) -> float:

@@ -86,4 +86,5 @@ def test_each_named_profile_prefills_at_the_speed_of_its_source() -> None:
         "a10g-llama-8b": pytest.approx(2700, rel=0.04),
         "a100-llama-8b": pytest.approx(14_400, rel=0.04),
         "h100-llama-70b": pytest.approx(17_900, rel=0.04),
+        "h100x2-qwen3-32b": pytest.approx(15_928, rel=0.04),
     }

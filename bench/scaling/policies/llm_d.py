@@ -6,7 +6,7 @@ knows, the uncached tokens that queue, is taken as the requests that wait times 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import ceil, floor, inf
 
 from bench.scaling.policies.behavior import Behavior, Past, Rule, settle
 from bench.scaling.policies.signals import (
@@ -82,13 +82,14 @@ class ObjectivePast:
     hpa: Past = field(default_factory=Past)
 
 
-_OBJECTIVE_BEHAVIOR = Behavior(Rule(0.0, 100.0, 4, 60.0), Rule(0.0, 0.0, 1, 120.0))
+_OBJECTIVE_BEHAVIOR = Behavior(Rule(30.0, 100.0, 4, 60.0), Rule(180.0, 0.0, 1, 120.0))
 
 
 @dataclass(frozen=True)
 class ObjectiveAware:
     """The mean over 45 s of min(max(P90 TTFT / limit, P90 TPOT / limit), 2): up above ``up``, down below ``down``, held
-    between; what is asked for is discounted by the share that is ready. No data is 0, that is idle.
+    between; on the way up it is discounted by the share that is ready. No data is 0, that is idle. The latencies are
+    those measured, not those that its predictor expects.
     """
 
     limits: Limits
@@ -107,11 +108,12 @@ class ObjectiveAware:
         )
         mean = sum(value for _, value in scores) / len(scores)
         ready = len(serving(observation)) / max(current, 1)
+        credit = ready if 0 < ready < 1 else 1.0
         wanted = current
         if mean > self.up:
-            wanted = max(ceil(current * mean / self.up * ready), current)
+            wanted = current + ceil(current * (mean * credit / self.up - 1))
         elif mean < self.down:
-            wanted = min(ceil(current * mean / self.down), current)
+            wanted = current - floor(current * (1 - mean / self.down))
         desired, hpa = settle(self.behavior, scaling, past.hpa, now_s=now_s, current=current, recommended=wanted)
         return decision(desired, "Objective"), ObjectivePast(looks, scores, hpa)
 

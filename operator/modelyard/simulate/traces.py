@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from math import isfinite, nan
 
 from modelyard.scaling.simulator.clients import Arrival
 
@@ -63,9 +64,11 @@ def _column(header: Sequence[str], names: Sequence[str]) -> int:
 
 def _seconds(number: int, text: str) -> float:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
+        seconds = nan
+    if isfinite(seconds):
+        return seconds
     try:
         whole, _, fraction = text.strip().replace("Z", "+00:00").partition(".")
         digits, offset = (fraction[:-6], fraction[-6:]) if fraction[-6:-5] in {"+", "-"} else (fraction, "")

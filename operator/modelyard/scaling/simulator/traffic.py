@@ -43,11 +43,6 @@ def spike(per_s: float, factor: float, from_s: float, until_s: float, duration_s
     return [(0.0, per_s), (from_s, per_s * factor), (until_s, per_s), (duration_s, 0.0)]
 
 
-def steps(step_s: float, *per_s: float) -> Rates:
-    """One rate after another, for ``step_s`` each."""
-    return [*((step_s * at, rate) for at, rate in enumerate(per_s)), (step_s * len(per_s), 0.0)]
-
-
 def lengths_around(mean_input: float, mean_output: float) -> Lengths:
     """Inputs are lognormal and outputs exponential around their means, as ServeGen found in production
     (arXiv 2505.09999).
