@@ -1,13 +1,17 @@
 """The routes of vLLM's server that an operator or a client of a served model meets."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import reduce
 
 from . import bodies
 from .completions import CHAT_PATH, Completions, Refused, Served
+from .controls import Controls
 from .engine import Engine
 from .exposition import Metrics
 from .http_server import Request, Response
+from .other_names import Rewrite, of_v0, renamed
 from .process_metrics import refresh_process
 
 METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -18,11 +22,23 @@ GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 
 
 class Api:
-    def __init__(self, served: Served, engine: Engine, metrics: Metrics, api_keys: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        served: Served,
+        engine: Engine,
+        metrics: Metrics,
+        api_keys: tuple[str, ...],
+        controls: Controls,
+    ) -> None:
         self._served = served
         self._engine = engine
         self._metrics = metrics
         self._api_keys = api_keys
+        self._rewrite = _rewrite(controls)
+        self._metrics_delay_s = controls.metrics_delay_s
+        self._metrics_answer = asyncio.Event()
+        if controls.metrics == "answered":
+            self._metrics_answer.set()
         self._completions = completions = Completions(served, engine)
         self._routes: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {
             "/health": {"GET": self._health},
@@ -35,6 +51,8 @@ class Api:
             "/v1/completions": {"POST": completions.answer},
             CHAT_PATH: {"POST": completions.answer},
             "/standin/kill_engine": {"POST": self._kill_engine},
+            "/standin/silence_metrics": {"POST": self._silence_metrics},
+            "/standin/answer_metrics": {"POST": self._answer_metrics},
         }
 
     @property
@@ -84,9 +102,11 @@ class Api:
         return _json({})
 
     async def _exposition(self, _: Request) -> Response:
+        await self._metrics_answer.wait()
+        await asyncio.sleep(self._metrics_delay_s)
         self._engine.refresh_gauges()
         refresh_process(self._metrics)
-        return Response(body=self._metrics.text().encode(), content_type=METRICS_TYPE)
+        return Response(body=self._rewrite(self._metrics.text()).encode(), content_type=METRICS_TYPE)
 
     async def _models(self, _: Request) -> Response:
         served = self._served
@@ -96,6 +116,22 @@ class Api:
         """The stand-in's own route: what `kill -9` of the core process is for the real engine."""
         self._engine.die()
         return _json({})
+
+    async def _silence_metrics(self, _: Request) -> Response:
+        self._metrics_answer.clear()
+        return _json({})
+
+    async def _answer_metrics(self, _: Request) -> Response:
+        self._metrics_answer.set()
+        return _json({})
+
+
+def _rewrite(controls: Controls) -> Rewrite:
+    """What the controls make of the recorded names."""
+    steps: list[Rewrite] = [of_v0] if controls.metric_names == "v0" else []
+    if controls.renamed_metric:
+        steps.append(renamed(*controls.renamed_metric.split("=")))
+    return lambda text: reduce(lambda text, step: step(text), steps, text)
 
 
 def _json(body: bodies.Body, status: int = 200) -> Response:

@@ -4,6 +4,7 @@ Environment variables, so that `spec.engine.env` of an InferenceService carries 
 most demanding behaviour, not its kindest.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 
@@ -43,6 +44,18 @@ class Controls:
     death_exit_s: float = 5.0
     """Seconds from the engine's death to the exit, unless VLLM_KEEP_ALIVE_ON_ENGINE_DEATH=1."""
 
+    gauges: str = choice("current", "of-last-step")
+    """`of-last-step`: gauges keep what the last step of the model left, as in vllm-project/vllm#29928: when all clients
+    hang up at once, there is no next step, and they show that load for ever."""
+    metrics: str = choice("answered", "silent")
+    """`silent`: /metrics accepts requests and answers none."""
+    metrics_delay_s: float = 0.0
+    """Seconds until /metrics answers; the real engine took up to 3 on a busy machine."""
+    metric_names: str = choice("recorded", "v0")
+    """`v0`: the names of vLLM's first engine, before 0.9."""
+    renamed_metric: str = ""
+    """`OLD=NEW`: one metric has another name, e.g. `vllm:num_requests_waiting=vllm:requests_queued`."""
+
 
 def controls_from(environment: Mapping[str, str]) -> Controls:
     """The controls that an environment asks for. Raises ValueError that names what is wrong and what is known."""
@@ -54,6 +67,9 @@ def controls_from(environment: Mapping[str, str]) -> Controls:
         if variable not in known:
             raise ValueError(f"{variable} is not known; there are {', '.join(known)}")
         given[known[variable].name] = _value(variable, text, known[variable])
+    renamed = given.get("renamed_metric")
+    if renamed and not re.fullmatch(r"[\w:]+=[\w:]+", str(renamed)):
+        raise ValueError(f"{PREFIX}RENAMED_METRIC is OLD=NEW, not {renamed!r}")
     return Controls(**given)  # type: ignore[arg-type]  # each value has been read as its field's type
 
 

@@ -53,6 +53,7 @@ class Engine:
         *,
         tokens_per_s: float,
         max_queued: int | None,
+        gauges: str = "current",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state: Literal["running", "draining", "dead", "silent"] = "running"
@@ -64,6 +65,7 @@ class Engine:
         self._metrics = metrics
         self._step_s = 1 / tokens_per_s
         self._max_queued = max_queued
+        self._gauges = gauges
         self._clock = clock
         self._answers: dict[Request, asyncio.Queue[Piece | End]] = {}
 
@@ -72,7 +74,11 @@ class Engine:
         return self._scheduler.in_flight
 
     def refresh_gauges(self) -> None:
-        """Brings what /metrics says about this moment up to date."""
+        """Brings what /metrics says about this moment up to date, where it does not show the last step."""
+        if self._gauges == "current":
+            self._set_gauges()
+
+    def _set_gauges(self) -> None:
         waiting = len(self._scheduler.waiting)
         self._metrics.set("vllm:num_requests_running", len(self._scheduler.running))
         self._metrics.set("vllm:num_requests_waiting", waiting)
@@ -175,6 +181,7 @@ class Engine:
                 self._measure_finished(request, reason, now_s)
             word = "" if reason == "stop" else WORDS[(request.generated - 1) % len(WORDS)]
             self._answers[request].put_nowait(Piece(word, reason))
+        self._set_gauges()
 
     def _time_token(self, request: Request, now_s: float) -> None:
         if request.first_token_s < 0:

@@ -87,8 +87,9 @@ async def _serve(options: ServeOptions, controls: Controls, model: Model, bound:
         metrics,
         tokens_per_s=controls.tokens_per_s,
         max_queued=options.max_queued,
+        gauges=controls.gauges,
     )
-    api = Api(_served(options, controls, model), engine, metrics, options.api_keys)
+    api = Api(_served(options, controls, model), engine, metrics, options.api_keys, controls)
 
     def served(request: Request, response: Response, took_s: float) -> None:
         api.count(request, response, took_s)
