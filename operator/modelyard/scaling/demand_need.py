@@ -1,0 +1,193 @@
+"""What demand asks for: replicas for the load to expect once they have started, and for the queue that is left then."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from modelyard.scaling.decision import Input
+from modelyard.scaling.demand import Traffic
+from modelyard.scaling.fleet import Fleet
+from modelyard.scaling.forecast import Forecast, Forecasts
+from modelyard.scaling.limits import Carried, Limit, Objective
+from modelyard.scaling.need import Need
+from modelyard.scaling.speed import Speed
+
+COLD_START_S = 180.0
+"""Expected before a replica ever started."""
+
+DOWN_MARGIN = 1.1
+"""To go down, the load must stay below the limit by this factor: what is enough now is enough in a minute, too."""
+
+UP_SLACK = 0.03
+"""Share of a replica that may be short before one more is started."""
+
+DRAIN_S = 60.0
+"""A queue that is left when new replicas are ready is to be gone within this time."""
+
+BACKLOG_SHARE = 0.75
+"""The most that a queue may add, as a share of what demand asks for: it is gone before long."""
+
+QUEUE_SHARE = 0.5
+"""A queue that takes longer than this share of the objective for the first token asks for a replica."""
+
+_FIXED_REQUEST = (1000.0, 200.0)
+"""Prompt and output tokens."""
+
+_SMALL_LOAD = 0.1
+"""Errors of forecasts are relative to the demand, of a smaller one to this."""
+
+KV_FULL = 0.92
+KV_BEARS = 0.85
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What was learnt of a service's engine and traffic."""
+
+    speed: Speed
+    carried: Carried
+    traffic: Traffic
+    forecasts: Forecasts
+
+
+def learn(before: Learnt, fleet: Fleet, horizon_s: float) -> tuple[Learnt, Forecast | None]:
+    """With this look; the forecast is None while some or all demand is not known."""
+    flows = fleet.flows
+    speed = before.speed.learnt(flows)
+    carried = before.carried.learnt(flows, speed)
+    traffic = before.traffic.counted(flows)
+    learnt = Learnt(speed, carried, traffic, before.forecasts)
+    if not flows or fleet.unmeasured:
+        return learnt, None
+    traffic = traffic.with_point(traffic.at(fleet.now_s, flows))
+    # In requests of a fixed size, so that what is learnt of the speed meanwhile is no error of a forecast.
+    request_s = speed.load(*_FIXED_REQUEST)
+    series = [(time_s, load / request_s) for time_s, load in traffic.loads(speed)]
+    judged = before.forecasts.judged(series, fleet.now_s, _SMALL_LOAD / request_s)
+    forecast, forecasts = judged.made(series, fleet.now_s, horizon_s, _SMALL_LOAD / request_s)
+    return Learnt(speed, carried, traffic, forecasts), forecast.scaled(request_s)
+
+
+def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Objective, horizon_s: float) -> Need:
+    """What is needed and what is enough, and whether fewer replicas would bear the load."""
+    limit = learnt.carried.limit(learnt.speed, objective, _running_limit(fleet))
+    state = _state(learnt, fleet)
+    if not fleet.known or (forecast is None and not fleet.flows):
+        return Need(None, None, "", state.inputs(None))
+    if forecast is None:
+        return _partly_known(learnt, fleet, limit, state)
+    provided = forecast.provided
+    most = (max(forecast.expected, forecast.level) + forecast.error) * (1 + learnt.speed.doubt)
+    up = max(ceil(provided / limit.load - UP_SLACK), 1)
+    up = max(up, ceil(forecast.level / min(limit.load * DOWN_MARGIN, 0.97) - UP_SLACK))
+    queue_s = _queue_left_s(state, fleet, forecast, learnt.carried.highest, horizon_s)
+    extra = min(ceil(queue_s / DRAIN_S / limit.load), ceil(BACKLOG_SHARE * up)) if queue_s > 0 else 0
+    up += extra
+    rail = state.rail(len(fleet.serving), objective)
+    if rail:
+        up = max(up, fleet.current if fleet.on_the_way else fleet.current + 1)
+    down = max(ceil(most * DOWN_MARGIN / limit.load), 1)
+
+    def bears(after: int) -> bool:
+        return most * DOWN_MARGIN <= limit.load * after + 1e-9 and state.bears(after, objective)
+
+    text = _text(forecast, limit, extra, rail)
+    return Need(up, max(up, down), text, state.inputs(up), bears)
+
+
+def _partly_known(learnt: Learnt, fleet: Fleet, limit: Limit, state: "_State") -> Need:
+    """Replicas that are not known count as empty for going up, and as full for going down."""
+    point = learnt.traffic.at(fleet.now_s, fleet.flows)
+    load = learnt.speed.load(point.prompt, point.output)
+    up = max(ceil(load / limit.load - UP_SLACK), 1)
+    full = load + fleet.unmeasured * limit.load
+    down = max(ceil(full * DOWN_MARGIN / limit.load), up)
+    text = (
+        f"The replicas that report need {load:.2f} replicas' time; {fleet.unmeasured} that do not count as empty for "
+        "scaling up and as full for scaling down."
+    )
+    return Need(up, down, text, state.inputs(up), lambda after: full * DOWN_MARGIN <= limit.load * after)
+
+
+def _text(forecast: Forecast, limit: Limit, extra: int, rail: str) -> str:
+    text = (
+        f"Requests will need {forecast.expected:.2f} replicas' time in {forecast.horizon_s:.0f} s, "
+        f"{forecast.error:.2f} more for the forecast's error, and a replica is loaded to "
+        f"{limit.load:.0%} ({limit.why})."
+    )
+    if extra:
+        text += f" The queue needs {extra} more."
+    return text + (f" {rail}" if rail else "")
+
+
+@dataclass(frozen=True)
+class _State:
+    """Signals over the replicas that are known: ``number`` of them. ``wait_s`` is how long the queue takes to be
+    admitted at today's pace, ``queued_s`` the replicas' time in it.
+    """
+
+    number: int
+    load: float | None
+    waiting: float | None
+    running: float | None
+    kv_usage: float | None
+    wait_s: float
+    queued_s: float
+
+    def rail(self, serving: int, objective: Objective) -> str:
+        """What asks for a replica beside demand, in words; empty if nothing does."""
+        if self.kv_usage is not None and self.kv_usage >= KV_FULL:
+            return f"The KV caches are {self.kv_usage:.0%} full."
+        if (self.waiting or 0.0) > serving and self.wait_s > QUEUE_SHARE * objective.first_token_s:
+            return f"{self.waiting:.0f} requests wait, the last for about {self.wait_s:.1f} s."
+        return ""
+
+    def bears(self, after: int, objective: Objective) -> bool:
+        """Whether ``after`` of the replicas would be clear of ``rail``."""
+        if after >= self.number:
+            return True
+        growth = self.number / after if after else float("inf")
+        if self.kv_usage and self.kv_usage * growth > KV_BEARS:
+            return False
+        return not self.waiting or self.wait_s * growth * growth <= QUEUE_SHARE * objective.first_token_s / 2
+
+    def inputs(self, demand_replicas: int | None) -> dict[str, Input]:
+        return {
+            "demand": Input(self.load, demand_replicas),
+            "queueDepth": Input(self.waiting, None),
+            "kvCacheUsage": Input(self.kv_usage, None),
+            "runningRequests": Input(self.running, None),
+        }
+
+
+def _state(learnt: Learnt, fleet: Fleet) -> _State:
+    meters, flows = fleet.known, fleet.flows
+    waiting = _total([meter.waiting for meter in meters])
+    kv = [meter.kv_usage for meter in meters if meter.kv_usage is not None]
+    admitted = sum(flow.first for flow in flows)
+    point = learnt.traffic.at(fleet.now_s, flows) if flows else None
+    return _State(
+        number=len(meters),
+        load=learnt.speed.load(point.prompt, point.output) if point else None,
+        waiting=waiting,
+        running=_total([meter.running for meter in meters]),
+        kv_usage=sum(kv) / len(kv) if kv else None,
+        wait_s=(waiting or 0.0) / admitted if admitted else (60.0 if waiting else 0.0),
+        queued_s=(waiting or 0.0) * learnt.traffic.request_s(learnt.speed),
+    )
+
+
+def _queue_left_s(state: _State, fleet: Fleet, forecast: Forecast, highest: float, horizon_s: float) -> float:
+    """Replicas' time in the queue that is left at the horizon, by what serves now and what is on its way."""
+    serving = len(fleet.serving) + fleet.on_the_way / 2
+    return state.queued_s + (forecast.level - highest * serving) * horizon_s if state.queued_s else 0.0
+
+
+def _running_limit(fleet: Fleet) -> float | None:
+    limits = [meter.sample.running_limit for meter in fleet.known if meter.sample.running_limit]
+    return min(limits, default=None)
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,121 @@
+"""The replicas as a decision sees them: what each does, which can be believed, and what is not known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelyard.integrations.signals.engine_metrics import Unknown
+from modelyard.scaling.meters import Flow, Meter, read
+from modelyard.scaling.observation import Observation, Replica, State
+
+STALE_INTERVALS = 2
+SHORTEST_STALE_S = 30.0
+LONGEST_STALE_S = 120.0
+
+NEW_S = 30.0
+"""A replica that became ready no longer ago than this and did not report yet is new, not unknown."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A replica that is ready. ``meter`` is None if it is not known what it does, ``new`` if it hardly began."""
+
+    name: str
+    meter: Meter | None
+    new: bool = False
+
+    @property
+    def flow(self) -> Flow | None:
+        return self.meter.flow if self.meter else None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """One look at a service's replicas. ``meters`` are by pod, those to remember. ``unknown`` says what of replicas
+    that serve is not known, and why. ``ready_s`` is when the last of them became ready. ``uncreated`` replicas are
+    wanted and have no pod yet.
+    """
+
+    now_s: float
+    current: int
+    serving: tuple[Serving, ...]
+    starting: tuple[Replica, ...]
+    pending: tuple[Replica, ...]
+    unready: tuple[Replica, ...]
+    leaving: tuple[Replica, ...]
+    meters: Mapping[str, Meter]
+    unknown: tuple[str, ...]
+    ready_s: float | None
+
+    @property
+    def uncreated(self) -> int:
+        found = len(self.serving) + len(self.starting) + len(self.pending) + len(self.unready)
+        return max(self.current - found, 0)
+
+    @property
+    def on_the_way(self) -> int:
+        """Replicas that are to serve soon: each is counted once, wherever it is on its way."""
+        return len(self.starting) + len(self.pending) + self.uncreated
+
+    @property
+    def known(self) -> tuple[Meter, ...]:
+        return tuple(each.meter for each in self.serving if each.meter is not None)
+
+    @property
+    def unmeasured(self) -> int:
+        """Replicas that serve and whose part of the demand is not known."""
+        return sum(each.flow is None and not each.new for each in self.serving)
+
+    @property
+    def flows(self) -> tuple[Flow, ...]:
+        return tuple(meter.flow for meter in self.known if meter.flow is not None)
+
+    @property
+    def active_s(self) -> float | None:
+        """The last time that a replica showed work; None if none ever reported."""
+        return max((meter.active_s for meter in self.meters.values()), default=None)
+
+
+def look(observation: Observation, meters: Mapping[str, Meter]) -> Fleet:
+    """The replicas, with the ``meters`` of the last look."""
+    now_s = observation.now_s
+    kept: dict[str, Meter] = {}
+    serving = []
+    unknown = []
+    for replica in observation.replicas:
+        meter = read(meters.get(replica.name), replica)
+        if meter is not None:
+            kept[replica.name] = meter
+        if replica.state is not State.SERVING:
+            continue
+        cause = _unknown(replica, meter, now_s)
+        new = cause is not None and meter is None and now_s - replica.since_s < NEW_S
+        if cause is not None and not new:
+            unknown.append(cause)
+        serving.append(Serving(replica.name, meter if cause is None else None, new))
+    return Fleet(
+        now_s=now_s,
+        current=observation.current,
+        serving=tuple(serving),
+        starting=_in(observation, State.STARTING),
+        pending=_in(observation, State.PENDING),
+        unready=_in(observation, State.UNREADY),
+        leaving=_in(observation, State.LEAVING),
+        meters=kept,
+        unknown=tuple(unknown),
+        ready_s=max((replica.since_s for replica in _in(observation, State.SERVING)), default=None),
+    )
+
+
+def _unknown(replica: Replica, meter: Meter | None, now_s: float) -> str | None:
+    """Why it is not known what the replica does."""
+    if isinstance(replica.sample, Unknown):
+        return f"{replica.name}: {replica.sample.cause}"
+    age_s = now_s - replica.sample.time_s
+    interval_s = meter.sample.time_s - meter.before.time_s if meter is not None and meter.before is not None else 0.0
+    if meter is None or age_s > min(max(STALE_INTERVALS * interval_s, SHORTEST_STALE_S), LONGEST_STALE_S):
+        return f"{replica.name}: its metrics are {age_s:.0f} s old"
+    return None
+
+
+def _in(observation: Observation, state: State) -> tuple[Replica, ...]:
+    return tuple(replica for replica in observation.replicas if replica.state is state)

@@ -1,0 +1,176 @@
+"""What a replica did between two samples of its counters, and whether its gauges can be believed."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
+from modelyard.scaling.observation import Replica, State
+
+SUSPECT_AFTER_S = 30.0
+"""vLLM's gauges can keep their values after all clients hung up (vllm-project/vllm#29928): with work in hand, counters
+move within this time.
+"""
+
+FRESH_S = 90.0
+"""An engine that became ready no longer ago than this counted from zero at that time."""
+
+BUSY_RUNNING = 2.0
+"""With as many requests at both ends of an interval, an engine hardly paused in between."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What a replica did between two samples, per second; ``duration_s`` apart.
+
+    ``prompt`` are prompt tokens that it computed, ``output`` tokens that it generated; for an engine that counts no
+    tokens, ``prompt`` are requests. ``steps`` are iterations, None where they are not counted. ``first`` and
+    ``finished`` are requests. ``waiting``, ``running`` and ``kv_usage`` are means of the interval's ends, the growths
+    are per second. ``busy``: it did not pause. ``tokens``: they are counted.
+    """
+
+    duration_s: float
+    prompt: float
+    output: float
+    steps: float | None
+    first: float
+    finished: float
+    waiting: float
+    running: float
+    kv_usage: float | None
+    waiting_growth: float
+    running_growth: float
+    busy: bool
+    tokens: bool
+    preemptions: float = 0.0
+
+
+@dataclass(frozen=True)
+class Meter:
+    """The latest sample of a replica and the one before. ``moved_s`` is when its counters last moved."""
+
+    sample: EngineSample
+    moved_s: float
+    before: EngineSample | None = None
+    flow: Flow | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Gauges above zero though no counter moved: the gauges are stale, there is no load."""
+        flat_s = self.sample.time_s - self.moved_s
+        return flat_s >= SUSPECT_AFTER_S and counts_tokens(self.sample) and self._in_hand
+
+    @property
+    def _in_hand(self) -> bool:
+        sample = self.sample
+        return any(value is not None and value > 0 for value in (sample.waiting, sample.running, sample.kv_usage))
+
+    @property
+    def active_s(self) -> float:
+        """The last time that it showed work, by counters that moved or gauges that can be believed."""
+        return self.sample.time_s if self._in_hand and not self.suspect else self.moved_s
+
+    @property
+    def waiting(self) -> float | None:
+        return 0.0 if self.suspect else self.sample.waiting
+
+    @property
+    def running(self) -> float | None:
+        return 0.0 if self.suspect else self.sample.running
+
+    @property
+    def kv_usage(self) -> float | None:
+        return 0.0 if self.suspect else self.sample.kv_usage
+
+
+def counts_tokens(sample: EngineSample) -> bool:
+    """Whether the engine has counters that move while it works on a request."""
+    return sample.generation_tokens_total is not None or sample.iterations_total is not None
+
+
+def increase(before: float | None, after: float | None) -> float | None:
+    """By how much a counter rose; one that restarted rose from zero. None if either is unknown."""
+    if before is None or after is None:
+        return None
+    return after - before if after >= before else after
+
+
+_COUNTERS = (
+    "prompt_tokens_total",
+    "generation_tokens_total",
+    "finished_total",
+    "first_tokens_total",
+    "iterations_total",
+    "compute_s_total",
+)
+
+_FROM_ZERO = (*_COUNTERS, "cached_prompt_tokens_total", "preemptions_total", "waiting", "running", "kv_usage")
+
+
+def read(meter: Meter | None, replica: Replica) -> Meter | None:
+    """The meter with the replica's sample; the old one while there is no newer sample, None while there was none."""
+    sample = replica.sample
+    if isinstance(sample, Unknown) or (meter is not None and sample.time_s <= meter.sample.time_s):
+        return meter
+    before = meter.sample if meter is not None else _at_birth(replica, sample)
+    if before is None:
+        return Meter(sample, moved_s=sample.time_s)
+    moved = any(increase(getattr(before, name), getattr(sample, name)) for name in _COUNTERS)
+    moved_s = sample.time_s if moved else meter.moved_s if meter is not None else before.time_s
+    return Meter(sample, moved_s, before, _flow(before, sample))
+
+
+def _at_birth(replica: Replica, sample: EngineSample) -> EngineSample | None:
+    """What the counters were when the replica became ready, if that was a moment ago."""
+    age_s = sample.time_s - replica.since_s
+    if replica.state is not State.SERVING or not 1.0 <= age_s <= FRESH_S:
+        return None
+    zeros: dict[str, Any] = {name: 0.0 for name in _FROM_ZERO if getattr(sample, name) is not None}
+    zeros |= {"time_to_first_token_s": None, "time_per_output_token_s": None}
+    return replace(sample, time_s=replica.since_s, **zeros)
+
+
+def _flow(before: EngineSample, after: EngineSample) -> Flow | None:
+    """None where neither tokens nor requests are counted."""
+    duration_s = after.time_s - before.time_s
+
+    def rate(name: str) -> float | None:
+        rise = increase(getattr(before, name), getattr(after, name))
+        return None if rise is None else rise / duration_s
+
+    finished, prompt, output = rate("finished_total"), rate("prompt_tokens_total"), rate("generation_tokens_total")
+    tokens = output is not None
+    if tokens:
+        prompt = max((prompt or 0.0) - (rate("cached_prompt_tokens_total") or 0.0), 0.0)
+    elif finished is not None:
+        prompt = finished
+    else:
+        return None
+    waiting, running = _mean(before.waiting, after.waiting), _mean(before.running, after.running)
+    return Flow(
+        duration_s=duration_s,
+        prompt=prompt,
+        output=output or 0.0,
+        steps=rate("iterations_total"),
+        first=rate("first_tokens_total") or finished or 0.0,
+        finished=finished or 0.0,
+        waiting=waiting or 0.0,
+        running=running or 0.0,
+        kv_usage=_mean(before.kv_usage, after.kv_usage),
+        waiting_growth=((after.waiting or 0.0) - (before.waiting or 0.0)) / duration_s,
+        running_growth=((after.running or 0.0) - (before.running or 0.0)) / duration_s,
+        busy=_busy(before, after, tokens),
+        tokens=tokens,
+        preemptions=rate("preemptions_total") or 0.0,
+    )
+
+
+def _busy(before: EngineSample, after: EngineSample, tokens: bool) -> bool:
+    """Whether it worked all the time. Where only requests are counted, only a queue at both ends shows that."""
+    ends = (before, after)
+    if tokens:
+        return all((end.running or 0.0) >= BUSY_RUNNING or (end.waiting or 0.0) >= 1 for end in ends)
+    return all((end.waiting or 0.0) >= 1 for end in ends)
+
+
+def _mean(before: float | None, after: float | None) -> float | None:
+    return after if before is None else before if after is None else (before + after) / 2

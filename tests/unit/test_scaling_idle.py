@@ -1,0 +1,208 @@
+"""To zero and back: idle by counters, never while it loads, one start per wake, and a model that cannot load."""
+
+import itertools
+
+import pytest
+
+from modelyard.api.scaling import Scaling, Schedule
+from modelyard.scaling import reasons
+from modelyard.scaling.decision import Change
+from modelyard.scaling.memory import Memory
+from modelyard.scaling.observation import State
+from tests.support.scaled_service import NOON_S, ScaledService
+
+MAY_STOP = Scaling(min_replicas=0, max_replicas=4, idle_after_seconds=60)
+
+
+def stopped(**fields: object) -> ScaledService:
+    service = ScaledService(MAY_STOP, replicas=1, **fields)  # type: ignore[arg-type]
+    service.ticks(6, 0.5)
+    service.ticks(10)
+    assert service.current == 0
+    return service
+
+
+def test_an_idle_service_stops_after_its_window_and_not_before() -> None:
+    service = ScaledService(MAY_STOP)
+    service.ticks(6, 0.5)
+    last_request_s = service.now_s
+    while service.current:
+        assert service.now_s - last_request_s < 61
+        service.tick()
+    assert service.now_s - last_request_s >= 60
+    assert service.decisions[-1].reason == reasons.IDLE
+    assert service.tick().reason == reasons.STOPPED
+
+
+def test_the_window_is_ten_minutes_by_default() -> None:
+    service = ScaledService(Scaling(min_replicas=0, max_replicas=4))
+    service.tick(0.5)
+    service.ticks(39)
+    assert service.current == 1
+    service.ticks(2)
+    assert service.current == 0
+
+
+def test_with_a_minimum_it_never_stops() -> None:
+    service = ScaledService(Scaling(min_replicas=1, max_replicas=4))
+    service.ticks(200)
+    assert service.current == 1
+
+
+def test_a_short_request_between_two_looks_keeps_it_awake() -> None:
+    """Gauges show nothing of it: one request of half a second every 40 seconds, looks every 15."""
+    service = ScaledService(MAY_STOP)
+    for at in range(240):
+        if at * 15 % 40 < 15:
+            service.pods[0].served += 1
+        service.tick(waiting=0.0, running=0.0, kv_usage=0.0)
+    assert service.current == 1
+
+
+def test_several_idle_replicas_leave_at_the_scale_down_rate() -> None:
+    service = ScaledService(MAY_STOP, replicas=3)
+    service.ticks(4, 0.5)
+    service.ticks(30)
+    numbers = [decision.desired for decision in service.decisions]
+    assert numbers[-1] == 0
+    assert all(before - after <= 1 for before, after in itertools.pairwise(numbers))
+
+
+def test_never_before_it_was_ready_for_the_window() -> None:
+    service = stopped(cold_start_s=300.0)
+    service.woken_s = service.now_s
+    service.tick()
+    assert service.current == 1
+    ready_s = None
+    for _ in range(60):
+        service.tick()
+        if service.of(State.SERVING) and ready_s is None:
+            ready_s = service.now_s
+        if service.current == 0:
+            break
+    assert ready_s is not None
+    assert service.now_s - ready_s >= 60
+    assert service.current == 0
+
+
+def test_not_while_it_loads_however_long() -> None:
+    service = stopped(starts=False)
+    service.woken_s = service.now_s
+    service.ticks(200)
+    assert service.current == 1
+
+
+@pytest.mark.parametrize("unknown", [None, ("llama-1",)])
+def test_what_is_not_known_is_not_idle(unknown: tuple[str, ...] | None) -> None:
+    service = ScaledService(MAY_STOP)
+    service.ticks(2, 0.5)
+    service.ticks(60, unknown=unknown)
+    assert service.current == 1
+
+
+def test_gauges_that_froze_do_not_keep_it_awake() -> None:
+    service = ScaledService(MAY_STOP)
+    service.ticks(10, 2.0)
+    service.pods[0].freeze()
+    service.ticks(40)
+    assert service.current == 0
+
+
+def test_a_wake_repeated_fifty_times_is_one_start() -> None:
+    service = stopped()
+    for _ in range(50):
+        service.woken_s = service.now_s + 1
+        service.tick()
+        assert service.current == 1
+    starts = [change for change in service.memory.changes if change.before == 0]
+    assert len(starts) == 1
+
+
+def test_a_wake_that_crosses_the_decision_to_stop_ends_at_one() -> None:
+    service = ScaledService(MAY_STOP)
+    service.ticks(6, 0.5)
+    while service.current:
+        service.tick()
+    service.woken_s = service.now_s - 1
+    decision = service.tick()
+    assert (decision.desired, decision.reason) == (1, reasons.WOKEN)
+
+
+def test_a_wake_that_is_seen_before_the_stop_is_ends_at_one() -> None:
+    """The stop was written, and what is observed still shows one replica."""
+    service = ScaledService(MAY_STOP)
+    service.ticks(6, 0.5)
+    while service.current:
+        service.tick()
+    service.woken_s = service.now_s + 3
+    service.resize(1)
+    service.advance()
+    assert service.tick().desired == 1
+    service.resize(0)
+    assert service.tick().desired == 1
+
+
+def test_an_old_wake_does_not_start_it_again_after_a_restart_of_the_operator() -> None:
+    service = stopped()
+    service.woken_s = NOON_S - 86_400
+    service.memory = Memory.restored(service.memory.changes, current=0)
+    assert service.tick().desired == 0
+    service.woken_s = service.now_s
+    assert service.tick().desired == 1
+
+
+def test_a_wake_while_the_operator_was_away_counts() -> None:
+    service = stopped()
+    service.memory = Memory.restored(service.memory.changes, current=0)
+    service.woken_s = service.now_s + 10
+    service.now_s += 300
+    assert service.tick().desired == 1
+
+
+def test_a_schedule_starts_it() -> None:
+    service = stopped()
+    service.scaling = MAY_STOP.model_copy(update={"schedules": [Schedule(start="00:00", end="00:00", min_replicas=2)]})
+    assert service.tick().desired == 2
+
+
+def test_a_model_that_cannot_load_is_tried_three_times_an_hour_and_the_reason_stays() -> None:
+    service = stopped(starts=False)
+    starts = 0
+    for _ in range(600):
+        before = service.current
+        service.woken_s = service.now_s + 1
+        service.tick()
+        starts += before == 0 and service.current == 1
+        for pod in service.of(State.STARTING):
+            pod.become(State.UNREADY, service.now_s)
+        if starts == 3 and service.current == 0:
+            break
+    assert (starts, service.current) == (3, 0)
+    service.woken_s = service.now_s + 1
+    decision = service.tick()
+    assert (decision.desired, decision.reason) == (0, reasons.START_FAILED)
+    assert "The last 3 starts failed" in decision.message
+    service.memory = Memory.restored(service.memory.changes, current=0)
+    service.woken_s = service.now_s + 1
+    assert service.tick().desired == 0, "a restart of the operator forgets nothing"
+    service.now_s += 3600
+    service.woken_s = service.now_s + 1
+    assert service.tick().desired == 1
+
+
+def test_someone_who_scales_it_to_one_by_hand_tries_at_once() -> None:
+    service = stopped()
+    failed = [Change(service.now_s - at, 1, 0, reasons.START_FAILED) for at in (90, 60, 30)]
+    service.memory = Memory.restored(failed, current=0)
+    service.resize(1)
+    service.advance()
+    service.ticks(5)
+    assert service.current == 1
+
+
+def test_a_replica_that_was_ready_and_is_not_is_no_failed_start() -> None:
+    service = ScaledService(MAY_STOP)
+    service.ticks(4, 0.5)
+    service.pods[0].become(State.UNREADY, service.now_s)
+    service.ticks(60)
+    assert service.current == 1
