@@ -26,6 +26,7 @@ from modelyard.controller.cluster.protocol import (
     UnreachableError,
 )
 from modelyard.controller.reconcile.events import event
+from modelyard.controller.reconcile.field_managers import replicas_writer
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
 from tests.support import factories
@@ -196,6 +197,20 @@ async def test_an_annotation_is_set_on_exactly_that_object_and_nothing_else_is_t
         await cluster.annotate(kinds.SERVICE, place, "another-uid", {"example.com/a": "2"})
     with pytest.raises(NotFoundError):
         await cluster.annotate(kinds.SERVICE, Key(namespace, "none"), "any", {"example.com/a": "2"})
+
+
+async def test_a_scale_sets_replicas_alone_in_the_name_of_scaling(
+    cluster: KubernetesCluster, admin: Client, namespace: str
+) -> None:
+    made = admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
+    await cluster.scale(made, 3)
+    scaled = admin.get(kinds.INFERENCE_SERVICE, made["metadata"]["name"], namespace)
+    assert scaled["spec"] == made["spec"] | {"replicas": 3}
+    assert replicas_writer(scaled) == names.SCALING_FIELD_MANAGER
+    with pytest.raises(ConflictError):
+        await cluster.scale(made, 4)
+    with pytest.raises(NotFoundError):
+        await cluster.scale(scaled | {"metadata": scaled["metadata"] | {"name": "none"}}, 4)
 
 
 async def test_a_list_is_read_page_by_page_and_limited_by_its_selector(

@@ -1,5 +1,6 @@
 """What deploy/ allows, judged by a real API server: the operator no more than it calls, users what they need."""
 
+import json
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.support.apiserver import ALICE, BOB, LIMITED, OPERATOR, REPOSITORY, A
 from tests.support.eventually import eventually
 from tests.support.inference_services import child_name, minimal, profile, with_every_child
 from tests.support.prefetching import node_on
-from tests.support.program import HOME, allow, allow_in, started
+from tests.support.program import HOME, SETTINGS, allow, allow_in, started
 
 Right = tuple[str, str, str]
 """A verb, an API group, and a resource with its subresource."""
@@ -30,8 +31,9 @@ NEEDED: set[Right] = {
 }
 TO_PLACE: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_TO_PLACE}
 AT_HOME: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_AT_HOME}
-NEVER_CALLED = {("update", names.GROUP, "inferenceservices/finalizers")}
-"""Admission asks for it: test_without_the_right_to_finalizers_no_child_is_written."""
+NEVER_CALLED = {("update", names.GROUP, "inferenceservices/finalizers"), ("watch", "keda.sh", "scaledobjects")}
+"""Admission asks for the first: test_without_the_right_to_finalizers_no_child_is_written. The second is called where
+KEDA is installed."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,7 +105,11 @@ def called(answers: list[Object]) -> set[Right]:
 
 
 def pod_that_waits_for_the_node_cache(admin: Client, service: str, namespace: str) -> None:
-    labels = {names.LABEL_APP_MANAGED_BY: names.APPLICATION, names.LABEL_SERVICE: service}
+    labels = {
+        names.LABEL_APP_MANAGED_BY: names.APPLICATION,
+        names.LABEL_SERVICE: service,
+        names.LABEL_APP_COMPONENT: names.COMPONENT_ENGINE,
+    }
     volumes = [{"name": names.VOLUME_CACHE, "csi": {"driver": names.CSI_DRIVER}}]
     spec = {
         "nodeName": "some-node",
@@ -144,14 +150,26 @@ def children_that_are_no_longer_wanted(admin: Client, service: Object) -> None:
     admin.create(kinds.JOB, {"metadata": metadata | former, "spec": {"template": template}})
 
 
+def scaled_down_and_overruled(apiserver: ApiServer, admin: Client, name: str, namespace: str) -> None:
+    """More replicas run than the maximum that comes, and then a person sets another number."""
+    labels = admin.get(kinds.DEPLOYMENT, name, namespace)["spec"]["template"]["metadata"]["labels"]
+    spec = {"nodeName": "to-prefetch-on", "containers": [{"name": names.CONTAINER_ENGINE, "image": "any"}]}
+    metadata = {"name": "starting", "namespace": namespace, "labels": labels}
+    admin.create(kinds.POD, {"metadata": metadata, "spec": spec})
+    change = json.dumps({"spec": {"scaling": {"maxReplicas": 2}}})
+    apiserver.kubectl("patch", "infsvc", name, "-n", namespace, "--type=merge", "-p", change)
+    eventually(lambda: admin.get(INFERENCE_SERVICE, name, namespace)["status"].get("scaling"))
+    apiserver.kubectl("scale", f"infsvc/{name}", "-n", namespace, "--replicas=1")
+
+
 def test_every_right_of_the_operator_is_used(
     apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path
 ) -> None:
     before = len(apiserver.answers_to_the_operator())
-    with started(apiserver, OPERATOR, tmp_path).process:
+    with started(apiserver, OPERATOR, tmp_path, SETTINGS + "scaling_interval_s: 5\n").process:
         admin.create(SERVING_PROFILE, profile("for-everybody", drain={"timeoutSeconds": 9}))
         body = with_every_child(namespace)
-        body["spec"] |= {"profile": "for-everybody", "cache": {"medium": "NodeLocal", "prefetch": 1}}
+        body["spec"] |= {"profile": "for-everybody", "cache": {"medium": "NodeLocal", "prefetch": 1}, "replicas": 3}
         node_on(admin, "to-prefetch-on")
         service = admin.create(INFERENCE_SERVICE, body)
         name = service["metadata"]["name"]
@@ -159,6 +177,7 @@ def test_every_right_of_the_operator_is_used(
         pod_that_waits_for_the_node_cache(admin, name, namespace)
         node_with_a_label_of_a_service_that_is_gone(admin)
         children_that_are_no_longer_wanted(admin, service)
+        scaled_down_and_overruled(apiserver, admin, name, namespace)
         eventually(
             lambda: called(apiserver.answers_to_the_operator()[before:]),
             lambda so_far: so_far == (NEEDED | TO_PLACE | AT_HOME) - NEVER_CALLED,

@@ -6,6 +6,7 @@ from tests.support import factories
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.inference_services import EVERY_CHILD
 from tests.support.running_operator import RunningOperator
+from tests.support.scripted_decisions import ScriptedDecisions
 
 
 @pytest.fixture
@@ -16,6 +17,11 @@ def cluster() -> InMemoryCluster:
 @pytest.fixture
 def operator(cluster: InMemoryCluster) -> RunningOperator:
     return RunningOperator(cluster)
+
+
+@pytest.fixture
+def decide() -> ScriptedDecisions:
+    return ScriptedDecisions()
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ async def test_to_gather_and_decide_shows_what_would_be_done_and_writes_nothing(
         read_fetch_state=silent,
         read_index=silent,
         read_version=silent,
+        scaling_report=lambda _: None,
         now=lambda: NOW,
     )
     observed = await gatherer.gather(KEY)

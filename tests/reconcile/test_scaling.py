@@ -1,36 +1,21 @@
 """Who decides how many replicas run, from the service's file to its Deployment."""
 
-from typing import Any
-
 import pytest
 
 from modelyard.api import kinds
-from modelyard.api.service import Object
+from modelyard.contract import names
+from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
 from tests.support import factories
-from tests.support.conditions import KEY
-from tests.support.in_memory_cluster import InMemoryCluster
+from tests.support.conditions import KEY, condition
+from tests.support.in_memory_cluster import InMemoryCluster, unavailable
 from tests.support.running_operator import RunningOperator
-
-SCALING = {"minReplicas": 1, "maxReplicas": 8}
-
-
-def replicas(cluster: InMemoryCluster) -> int:
-    """What the Deployment is set to."""
-    deployment = cluster.see(kinds.DEPLOYMENT, KEY)
-    assert deployment is not None
-    found = deployment["spec"]["replicas"]
-    assert isinstance(found, int)
-    return found
+from tests.support.scaled_services import SCALING, events, replicas, scaled, service, write
+from tests.support.scripted_decisions import ScriptedDecisions
 
 
-def write(cluster: InMemoryCluster, **spec: Any) -> None:
-    """A file is applied: fields that are None are left out, and replicas then is the API's default."""
-
-    def change(body: Object) -> None:
-        body["spec"] = {name: value for name, value in (body["spec"] | spec).items() if value is not None}
-        body["spec"].setdefault("replicas", 1)
-
-    cluster.edit(kinds.INFERENCE_SERVICE, KEY, change)
+@pytest.fixture
+def operator(cluster: InMemoryCluster, decide: ScriptedDecisions) -> RunningOperator:
+    return RunningOperator(cluster, decide=decide)
 
 
 @pytest.mark.parametrize("mode", ["Auto", "Recommend"])
@@ -40,7 +25,7 @@ async def test_a_file_that_brings_scaling_keeps_what_runs_where_its_line_stays(
     cluster.put(factories.service(replicas=6))
     await operator.run()
     write(cluster, scaling={**SCALING, "mode": mode})
-    await operator.run()
+    await operator.tick(3)
     assert replicas(cluster) == 6
 
 
@@ -52,6 +37,8 @@ async def test_a_file_that_gives_its_replicas_up_for_scaling_keeps_what_runs(
     write(cluster, replicas=None, scaling=SCALING)
     await operator.run()
     assert replicas(cluster) == 6
+    await operator.tick()
+    assert (replicas(cluster), service(cluster)["spec"]["replicas"]) == (6, 6)
 
 
 async def test_an_adopted_deployment_keeps_its_replicas(cluster: InMemoryCluster, operator: RunningOperator) -> None:
@@ -63,3 +50,185 @@ async def test_an_adopted_deployment_keeps_its_replicas(cluster: InMemoryCluster
     cluster.put(factories.service(uid="another", scaling=SCALING))
     await operator.run()
     assert replicas(cluster) == 4
+
+
+async def test_a_decision_goes_through_the_scale_subresource_into_deployment_status_and_an_event(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    cluster.put(factories.service(scaling=SCALING))
+    await operator.run()
+    assert condition(cluster, "ScalingActive")["reason"] == "AwaitingDecision"
+    decide.desired = 3
+    await operator.tick(2)
+    body = service(cluster)
+    assert (replicas(cluster), body["spec"]["replicas"]) == (3, 3)
+    [owner] = body["metadata"]["managedFields"]
+    assert owner["manager"] == names.SCALING_FIELD_MANAGER
+    found = body["status"]["scaling"]
+    assert (found["mode"], found["current"], found["desired"], found["reason"]) == ("Auto", 3, 3, "DemandRose")
+    assert found["inputs"] == [{"signal": "demand", "value": "2.5", "replicas": 3}]
+    assert found["history"] == [{"time": "2026-01-01T00:16:40Z", "from": 1, "to": 3, "reason": "DemandRose"}]
+    assert condition(cluster, "ScalingActive")["status"] == "True"
+    assert events(cluster, "ScaledUp") == ["Scaled from 1 to 3 replicas (DemandRose). The demand needs 3."]
+
+
+async def test_fewer_replicas_take_effect_once_the_status_has_them(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    decide.desired, decide.reason = 3, "DemandFell"
+    await operator.tick()
+    order = [(call.verb, call.kind.kind) for call in cluster.writes if call.verb != "create_event"]
+    assert order == [("scale", names.KIND), ("patch_status", names.KIND), ("apply", "Deployment"), *order[3:]]
+    assert [verb for verb, _ in order].count("scale") == 1
+    assert replicas(cluster) == 3
+    assert events(cluster, "ScaledDown") == ["Scaled from 4 to 3 replicas (DemandFell). The demand needs 3."]
+
+
+async def test_ticks_that_change_nothing_write_nothing(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    for number in range(10):
+        decide.demand = 2.5 + number / 100
+        await operator.tick()
+    assert cluster.writes == []
+
+
+async def test_figures_that_change_are_reported_anew_after_some_minutes(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    decide.demand = 2.75
+    await operator.tick(25)
+    assert [call.verb for call in cluster.writes] == ["patch_status"]
+    assert service(cluster)["status"]["scaling"]["inputs"][0]["value"] == "2.75"
+
+
+async def test_a_recommendation_is_reported_and_nothing_is_scaled(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    cluster.put(factories.service(replicas=2, scaling={**SCALING, "mode": "Recommend"}))
+    await operator.run()
+    decide.desired = 5
+    await operator.tick(3)
+    assert (replicas(cluster), service(cluster)["spec"]["replicas"]) == (2, 2)
+    assert not [call for call in cluster.calls if call.verb in {"scale", "annotate"}]
+    assert service(cluster)["status"]["scaling"]["desired"] == 5
+    assert condition(cluster, "ScalingActive")["reason"] == "Recommending"
+    assert events(cluster, "ScaledUp") == []
+
+
+async def test_a_recommendation_that_becomes_automatic_goes_on_from_what_runs(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    cluster.put(factories.service(replicas=2, scaling={**SCALING, "mode": "Recommend"}))
+    await operator.run()
+    decide.desired = 7
+    await operator.tick(2)
+    decide.desired = None
+    write(cluster, scaling=SCALING)
+    await operator.tick(2)
+    assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (2, 2)
+
+
+async def test_a_file_with_fewer_replicas_takes_none_away_and_its_writer_is_named(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    decide.desired = None
+    write(cluster, "argocd-controller", replicas=1)
+    await operator.run()
+    assert replicas(cluster) == 6
+    [note] = events(cluster, "ReplicasOverruled")
+    assert note.startswith("argocd-controller set spec.replicas to 1. Scaling decides on the number, so 6 run on.")
+    await operator.tick()
+    assert (replicas(cluster), service(cluster)["spec"]["replicas"]) == (6, 6)
+    assert len(events(cluster, "ReplicasOverruled")) == 1
+
+
+async def test_one_that_writes_its_number_again_and_again_is_answered_once_a_minute(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    decide.desired = None
+    for _ in range(12):
+        write(cluster, "argocd-controller", replicas=1)
+        await operator.tick()
+        assert replicas(cluster) == 6
+    assert sum(call.verb == "scale" for call in cluster.calls) == 3
+    assert len(events(cluster, "ReplicasOverruled")) == 1
+
+
+async def test_more_replicas_by_kubectl_run_at_once_and_the_next_decision_goes_on_from_them(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    decide.desired = None
+    write(cluster, "kubectl", replicas=5)
+    await operator.run()
+    assert replicas(cluster) == 5
+    [note] = events(cluster, "ReplicasOverruled")
+    assert note.startswith("kubectl set spec.replicas to 5. They run until the next scaling decision.")
+    await operator.tick(2)
+    assert decide.seen[-1].current == 5
+    assert service(cluster)["status"]["scaling"]["desired"] == 5
+
+
+async def test_scaling_that_goes_leaves_its_number_and_no_trace_in_the_status(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 5)
+    write(cluster, scaling=None)
+    await operator.tick(2)
+    assert replicas(cluster) == 5
+    body = service(cluster)
+    assert "scaling" not in body["status"]
+    assert "ScalingActive" not in [found["type"] for found in body["status"]["conditions"]]
+    decide.desired = None
+    write(cluster, scaling=SCALING)
+    await operator.tick(2)
+    assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (5, 5)
+
+
+@pytest.mark.parametrize("error", [unavailable(), ConflictError(409, "Conflict", "x"), ForbiddenError(403, "No", "x")])
+async def test_a_decision_that_cannot_be_written_is_made_anew(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, error: BaseException
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    decide.desired = 4
+    cluster.fail_next("scale", error)
+    await operator.tick()
+    assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (3, 3)
+    await operator.tick()
+    assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (4, 4)
+    assert len(service(cluster)["status"]["scaling"]["history"]) == 2
+
+
+async def test_the_condition_names_what_is_unknown(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    decide.desired, decide.reason = None, "MetricsUnavailable"
+    decide.unknown = ("smollm-0: http://10.0.0.1:8000/metrics has no metric vllm:num_requests_waiting",)
+    await operator.tick()
+    found = condition(cluster, "ScalingActive")
+    assert (found["status"], found["reason"]) == ("False", "MetricsUnavailable")
+    assert "http://10.0.0.1:8000/metrics has no metric vllm:num_requests_waiting" in found["message"]
+    assert len(events(cluster, "MetricsUnavailable")) == 1
+    decide.reason, decide.unknown = "Steady", ()
+    await operator.tick()
+    assert condition(cluster, "ScalingActive")["status"] == "True"
+
+
+async def test_scale_has_a_selector_at_zero_and_counts_nothing(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    cluster.put(factories.service(scaling={"minReplicas": 0, "maxReplicas": 2}))
+    await operator.run()
+    decide.desired = 0
+    await operator.tick(2)
+    found = service(cluster)["status"]
+    assert (replicas(cluster), found["replicas"]) == (0, 0)
+    assert found["selector"] == f"{names.LABEL_SERVICE}=smollm,{names.LABEL_APP_COMPONENT}=engine"
+    assert condition(cluster, "Ready")["reason"] == "ScaledToZero"

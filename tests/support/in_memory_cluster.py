@@ -15,11 +15,12 @@ from typing import NamedTuple, TypeVar
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, key_of
+from modelyard.contract import names
 from modelyard.controller.cluster.protocol import ApiError, ConflictError, Listed, NotFoundError
 
 T = TypeVar("T")
 
-WRITES = frozenset({"apply", "overwrite", "delete", "annotate", "label", "patch_status", "create_event"})
+WRITES = frozenset({"apply", "overwrite", "delete", "annotate", "label", "scale", "patch_status", "create_event"})
 
 
 class Call(NamedTuple):
@@ -51,14 +52,14 @@ class Fault:
 class InMemoryCluster:
     """Implements Cluster. ``on_change(type, kind, body)`` is called for each change, as a watch would tell it.
 
-    ``lacks`` are the kinds that it does not have.
+    ``lacks`` are the kinds that it does not have: at first KEDA's.
     """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.events: list[Object] = []
         self.core_events: dict[str, tuple[Object, ...]] = {}
-        self.lacks: set[Kind] = set()
+        self.lacks: set[Kind] = {kinds.SCALED_OBJECT}
         self.on_change: Callable[[str, Kind, Object], None] = lambda *_: None
         self._objects: dict[tuple[Kind, Key], Object] = {}
         self._applied: dict[tuple[Kind, Key], Object] = {}
@@ -143,6 +144,10 @@ class InMemoryCluster:
 
     async def label(self, kind: Kind, place: Key, uid: str, labels: Mapping[str, str | None]) -> Object:
         return await self._call("label", kind, place, lambda: self._annotate(kind, place, uid, labels, "labels"))
+
+    async def scale(self, body: Object, replicas: int) -> None:
+        kind, place = kinds.of(body), key_of(body)
+        await self._call("scale", kind, place, lambda: self._scale(kind, place, body, replicas))
 
     async def get(self, kind: Kind, place: Key) -> Object | None:
         return await self._call("get", kind, place, lambda: self.see(kind, place))
@@ -246,6 +251,16 @@ class InMemoryCluster:
         body["metadata"][field] = {key: value for key, value in merged.items() if value is not None}
         return self._store(kind, place, body)
 
+    def _scale(self, kind: Kind, place: Key, seen: Object, replicas: int) -> None:
+        body = copy.deepcopy(self._objects.get((kind, place)))
+        if body is None:
+            raise NotFoundError(404, "NotFound", "gone")
+        if body["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "another version")
+        body["spec"]["replicas"] = replicas
+        _owns_replicas(body, names.SCALING_FIELD_MANAGER)
+        self._store(kind, place, body)
+
     def _create(self, kind: Kind, place: Key, body: Object) -> Object:
         if (kind, place) in self._objects:
             raise ConflictError(409, "AlreadyExists", "there is one of that name")
@@ -293,6 +308,12 @@ def matches(body: Object, selector: str) -> bool:
 def place_of(body: Object) -> Key:
     """Namespace and name; the namespace of what has none is empty."""
     return Key(body["metadata"].get("namespace", ""), body["metadata"]["name"])
+
+
+def _owns_replicas(body: Object, manager: str) -> None:
+    """Make ``manager`` the one that wrote spec.replicas last, as managedFields have it."""
+    field: Object = {"f:spec": {"f:replicas": {}}}
+    body["metadata"]["managedFields"] = [{"manager": manager, "operation": "Update", "fieldsV1": field}]
 
 
 def _kind_of(body: Object) -> Kind:

@@ -1,4 +1,4 @@
-"""A kind that a cluster may lack, which only tests bring: no kind of the product is optional yet."""
+"""A kind of child that a cluster may lack, which only tests bring: no child of the product is optional yet."""
 
 import pytest
 

@@ -1,6 +1,6 @@
 """The operator's own parts around an in-memory cluster, driven step by step on a clock that the test moves."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from modelyard.api import kinds
@@ -8,16 +8,22 @@ from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object
 from modelyard.api.settings import Settings
 from modelyard.contract.fetch_report import FetchReport
+from modelyard.controller.autoscaler.loop import Autoscaler, Decide
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError
 from modelyard.controller.dispatch.resync import Resync
 from modelyard.controller.dispatch.workqueue import WorkQueue
+from modelyard.controller.metrics import Metrics
 from modelyard.controller.reconcile.reconciler import Reconciler
+from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
+from modelyard.integrations.signals.engine_pod import EnginePod
 from modelyard.integrations.signals.repository_index import Index
+from modelyard.scaling.decide import decide
 from tests.support.clock import FakeClock
 from tests.support.in_memory_cluster import InMemoryCluster, matches, place_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+TICK_S = 15.0
 SETTINGS = Settings(fetch_image="registry.example/modelyard-fetch:1")
 
 
@@ -27,7 +33,14 @@ class RunningOperator:
     With ``watches`` False nothing that happens in the cluster is heard of until hear() or resync().
     """
 
-    def __init__(self, cluster: InMemoryCluster, *, watches: bool = True, settings: Settings = SETTINGS) -> None:
+    def __init__(
+        self,
+        cluster: InMemoryCluster,
+        *,
+        watches: bool = True,
+        settings: Settings = SETTINGS,
+        decide: Decide = decide,
+    ) -> None:
         self.clock = FakeClock()
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(self.clock, random=lambda: 1.0)
@@ -35,8 +48,21 @@ class RunningOperator:
         self.fetch_states: dict[str, FetchReport] = {}
         self.indexes: dict[str, Index] = {}
         self.versions: dict[str, str] = {}
+        self.samples: dict[str, EngineSample | Unknown] = {}
         self._cluster = cluster
         self._unheard: list[tuple[str, Kind, Object]] = []
+        self.metrics = Metrics()
+        self.autoscaler = Autoscaler(
+            cluster,
+            self.cache,
+            self.metrics,
+            settings,
+            services=lambda: self.cache.all_of(kinds.INFERENCE_SERVICE),
+            signals={"Pods": self, "Prometheus": self},
+            decide=decide,
+            wake=self.queue.add,
+            now=self.now,
+        )
         self._reconciler = Reconciler(
             settings,
             cluster,
@@ -44,7 +70,8 @@ class RunningOperator:
             read_fetch_state=self._read_fetch_state,
             read_index=self._read_index,
             read_version=self._read_version,
-            now=lambda: START + timedelta(seconds=self.clock.time()),
+            scaling_report=self.autoscaler.report_of,
+            now=self.now,
             instance="test",
         )
         cluster.on_change = self._hear if watches else self._miss
@@ -56,6 +83,16 @@ class RunningOperator:
             """Nobody needs to know."""
 
         await Resync(self._cluster, self.cache, self.queue, done, random=lambda: 0.5).first()
+
+    def now(self) -> datetime:
+        """The time on the test's clock."""
+        return START + timedelta(seconds=self.clock.time())
+
+    async def tick(self, number: int = 1) -> None:
+        """As many rounds of the autoscaler, each with the work that follows and the time until the next."""
+        for _ in range(number):
+            await self.autoscaler.round()
+            await self.run(for_s=TICK_S)
 
     async def run(self, for_s: float = 0) -> None:
         """Work on what waits now, and on what comes due within ``for_s`` seconds."""
@@ -96,6 +133,10 @@ class RunningOperator:
 
     async def _read_version(self, address: str) -> str | None:
         return self.versions.get(address)
+
+    async def read(self, pods: Collection[EnginePod]) -> dict[str, EngineSample | Unknown]:
+        """What the engines of pods report: those of ``samples``."""
+        return {pod.uid: self.samples[pod.uid] for pod in pods if pod.uid in self.samples}
 
     async def _read_index(self, address: str) -> Index | None:
         return self.indexes.get(address)

@@ -2,7 +2,7 @@
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
-from modelyard.controller.metrics import Metrics
+from modelyard.controller.metrics import Metrics, ScalingFigures
 from tests.support import factories, metrics_page
 
 
@@ -78,4 +78,20 @@ def test_the_page_lists_exactly_the_metrics_that_there_are_with_their_labels() -
     metrics.placed(answering=1, silent=0, without_folder=0, waiting=0)
     metrics.round_ended("placement", 1, "")
     metrics.round_ended("placement", 1, "Timeout")
+    metrics.scaled(1, 2)
+    metrics.watch_scaling(lambda: [ScalingFigures("team-a", "smollm", {"desired": 2}, 0)])
     assert metrics_page.listed("Metrics") == metrics_page.present(metrics.families())
+
+
+def test_the_last_scaling_decisions_are_shown_as_they_are_at_the_scrape() -> None:
+    metrics, decided = Metrics(), [ScalingFigures("team-a", "smollm", {"desired": 2, "maximum": 8}, 1)]
+    metrics.watch_scaling(lambda: decided)
+    metrics.scaled(1, 2)
+    metrics.scaled(2, 1)
+    metrics.scaled(1, 3)
+    page = shown(metrics)
+    assert 'modelyard_scaling_replicas{kind="desired",namespace="team-a",service="smollm"} 2.0' in page
+    assert 'modelyard_scaling_unknown_metrics{namespace="team-a",service="smollm"} 1.0' in page
+    assert 'modelyard_scalings_total{direction="up"} 2.0' in page
+    decided.clear()
+    assert not [line for line in shown(metrics) if line.startswith("modelyard_scaling_replicas{")]

@@ -126,7 +126,7 @@ async def test_an_optional_kind_that_the_cluster_lacks_is_an_empty_list(world: W
     world.cluster.put(factories.service())
     world.cluster.lacks.add(widgets)
     await world.resync.first()
-    assert world.cache.absent_kinds == {widgets}
+    assert world.cache.absent_kinds == {widgets, kinds.SCALED_OBJECT}
     assert len(world.cache.all_of(kinds.INFERENCE_SERVICE)) == 1
 
 
@@ -166,5 +166,5 @@ async def test_an_optional_kind_that_goes_takes_its_objects_with_it(world: World
 
     world.script = script()
     await world.run_to_the_end()
-    assert world.cache.absent_kinds == {widgets}
+    assert world.cache.absent_kinds == {widgets, kinds.SCALED_OBJECT}
     assert world.cache.children(Key("team-a", "smollm")) == ()

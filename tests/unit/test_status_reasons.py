@@ -65,5 +65,8 @@ def test_every_reason_that_has_a_text_of_its_own_is_seen_in_some_world() -> None
         "UpToDate", "Contested", "ContentsDiffer",
     }  # fmt: skip
     of_prefetching = {"Prefetching", "Prefetched", "PrefetchLacksNodes", "PrefetchLost"}  # test_prefetch_status.py
+    of_scaling = {  # tests/reconcile/test_scaling.py, test_scaling_faults.py
+        "Scaling", "Recommending", "AwaitingDecision", "MetricsUnavailable", "ForeignAutoscaler",
+    }  # fmt: skip
     passed_on = {*get_args(Refusal), *get_args(Wait), *fetch_report.Reason}
-    assert set(every_reason()) == seen | whole_service | of_prefetching | passed_on
+    assert set(every_reason()) == seen | whole_service | of_prefetching | of_scaling | passed_on

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.api.reasons import every_reason
+from modelyard.controller.autoscaler.loop import TARGET_NOT_APPLIED
+from modelyard.scaling import reasons
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()
 SECTIONS = re.findall(r"^### (.+)\n((?:(?!^#).*\n)*)", PAGE, re.MULTILINE)
@@ -23,3 +25,10 @@ def test_every_section_says_what_it_means_how_to_see_it_and_what_to_do(title: st
 def test_no_reason_is_listed_twice_and_each_can_stand_in_a_condition() -> None:
     assert len(set(every_reason())) == len(every_reason())
     assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]{1,63}", reason) for reason in every_reason())
+
+
+def test_every_reason_of_a_scaling_decision_is_in_the_table_and_no_other() -> None:
+    [table] = re.findall(r"^\| `reason` in `status.scaling` \|.*?(?=^$)", PAGE, re.MULTILINE | re.DOTALL)
+    rows = [row.split(" | ")[0] for row in table.splitlines()[2:]]
+    listed = [reason for row in rows for reason in re.findall(r"`(\w+)`", row)]
+    assert sorted(listed) == sorted([*reasons.EVERY, TARGET_NOT_APPLIED])

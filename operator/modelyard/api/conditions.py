@@ -4,7 +4,7 @@ READY is true when at least one replica is ready, also one of the previous confi
 runs. AVAILABLE is true when all desired replicas are ready. PROGRESSING is true while pods are being brought to the
 spec; when it is false, its reason is Complete or what blocks it. RECONCILING and STALLED are kstatus's names for
 the two, present only when true: at most one of them. UPDATE_AVAILABLE is no problem when true: it lists
-what a refresh would change.
+what a refresh would change. SCALING_ACTIVE is there with automatic scaling, and where another autoscaler interferes.
 """
 
 import re
@@ -31,6 +31,7 @@ class ConditionType(StrEnum):
     AVAILABLE = "Available"
     PROGRESSING = "Progressing"
     UPDATE_AVAILABLE = "UpdateAvailable"
+    SCALING_ACTIVE = "ScalingActive"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
 

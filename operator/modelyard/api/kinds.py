@@ -34,6 +34,8 @@ POD = Kind("", "v1", "pods", "Pod")
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace", is_namespaced=False)
 NODE = Kind("", "v1", "nodes", "Node", is_namespaced=False)
 CSI_NODE = Kind("storage.k8s.io", "v1", "csinodes", "CSINode", is_namespaced=False)
+HORIZONTAL_POD_AUTOSCALER = Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", optional=True)
 EVENT = Kind("events.k8s.io", "v1", "events", "Event")
 CORE_EVENT = Kind("", "v1", "events", "Event")
 """Events again, in the API group that can select those about one object."""
@@ -48,6 +50,9 @@ CHILDREN = (SERVICE, POD_DISRUPTION_BUDGET, NETWORK_POLICY, CONFIG_MAP, DEPLOYME
 OWNED = (*CHILDREN, JOB)
 """Every kind that we may own. A Job comes last, and goes when it is over."""
 
+AUTOSCALERS = (HORIZONTAL_POD_AUTOSCALER, SCALED_OBJECT)
+"""Kinds of others that scale what their spec.scaleTargetRef names."""
+
 IMMUTABLE = frozenset({JOB})
 """Kinds of children whose pod template can never change: a child that should differ is replaced."""
 
@@ -58,6 +63,7 @@ WATCHED: Mapping[Kind, str] = {
     **dict.fromkeys(OWNED, names.MANAGED_SELECTOR),
     POD: names.MANAGED_SELECTOR,
     NODE: "",
+    **dict.fromkeys(AUTOSCALERS, ""),
     LEASE: names.CLAIM_SELECTOR,
 }
 """What the operator watches, each with the label selector that limits it on the server."""

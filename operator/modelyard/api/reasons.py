@@ -51,6 +51,24 @@ class Reasons:
         "not at its Deployment.",
     )
 
+    # Automatic scaling
+    SCALING = _good(
+        "Scaling", "Replicas follow demand: {desired} of at most {maximum}. status.scaling has the reasons."
+    )
+    RECOMMENDING = _good(
+        "Recommending",
+        "mode is Recommend: nothing is scaled. Auto would run {desired} replicas of at most {maximum}; status.scaling "
+        "has the reasons.",
+        "To scale, set spec.scaling.mode to Auto.",
+    )
+    AWAITING_DECISION = _under_way("AwaitingDecision", "No scaling decision has been made yet.")
+    METRICS_UNAVAILABLE = _problem(
+        "MetricsUnavailable",
+        "The metrics that scaling needs cannot be read, so the number of replicas stays within its bounds: {cause}.",
+        "Check that the operator can connect to the source, and that it still has the metric.",
+    )
+    FOREIGN_AUTOSCALER = _problem("ForeignAutoscaler", "{autoscaler} scales {target}, {conflict}", "{remedy}")
+
     # The service as a whole
     READY = _good("Ready", "{ready} of {desired} replicas are ready at {url}.")
     COMPLETE = _good("Complete", "{desired} of {desired} replicas run the current spec.")

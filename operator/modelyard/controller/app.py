@@ -18,6 +18,8 @@ from modelyard.api.service import Key, Object, key_of
 from modelyard.api.settings import Settings
 from modelyard.contract import names
 from modelyard.controller import health
+from modelyard.controller.autoscaler import loop as autoscaler_loop
+from modelyard.controller.autoscaler.loop import Autoscaler
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.fence import Fence
 from modelyard.controller.cluster.kubernetes_client import KubernetesCluster
@@ -36,6 +38,9 @@ from modelyard.controller.placement.loop import Placement
 from modelyard.controller.reconcile.reconciler import Reconciler
 from modelyard.integrations.signals import engine_version, fetch_state, node_cache, repository_index
 from modelyard.integrations.signals.pod_http import PodClient, Reader
+from modelyard.integrations.signals.pod_metrics import PodMetrics
+from modelyard.integrations.signals.prometheus_metrics import PrometheusMetrics
+from modelyard.scaling.decide import decide
 
 HTTP_PORT = 8080
 GRACE_S = 10.0
@@ -51,6 +56,9 @@ NEEDED: tuple[Right, ...] = (
     *((verb, kind, "") for kind in kinds.WATCHED for verb in ("list", "watch")),
     *((verb, kind, "") for kind in kinds.OWNED for verb in ("get", "create", "patch", "delete")),
     ("patch", kinds.INFERENCE_SERVICE, "status"),
+    ("patch", kinds.INFERENCE_SERVICE, "scale"),
+    ("get", kinds.INFERENCE_SERVICE, ""),
+    ("patch", kinds.POD, ""),
     ("update", kinds.INFERENCE_SERVICE, "finalizers"),
     ("get", kinds.NAMESPACE, ""),
     ("get", kinds.SERVING_PROFILE, ""),
@@ -137,6 +145,18 @@ class Operator:
         self._cache = Cache()
         self._queue: WorkQueue[Key] = WorkQueue(clock, random.random)
         self.health = health.Health(clock.time, settings.resync_s, self._queue.oldest_age_s)
+        self._signals = _signals(settings, pods)
+        self._autoscaler = Autoscaler(
+            cluster,
+            self._cache,
+            metrics,
+            settings,
+            services=self._services,
+            signals=self._signals,
+            decide=decide,
+            wake=self._queue.add,
+            now=_now,
+        )
         reconciler = Reconciler(
             settings,
             cluster,
@@ -144,6 +164,7 @@ class Operator:
             read_fetch_state=Reader(partial(fetch_state.read, pods)).read,
             read_index=Reader(partial(repository_index.read, pods)).read,
             read_version=Reader(partial(engine_version.read, pods)).read,
+            scaling_report=self._autoscaler.report_of,
             now=_now,
             instance=socket.gethostname(),
         )
@@ -171,7 +192,15 @@ class Operator:
             is_leading=lambda: self._leadership.is_held,
             metrics=metrics,
         )
-        self._loops = [label_nodes] if settings.scope.is_cluster else []
+        scale = Loop(
+            "autoscaler",
+            self._autoscaler.round,
+            interval_s=settings.scaling_interval_s,
+            limit_s=autoscaler_loop.ROUND_LIMIT_S,
+            is_leading=lambda: self._leadership.is_held,
+            metrics=metrics,
+        )
+        self._loops = [scale, label_nodes] if settings.scope.is_cluster else [scale]
         self._workers = Workers(self._queue, self._admit, reconciler.reconcile, metrics)
         self._leadership = Leadership(
             cluster,
@@ -197,6 +226,7 @@ class Operator:
         metrics.watch_queue(lambda: len(self._queue), self._queue.oldest_age_s)
         metrics.watch_leadership(lambda: self._leadership.is_held)
         metrics.watch_services(self._services)
+        metrics.watch_scaling(self._autoscaler.figures)
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT. Raises StartError, or RuntimeError when a part ended unexpectedly."""
@@ -219,6 +249,8 @@ class Operator:
             part.cancel()
         await asyncio.wait(writing)
         await self._leadership.release()
+        for signals in self._signals.values():
+            await signals.close()
         await self._watches.stop()
         for part in parts[:-1]:
             part.cancel()
@@ -257,6 +289,7 @@ class Operator:
         self._workers.interrupt()
         for loop in self._loops:
             loop.interrupt()
+        self._autoscaler.forget()
 
     def _admit(self, key: Key) -> float | None:
         """In how many seconds to reconcile a service; None in a standby, and where another installation has a claim."""
@@ -298,6 +331,16 @@ class Operator:
         ]
         if missing:
             raise StartError(f"the operator may not {', '.join(missing)}. Apply deploy/, which holds its roles.")
+
+
+def _signals(settings: Settings, pods: PodClient) -> dict[str, PodMetrics | PrometheusMetrics]:
+    """The sources of engines' metrics, by their names in spec.scaling.source."""
+    found: dict[str, PodMetrics | PrometheusMetrics] = {
+        "Pods": PodMetrics(pods, interval_s=settings.scaling_interval_s)
+    }
+    if settings.prometheus:
+        found["Prometheus"] = PrometheusMetrics(settings.prometheus, pods)
+    return found
 
 
 def _described(right: Right, place: Key | None) -> str:

@@ -1,7 +1,8 @@
 """The operator's own metrics, in Prometheus' format."""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -12,6 +13,15 @@ from modelyard.api.kinds import Kind
 from modelyard.api.service import Object
 
 RECONCILE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class ScalingFigures(NamedTuple):
+    """The last scaling decision for a service: ``replicas`` by their meaning, and how many things are ``unknown``."""
+
+    namespace: str
+    service: str
+    replicas: Mapping[str, int]
+    unknown: int
 
 
 class Metrics:
@@ -67,6 +77,12 @@ class Metrics:
             ["loop"],
             registry=self._registry,
         )
+        self._scalings = Counter(
+            "modelyard_scalings",
+            "Changes of replicas that scaling decided on.",
+            ["direction"],
+            registry=self._registry,
+        )
         self._last_event = Gauge(
             "modelyard_watch_last_event_timestamp_seconds",
             "When a watch last delivered an event of the kind.",
@@ -106,6 +122,14 @@ class Metrics:
             self._round_errors.labels(loop, error_reason).inc()
         else:
             self._last_round.labels(loop).set_to_current_time()
+
+    def scaled(self, before: int, after: int) -> None:
+        """Scaling changed a service's number of replicas."""
+        self._scalings.labels("up" if after > before else "down").inc()
+
+    def watch_scaling(self, figures: Callable[[], Iterable[ScalingFigures]]) -> None:
+        """Expose the last scaling decision for each service, read at each scrape."""
+        self._registry.register(_Scaling(figures))
 
     def watch_queue(self, depth: Callable[[], float], oldest_age_s: Callable[[], float]) -> None:
         """Expose the queue, read at each scrape."""
@@ -148,6 +172,28 @@ class _Services(Collector):
         for labels, count in sorted(tally.items()):
             family.add_metric(labels, count)
         yield family
+
+
+class _Scaling(Collector):
+    def __init__(self, figures: Callable[[], Iterable[ScalingFigures]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        replicas = GaugeMetricFamily(
+            "modelyard_scaling_replicas",
+            "Replicas of a service by the last scaling decision.",
+            labels=["namespace", "service", "kind"],
+        )
+        unknown = GaugeMetricFamily(
+            "modelyard_scaling_unknown_metrics",
+            "Pods and metrics that the last scaling decision lacked.",
+            labels=["namespace", "service"],
+        )
+        for each in self._figures():
+            for kind, count in each.replicas.items():
+                replicas.add_metric([each.namespace, each.service, kind], count)
+            unknown.add_metric([each.namespace, each.service], each.unknown)
+        yield from (replicas, unknown)
 
 
 def _conditions(service: Object) -> set[tuple[str, str, str]]:

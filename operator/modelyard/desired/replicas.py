@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from modelyard.api.inference_service import InferenceServiceSpec
 from modelyard.api.scaling import Scaling
-from modelyard.api.service import Service
+from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
@@ -46,6 +46,12 @@ def decided_replicas(service: Service) -> int | None:
     last = service.status.get("scaling") or {}
     desired = last.get("desired")
     return desired if last.get("mode") == "Auto" and isinstance(desired, int) else None
+
+
+def is_automatic(body: Object) -> bool:
+    """Whether we scale the service in ``body``, which may have a spec that cannot be parsed."""
+    scaling = (body.get("spec") or {}).get("scaling")
+    return isinstance(scaling, dict) and scaling.get("mode") != "Recommend"
 
 
 def check_scaling(spec: InferenceServiceSpec, settings: Settings) -> None:

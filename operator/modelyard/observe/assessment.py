@@ -11,12 +11,13 @@ from modelyard.api.service import Key, Object, key_of
 from modelyard.api.status import StartupStatus
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
+from modelyard.observe.facts.autoscalers import ForeignAutoscaler
 from modelyard.observe.facts.pods import LONG_AGO, PodFacts, Stage
 from modelyard.observe.facts.raw_object import at, entries, number, readable, text
 from modelyard.observe.facts.service import Facts
 from modelyard.observe.reasons.diagnosis import PodContext, age_s, answers, explain
 from modelyard.observe.reasons.scheduling import admission_refusal
-from modelyard.observe.target import PoolTarget, PrefetchReport, Target
+from modelyard.observe.target import PoolTarget, PrefetchReport, ScalingReport, Target
 
 REFUSED_AGAIN_S = 60.0
 """A pod that failed so soon after its creation explains a successor that waits for the scheduler."""
@@ -29,7 +30,8 @@ class Assessment:
 
     ``target`` is None while the spec cannot be resolved (``problem`` then has the reason) or is not applied because the
     service is paused: running pods are then compared with the Deployments' own specs. ``contested`` names a child that
-    other writers keep changing, if any; ``prefetch`` is the progress on nodes that get the model ahead of the pods.
+    other writers keep changing, if any; ``prefetch`` is the progress on nodes that get the model ahead of the pods;
+    ``scaling`` is the last decision of this process, ``foreign`` are the autoscalers of others.
     """
 
     body: Object
@@ -39,6 +41,8 @@ class Assessment:
     now: datetime
     contested: Explanation | None = None
     prefetch: PrefetchReport | None = None
+    scaling: ScalingReport | None = None
+    foreign: tuple[ForeignAutoscaler, ...] = ()
 
     @cached_property
     def key(self) -> Key:

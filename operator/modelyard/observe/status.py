@@ -9,6 +9,7 @@ of Ready, RollingOut, Degraded and ServingPrevious.
 * Available: are all desired replicas ready?
 * Progressing: is something under way? False with Complete, or with what holds it up; then Stalled is true too.
 * UpdateAvailable: would a refresh change the pods? No problem, and no matter to Reconciling and Stalled.
+* ScalingActive: do replicas follow demand? Absent without scaling, and no matter to Reconciling and Stalled either.
 
 A paused service has Accepted unknown and Progressing false, both with Paused: nothing is applied, so neither
 Reconciling nor Stalled is there. Ready is reported as usual.
@@ -37,6 +38,7 @@ from modelyard.observe.reasons.crash_loops import settling_s
 from modelyard.observe.reasons.diagnosis import start_deadline
 from modelyard.observe.reasons.model_repository import is_awaited, unready_models
 from modelyard.observe.reasons.startup_times import measured
+from modelyard.observe.scaling_status import Verdict, changes, scaling_active, scaling_status
 
 FETCH_INTERVAL_S = 5.0
 """How often fetchers' progress is read."""
@@ -47,8 +49,6 @@ INDEX_INTERVAL_S = 30.0
 LOOK_AGAIN_S = 30.0
 """How long at most until another look while a replica does not answer: causes and cures that no watch of ours shows,
 such as a dead node or a device that became free, are then reported within a minute."""
-
-ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class StatusUpdate:
 
 def status(s: Assessment) -> StatusUpdate:
     """The service's new status, with an event for each transition."""
-    decided = {type_: decide(s) for type_, decide in _CONDITIONS.items()}
+    decided = {type_: verdict for type_, decide in _CONDITIONS.items() if (verdict := decide(s))}
     progress_status, progress = decided[ConditionType.PROGRESSING]
     if progress_status == "True":
         decided[ConditionType.RECONCILING] = ("True", progress)
@@ -80,6 +80,7 @@ def status(s: Assessment) -> StatusUpdate:
     stored = entries(s.stored, "conditions")
     _, ready = decided[ConditionType.READY]
     prefetched, of_prefetching = _prefetch(s)
+    scaled = (ServiceEvent(type_, reason, note) for type_, reason, note in changes(s))
     fields = {
         "observedGeneration": s.generation,
         "replicas": len(s.live),
@@ -90,6 +91,7 @@ def status(s: Assessment) -> StatusUpdate:
         "reason": ready.reason,
         "model": _model(s),
         "prefetch": prefetched,
+        "scaling": _as_stored(scaling) if (scaling := scaling_status(s)) else None,
         "startup": _startup(s),
         "effective": _effective(s),
         "conditions": [
@@ -98,10 +100,11 @@ def status(s: Assessment) -> StatusUpdate:
         ],
     }
     present = {name: value for name, value in fields.items() if value is not None}
-    return StatusUpdate(present, (*_events(decided, stored), *_fetches(s), *of_prefetching), _requeue_after_s(s))
+    events = (*_events(decided, stored), *_fetches(s), *of_prefetching, *scaled)
+    return StatusUpdate(present, events, _requeue_after_s(s))
 
 
-def _ready(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+def _ready(s: Assessment) -> Verdict:
     if s.deleting:
         return "False", Reasons.DELETING.explain()
     if s.answering and (s.desired or s.refusal):
@@ -122,7 +125,7 @@ def _ready_how(s: Assessment) -> Explanation:
     return Reasons.READY.explain(url=s.url, **counts) if s.complete else s.rolling_out
 
 
-def _accepted(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+def _accepted(s: Assessment) -> Verdict:
     if s.refusal:
         return "False", s.refusal
     if s.paused:
@@ -134,7 +137,7 @@ def _accepted(s: Assessment) -> tuple[ConditionStatus, Explanation]:
     return "True", s.contested or Reasons.ACCEPTED.explain()
 
 
-def _model_cached(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+def _model_cached(s: Assessment) -> Verdict:
     if differing := differing_contents(s.newest):
         return "False", differing
     fetching = [why for pod, why in s.found if pod.stage is Stage.FETCHING]
@@ -149,7 +152,7 @@ def _model_cached(s: Assessment) -> tuple[ConditionStatus, Explanation]:
     return "Unknown", _ready(s)[1]
 
 
-def _available(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+def _available(s: Assessment) -> Verdict:
     if s.desired and len(s.answering) >= s.desired and not s.deleting:
         return "True", Reasons.READY.explain(ready=len(s.answering), desired=s.desired, url=s.url)
     if s.deleting or s.refusal or not s.desired:
@@ -157,7 +160,7 @@ def _available(s: Assessment) -> tuple[ConditionStatus, Explanation]:
     return "False", s.worst or s.lead
 
 
-def _progressing(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+def _progressing(s: Assessment) -> Verdict:
     if s.deleting:
         return "True", Reasons.DELETING.explain()
     if held_back := s.paused or s.refusal:
@@ -169,7 +172,7 @@ def _progressing(s: Assessment) -> tuple[ConditionStatus, Explanation]:
     return "False", s.blocked or Reasons.COMPLETE.explain(desired=s.desired)
 
 
-def _update_available(s: Assessment) -> tuple[ConditionStatus, Explanation]:
+def _update_available(s: Assessment) -> Verdict:
     if s.target is None:
         return "Unknown", _accepted(s)[1]
     if s.target.refresh_refusal:
@@ -180,14 +183,24 @@ def _update_available(s: Assessment) -> tuple[ConditionStatus, Explanation]:
     return "True", Reasons.REFRESH_CHANGES_PODS.explain(changes=changes, namespace=key.namespace, name=key.name)
 
 
-_CONDITIONS: Mapping[ConditionType, Callable[[Assessment], tuple[ConditionStatus, Explanation]]] = {
+_CONDITIONS: Mapping[ConditionType, Callable[[Assessment], Verdict | None]] = {
     ConditionType.READY: _ready,
     ConditionType.ACCEPTED: _accepted,
     ConditionType.MODEL_CACHED: _model_cached,
     ConditionType.AVAILABLE: _available,
     ConditionType.PROGRESSING: _progressing,
     ConditionType.UPDATE_AVAILABLE: _update_available,
+    ConditionType.SCALING_ACTIVE: scaling_active,
 }
+
+
+_WITH_EVENTS = (
+    ConditionType.READY,
+    ConditionType.PROGRESSING,
+    ConditionType.MODEL_CACHED,
+    ConditionType.SCALING_ACTIVE,
+)
+"""Conditions whose transitions become events, the one that a reason is reported for first."""
 
 
 def _prefetch(s: Assessment) -> tuple[Object | None, tuple[ServiceEvent, ...]]:
@@ -243,13 +256,11 @@ def _fetches(s: Assessment) -> tuple[ServiceEvent, ...]:
     return tuple(ServiceEvent("Normal", ConditionType.MODEL_CACHED, line) for line in news)
 
 
-def _events(
-    decided: Mapping[ConditionType, tuple[ConditionStatus, Explanation]], stored: list[Object]
-) -> tuple[ServiceEvent, ...]:
-    """One event per transition: each new reason of Ready, and each new problem of the two others beside it."""
+def _events(decided: Mapping[ConditionType, Verdict], stored: list[Object]) -> tuple[ServiceEvent, ...]:
+    """One event per transition: each new reason of Ready, and each new problem of the others beside it."""
     before = {text(c, "type"): (text(c, "status"), text(c, "reason")) for c in stored}
     events: list[ServiceEvent] = []
-    for type_ in (ConditionType.READY, ConditionType.PROGRESSING, ConditionType.MODEL_CACHED):
+    for type_ in (type_ for type_ in _WITH_EVENTS if type_ in decided):
         status_, why = decided[type_]
         news = before.get(type_) != (status_, why.reason)
         if news and (type_ is ConditionType.READY or why.is_problem) and why.reason not in {e.reason for e in events}:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modelyard.api.conditions import Explanation
 from modelyard.api.devices import DeviceRequest
+from modelyard.api.scaling import ScalingStatus
 from modelyard.api.status import Effective, PrefetchStatus
 from modelyard.contract.errors import InvalidError
 
@@ -42,3 +43,14 @@ class PrefetchReport:
     status: PrefetchStatus
     why: Explanation
     look_again_s: float | None
+
+
+@dataclass(frozen=True)
+class ScalingReport:
+    """The last decision of automatic scaling: its part of the status, and the ``maximum`` that it had. ``unknown`` are
+    the causes, where no metric could be read that it needs.
+    """
+
+    status: ScalingStatus
+    maximum: int
+    unknown: tuple[str, ...] = ()

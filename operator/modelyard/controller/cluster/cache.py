@@ -53,12 +53,15 @@ def _place_of(body: Object) -> Key:
 
 
 def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
-    """The services that ``body`` concerns: itself, or those that its label and its owner references name.
+    """The services that ``body`` concerns: itself, those that its label and its owner references name, or, for an
+    autoscaler, those that it may scale.
 
     Both count, since a person may have changed either. Empty for what has no namespace.
     """
     if kind == kinds.INFERENCE_SERVICE:
         return frozenset({_place_of(body)})
+    if kind in kinds.AUTOSCALERS:
+        return _scaled_by(body)
     metadata = body["metadata"]
     if "namespace" not in metadata:
         return frozenset()
@@ -70,6 +73,16 @@ def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
     if label := (metadata.get("labels") or {}).get(names.LABEL_SERVICE):
         named.add(label)
     return frozenset(Key(metadata["namespace"], name) for name in named)
+
+
+def _scaled_by(autoscaler: Object) -> frozenset[Key]:
+    """The services whose scale, or whose Deployment, has the name of its target: that is the service's own, or has a
+    pool's behind it.
+    """
+    target = ((autoscaler.get("spec") or {}).get("scaleTargetRef") or {}).get("name") or ""
+    words = target.split("-")
+    names_ = ("-".join(words[:count]) for count in range(1, len(words) + 1))
+    return frozenset(Key(autoscaler["metadata"]["namespace"], name) for name in names_ if name)
 
 
 class Cache:
@@ -99,6 +112,10 @@ class Cache:
     def children(self, service: Key) -> tuple[Child, ...]:
         """What the label or an owner reference ties to the service, pods left out."""
         return tuple(child for child in self._concerned(service) if child.kind in kinds.OWNED)
+
+    def autoscalers(self, service: Key) -> tuple[Object, ...]:
+        """Autoscalers of others that may scale the service, or its Deployments."""
+        return tuple(child.body for child in self._concerned(service) if child.kind in kinds.AUTOSCALERS)
 
     def pods(self, service: Key) -> tuple[Object, ...]:
         """The service's engine pods, by name: those that its scale subresource selects."""

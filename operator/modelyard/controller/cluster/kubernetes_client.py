@@ -143,6 +143,14 @@ class KubernetesCluster:
         body = {"metadata": {"uid": uid, "labels": dict(labels)}}
         return await self._write("label", Request("PATCH", _path(kind, place), body, MERGE))
 
+    async def scale(self, body: Object, replicas: int) -> None:
+        """As Cluster.scale: a merge patch, which needs no other field of the Scale. A Scale ignores a uid."""
+        version = {"resourceVersion": body["metadata"]["resourceVersion"]}
+        path = _path(kinds.of(body), key_of(body), "scale")
+        query = {"fieldManager": names.SCALING_FIELD_MANAGER}
+        patch = {"metadata": version, "spec": {"replicas": replicas}}
+        await self._write("scale", Request("PATCH", path, patch, MERGE, query))
+
     async def get(self, kind: Kind, place: Key) -> Object | None:
         """As Cluster.get."""
         try:

@@ -123,6 +123,11 @@ class Cluster(Leases, Protocol):
         now.
         """
 
+    async def scale(self, body: Object, replicas: int) -> None:
+        """Set the replicas of exactly this version of the object through its scale subresource, as an autoscaler does;
+        ConflictError if it is another by now.
+        """
+
     async def delete(self, kind: Kind, place: Key, uid: str, resource_version: str) -> None:
         """Delete exactly this version of exactly this object; ConflictError if it is another by now."""
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from modelyard.api import kinds
 from modelyard.controller.cluster.protocol import ApiError, Cluster
+from modelyard.observe.facts.device_holders import Holder, Holdings, holders, holdings
 from modelyard.observe.facts.nodes import Requested, requested
 
 KEPT = timedelta(seconds=30)
@@ -41,6 +42,7 @@ class NodeUsage:
         self._one_at_a_time = asyncio.Lock()
         self._listed_at: datetime | None = None
         self._taken: Requested | None = None
+        self._holdings: Holdings = Counter()
 
     async def taken(self, since: datetime | None = None) -> Requested | None:
         """What pods request of extended resources, at most KEPT old and no older than ``since``; None when that is not
@@ -59,13 +61,21 @@ class NodeUsage:
         age = self._now() - listed_at
         return age >= KEPT or (since is not None and listed_at < since and age >= SOONEST)
 
+    def holders(self, resource: str) -> tuple[Holder, ...]:
+        """Who holds the resource by the last result of taken(); none while that is not known."""
+        return holders(self._holdings, resource)
+
     async def _listed(self) -> Requested | None:
         total: Requested = Counter()
+        held: Holdings = Counter()
         try:
             async with asyncio.timeout(TIME_LIMIT_S):
                 async for page in self._cluster.pages(kinds.POD, ON_NODES):
                     total.update(requested(page))
+                    held.update(holdings(page))
         except (ApiError, TimeoutError) as error:
             logger.warning("what pods take of the nodes is not known", extra={"error": str(error)})
+            self._holdings = Counter()
             return None
+        self._holdings = held
         return total

@@ -21,13 +21,17 @@ from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.controller.reconcile.revert_limits import PACE, History
 from modelyard.desired.metadata import pool_of
 from modelyard.observe.assessment import Assessment
+from modelyard.observe.facts.autoscalers import ForeignAutoscaler
 from modelyard.observe.facts.service import Facts, wants_retry
 from modelyard.observe.status import ServiceEvent, StatusUpdate, status
-from modelyard.observe.target import PrefetchReport
+from modelyard.observe.target import PrefetchReport, ScalingReport
 from modelyard.prefetch import status as prefetch_status
 
 PREDECESSOR_WAIT_S = 2.0
 """Time until another look at a child that the garbage collector is about to remove; it mostly takes less than one."""
+
+AT_ONCE_S = 0.0
+"""Time until another look once a scaling decision is in the status, by which alone it takes effect."""
 
 Place = tuple[Kind, Key]
 
@@ -45,7 +49,8 @@ class Observed:
     ``existing`` is what has the names of the intended children, of any owner, None for nothing; ``related`` are the
     objects that a label or an owner reference ties to the service; ``reverts`` are the latest ones of its children.
     ``facts`` are None where they could not be read, for the cause ``unread``: children are applied all the same, and
-    the status waits.
+    the status waits. ``scaling`` is the last decision of automatic scaling in this process, ``foreign`` are the
+    autoscalers of others; ``overruled`` is that another writer set spec.replicas.
     """
 
     body: Object
@@ -57,6 +62,18 @@ class Observed:
     existing: Mapping[Place, Object | None] = field(default_factory=dict)
     related: tuple[Object, ...] = ()
     reverts: Mapping[Place, History] = field(default_factory=dict)
+    scaling: ScalingReport | None = None
+    foreign: tuple[ForeignAutoscaler, ...] = ()
+    overruled: "Overruled | None" = None
+
+
+@dataclass(frozen=True)
+class Overruled:
+    """spec.replicas of a service that is scaled automatically, as another ``writer`` set it; what runs is ``kept``."""
+
+    writer: str
+    replicas: int
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -189,13 +206,16 @@ def outcome(plan: Plan, done: Done = NOTHING) -> StatusUpdate:
             observed.now,
             contested=_conflict(contested[0]) if contested else None,
             prefetch=_prefetch_report(observed, observed.facts),
+            scaling=observed.scaling,
+            foreign=observed.foreign,
         )
     )
     waits_s = [update.requeue_after_s, *(change.look_again_s for change in contested)]
+    waits_s += [AT_ONCE_S] if _decided(update.status) != _decided(observed.body.get("status") or {}) else []
     waits_s += [problem.after_s] if isinstance(problem, ObstacleError) else []
     return StatusUpdate(
         update.status,
-        (*map(_event, changes), *update.events),
+        (*map(_event, changes), *map(_overruled, filter(None, [observed.overruled])), *update.events),
         min((wait_s for wait_s in waits_s if wait_s is not None), default=None),
     )
 
@@ -277,6 +297,20 @@ def _deployments(body: Object, written: Iterable[Object]) -> dict[str, Object]:
     return {
         pool_of(service, child["metadata"]["name"]): child for child in written if kinds.of(child) == kinds.DEPLOYMENT
     }
+
+
+def _decided(status_: Object) -> object:
+    return (status_.get("scaling") or {}).get("desired")
+
+
+def _overruled(found: Overruled) -> ServiceEvent:
+    if found.replicas > found.kept:
+        effect = "They run until the next scaling decision."
+    else:
+        effect = f"Scaling decides on the number, so {found.kept} run on."
+    remedy = "Leave spec.replicas out of the manifest; with Argo CD, add it to ignoreDifferences."
+    note = f"{found.writer} set spec.replicas to {found.replicas}. {effect} {remedy}"
+    return ServiceEvent("Warning", "ReplicasOverruled", note)
 
 
 def _conflict(contested: Contested) -> Explanation:

@@ -10,31 +10,36 @@ from modelyard.api import kinds
 from modelyard.api.kinds import Kind
 from modelyard.api.service import Key, Object, Service, key_of, parse
 from modelyard.api.settings import Settings
+from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
 from modelyard.contract.fetch_report import FetchReport
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster
 from modelyard.controller.reconcile.accelerator_usage import NodeUsage
 from modelyard.controller.reconcile.csi_drivers import NodeDrivers
-from modelyard.controller.reconcile.decide import Observed, Place, place_of
+from modelyard.controller.reconcile.decide import Observed, Overruled, Place, place_of
+from modelyard.controller.reconcile.field_managers import replicas_writer
 from modelyard.controller.reconcile.intent import Intent, SpecContext, intent_of
 from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.controller.reconcile.revert_limits import Reverts
 from modelyard.desired import content_pin
 from modelyard.desired.metadata import deployment_name, pool_of
 from modelyard.desired.profile_defaults import ProfileLookup, named
-from modelyard.desired.replicas import pools, replicas_by_pool
+from modelyard.desired.replicas import decided_replicas, is_automatic, pools, replicas_by_pool
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts import service as observed
+from modelyard.observe.facts.autoscalers import ForeignAutoscaler, foreign_autoscalers
 from modelyard.observe.facts.pods import PodFacts, pod_facts
 from modelyard.observe.model_status import verified_digests
 from modelyard.observe.reasons.csi_driver import nodes_in_doubt
+from modelyard.observe.target import ScalingReport
 from modelyard.prefetch.plan import State, job_for, pods_of
 from modelyard.prefetch.round import job_of
 
 ReadFetchState = Callable[[str], Awaitable[FetchReport | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]
 ReadVersion = Callable[[str], Awaitable[str | None]]
+ReadScalingReport = Callable[[str], ScalingReport | None]
 
 
 class Pods(NamedTuple):
@@ -75,7 +80,7 @@ class Look:
 class Gatherer:
     """Shared by all services. ``read_fetch_state`` takes the address of a pod with a fetcher; ``read_index`` and
     ``read_version`` take the address with port of a pod's model repository and of its engine. ``reverts`` are the
-    latest ones of all children.
+    latest ones of all children. ``scaling_report`` gives the last scaling decision for the service of a uid.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Gatherer:
         read_fetch_state: ReadFetchState,
         read_index: ReadIndex,
         read_version: ReadVersion,
+        scaling_report: ReadScalingReport,
         now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
@@ -101,6 +107,7 @@ class Gatherer:
         self._read_fetch_state = read_fetch_state
         self._read_index = read_index
         self._read_version = read_version
+        self._scaling_report = scaling_report
         self._now = now
 
     async def gather(self, key: Key) -> Observed | None:
@@ -130,7 +137,31 @@ class Gatherer:
             existing={place: await look.known_or_live(*place) for place in places},
             related=tuple(child.body for child in self._cache.children(key)),
             reverts={place: self._reverts.history(*place, now) for place in places},
+            scaling=self._scaling_report(body["metadata"]["uid"]),
+            foreign=self._foreign_autoscalers(body),
+            overruled=await self._overruled(service, look) if service else None,
         )
+
+    def _foreign_autoscalers(self, body: Object) -> tuple[ForeignAutoscaler, ...]:
+        key = key_of(body)
+        return foreign_autoscalers(
+            self._cache.autoscalers(key),
+            key.name,
+            [place_of(child)[1].name for child in self._deployments(key, body["metadata"]["uid"]).values()],
+            is_scaled=is_automatic(body),
+        )
+
+    async def _overruled(self, service: Service, look: Look) -> Overruled | None:
+        """That another writer than our scaling set spec.replicas. Its name is read live: the cache has none."""
+        decided, written = decided_replicas(service), service.spec.replicas
+        if decided in {None, written} or service.spec.scaling is None or service.spec.scaling.mode != "Auto":
+            return None
+        live = await look.live(kinds.INFERENCE_SERVICE, service.key)
+        writer = replicas_writer(live) if live else ""
+        if not writer or writer == names.SCALING_FIELD_MANAGER:
+            return None
+        assert decided is not None
+        return Overruled(writer, written, decided)
 
     async def _intent(self, body: Object, look: Look, pods: Pods, now: datetime) -> tuple[Service | None, Intent]:
         """The service, None if it cannot be parsed, and its intent."""
@@ -203,6 +234,7 @@ class Gatherer:
         lists = (self._cluster.list_events(key.namespace, about) for about in questions.events.values())
         events = await asyncio.gather(*lists)
         resource = intent.target.devices.resource if intent.target else None
+        taken = await self._node_usage.taken(questions.refused_since) if questions.nodes and resource else None
         facts = observed.facts(
             children,
             fetch_states=dict(zip(questions.fetchers, states, strict=True)),
@@ -212,7 +244,8 @@ class Gatherer:
             hosts=self._hosts(questions.hosts),
             nodes=self._cache.all_of(kinds.NODE) if questions.nodes else None,
             resource=resource,
-            taken=await self._node_usage.taken(questions.refused_since) if questions.nodes and resource else None,
+            taken=taken,
+            holders=self._node_usage.holders(resource) if taken is not None and resource else (),
         )
         doubtful = nodes_in_doubt((*facts.pods, *facts.prefetch_pods))
         return replace(facts, registered=await self._node_drivers.registered(doubtful))

@@ -13,7 +13,13 @@ from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster
 from modelyard.controller.reconcile.apply import Applier
 from modelyard.controller.reconcile.decide import decide
-from modelyard.controller.reconcile.gather import Gatherer, ReadFetchState, ReadIndex, ReadVersion
+from modelyard.controller.reconcile.gather import (
+    Gatherer,
+    ReadFetchState,
+    ReadIndex,
+    ReadScalingReport,
+    ReadVersion,
+)
 from modelyard.controller.reconcile.report import Reporter
 from modelyard.controller.reconcile.revert_limits import Reverts
 
@@ -22,8 +28,9 @@ class Reconciler:
     """Reconciles one key at a time; several calls may run side by side as long as their keys differ.
 
     ``read_fetch_state`` takes the address of a pod with a fetcher; ``read_index`` and ``read_version`` take the address
-    with port of a pod's model repository and of its engine. ``now`` gives the time in UTC, ``instance`` names this
-    process in the events it writes.
+    with port of a pod's model repository and of its engine. ``scaling_report`` gives the last scaling
+    decision for the service of a uid. ``now`` gives the time in UTC, ``instance`` names this process in the events it
+    writes.
     """
 
     def __init__(
@@ -35,6 +42,7 @@ class Reconciler:
         read_fetch_state: ReadFetchState,
         read_index: ReadIndex,
         read_version: ReadVersion,
+        scaling_report: ReadScalingReport,
         now: Callable[[], datetime],
         instance: str,
     ) -> None:
@@ -47,6 +55,7 @@ class Reconciler:
             read_fetch_state=read_fetch_state,
             read_index=read_index,
             read_version=read_version,
+            scaling_report=scaling_report,
             now=now,
         )
         self._applier = Applier(cluster, cache, reverts, now)

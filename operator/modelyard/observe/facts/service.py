@@ -12,6 +12,7 @@ from modelyard.contract import names
 from modelyard.contract.fetch_report import FetchReport
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts.csi_nodes import UNKNOWN, Registered
+from modelyard.observe.facts.device_holders import Holder
 from modelyard.observe.facts.nodes import NodeFacts, Requested, node_facts
 from modelyard.observe.facts.pods import LONG_AGO, PodEvent, PodFacts, pod_event, silent_since, with_answers
 from modelyard.observe.facts.raw_object import entry, moment, number, text
@@ -64,7 +65,8 @@ class Facts:
     ``deployments`` are by pool. ``hosts`` are the nodes of pods that do not answer, None for one that is gone;
     ``nodes`` are all nodes, and None while no pod waits for one; ``registered`` is where the node cache's driver
     runs, as far as a pod waits for it; ``prefetch_refusal``: why the pods that prefetch cannot be made;
-    ``engine_version`` is what a pod reports whose launcher looks it up.
+    ``engine_version`` is what a pod reports whose launcher looks it up; ``holders`` hold the accelerators of the kind
+    that pods wait for.
     """
 
     deployments: Mapping[str, DeploymentFacts]
@@ -75,6 +77,7 @@ class Facts:
     prefetch_pods: tuple[PodFacts, ...] = ()
     prefetch_refusal: str = ""
     engine_version: str | None = None
+    holders: tuple[Holder, ...] = ()
 
     def after(self, written: Mapping[str, Object]) -> Self:
         """These once the Deployments in ``written``, by pool, were applied: raw, as the API server answered."""
@@ -146,13 +149,15 @@ def facts(
     nodes: tuple[Object, ...] | None = None,
     resource: str | None = None,
     taken: Requested | None = None,
+    holders: tuple[Holder, ...] = (),
     registered: Registered = UNKNOWN,
     engine_version: str | None = None,
 ) -> Facts:
     """The facts of a service's ``children``. Never raises, whatever the objects look like.
 
     ``fetch_states``, ``indexes``, ``events`` and ``hosts`` are the answers to ``questions``, by the same keys;
-    ``resource`` is what the pods request of devices, ``taken`` what all pods of the cluster together request.
+    ``resource`` is what the pods request of devices, ``taken`` what all pods of the cluster together request,
+    and ``holders`` which workloads these are of.
     """
 
     def with_reports(pods: tuple[PodFacts, ...]) -> tuple[PodFacts, ...]:
@@ -174,6 +179,7 @@ def facts(
         nodes=None if not nodes else tuple(map(about, nodes)),
         registered=registered,
         engine_version=engine_version,
+        holders=holders if nodes else (),
         prefetch_pods=with_reports(children.prefetch_pods),
         prefetch_refusal=_last_words(map(pod_event, events.get(FAILED_PREFETCHES, ()))),
     )

@@ -156,8 +156,9 @@ def _unscheduled(pod: PodFacts, context: PodContext) -> Explanation | None:
         return None
     if not pod.refused:
         return _not_looked_at(pod, context.now)
+    facts = context.facts
     return scheduling_refusal(
-        pod, context.key, context.target, context.facts.nodes, beside_old_pods=context.old_pods_serve
+        pod, context.key, context.target, facts.nodes, facts.holders, beside_old_pods=context.old_pods_serve
     )
 
 

@@ -5,6 +5,7 @@ import re
 from modelyard.api.conditions import Explanation, Reason, sentence
 from modelyard.api.reasons import Reasons
 from modelyard.api.service import Key
+from modelyard.observe.facts.device_holders import Holder, held_by
 from modelyard.observe.facts.nodes import NodeFacts, exclusions, offer
 from modelyard.observe.facts.pods import PodFacts
 from modelyard.observe.target import Target
@@ -36,9 +37,17 @@ def admission_refusal(message: str, namespace: str) -> Explanation:
 
 
 def scheduling_refusal(
-    pod: PodFacts, key: Key, target: Target | None, nodes: tuple[NodeFacts, ...] | None, *, beside_old_pods: bool
+    pod: PodFacts,
+    key: Key,
+    target: Target | None,
+    nodes: tuple[NodeFacts, ...] | None,
+    holders: tuple[Holder, ...] = (),
+    *,
+    beside_old_pods: bool,
 ) -> Explanation:
-    """Why no node takes ``pod``: the scheduler's message, what the ``nodes`` offer, and what keeps the pod off them."""
+    """Why no node takes ``pod``: the scheduler's message, what the ``nodes`` offer and who holds that, and what keeps
+    the pod off them.
+    """
     cause = sentence(_AFTERTHOUGHT.sub("", pod.refused))
     if claim := next((r for r, pattern in _CLAIMS if re.search(pattern, pod.refused)), None):
         return claim.explain(cause=cause, namespace=key.namespace)
@@ -46,6 +55,7 @@ def scheduling_refusal(
     offered = _offered(pod, resource, nodes or ()) if nodes else ""
     if not target or not resource or f"Insufficient {resource}" not in pod.refused:
         return Reasons.UNSCHEDULABLE.explain(cause=cause, offered=offered)
+    offered = f"{offered} {held_by(holders)}".strip()
     row = Reasons.ROLLOUT_LACKS_ACCELERATORS if beside_old_pods else Reasons.INSUFFICIENT_ACCELERATORS
     return row.explain(request=f"{target.devices.count} {resource}", offered=offered, cause=cause)
 

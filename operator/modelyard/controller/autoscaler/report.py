@@ -1,0 +1,110 @@
+"""A decision as the service's status reports it, and whether that is news: pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from modelyard.api.conditions import MESSAGE_LENGTH, timestamp
+from modelyard.api.scaling import Scaling, ScalingChange, ScalingInput, ScalingStatus
+from modelyard.api.service import Object
+from modelyard.contract.untrusted import bounded
+from modelyard.observe.facts.raw_object import moment, readable
+from modelyard.observe.target import ScalingReport
+from modelyard.scaling.decision import Change, Decision, Input
+from modelyard.scaling.observation import Observation
+from modelyard.scaling.reasons import METRICS_UNAVAILABLE
+
+REFRESHED = timedelta(minutes=5)
+"""How soon figures are reported anew that changed without changing the decision. Metrics have them at any time."""
+
+HISTORY_LENGTH = 10
+INPUTS_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A report, and when its figures were taken."""
+
+    report: ScalingReport
+    at: datetime
+
+
+def report(
+    scaling: Scaling,
+    observation: Observation,
+    decision: Decision,
+    changes: Sequence[Change],
+    before: Reported | None,
+) -> Reported:
+    """The ``decision`` with the ``changes`` so far, the oldest first; ``before`` itself if there is no news."""
+    now = datetime.fromtimestamp(observation.now_s, UTC)
+    status = _status(scaling, observation, decision, changes, now)
+    unknown = decision.unknown if decision.reason == METRICS_UNAVAILABLE else ()
+    new = ScalingReport(status, scaling.max_replicas, unknown)
+    if before is None:
+        return Reported(new, now)
+    if _is_same(before.report, new):
+        kept = status.model_copy(update={"decided_at": before.report.status.decided_at})
+        new = ScalingReport(kept, scaling.max_replicas, unknown)
+        return before if new == before.report or now - before.at < REFRESHED else Reported(new, now)
+    return Reported(new, now)
+
+
+def stored(status: Object, scaling: Scaling) -> Reported | None:
+    """What a former process reported, from the service's status. Its figures are as old as its decision, at least."""
+    found = readable(ScalingStatus, status.get("scaling"))
+    at = moment(status, "scaling", "decidedAt")
+    return Reported(ScalingReport(found, scaling.max_replicas), at) if found and at else None
+
+
+def changes_in(status: Object) -> tuple[Change, ...]:
+    """The changes in a stored status, the oldest first."""
+    found = readable(ScalingStatus, status.get("scaling"))
+    times = [(change, moment({"at": change.time}, "at")) for change in reversed(found.history)] if found else []
+    return tuple(Change(at.timestamp(), change.from_, change.to, change.reason) for change, at in times if at)
+
+
+def _is_same(one: ScalingReport, other: ScalingReport) -> bool:
+    """Whether both report the same decision, whatever figures it came from."""
+    fields = {"mode", "current", "desired", "achievable", "reason", "history"}
+    same = one.status.model_dump(include=fields) == other.status.model_dump(include=fields)
+    return same and one.maximum == other.maximum and bool(one.unknown) == bool(other.unknown)
+
+
+def _status(
+    scaling: Scaling, observation: Observation, decision: Decision, changes: Sequence[Change], now: datetime
+) -> ScalingStatus:
+    capacity = observation.capacity
+    is_short = capacity is not None and capacity.achievable < decision.desired
+    message = decision.message
+    if capacity and is_short and capacity.message not in message:
+        message = f"{message} {capacity.message}"
+    return ScalingStatus(
+        mode=scaling.mode,
+        current=observation.current,
+        desired=decision.desired,
+        achievable=capacity.achievable if capacity and is_short else None,
+        reason=decision.reason,
+        message=bounded(message, MESSAGE_LENGTH),
+        inputs=_inputs(decision.inputs),
+        history=[_reported(change) for change in reversed(changes[-HISTORY_LENGTH:])],
+        decided_at=timestamp(now),
+    )
+
+
+def _reported(change: Change) -> ScalingChange:
+    at = timestamp(datetime.fromtimestamp(change.time_s, UTC))
+    return ScalingChange(time=at, from_=change.before, to=change.after, reason=change.reason)
+
+
+def _inputs(inputs: Mapping[str, Input]) -> list[ScalingInput]:
+    return [
+        ScalingInput(signal=name, value=_figure(name, shown.value), replicas=shown.replicas)
+        for name, shown in sorted(inputs.items())[:INPUTS_LENGTH]
+    ]
+
+
+def _figure(signal: str, value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value * 100:.3g} %" if signal == "kvCacheUsage" else f"{value:.3g}"

@@ -1,0 +1,265 @@
+"""Scaling through crashes, other leaders, Deployments that do not follow, and autoscalers of others."""
+
+from typing import Any
+
+import pytest
+
+from modelyard.api import kinds
+from modelyard.api.conditions import timestamp
+from modelyard.api.kinds import Kind
+from modelyard.api.service import Key, Object
+from modelyard.contract import names
+from modelyard.controller.autoscaler.deletion_costs import ANNOTATION
+from modelyard.controller.cluster.protocol import ForbiddenError
+from tests.support import factories
+from tests.support.conditions import condition
+from tests.support.in_memory_cluster import CrashError, InMemoryCluster
+from tests.support.running_operator import RunningOperator
+from tests.support.scaled_services import SCALING, events, replicas, scaled, service, write
+from tests.support.scripted_decisions import ScriptedDecisions
+
+
+@pytest.fixture
+def operator(cluster: InMemoryCluster, decide: ScriptedDecisions) -> RunningOperator:
+    return RunningOperator(cluster, decide=decide)
+
+
+async def restarted(cluster: InMemoryCluster, decide: ScriptedDecisions) -> RunningOperator:
+    """A new process, that knows nothing but what the cluster has."""
+    cluster.revive()
+    operator = RunningOperator(cluster, decide=decide)
+    await operator.resync()
+    return operator
+
+
+@pytest.mark.parametrize("goal", [2, 7])
+@pytest.mark.parametrize("call", range(9))
+async def test_a_process_that_dies_at_any_call_neither_forgets_nor_jumps(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, goal: int, call: int
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    decide.desired = goal
+    seen: list[int] = []
+
+    hear = cluster.on_change
+
+    def note(type_: str, kind: Kind, body: Object) -> None:
+        if kind == kinds.DEPLOYMENT:
+            seen.append(body["spec"]["replicas"])
+        hear(type_, kind, body)
+
+    cluster.on_change = note
+    cluster.crash_at(call)
+    try:
+        await operator.tick()
+    except CrashError:
+        operator = await restarted(cluster, decide)
+    cluster.revive()
+    decide.desired = None
+    await operator.run(for_s=5)
+    await operator.tick(2)
+    final = replicas(cluster)
+    assert final in {4, goal}
+    assert len({4, *seen, final}) <= 2, "it went there once, and never back"
+    history = service(cluster)["status"]["scaling"]["history"]
+    assert [(change["from"], change["to"]) for change in history] == ([(4, goal)] if final == goal else []) + [(1, 4)]
+
+
+async def test_another_leader_goes_on_from_the_history_and_writes_nothing_at_first(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    before = service(cluster)["status"]
+    other = RunningOperator(cluster, decide=decide)
+    await other.resync()
+    await other.tick(2)
+    assert cluster.writes == []
+    assert service(cluster)["status"] == before
+
+
+async def test_one_that_led_before_takes_up_what_another_decided_meanwhile(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    operator.autoscaler.forget()
+    assert operator.autoscaler.report_of(factories.UID) is None
+    other = RunningOperator(cluster, decide=decide)
+    await other.resync()
+    decide.desired = 5
+    await other.tick(2)
+    again = RunningOperator(cluster, decide=decide)
+    await again.resync()
+    decide.desired = None
+    await again.tick()
+    history = service(cluster)["status"]["scaling"]["history"]
+    assert [(change["from"], change["to"]) for change in history] == [(4, 5), (1, 4)]
+
+
+async def test_a_number_that_no_history_explains_counts_as_a_change_now(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    decide.desired = None
+    write(cluster, "kubectl", replicas=6)
+    other = await restarted(cluster, decide)
+    await other.run()
+    await other.tick()
+    newest = service(cluster)["status"]["scaling"]["history"][0]
+    assert (newest["from"], newest["to"], newest["reason"]) == (4, 6, "ScaledByOthers")
+
+
+async def test_a_target_that_the_deployment_never_follows_expires_with_the_reason(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    cluster.fail_until_healed("apply", ForbiddenError(403, "Forbidden", "no more than 3"), kinds.DEPLOYMENT)
+    decide.desired = 5
+    await operator.tick(7)
+    assert decide.seen[-1].current == 5
+    decide.desired = None
+    await operator.tick(3)
+    look = decide.seen[-1]
+    assert (look.current, look.capacity and look.capacity.achievable) == (3, 3)
+    assert look.capacity
+    assert "5 replicas were decided on, but the Deployment still has 3: The API server" in look.capacity.message
+    assert "no more than 3" in look.capacity.message
+    assert service(cluster)["spec"]["replicas"] == 3
+
+
+def autoscaler(kind: Kind, target: str, name: str = "smollm", *, owner: str = "") -> Object:
+    """An autoscaler of others, in the service's namespace."""
+    metadata: Object = {"namespace": "team-a", "name": f"hpa-{target.lower()}"}
+    if owner:
+        metadata |= {"name": "keda-hpa", "ownerReferences": [{"kind": owner, "name": "hpa", "uid": "1"}]}
+    of = {"kind": target, "name": name, "apiVersion": names.API_VERSION if target == names.KIND else "apps/v1"}
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": metadata,
+        "spec": {"scaleTargetRef": of, "maxReplicas": 3},
+    }
+
+
+async def test_an_autoscaler_of_the_deployment_is_named_without_scaling_too(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service())
+    await operator.run()
+    hpa = cluster.put(autoscaler(kinds.HORIZONTAL_POD_AUTOSCALER, "Deployment"))
+    await operator.run()
+    found = condition(cluster, "ScalingActive")
+    assert (found["status"], found["reason"]) == ("False", "ForeignAutoscaler")
+    assert found["message"].startswith(
+        "HorizontalPodAutoscaler hpa-deployment scales Deployment smollm, whose replicas"
+    )
+    assert len(events(cluster, "ForeignAutoscaler")) == 1
+    cluster.remove(kinds.HORIZONTAL_POD_AUTOSCALER, Key("team-a", hpa["metadata"]["name"]))
+    await operator.run()
+    assert "ScalingActive" not in [found["type"] for found in service(cluster)["status"]["conditions"]]
+
+
+@pytest.mark.parametrize("kind", kinds.AUTOSCALERS)
+async def test_an_autoscaler_of_the_service_is_right_without_scaling_and_named_with_it(
+    cluster: InMemoryCluster, operator: RunningOperator, kind: Kind
+) -> None:
+    cluster.put(autoscaler(kind, names.KIND))
+    cluster.put(factories.service())
+    await operator.tick()
+    assert "ScalingActive" not in [found["type"] for found in service(cluster)["status"]["conditions"]]
+    write(cluster, scaling={**SCALING, "mode": "Recommend"})
+    await operator.tick()
+    assert condition(cluster, "ScalingActive")["reason"] == "Recommending"
+    write(cluster, scaling=SCALING)
+    await operator.tick()
+    found = condition(cluster, "ScalingActive")
+    assert found["reason"] == "ForeignAutoscaler"
+    assert f"{kind.kind} hpa-inferenceservice scales InferenceService smollm, and so does" in found["message"]
+
+
+async def test_of_a_scaled_object_and_the_autoscaler_that_keda_makes_the_former_is_named(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(autoscaler(kinds.SCALED_OBJECT, "Deployment"))
+    cluster.put(autoscaler(kinds.HORIZONTAL_POD_AUTOSCALER, "Deployment", owner="ScaledObject"))
+    cluster.put(factories.service())
+    await operator.run()
+    assert condition(cluster, "ScalingActive")["message"].startswith("ScaledObject hpa-deployment ")
+
+
+@pytest.mark.parametrize("other", [{"target": "StatefulSet"}, {"target": "Deployment", "name": "smollm-gateway"}])
+async def test_an_autoscaler_of_something_else_is_no_conflict(
+    cluster: InMemoryCluster, operator: RunningOperator, other: dict[str, str]
+) -> None:
+    cluster.put(autoscaler(kinds.HORIZONTAL_POD_AUTOSCALER, **other))
+    cluster.put(factories.service(scaling=SCALING))
+    await operator.tick()
+    assert condition(cluster, "ScalingActive")["reason"] != "ForeignAutoscaler"
+
+
+async def test_two_autoscalers_of_one_service_do_not_write_against_each_other(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 5)
+    cluster.put(autoscaler(kinds.HORIZONTAL_POD_AUTOSCALER, names.KIND))
+    for _ in range(8):
+        write(cluster, "kube-controller-manager", replicas=2)
+        await operator.tick()
+        assert replicas(cluster) == 5
+    assert not [call for call in cluster.calls if call.verb == "scale"]
+
+
+async def test_a_cluster_without_keda_is_scaled_like_any_other(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    assert kinds.SCALED_OBJECT in cluster.lacks
+    await operator.resync()
+    await scaled(cluster, operator, decide, 3)
+    assert operator.failures == []
+
+
+def pod(name: str, **annotations: str) -> Object:
+    """A pod that serves."""
+    body = factories.pod(name=name, uid=f"uid-{name}", spec={"nodeName": "worker"}, status={"phase": "Running"})
+    body["metadata"]["annotations"] = dict(annotations)
+    return body
+
+
+async def test_the_idlest_pods_go_first_and_costs_are_written_for_nothing_else(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    for name in "abcd":
+        cluster.put(pod(name))
+    decide.idlest = ("c", "a", "d", "b")
+    decide.desired = 5
+    await operator.tick(2)
+    assert not [call for call in cluster.calls if call.verb == "annotate"]
+    decide.desired = 3
+    await operator.tick(2)
+    costs = {body["metadata"]["name"]: body["metadata"]["annotations"].get(ANNOTATION) for body in
+             cluster.see_all(kinds.POD)}  # fmt: skip
+    assert costs == {"a": "-1", "b": None, "c": "-2", "d": None}
+    first = next(index for index, call in enumerate(cluster.calls) if call.verb == "annotate")
+    assert "scale" in [call.verb for call in cluster.calls[first:]]
+
+
+@pytest.mark.parametrize("wake", [{"replicas": 1}, {}], ids=["kubectl scale", "annotation"])
+async def test_a_service_at_zero_is_woken_and_fifty_wakes_are_one_start(
+    cluster: InMemoryCluster, wake: dict[str, Any]
+) -> None:
+    operator = RunningOperator(cluster)  # by the real decisions
+    cluster.put(factories.service(replicas=0, scaling={"minReplicas": 0, "maxReplicas": 2}))
+    await operator.run()
+    await operator.tick(2)
+    assert replicas(cluster) == 0
+    for _ in range(50):
+        if wake:
+            write(cluster, "kubectl", **wake)
+        else:
+            body = service(cluster)
+            body["metadata"]["annotations"] = {names.ANNOTATION_WAKE: timestamp(operator.now())}
+            cluster.put(body)
+        await operator.tick()
+        assert replicas(cluster) == 1
+    history = service(cluster)["status"]["scaling"]["history"]
+    assert [(change["from"], change["to"]) for change in history] == [(0, 1)]
