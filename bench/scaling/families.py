@@ -6,7 +6,6 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from bench.scaling.ours import OURS_SETTINGS
 from bench.scaling.policies.behavior import Behavior, Past
 from bench.scaling.policies.dynamo import Floor
 from bench.scaling.policies.dynamo import Past as FloorPast
@@ -16,6 +15,8 @@ from bench.scaling.policies.kpa import Kpa
 from bench.scaling.policies.kpa import Past as KpaPast
 from bench.scaling.policies.llm_d import ObjectiveAware, ObjectivePast, QueueTrigger, TokenAware
 from bench.scaling.policies.signals import Signal, concurrency, kv_usage, waiting
+from modelyard.scaling.decide import decide
+from modelyard.scaling.memory import Memory
 from modelyard.scaling.simulator.clients import Arrival
 from modelyard.scaling.simulator.profile import EngineProfile
 from modelyard.scaling.simulator.run import Policy
@@ -48,6 +49,11 @@ def _behavior(window_s: float) -> Behavior:
     """Kubernetes' defaults, but for how long it waits before it scales down."""
     default = Behavior()
     return replace(default, down=replace(default.down, window_s=window_s))
+
+
+def _ours(_: Known) -> Made:
+    """It is tuned on nothing."""
+    return decide, Memory()
 
 
 def _keda(signal: Signal, target: float, window_s: float, _: Known) -> Made:
@@ -100,7 +106,7 @@ _RUNNING = (8.0, 10.0, 12.0, 16.0, 24.0, 40.0)
 _OBJECTIVES = ((0.15, 0.08), (0.25, 0.15), (0.4, 0.25), (0.55, 0.4), (0.75, 0.55))
 
 FAMILIES: Mapping[str, Settings] = {
-    OURS: OURS_SETTINGS,
+    OURS: {"defaults": _ours},
     "HPA queue": _grid(partial(_keda, waiting), _QUEUES, _WINDOWS_S),
     "HPA KV": _grid(partial(_pods_metric, kv_usage), _KV_USAGES, _WINDOWS_S),
     "HPA concurrency": _grid(partial(_pods_metric, concurrency), _CONCURRENCIES, _WINDOWS_S),

@@ -1,5 +1,6 @@
 """The simulated fleet: what it costs, what befalls it, and what a policy sees of it."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,9 +11,13 @@ from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
 from modelyard.scaling.decision import Decision
 from modelyard.scaling.observation import Observation, State
 from modelyard.scaling.simulator.clients import Arrival, ClosedLoop, OpenLoop
+from modelyard.scaling.simulator.engine import Engine
 from modelyard.scaling.simulator.faults import CapacityChange, Crash, MassAbort, SpotLoss
 from modelyard.scaling.simulator.metrics import Scraping
+from modelyard.scaling.simulator.pod import Pod
 from modelyard.scaling.simulator.profile import EngineProfile
+from modelyard.scaling.simulator.request import Request
+from modelyard.scaling.simulator.router import LeastLoaded, PerConnection
 from modelyard.scaling.simulator.run import Outcome, Scenario, run
 from modelyard.scaling.simulator.score import Limits, held_hours, score
 from modelyard.scaling.simulator.starts import Starts
@@ -217,15 +222,53 @@ def test_a_closed_loop_asks_for_more_of_a_faster_fleet() -> None:
     assert len(large.requests) > 1.5 * len(small.requests)
 
 
-def test_a_service_routes_by_connection_and_a_gateway_to_the_least_loaded() -> None:
-    def share_of_busiest(routing: str) -> float:
-        _, policy = _run(_scenario(routing=routing, replicas=4, clients=_steady(8, 600)))
-        samples = [replica.sample for replica in policy.seen[-1].replicas]
-        finished = [sample.finished_total or 0 for sample in samples if isinstance(sample, EngineSample)]
-        return max(finished) / sum(finished)
+def _pods(count: int) -> list[Pod]:
+    pods = [Pod(f"pod-{at}", 0.0) for at in range(count)]
+    for pod in pods:
+        pod.become(State.SERVING, 0.0)
+        pod.engine = Engine(PROFILE, 0.0)
+    return pods
 
-    assert share_of_busiest("LeastLoaded") < 0.4
-    assert share_of_busiest("PerConnection") > share_of_busiest("LeastLoaded")
+
+def test_a_gateway_sends_to_the_replica_with_the_fewest_requests() -> None:
+    first, second = _pods(2)
+    assert first.engine is not None
+    first.engine.submit(Request(0.0, 100, 10), 0.0)
+    assert LeastLoaded().choose(Request(0.0, 1, 1), [first, second], 0.0) is second
+
+
+def test_a_client_uses_its_idle_connection_again_and_new_replicas_get_nothing_of_it() -> None:
+    pods, router = _pods(10), PerConnection(random.Random(1), clients=1)
+    used, now_s = set(), 0.0
+    for _ in range(50):
+        now_s += 4.0
+        request = Request(now_s, 1, 1)
+        used.add(router.choose(request, pods, now_s).name)
+        router.ended(request, now_s)
+    assert len(used) == 1
+
+
+@pytest.mark.parametrize("why", ["the keep-alive is over", "its replica leaves", "the request failed"])
+def test_a_new_connection_goes_to_any_replica(why: str) -> None:
+    pods, router = _pods(50), PerConnection(random.Random(1), clients=1)
+    used, now_s = set(), 0.0
+    for _ in range(30):
+        now_s += 6.0 if why == "the keep-alive is over" else 1.0
+        request = Request(now_s, 1, 1)
+        pod = router.choose(request, [pod for pod in pods if pod.serves], now_s)
+        assert pod.serves
+        used.add(pod.name)
+        request.failure = why if why == "the request failed" else None
+        router.ended(request, now_s)
+        if why == "its replica leaves":
+            pod.become(State.LEAVING, now_s)
+    assert len(used) > 15
+
+
+def test_requests_at_once_are_on_connections_of_their_own() -> None:
+    pods, router = _pods(20), PerConnection(random.Random(1), clients=1)
+    requests = [Request(0.0, 1, 1) for _ in range(40)]
+    assert len({router.choose(request, pods, 0.0).name for request in requests}) > 10
 
 
 def test_attainment_counts_failed_and_late_requests_as_missed() -> None:

@@ -11,6 +11,7 @@ from itertools import chain
 from math import isfinite, nan
 
 from modelyard.scaling.simulator.clients import Arrival
+from modelyard.simulate.invalid import InvalidInputError
 
 _TIME = ("time_s", "timestamp", "time", "arrived_s", "arrival_time")
 _INPUT = ("input_tokens", "contexttokens", "input_length", "prompt_tokens", "num_prefill_tokens")
@@ -18,7 +19,7 @@ _OUTPUT = ("output_tokens", "generatedtokens", "output_length", "completion_toke
 _CACHED = ("cached_tokens", "cached_prompt_tokens")
 
 
-class InvalidTraceError(Exception):
+class InvalidTraceError(InvalidInputError):
     """What is wrong with a trace, and in which line."""
 
 
