@@ -11,7 +11,7 @@ export PYTHONPATH := operator
 # Asked for only by the targets that use it: making the environment takes a minute the first time.
 PYTHON = $(or $(shell $(SETUP) python),$(error The Python environment is missing: see above))
 
-.PHONY: help up demo down test e2e-beside e2e-alone check style unit bench bench-fetch bench-scaling verify generated fuzz generate \
+.PHONY: help up demo down test e2e-beside e2e-alone check style unit bench bench-fetch bench-scaling bench-tick verify generated fuzz generate \
 	release-golden fmt lock clean-cache
 
 help: ## this list
@@ -55,13 +55,16 @@ style: ## style, types and layers
 unit: ## the tests that need no cluster
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests --numprocesses 2 --dist worksteal $(SLOWEST) $(WHOLE_LINES)
 
-bench: bench-fetch bench-scaling ## every benchmark
+bench: bench-fetch bench-scaling bench-tick ## every benchmark
 
 bench-fetch: ## how fast models arrive, beside other clients: docs/benchmarks.md
 	MODELYARD_NGINX=$$($(SETUP) nginx) $(PYTHON) -m bench.fetch
 
 bench-scaling: ## how automatic scaling does beside other autoscalers, in simulation: docs/benchmarks.md
 	$(PYTHON) -m bench.scaling
+
+bench-tick: ## how long one tick of automatic scaling takes for 1,000 services: docs/benchmarks.md
+	$(PYTHON) -m bench.tick
 
 PROTOS := operator/modelyard/node/proto
 PROTOC = $(PYTHON) -m grpc_tools.protoc --proto_path=operator $(wildcard $(PROTOS)/*.proto)

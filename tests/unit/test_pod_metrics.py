@@ -229,7 +229,7 @@ def test_a_slow_engine_is_read_all_the_same_and_stalls_no_other() -> None:
         pods = pods_at("quick", "slow")
         before_s = time()
         found = await signals.read(pods)
-        assert time() - before_s == pytest.approx(pod_metrics.ROUND_S)
+        assert time() - before_s == pytest.approx(pod_metrics.ROUND_S + 2 * pod_metrics.POD_S)
         assert isinstance(found["quick"], EngineSample)
         assert found["slow"] == Unknown("http://slow:8000/metrics of pod team/chat-slow has not answered yet")
         await asyncio.sleep(15 - (time() - before_s))
@@ -265,6 +265,31 @@ def test_a_thousand_silent_pods_hold_up_none_that_answer() -> None:
                 assert sample.time_s >= asked_s
             await asyncio.sleep(10)
         assert client.most_in_flight <= pod_metrics.ANSWERING_LIMIT + pod_metrics.DOUBTFUL_LIMIT
+        await signals.close()
+
+    in_jumping_time(test())
+
+
+async def _answer_after_two_seconds_and_a_half(address: str) -> bytes:
+    await asyncio.sleep(3600 if address.startswith("silent") else 2.5)
+    return LOADED
+
+
+def test_a_round_over_many_pods_lasts_longer_for_those_that_answer_and_for_no_others() -> None:
+    async def test() -> None:
+        client, time = Pods(_answer_unless_silent), asyncio.get_running_loop().time
+        signals = in_loop_time(client)
+        pods = pods_at(*(f"quick-{number}" for number in range(200)))
+        slow = pods + pods_at(*(f"silent-{number}" for number in range(800)))
+        await signals.read(slow)
+        await asyncio.sleep(60)
+        await signals.read(slow)
+        await asyncio.sleep(60)
+        client.answer = _answer_after_two_seconds_and_a_half
+        before_s = time()
+        found = await signals.read(slow)
+        assert time() - before_s == pytest.approx(2.5)
+        assert sum(isinstance(found[pod.uid], EngineSample) for pod in pods) == 200
         await signals.close()
 
     in_jumping_time(test())

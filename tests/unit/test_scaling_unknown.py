@@ -92,6 +92,18 @@ def test_a_signal_that_was_there_before_and_is_gone_is_unknown() -> None:
     assert "kvCacheUsage" in last.message
 
 
+@pytest.mark.parametrize("scaling", [BY_DEMAND, BY_QUEUE_AND_KV], ids=["demand", "targets"])
+def test_the_metric_that_is_missing_is_named_with_its_pod_and_url(scaling: Scaling) -> None:
+    cause = "http://10.0.0.1:8000/metrics of pod team/llama-1 has no metric vllm:kv_cache_usage_perc"
+    service = ScaledService(scaling, replicas=3)
+    service.ticks(10, 3.0)
+    for _ in range(4):
+        service.tick(3.0, kv_usage=None, missing={"kv_usage": cause})
+    last = service.decisions[-1]
+    assert f"kvCacheUsage: {cause}" in last.unknown
+    assert cause in last.message
+
+
 def test_an_engine_that_never_had_a_kv_cache_scales_down() -> None:
     service = ScaledService(BY_DEMAND, replicas=4)
     for _ in range(80):

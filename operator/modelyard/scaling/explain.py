@@ -8,6 +8,14 @@ from modelyard.scaling.proposal import Proposal
 
 LENGTH_LIMIT = 2000
 
+FIELDS = {
+    "queueDepth": ("waiting",),
+    "kvCacheUsage": ("kv_usage",),
+    "runningRequests": ("running",),
+    "demand": ("generation_tokens_total", "prompt_tokens_total", "finished_total"),
+}
+"""The fields of a sample that a signal is made of."""
+
 
 def message(scaling: Scaling, proposal: Proposal, fleet: Fleet, need: Need) -> str:
     """The change, why, and each limit that it met."""
@@ -24,8 +32,14 @@ def unknown_causes(scaling: Scaling, fleet: Fleet, need: Need) -> tuple[str, ...
     """What could not be read, by pod, and what of the spec could not be understood."""
     missing = []
     if fleet.known:
-        missing = [f"{signal}: no replica reports it" for signal in need.waits_for]
+        missing = [f"{signal}: {_why(signal, fleet)}" for signal in need.waits_for]
     return (*fleet.unknown, *missing, *schedules.problems(scaling.schedules))
+
+
+def _why(signal: str, fleet: Fleet) -> str:
+    """Why a signal is not known, by the first replica that says so: with its URL, and the metric's name."""
+    causes = (meter.sample.missing.get(field) for field in FIELDS.get(signal, ()) for meter in fleet.known)
+    return next((cause for cause in causes if cause), "no replica reports it")
 
 
 def _replicas(number: int) -> str:

@@ -6,6 +6,7 @@ images of others have version numbers of their own.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 Labels = tuple[tuple[str, str], ...]
@@ -40,7 +41,7 @@ class Definition:
     factor: float = 1.0
     wrong_if_decoupled: bool = False
 
-    @property
+    @cached_property
     def sample_names(self) -> tuple[str, ...]:
         """The names of the samples that it needs."""
         if self.combined == "histogram":

@@ -84,6 +84,8 @@ class SampleReader(Generic[L]):
         return total * definition.factor
 
     def _values(self, samples: Samples[L], metric: Metric) -> list[float]:
+        if not metric.where and not metric.value_labels:
+            return [_checked(value, metric.name) for _, value in samples[metric.name]]
         found = []
         for labels, value in samples[metric.name]:
             if any(self._label(labels, name) != wanted for name, wanted in metric.where):

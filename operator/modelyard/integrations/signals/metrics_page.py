@@ -16,6 +16,9 @@ PAGE_LIMIT_BYTES = 2**20
 SAMPLES_LIMIT = 8192
 """Most samples of a page that are read, in 10 ms: an engine has 70."""
 
+LABELS_LIMIT_BYTES = 4096
+"""Longest list of a sample's labels that is read: the longest of vLLM, its configuration, has 1,300."""
+
 PageLabels = bytes
 """A sample's labels as the page writes them, without the braces."""
 
@@ -26,17 +29,19 @@ class MetricsPage:
     def __init__(self, names: Iterable[str]) -> None:
         longest_first = sorted(set(names), key=lambda name: (-len(name), name))
         either = "|".join(map(re.escape, longest_first))
-        self._sample = re.compile(rf"\n({either})(?:\{{([^\n]*)\}})?[ \t]+([^\s{{}}]+)".encode())
+        self._sample = re.compile(
+            rf"\n({either})(?:\{{([^\n]{{0,{LABELS_LIMIT_BYTES}}})\}})?[ \t]+([^\s{{}}]+)".encode()
+        )
         self._names = {name.encode(): name for name in longest_first}
 
     def samples(self, page: bytes) -> Samples[PageLabels]:
         """The samples by name. A value that is no number is NaN. Raises ValueError for a page with too many."""
+        matches = self._sample.findall(b"\n" + page)
+        if len(matches) > SAMPLES_LIMIT:
+            raise ValueError(f"has more than {SAMPLES_LIMIT} samples of the engine's metrics")
         found: dict[str, list[tuple[PageLabels, float]]] = {}
-        for number, match in enumerate(self._sample.finditer(b"\n" + page)):
-            if number >= SAMPLES_LIMIT:
-                raise ValueError(f"has more than {SAMPLES_LIMIT} samples of the engine's metrics")
-            name, labels, value = match.groups()
-            found.setdefault(self._names[name], []).append((labels or b"", _number(value)))
+        for name, labels, value in matches:
+            found.setdefault(self._names[name], []).append((labels, _number(value)))
         return found
 
 
@@ -45,8 +50,9 @@ def declares(page: bytes, name: str) -> bool:
     return f"\n# TYPE {name} ".encode() in b"\n" + page
 
 
+@lru_cache(maxsize=8192)
 def page_label(labels: PageLabels, name: str) -> str | None:
-    """The value of one label; None where the sample has no such label.
+    """The value of one label; None where the sample has no such label. It is remembered: most pods' labels are alike.
 
     A quote inside a value is written with a backslash before it, so what is found is never inside another value.
     """
