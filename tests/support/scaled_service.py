@@ -97,7 +97,7 @@ class ScaledService:
         for _ in range(self.replicas):
             self._create().become(State.SERVING, self.now_s - 3600)
 
-    def tick(self, rate: float = 0.0, unknown: Iterable[str] | None = (), **sample: float | None) -> Decision:
+    def tick(self, rate: float = 0.0, unknown: Iterable[str] | None = (), **sample: object) -> Decision:
         """One interval with ``rate`` requests per second over all replicas, then a decision. Of the pods in
         ``unknown``, all for None, there is no sample; fields of the samples can be given other values.
         """
