@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from modelyard.scaling.simulator.score import Score
 
 
 def fingerprint(sources: Iterable[Path], place: Place) -> str:
-    """Of all that a score follows from: the code, the traces' folder, and the length of a day."""
+    """Of what a score follows from: the code, and the length of a day."""
     digest = hashlib.sha256(f"{place.day_hours:g}".encode())
     for path in sorted(sources):
         digest.update(path.read_bytes())
@@ -19,9 +19,11 @@ def fingerprint(sources: Iterable[Path], place: Place) -> str:
 
 
 class Store:
-    """Scores by job, those of one fingerprint only. What a run that was killed left half written is passed over."""
+    """Scores by job, those whose fingerprint is still that of their family, by ``made_by``. What a run that was killed
+    left half written is passed over.
+    """
 
-    def __init__(self, path: Path, made_by: str) -> None:
+    def __init__(self, path: Path, made_by: Callable[[str], str]) -> None:
         self._path = path
         self._made_by = made_by
         self.scores: dict[Job, Score] = {}
@@ -32,8 +34,9 @@ class Store:
     def _load(self, line: str) -> None:
         try:
             fields = json.loads(line)
-            if fields["made_by"] == self._made_by:
-                self.scores[Job(**fields["job"])] = Score(**fields["score"])
+            job = Job(**fields["job"])
+            if fields["made_by"] == self._made_by(job.family):
+                self.scores[job] = Score(**fields["score"])
         except (ValueError, TypeError, KeyError):
             return
 
@@ -41,6 +44,6 @@ class Store:
         """Keep a score, at once on the disk."""
         self.scores[job] = score
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"made_by": self._made_by, "job": asdict(job), "score": asdict(score)})
+        line = json.dumps({"made_by": self._made_by(job.family), "job": asdict(job), "score": asdict(score)})
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")

@@ -15,7 +15,7 @@ def _profile(*points: tuple[float, float]) -> EngineProfile:
 def test_iteration_times_are_linear_between_the_points_flat_before_and_go_on_beyond() -> None:
     profile = _profile((10, 1.0), (20, 2.0), (40, 6.0))
     assert [profile.seconds(tokens) for tokens in (1, 10, 15, 20, 30, 40, 50)] == [1, 1, 1.5, 2, 4, 6, 8]
-    assert profile.table()[:21:10] == [1, 1, 2]
+    assert profile.table()[:21:10] == (1, 1, 2)
 
 
 def test_one_point_is_a_constant() -> None:

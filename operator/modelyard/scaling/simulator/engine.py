@@ -38,13 +38,15 @@ class _Sequence:
 
 class Engine:
     """``next_s`` is when its state changes next without anything from outside: an iteration ends, or the stretch of
-    iterations until a request finishes or the cache is full. It is infinite while the engine is idle.
+    iterations until a request finishes or the cache is full. It is infinite while the engine is idle. ``in_flight`` are
+    its requests, those that wait and those that run.
     """
 
     def __init__(self, profile: EngineProfile, now_s: float) -> None:
         self.profile = profile
         self.counters = Counters()
         self.next_s = inf
+        self.in_flight = 0
         self._seconds = profile.table()
         self._start_s = now_s  # of the iterations planned
         self._planned = 0  # number of iterations that end at next_s
@@ -57,10 +59,6 @@ class Engine:
         self._step = 0
         self._admissions = 0
         self._frozen: Gauges | None = None
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._waiting) + len(self._prefilling) + len(self._decoding)
 
     @property
     def gauges(self) -> Gauges:
@@ -76,6 +74,7 @@ class Engine:
         if request.input_tokens + request.output_tokens > self.profile.kv_capacity_tokens:
             return False
         self._waiting.append(request)
+        self.in_flight += 1
         if not self._planned:
             self._start_s = now_s
             self._plan()
@@ -111,7 +110,7 @@ class Engine:
         self._prefilling.clear()
         self._decoding.clear()
         self._chunks = []
-        self._kv_used = self._context = self._planned = 0
+        self._kv_used = self._context = self._planned = self.in_flight = 0
         self.next_s = inf
         return gone
 
@@ -245,5 +244,6 @@ class Engine:
     def _finish(self, request: Request, end_s: float, finished: list[Request]) -> None:
         request.generated = request.output_tokens
         request.finished_s = end_s
+        self.in_flight -= 1
         self.counters.finish(request)
         finished.append(request)

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 
@@ -43,9 +44,9 @@ class EngineProfile:
         (x0, y0), (x1, y1) = points[min(at, len(points) - 1) - 1 : min(at, len(points) - 1) + 1]
         return y0 + (y1 - y0) * (tokens - x0) / (x1 - x0)
 
-    def table(self) -> list[float]:
+    def table(self) -> tuple[float, ...]:
         """``seconds`` of every number of tokens up to the limit."""
-        return [self.seconds(tokens) for tokens in range(self.batched_tokens_limit + 1)]
+        return _table(self)
 
     def slower(self, factor: float) -> "EngineProfile":
         """The same engine, slower by ``factor``."""
@@ -55,3 +56,8 @@ class EngineProfile:
             iteration_s=tuple((tokens, seconds * factor) for tokens, seconds in self.iteration_s),
             kv_read_s=self.kv_read_s * factor,
         )
+
+
+@lru_cache(maxsize=16)
+def _table(profile: EngineProfile) -> tuple[float, ...]:
+    return tuple(profile.seconds(tokens) for tokens in range(profile.batched_tokens_limit + 1))

@@ -1,7 +1,8 @@
 """Which replica a request goes to."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from modelyard.scaling.simulator.pod import Pod
@@ -16,18 +17,17 @@ class Router(Protocol):
     def ended(self, request: Request, now_s: float) -> None: ...
 
 
+_LOAD: Callable[[Pod], int] = attrgetter("engine.in_flight")
+
+
 class LeastLoaded:
     """The replica with the fewest requests, as a gateway for models chooses. A request stays where it was sent."""
 
     def choose(self, request: Request, serving: Sequence[Pod], now_s: float) -> Pod:  # noqa: ARG002 - as Router
-        return min(serving, key=_load)
+        return min(serving, key=_LOAD)
 
     def ended(self, request: Request, now_s: float) -> None:
         pass
-
-
-def _load(pod: Pod) -> int:
-    return pod.engine.in_flight if pod.engine else 0
 
 
 class PerConnection:
