@@ -73,10 +73,13 @@ async def test_all_pods_are_read_with_one_query() -> None:
     assert (second.time_s, second.finished_total) == (NOW_S - 3, 1)
 
 
-async def test_buckets_are_not_read() -> None:
+async def test_buckets_are_not_read_and_not_missing_either() -> None:
     async with prometheus(NOW_S) as server, reading(server) as signals:
-        await signals.read([pod("chat-1")])
+        server.scrape(LOADED, NOW_S, namespace="team", pod="chat-1")
+        found = await one(signals, pod("chat-1"))
         assert "_bucket" not in server.queries[0]
+    assert isinstance(found, EngineSample)
+    assert found.missing == {}
 
 
 async def test_pods_that_are_gone_and_namesakes_in_other_namespaces_count_nowhere() -> None:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelyard.api.settings import Prometheus
 from modelyard.integrations.engines.metrics import EngineMetrics
@@ -30,7 +30,7 @@ MATCHER_LIMIT = 4000
 AT_ONCE = 64
 """Pods that are worked on side by side: their models' configurations may have to be looked up."""
 
-Labels = Mapping[str, str]
+Labels = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class PrometheusMetrics:
             decoupled = await self._configurations.any_decoupled(pod, _models(scrape, pod.metrics))
         reader = self._readers.get(pod.metrics)
         if reader is None:
-            reader = self._readers[pod.metrics] = SampleReader(pod.metrics, lambda labels, name: labels.get(name))
+            reader = self._readers[pod.metrics] = SampleReader(_without_histograms(pod.metrics), dict.get)
         found = reader.read(
             scrape.samples, time_s=scrape.time_s, place=place, declares=lambda _: False, decoupled=decoupled
         )
@@ -134,9 +134,18 @@ def _selector(pods: Collection[EnginePod], window_s: float) -> str:
     return f"{{{','.join(matchers)}}}[{window_s * 1000:.0f}ms]"
 
 
+def _without_histograms(metrics: EngineMetrics) -> EngineMetrics:
+    signals = {
+        signal: definitions
+        for signal, definitions in metrics.signals.items()
+        if all(definition.combined != "histogram" for definition in definitions)
+    }
+    return replace(metrics, signals=signals)
+
+
 def _names(metrics: EngineMetrics) -> Iterable[str]:
-    definitions = (each for several in metrics.signals.values() for each in several)
-    return (name for each in definitions if each.combined != "histogram" for name in each.sample_names)
+    definitions = (each for several in _without_histograms(metrics).signals.values() for each in several)
+    return (name for definition in definitions for name in definition.sample_names)
 
 
 def _one_of(texts: Iterable[str]) -> str:
