@@ -95,8 +95,8 @@ def test_a_recorded_history_is_replayed(given: Path, capsys: pytest.CaptureFixtu
         (("now.yaml", "--trace", "now.yaml"), "now.yaml: the trace has no column time_s"),
         (("now.yaml", "now.yaml", "--trace", "trace.csv"), "named twice"),
         (("now.yaml", "--trace", "trace.csv", "--measured", "trace.csv"), "--measured needs --kv-capacity-tokens"),
-        (("now.yaml", "--trace", "trace.csv", "--cold-start", "-1"), "--cold-start must not be negative"),
         (("now.yaml", "--from-prometheus", "http://127.0.0.1:9"), "needs --service NAMESPACE/NAME"),
+        (("now.yaml", "--from-prometheus", "http://x", "--service", 'a/b"}'), "needs --service NAMESPACE/NAME"),
     ],
 )
 def test_wrong_input_is_refused_in_a_line(
@@ -109,7 +109,16 @@ def test_wrong_input_is_refused_in_a_line(
     assert not told.out
 
 
-@pytest.mark.parametrize("arguments", [("now.yaml",), ("now.yaml", "--trace", "trace.csv", "--fixed", "0")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("now.yaml",),
+        ("now.yaml", "--trace", "trace.csv", "--fixed", "0"),
+        ("now.yaml", "--trace", "trace.csv", "--cold-start", "-1"),
+        ("now.yaml", "--trace", "trace.csv", "--patience", "nan"),
+        ("now.yaml", "--from-prometheus", "http://x", "--service", "a/b", "--since", "yesterday"),
+    ],
+)
 def test_wrong_arguments_end_with_the_usage(
     given: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
@@ -136,10 +145,22 @@ def test_the_operator_is_the_program_itself(
     assert capsys.readouterr().out.strip()
 
 
+def test_patient_clients_are_served_by_a_service_that_wakes(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (given / "zero.yaml").write_text("{minReplicas: 0, maxReplicas: 2, idleAfterSeconds: 60}")
+    (given / "rare.csv").write_text("time_s,input_tokens,output_tokens\n0,5,5\n1200,5,5\n1800,5,5\n")
+
+    def failed(*arguments: str) -> int:
+        assert _run(given, "zero.yaml", "--trace", "rare.csv", *arguments) == 0
+        return int(capsys.readouterr().out.splitlines()[5].split()[-1])
+
+    assert failed() == 2
+    assert failed("--patience", "600") == 0
+
+
 def test_few_gpus_keep_a_fleet_small(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(given, "now.yaml", "--fixed", "4", "--gpus", "1", "--trace", "trace.csv") == 0
     always = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("always 4"))
-    assert re.search(r" 1\.\d\d ", always) or " 4.00 " in always
+    assert re.search(r" 1\.00 +4 ", always)
 
 
 def test_a_course_adds_up_to_the_score(given: Path) -> None:

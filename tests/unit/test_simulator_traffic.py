@@ -1,6 +1,8 @@
 """Made traffic, recorded traces, and what no policy can be below."""
 
 import random
+from itertools import pairwise
+from statistics import mean, pstdev
 
 import pytest
 
@@ -9,16 +11,15 @@ from modelyard.scaling.simulator.clients import Arrival, OpenLoop
 from modelyard.scaling.simulator.engine import Engine
 from modelyard.scaling.simulator.profile import EngineProfile
 from modelyard.scaling.simulator.profiles import PROFILES
-from modelyard.scaling.simulator.traffic import (
-    arrivals,
-    constant,
-    lengths_around,
-    lengths_from,
-    spike,
-    times_between,
-)
+from modelyard.scaling.simulator.traffic import arrivals, constant, draw_lengths, lengths_from, spike
 
 LENGTHS = lengths_from([(100, 10)])
+
+
+def times_between(found: list[Arrival]) -> tuple[float, float]:
+    """Mean and coefficient of variation."""
+    gaps_s = [after.time_s - before.time_s for before, after in pairwise(found)]
+    return mean(gaps_s), pstdev(gaps_s) / mean(gaps_s)
 
 
 def test_poisson_arrivals_have_their_rate_and_as_much_variation() -> None:
@@ -47,14 +48,14 @@ def test_a_rate_of_zero_gives_nothing_and_what_follows_still_comes() -> None:
 
 
 def test_traffic_repeats_by_its_seed() -> None:
-    lengths = lengths_around(800, 100)
+    lengths = lengths_from([(100, 10), (800, 100)])
     assert arrivals(constant(1, 500), lengths, 1) == arrivals(constant(1, 500), lengths, 1)
     assert arrivals(constant(1, 500), lengths, 1) != arrivals(constant(1, 500), lengths, 2)
 
 
 def test_lengths_are_around_their_means() -> None:
-    chance, draw = random.Random(5), lengths_around(800, 100)
-    drawn = [draw(chance, 0.0) for _ in range(20_000)]
+    chance = random.Random(5)
+    drawn = [draw_lengths(chance, 800, 100) for _ in range(20_000)]
     assert sum(one for one, _ in drawn) / len(drawn) == pytest.approx(800, rel=0.05)
     assert sum(one for _, one in drawn) / len(drawn) == pytest.approx(100, rel=0.05)
     assert min(min(pair) for pair in drawn) >= 1

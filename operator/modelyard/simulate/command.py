@@ -1,6 +1,7 @@
 """`modelyard simulate`: what other scaling settings would have done on recorded traffic."""
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -10,7 +11,6 @@ from pathlib import Path
 from modelyard.api.settings import Prometheus
 from modelyard.scaling.simulator.bound import Work
 from modelyard.scaling.simulator.clients import Arrival, OpenLoop
-from modelyard.scaling.simulator.faults import CapacityChange
 from modelyard.scaling.simulator.profile import EngineProfile
 from modelyard.scaling.simulator.profiles import PROFILES
 from modelyard.scaling.simulator.run import MONDAY_S, Scenario
@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     )
     source.add_argument("--from-prometheus", metavar="URL_OR_FILE", help="vLLM's counters: a Prometheus, or its answer")
     found.add_argument("--service", metavar="NAMESPACE/NAME", help="with a Prometheus: whose pods")
-    found.add_argument("--since", default="24h", help="with a Prometheus: how far back (default: %(default)s)")
+    found.add_argument(
+        "--since", type=_since, default="24h", help="with a Prometheus: how long (default: %(default)s)"
+    )
     found.add_argument("--token-file", type=Path, help="with a Prometheus: file with the bearer token")
     found.add_argument("--ca-file", type=Path, help="with a Prometheus: file with its CA")
     found.add_argument(
@@ -49,7 +51,14 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--kv-capacity-tokens", type=_count, help="with --measured: tokens that the KV cache holds")
     found.add_argument("--replicas", type=_count, help="how many it begins with; default: what the first minutes need")
     found.add_argument(
-        "--cold-start", type=float, default=150.0, help="seconds of a replica's start (default: %(default)g)"
+        "--cold-start", type=_seconds, default=150.0, help="seconds of a replica's start (default: %(default)g)"
+    )
+    found.add_argument(
+        "--patience",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long clients try again while no replica is ready (default: %(default)g)",
     )
     found.add_argument("--gpus", type=_count, help="how many there are; default: as many as are wanted")
     found.add_argument(
@@ -69,6 +78,22 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of seconds")
+    return seconds
+
+
+def _since(text: str) -> str:
+    if not re.fullmatch(r"\d{1,6}[smhdw]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a duration such as 90m, 24h or 7d")
+    return text
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -133,23 +158,19 @@ def _requests(chosen: argparse.Namespace) -> tuple[list[Arrival], float]:
 def _queried(chosen: argparse.Namespace) -> list[dict[str, object]]:
     from modelyard.integrations.signals import prometheus  # noqa: PLC0415 - a trace needs no client of Prometheus
 
-    namespace, slash, name = (chosen.service or "").partition("/")
-    if not (namespace and slash and name):
+    if not (named := re.fullmatch(r"([a-z0-9-]+)/([a-z0-9.-]+)", chosen.service or "")):
         raise InvalidInputError("--from-prometheus with a URL needs --service NAMESPACE/NAME")
     settings = Prometheus(
         url=chosen.from_prometheus, bearer_token_file=chosen.token_file, ca_file=chosen.ca_file, timeout_s=60
     )
     try:
-        return prometheus.query(settings, history.promql(namespace, name, chosen.since, "1m"))
+        return prometheus.query(settings, history.promql(named[1], named[2], chosen.since, "1m"))
     except prometheus.QueryError as error:
         raise InvalidInputError(f"Prometheus at {settings.url} {error}") from None
 
 
 def _scenario(chosen: argparse.Namespace, requests: list[Arrival], start_s: float, profile: EngineProfile) -> Scenario:
     duration_s = requests[-1].time_s + 1.0
-    if chosen.cold_start < 0:
-        raise InvalidInputError("--cold-start must not be negative")
-    replicas = chosen.gpus // profile.devices if chosen.gpus else None
     return Scenario(
         OpenLoop(requests),
         profile,
@@ -158,7 +179,8 @@ def _scenario(chosen: argparse.Namespace, requests: list[Arrival], start_s: floa
         replicas=chosen.replicas or _needed_at_first(requests, profile),
         starts=Starts(median_s=chosen.cold_start),
         routing=chosen.routing,
-        faults=() if replicas is None else (CapacityChange(0.0, replicas),),
+        replicas_limit=None if chosen.gpus is None else chosen.gpus // profile.devices,
+        patience_s=chosen.patience,
         seed=chosen.seed,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -59,7 +60,7 @@ def compare(
     """Run each. ``progress`` is called with the name of what runs and the share of it that is done."""
     found = []
     for alternative in alternatives:
-        outcome = _outcome(scenario, alternative, lambda share, name=alternative.name: progress(name, share))  # type: ignore[misc]
+        outcome = _outcome(scenario, alternative, partial(progress, alternative.name))
         warm_up_s = min(600.0, scenario.duration_s / 10)
         result = score(outcome, objective, alternative.scaling.max_replicas, warm_up_s)
         found.append(Compared(alternative, result, course(outcome, objective)))

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from modelyard.scaling.simulator.request import Request
@@ -41,7 +41,6 @@ class OpenLoop:
         return None
 
 
-@dataclass(frozen=True)
 class ClosedLoop:
     """``agents`` that each send a request, wait for its end, think for ``think_s`` on average, and send the next.
 
@@ -49,26 +48,38 @@ class ClosedLoop:
     from ``lengths``. One that failed is sent again after ``retry_s``.
     """
 
-    agents: int
-    lengths: Sequence[tuple[int, int]]
-    duration_s: float
-    think_s: float = 1.0
-    ramp_s: float = 60.0
-    retry_s: float = 5.0
-    seed: int = 0
-    _state: dict[str, float] = field(default_factory=dict, repr=False)
-    _chance: random.Random = field(default_factory=random.Random, repr=False)
+    def __init__(
+        self,
+        agents: int,
+        lengths: Sequence[tuple[int, int]],
+        duration_s: float,
+        *,
+        think_s: float = 1.0,
+        ramp_s: float = 60.0,
+        retry_s: float = 5.0,
+        seed: int = 0,
+    ) -> None:
+        self._agents = agents
+        self._lengths = lengths
+        self._duration_s = duration_s
+        self._think_s = think_s
+        self._ramp_s = ramp_s
+        self._retry_s = retry_s
+        self._seed = seed
+        self._chance = random.Random(seed)
+        self._end_s = 0.0
 
     def opening(self, start_s: float) -> Iterator[Request]:
-        self._chance.seed(self.seed)
-        self._state["end_s"] = start_s + self.duration_s
-        for agent in range(self.agents):
-            yield self._request(start_s + self.ramp_s * agent / self.agents)
+        """From here on all that is left to chance repeats."""
+        self._chance.seed(self._seed)
+        self._end_s = start_s + self._duration_s
+        for agent in range(self._agents):
+            yield self._request(start_s + self._ramp_s * agent / self._agents)
 
     def after(self, request: Request, now_s: float) -> Request | None:
-        think_s = self._chance.expovariate(1 / self.think_s) if self.think_s else 0.0
-        next_s = now_s + (self.retry_s if request.failure else think_s)
-        return self._request(next_s) if next_s < self._state["end_s"] else None
+        think_s = self._chance.expovariate(1 / self._think_s) if self._think_s else 0.0
+        next_s = now_s + (self._retry_s if request.failure else think_s)
+        return self._request(next_s) if next_s < self._end_s else None
 
     def _request(self, time_s: float) -> Request:
-        return Request(time_s, *self._chance.choice(self.lengths))
+        return Request(time_s, *self._chance.choice(self._lengths))

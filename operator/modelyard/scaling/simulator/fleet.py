@@ -52,14 +52,17 @@ class Fleet:
 
     # What a Deployment and its ReplicaSet do
 
-    def begin_with(self, replicas: int) -> None:
-        """Replicas that are ready now; how long they took to start is known."""
+    def begin_with(self, replicas: int, limit: int | None = None) -> None:
+        """Replicas that are ready now, as many as there are devices for; how long they took to start is known."""
         self.current = replicas
-        self._start_times_s = [self._starts.draw(self._chance) for _ in range(replicas)]
-        for _ in range(replicas):
+        if limit is not None:
+            self.replicas_limit = limit
+        for _ in range(min(replicas, self.replicas_limit)):
+            self._start_times_s.append(self._starts.draw(self._chance))
             pod = self._create()
             pod.become(State.STARTING, self._agenda.now_s)
             self._serve(pod)
+        self._reconcile()
 
     def resize(self, replicas: int, idlest: Sequence[str] = ()) -> None:
         """Run ``replicas``. Those that are too many leave in a ReplicaSet's order, ``idlest`` first among equals."""

@@ -36,7 +36,8 @@ class Policy(Protocol[M]):
 
 @dataclass(frozen=True)
 class Scenario:
-    """Traffic, engine and faults. Clients try again every second for ``patience_s`` where no replica is ready.
+    """Traffic, engine and faults. It begins with ``replicas``, and has devices for ``replicas_limit``; None is no limit.
+    Clients try again every second for ``patience_s`` where no replica is ready.
 
     The run ends ``tail_s`` after ``duration_s``, or before, when all requests have ended.
     """
@@ -46,6 +47,7 @@ class Scenario:
     duration_s: float
     start_s: float = MONDAY_S
     replicas: int = 1
+    replicas_limit: int | None = None
     starts: Starts = field(default_factory=Starts)
     routing: Literal["LeastLoaded", "PerConnection"] = "LeastLoaded"
     scraping: Scraping = field(default_factory=Scraping)
@@ -67,7 +69,6 @@ class Look:
     states: dict[State, int]
     waiting: int
     running: int
-    kv_usage: float
 
 
 @dataclass
@@ -130,7 +131,7 @@ class _Run(Generic[Memory]):
 
     def outcome(self) -> Outcome:
         scenario, agenda = self._scenario, self._agenda
-        self._fleet.begin_with(scenario.replicas)
+        self._fleet.begin_with(scenario.replicas, scenario.replicas_limit)
         for fault in scenario.faults:
             agenda.at(scenario.start_s + fault.time_s, partial(self._befall, fault))
         self._next_arrival()
@@ -231,7 +232,6 @@ class _Run(Generic[Memory]):
     def _look(self, decision: Decision) -> Look:
         pods = self._fleet.pods
         gauges = [pod.engine.gauges for pod in pods if pod.engine is not None]
-        capacity_tokens = self._scenario.profile.kv_capacity_tokens * max(len(gauges), 1)
         return Look(
             self._agenda.now_s,
             decision.desired,
@@ -239,7 +239,6 @@ class _Run(Generic[Memory]):
             {state: sum(pod.state is state for pod in pods) for state in State},
             sum(each.waiting for each in gauges),
             sum(each.running for each in gauges),
-            sum(each.kv_used_tokens for each in gauges) / capacity_tokens,
         )
 
 

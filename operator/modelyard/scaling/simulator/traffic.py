@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import exp, log, sqrt
+from math import exp, log
 
 from modelyard.scaling.simulator.clients import Arrival
 
@@ -43,18 +43,13 @@ def spike(per_s: float, factor: float, from_s: float, until_s: float, duration_s
     return [(0.0, per_s), (from_s, per_s * factor), (until_s, per_s), (duration_s, 0.0)]
 
 
-def lengths_around(mean_input: float, mean_output: float) -> Lengths:
-    """Inputs are lognormal and outputs exponential around their means, as ServeGen found in production
-    (arXiv 2505.09999).
-    """
-    return lambda chance, _: draw_lengths(chance, mean_input, mean_output)
-
-
 _INPUT_SIGMA = 1.0
 
 
 def draw_lengths(chance: random.Random, mean_input: float, mean_output: float) -> tuple[int, int]:
-    """Tokens of one request."""
+    """Tokens of one request: inputs are lognormal and outputs exponential around their means, as ServeGen found in
+    production (arXiv 2505.09999).
+    """
     median = log(max(mean_input, 1.0)) - _INPUT_SIGMA**2 / 2
     tokens_in = exp(chance.gauss(median, _INPUT_SIGMA))
     return max(round(tokens_in), 1), max(round(chance.expovariate(1 / max(mean_output, 1.0))), 1)
@@ -63,10 +58,3 @@ def draw_lengths(chance: random.Random, mean_input: float, mean_output: float) -
 def lengths_from(pairs: Sequence[tuple[int, int]]) -> Lengths:
     """Drawn from those recorded."""
     return lambda chance, _: chance.choice(pairs)
-
-
-def times_between(arrivals_: Sequence[Arrival]) -> tuple[float, float]:
-    """Mean and coefficient of variation of the times between arrivals."""
-    gaps_s = [after.time_s - before.time_s for before, after in pairwise(arrivals_)]
-    mean_s = sum(gaps_s) / len(gaps_s)
-    return mean_s, sqrt(sum((gap_s - mean_s) ** 2 for gap_s in gaps_s) / len(gaps_s)) / mean_s
