@@ -39,9 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     source.add_argument("--from-prometheus", metavar="URL_OR_FILE", help="vLLM's counters: a Prometheus, or its answer")
     found.add_argument("--service", metavar="NAMESPACE/NAME", help="with a Prometheus: whose pods")
-    found.add_argument(
-        "--since", type=_since, default="24h", help="with a Prometheus: how long (default: %(default)s)"
-    )
+    found.add_argument("--since", type=_since, default="24h", help="with a Prometheus: how long (default: %(default)s)")
     found.add_argument("--token-file", type=Path, help="with a Prometheus: file with the bearer token")
     found.add_argument("--ca-file", type=Path, help="with a Prometheus: file with its CA")
     found.add_argument(

@@ -36,7 +36,7 @@ class Policy(Protocol[M]):
 
 @dataclass(frozen=True)
 class Scenario:
-    """Traffic, engine and faults. It begins with ``replicas``, and has devices for ``replicas_limit``; None is no limit.
+    """Traffic, engine and faults. It begins with ``replicas``, with devices for ``replicas_limit``; None is no limit.
     Clients try again every second for ``patience_s`` where no replica is ready.
 
     The run ends ``tail_s`` after ``duration_s``, or before, when all requests have ended.
