@@ -3,8 +3,12 @@
 import pytest
 
 from modelyard.api import kinds
+from modelyard.api.scaling import Scaling
 from modelyard.contract import names
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
+from modelyard.scaling.decision import Decision
+from modelyard.scaling.memory import Memory
+from modelyard.scaling.observation import Observation
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster, unavailable
@@ -232,3 +236,22 @@ async def test_scale_has_a_selector_at_zero_and_counts_nothing(
     assert (replicas(cluster), found["replicas"]) == (0, 0)
     assert found["selector"] == f"{names.LABEL_SERVICE}=smollm,{names.LABEL_APP_COMPONENT}=engine"
     assert condition(cluster, "Ready")["reason"] == "ScaledToZero"
+
+
+async def test_a_defect_in_one_services_case_ends_no_other_decision(
+    cluster: InMemoryCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    decide = ScriptedDecisions(3)
+
+    def fails_for_one(scaling: Scaling, memory: Memory, observation: Observation) -> tuple[Decision, Memory]:
+        if scaling.max_replicas == 4:
+            raise ZeroDivisionError
+        return decide(scaling, memory, observation)
+
+    operator = RunningOperator(cluster, decide=fails_for_one)
+    cluster.put(factories.service(name="broken", uid="uid-2", scaling={"maxReplicas": 4}))
+    cluster.put(factories.service(scaling=SCALING))
+    await operator.run()
+    await operator.tick(2)
+    assert replicas(cluster) == 3
+    assert "ZeroDivisionError" in caplog.text

@@ -15,6 +15,7 @@ from modelyard.api.scaling import Scaling
 from modelyard.api.service import Key, Object, Service, parse
 from modelyard.api.settings import Settings
 from modelyard.contract.errors import InvalidError
+from modelyard.controller import log
 from modelyard.controller.autoscaler.deletion_costs import ANNOTATION, cost_changes
 from modelyard.controller.autoscaler.observation import Samples, Seen, engine_pods, observation
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
@@ -110,14 +111,17 @@ class Autoscaler:
 
     async def round(self) -> None:
         """Decide for every service, and write what changed. What fails is decided anew in the next round."""
-        services = dict(self._scaled())
+        services: dict[str, Seen] = {}
+        for body in self._services():
+            if seen := self._scaled(body):
+                services[seen.service.uid] = seen
+                await asyncio.sleep(0)  # a thousand looks and decisions must not hold up the reconciles
         self._tracked = {uid: tracked for uid, tracked in self._tracked.items() if uid in services}
         samples = await self._read(services.values())
-        writes = []
-        for seen in services.values():
-            writes.append(asyncio.ensure_future(self._scale(seen, samples)))
-            await asyncio.sleep(0)  # a thousand decisions must not hold up the reconciles
-        await asyncio.gather(*writes)
+        async with asyncio.TaskGroup() as group:  # which ends with the round, where that is interrupted
+            for seen in services.values():
+                group.create_task(self._scale(seen, samples))
+                await asyncio.sleep(0)
 
     async def _read(self, services: Iterable[Seen]) -> Samples:
         """What the engines report, each read from the source of its service."""
@@ -128,18 +132,16 @@ class Autoscaler:
         found = await asyncio.gather(*(signals.read(pods[source]) for source, signals in self._signals.items()))
         return {uid: sample for readings in found for uid, sample in readings.items()}
 
-    def _scaled(self) -> Iterator[tuple[str, Seen]]:
-        """What the cache holds of the services to decide for, by uid."""
-        for body in self._services():
-            if (body.get("spec") or {}).get("scaling") is None:
-                continue
-            try:
-                service = parse(body)
-                check_scaling(service.spec, self._settings)
-            except InvalidError:
-                continue  # the reconcile reports it
-            if not service.paused and not service.deleting and (seen := self._seen(service, body)):
-                yield service.uid, seen
+    def _scaled(self, body: Object) -> Seen | None:
+        """What the cache holds of the service in ``body``; None where nothing is to be decided for it."""
+        if (body.get("spec") or {}).get("scaling") is None:
+            return None
+        try:
+            service = parse(body)
+            check_scaling(service.spec, self._settings)
+        except InvalidError:
+            return None  # the reconcile reports it
+        return None if service.paused or service.deleting else self._seen(service, body)
 
     def _seen(self, service: Service, body: Object) -> Seen | None:
         """None before the service has a Deployment, without which nothing can follow a decision."""
@@ -165,21 +167,26 @@ class Autoscaler:
         )
 
     async def _scale(self, seen: Seen, samples: Samples) -> None:
+        with log.service(str(seen.service.key)):
+            try:
+                await self._decide_and_write(seen, samples)
+            except (NotLeadingError, NotFoundError, ConflictError):
+                return  # it is gone, or another by now, or another process decides: the next round sees it
+            except ApiError as error:
+                logger.warning("not scaled", extra={"error": str(error)})
+            except Exception:
+                # A defect of ours in one service's case must not end the work on all others.
+                logger.exception("not scaled")
+
+    async def _decide_and_write(self, seen: Seen, samples: Samples) -> None:
+        """Raises ApiError where the decision cannot be written; it is made anew then."""
         scaling, uid = seen.service.spec.scaling, seen.service.uid
         assert scaling is not None
         tracked = self._tracked.get(uid) or _restored(seen.service, scaling)
         look = self._expired(seen, tracked, observation(seen, samples, self._now()))
         decision, memory = self._decide(scaling, tracked.memory, look)
-        try:
-            async with self._free:
-                await self._write(seen, tracked, decision)
-        except NotLeadingError:
-            return
-        except (NotFoundError, ConflictError):
-            return  # it is gone, or another by now: the next round sees it
-        except ApiError as error:
-            logger.warning("not scaled", extra={"service": str(seen.service.key), "error": str(error)})
-            return
+        async with self._free:
+            await self._write(seen, tracked, decision)
         self._note(seen, tracked, look, decision, memory)
 
     def _note(self, seen: Seen, tracked: Tracked, look: Observation, decision: Decision, memory: Memory) -> None:
@@ -192,7 +199,7 @@ class Autoscaler:
             if tracked.decision is None or tracked.decision.desired != decision.desired:
                 self._metrics.scaled(look.current, decision.desired)
                 about = {"from": look.current, "to": decision.desired, "reason": decision.reason}
-                logger.info("scaled", extra={"service": str(key), **about, "because_of": decision.message})
+                logger.info("scaled", extra={**about, "because_of": decision.message})
         before = tracked.reported
         tracked.memory, tracked.decision = memory, decision
         tracked.reported = report(scaling, look, decision, changes, before)

@@ -23,10 +23,13 @@ INPUTS_LENGTH = 16
 
 @dataclass(frozen=True)
 class Reported:
-    """A report, and when its figures were taken."""
+    """A report, when its figures were taken, and the reason for which fewer replicas fit than desired: empty where all
+    fit, None where that is not known.
+    """
 
     report: ScalingReport
     at: datetime
+    shortage: str | None = None
 
 
 def report(
@@ -41,13 +44,12 @@ def report(
     status = _status(scaling, observation, decision, changes, now)
     unknown = decision.unknown if decision.reason == METRICS_UNAVAILABLE else ()
     new = ScalingReport(status, scaling.max_replicas, unknown)
-    if before is None:
-        return Reported(new, now)
-    if _is_same(before.report, new):
-        kept = status.model_copy(update={"decided_at": before.report.status.decided_at})
-        new = ScalingReport(kept, scaling.max_replicas, unknown)
-        return before if new == before.report or now - before.at < REFRESHED else Reported(new, now)
-    return Reported(new, now)
+    shortage = observation.capacity.reason if observation.capacity and status.achievable is not None else ""
+    if before is None or before.shortage not in {None, shortage} or not _is_same(before.report, new):
+        return Reported(new, now, shortage)
+    kept = status.model_copy(update={"decided_at": before.report.status.decided_at})
+    new = ScalingReport(kept, scaling.max_replicas, unknown)
+    return before if new == before.report or now - before.at < REFRESHED else Reported(new, now, shortage)
 
 
 def stored(status: Object, scaling: Scaling) -> Reported | None:
