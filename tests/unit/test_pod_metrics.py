@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,15 @@ async def test_no_pods_are_no_work(signals: PodMetrics) -> None:
     assert await signals.read([]) == {}
 
 
+async def test_a_pod_that_has_another_address_is_read_there(signals: PodMetrics) -> None:
+    """The address before may be that of another pod by now."""
+    async with serving({"/metrics": LOADED}) as server:
+        pod = server.pod(vllm.METRICS)
+        await sample(signals, pod)
+        elsewhere = replace(pod, ip="127.0.0.2")
+        assert "127.0.0.2" in await cause(signals, elsewhere)
+
+
 async def test_a_page_of_something_else_is_unknown(signals: PodMetrics) -> None:
     async with serving({"/metrics": b"# TYPE up gauge\nup 1\n"}) as server:
         assert "has none of the engine's metrics" in await cause(signals, server.pod(vllm.METRICS))
@@ -162,8 +172,9 @@ async def test_the_queue_of_a_decoupled_model_is_unknown(signals: PodMetrics) ->
 async def test_the_configuration_of_each_model_is_read_once(signals: PodMetrics) -> None:
     pages = {f"/v2/models/{name}/config": b'{"name": "%s"}' % name.encode() for name in ("slow", "identity")}
     async with serving({"/metrics": PENDING, **pages}) as server:
+        pod = server.pod(triton.METRICS)
         for _ in range(3):
-            assert (await sample(signals, server.pod(triton.METRICS))).waiting == 26
+            assert (await sample(signals, pod)).waiting == 26
     assert sorted(path for path in server.paths if path != "/metrics") == sorted(pages)
 
 

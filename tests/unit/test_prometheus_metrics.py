@@ -1,6 +1,7 @@
 """The engines' metrics from a Prometheus: those of the pods that run, no older than two scrapes, and never a guess."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -136,14 +137,28 @@ async def test_a_pod_that_two_jobs_scrape_is_not_counted_twice() -> None:
     assert found.waiting == 4
 
 
-async def test_a_long_list_of_namespaces_is_left_out_of_the_query(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prometheus_metrics, "MATCHER_LIMIT", 10)
+@pytest.mark.parametrize(("limit", "value"), [("NAMESPACES_LIMIT", 14), ("PODS_OF_A_QUERY", 3)])
+async def test_the_query_is_divided_by_namespaces(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
+    monkeypatch.setattr(prometheus_metrics, limit, value)
+    pods = [pod(name, namespace=f"team-{number}") for number in (1, 2, 3, 4) for name in ("chat-1", "chat-2")]
     async with prometheus(NOW_S) as server, reading(server) as signals:
-        server.scrape(BUSY, NOW_S, namespace="team-1", pod="chat")
-        server.scrape(IDLE, NOW_S, namespace="team-2", pod="chat")
-        found = await signals.read([pod("chat", namespace="team-1"), pod("chat", namespace="team-2")])
-        assert "namespace" not in server.queries[0]
-    assert [sample.waiting for sample in found.values() if isinstance(sample, EngineSample)] == [9, 0]
+        for number, each in enumerate(pods):
+            page = b"vllm:num_requests_waiting %d\n" % number
+            server.scrape(page, NOW_S, namespace=each.namespace, pod=each.name)
+        found = await signals.read(pods)
+        queried = [re.findall(r"team-\d", query) for query in server.queries]
+    assert [sample.waiting for sample in found.values() if isinstance(sample, EngineSample)] == list(range(8))
+    assert queried == (
+        [["team-1", "team-2"], ["team-3", "team-4"]] if value == 14 else [[f"team-{n}"] for n in (1, 2, 3, 4)]
+    )
+
+
+async def test_the_first_query_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus_metrics, "PODS_OF_A_QUERY", 1)
+    async with prometheus(NOW_S) as server, reading(server) as signals:
+        server.status, server.text = 500, "no"
+        await signals.read([pod("chat", namespace=f"team-{number}") for number in range(5)])
+        assert len(server.headers) == 1
 
 
 async def test_the_models_of_a_triton_are_looked_up_in_its_pod() -> None:

@@ -10,8 +10,10 @@ from functools import lru_cache
 
 from modelyard.integrations.signals.engine_samples import Samples
 
-PAGE_LIMIT_BYTES = 2**20
-"""Longest page that is read, headers included: twenty engines behind one server, or four with many LoRA adapters."""
+PAGE_LIMIT_BYTES = 320 * 1024
+"""Longest page that is read, headers included: nine engines behind one server, each with 32 KB. So much memory for each
+request in flight is what hostile pods can take from the operator.
+"""
 
 SAMPLES_LIMIT = 8192
 """Most samples of a page that are read, in 10 ms: an engine has 70."""

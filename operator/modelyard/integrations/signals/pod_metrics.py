@@ -29,11 +29,13 @@ POD_S = 0.0015
 REQUEST_S = 6.0
 """Longest time for one page: twice what an engine took under load."""
 
-DOUBTFUL_LIMIT = CONNECTIONS_LIMIT // 4
+DOUBTFUL_LIMIT = CONNECTIONS_LIMIT // 8
 """Requests in flight at once to pods that did not answer last time, or were never read."""
 
-ANSWERING_LIMIT = CONNECTIONS_LIMIT - 2 * DOUBTFUL_LIMIT
-"""Requests in flight at once to the others. What is left is for the rest of the operator."""
+ANSWERING_LIMIT = 5 * CONNECTIONS_LIMIT // 8
+"""Requests in flight at once to the others. Both together hold 120 MiB at most. What is left is for the rest of the
+operator.
+"""
 
 KEPT_LIMIT = 256
 """Up to so many pods their connections are kept: each takes one of the files that a process may have open. With more,
@@ -97,7 +99,8 @@ class PodMetrics:
     def _request(self, pod: EnginePod, keeps_connection: bool) -> asyncio.Task[None]:
         """The pod's request that is in flight, else a new one."""
         reading = self._readings.get(pod.uid)
-        if reading is None:
+        if reading is None or reading.pod != pod:  # a pod whose node was restarted has another address
+            self._forget({pod.uid} & self._readings.keys())
             reading = self._readings[pod.uid] = _Reading(pod, _place(pod))
         if reading.request is None or reading.request.done():
             reading.request = asyncio.create_task(self._scrape(reading, keeps_connection))

@@ -1,13 +1,14 @@
 """Reads the engines' metrics from a Prometheus that scrapes the pods, with one query for all of them.
 
-The query selects raw samples of the last two scrape intervals, which come with the time of their scrape; what ended
-longer ago is not in the answer at all. Buckets of histograms are left out: they are two thirds of all series, and no
-decision needs them.
+The query is divided by namespaces where the answer would be too large. It selects raw samples of the last two scrape
+intervals, which come with the time of their scrape; what ended longer ago is not in the answer at all. Buckets of
+histograms are left out: they are two thirds of all series, and no decision needs them.
 """
 
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,8 +25,11 @@ from modelyard.integrations.signals.prometheus import NOT_PROMETHEUS, QueryError
 FRESH_INTERVALS = 2
 """A sample older than so many scrape intervals is unknown."""
 
-MATCHER_LIMIT = 4000
-"""Longest matcher of namespaces in a query, which is a part of its URL. A longer one is left out."""
+PODS_OF_A_QUERY = 2000
+"""Pods of a query, where they are in several namespaces. The answer has 7 KB for each, six times that in memory."""
+
+NAMESPACES_LIMIT = 4000
+"""Longest list of namespaces in a query, which is a part of its URL."""
 
 AT_ONCE = 64
 """Pods that are worked on side by side: their models' configurations may have to be looked up."""
@@ -58,8 +62,8 @@ class PrometheusMetrics:
         self._query: asyncio.Future[dict[tuple[str, str], Scrape]] | None = None
 
     async def read(self, pods: Collection[EnginePod]) -> Readings:
-        """The latest sample of each pod, or why there is none, in little more than the settings' time limit. Other pods
-        are forgotten.
+        """The latest sample of each pod, or why there is none, in little more than the settings' time limit for
+        each query. Other pods are forgotten.
         """
         self._forget(self._latest.keys() - {pod.uid for pod in pods})
         if not pods:
@@ -88,12 +92,10 @@ class PrometheusMetrics:
         """The latest scrapes by namespace and name of the pod. Raises QueryError."""
         if self._query is not None and not self._query.done():
             raise QueryError("has not answered the last query yet.")
-        promql = _selector(pods, self._fresh_s)
-        self._query = asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: _scrapes_by_pod(query(self._settings, promql))
-        )
-        limit_s = self._settings.timeout_s
-        done, _ = await asyncio.wait({self._query}, timeout=limit_s + 1)  # its own limit comes first, as a rule
+        queries = _selectors(pods, self._fresh_s)
+        self._query = asyncio.get_running_loop().run_in_executor(self._thread, _ask_all, self._settings, queries)
+        limit_s = self._settings.timeout_s * len(queries)
+        done, _ = await asyncio.wait({self._query}, timeout=limit_s + 1)  # a query's own limit comes first, as a rule
         if not done:
             self._query.add_done_callback(lambda late: late.cancelled() or late.exception())
             raise QueryError(f"gave no answer in {limit_s:g} s.")
@@ -125,13 +127,33 @@ class PrometheusMetrics:
         return last if last is not None and self._now_s() - last.time_s <= self._fresh_s else None
 
 
-def _selector(pods: Collection[EnginePod], window_s: float) -> str:
-    names = {name for metrics in {pod.metrics for pod in pods} for name in _names(metrics)}
-    matchers = [f"__name__=~{_one_of(names)}"]
-    namespaces = _one_of({pod.namespace for pod in pods})
-    if len(namespaces) <= MATCHER_LIMIT:
-        matchers.append(f"namespace=~{namespaces}")
-    return f"{{{','.join(matchers)}}}[{window_s * 1000:.0f}ms]"
+def _ask_all(settings: Prometheus, queries: Iterable[str]) -> dict[tuple[str, str], Scrape]:
+    """The first that fails ends it, so one that hangs is waited for once. Blocks. Raises QueryError."""
+    found: dict[tuple[str, str], Scrape] = {}
+    for promql in queries:
+        found |= _scrapes_by_pod(query(settings, promql))
+    return found
+
+
+def _selectors(pods: Collection[EnginePod], window_s: float) -> list[str]:
+    names = _one_of({name for metrics in {pod.metrics for pod in pods} for name in _names(metrics)})
+    return [
+        f"{{__name__=~{names},namespace=~{_one_of(namespaces)}}}[{window_s * 1000:.0f}ms]"
+        for namespaces in _divided(Counter(pod.namespace for pod in pods))
+    ]
+
+
+def _divided(pods: Mapping[str, int]) -> list[list[str]]:
+    """The namespaces in groups that one query takes, by their numbers of pods."""
+    groups: list[list[str]] = []
+    number = length = 0
+    for namespace, here in sorted(pods.items()):
+        number, length = number + here, length + len(namespace) + 1
+        if not groups or number > PODS_OF_A_QUERY or length > NAMESPACES_LIMIT:
+            groups.append([])
+            number, length = here, len(namespace) + 1
+        groups[-1].append(namespace)
+    return groups
 
 
 def _without_histograms(metrics: EngineMetrics) -> EngineMetrics:
