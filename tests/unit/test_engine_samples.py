@@ -5,7 +5,8 @@ from dataclasses import fields
 import pytest
 
 from modelyard.integrations.engines import ENGINES, triton, vllm
-from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
+from modelyard.integrations.engines.metrics import Definition, EngineMetrics, Metric
+from modelyard.integrations.signals.engine_metrics import EngineSample, Histogram, Unknown
 from tests.support.metrics_of_engines import OLD_VLLM, TENSORRT_LLM, VLLM_IN_TRITON, parsed, sample
 from tests.support.recordings import triton_recording, vllm_recording
 
@@ -157,6 +158,30 @@ def test_tensorrt_llm_in_triton_reports_its_own_queue() -> None:
 def test_vllm_in_triton_reports_its_own_queue() -> None:
     seen = sample(triton.METRICS, VLLM_IN_TRITON, decoupled=True)
     assert (seen.waiting, seen.running, seen.kv_usage, seen.finished_total) == (5, 2, 0.5, 11)
+
+
+def test_another_engine_is_a_table_of_its_own() -> None:
+    table = {
+        "waiting": (Definition((Metric("files_queue", (("kind", "read"),)),), "https://example.com"),),
+        "compute_s_total": (Definition((Metric("files_ms"), Metric("disk_ms")), "https://example.com", factor=1e-3),),
+        "time_to_first_token_s": (
+            Definition((Metric("first_ms"),), "https://example.com", combined="histogram", factor=1e-3),
+        ),
+    }
+    page = b"""\
+files_queue{kind="read"} 2
+files_queue{kind="write"} 5
+files_ms 1500
+disk_ms 500
+first_ms_bucket{le="250"} 1
+first_ms_bucket{le="+Inf"} 2
+first_ms_sum 900
+first_ms_count 2
+"""
+    seen = sample(EngineMetrics(8000, "/metrics", table, remedy=""), page)
+    assert (seen.waiting, seen.compute_s_total) == (2, 2)
+    assert seen.time_to_first_token_s == Histogram({0.25: 1, float("inf"): 2}, sum=0.9, count=2)
+    assert (seen.running, seen.missing) == (None, {})
 
 
 @pytest.mark.parametrize("name", ENGINES)
