@@ -1,6 +1,7 @@
 """The engines' metrics from a Prometheus: those of the pods that run, no older than two scrapes, and never a guess."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections.abc import AsyncIterator
@@ -8,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelyard.api.settings import Prometheus
 from modelyard.integrations.engines import triton, vllm
@@ -251,6 +254,20 @@ async def test_what_is_no_prometheus_is_an_error(text: str) -> None:
     async with prometheus(NOW_S) as server, reading(server) as signals:
         server.text = text
         assert "not as Prometheus does" in await cause(signals, pod("chat-1"))
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400)
+labels = st.dictionaries(st.sampled_from(["__name__", "namespace", "pod", "job", "model"]), scalars) | scalars
+values = st.lists(st.lists(scalars, max_size=3), max_size=2) | scalars
+series = st.fixed_dictionaries({"metric": labels, "values": values}) | scalars
+
+
+@given(st.lists(series, max_size=4))
+def test_any_result_is_of_scrapes_or_an_error(result: list[queries.Series]) -> None:
+    with contextlib.suppress(queries.QueryError):
+        for scrape in prometheus_metrics._scrapes_by_pod(result).values():
+            assert isinstance(scrape.time_s, float)
+            assert all(isinstance(value, float) for samples in scrape.samples.values() for _, value in samples)
 
 
 @pytest.mark.parametrize("status", [302, 404, 405])

@@ -181,13 +181,13 @@ def _scrapes_by_pod(series: Iterable[Series]) -> dict[tuple[str, str], Scrape]:
     found: dict[tuple[str, str], dict[tuple[str, ...], list[tuple[Labels, float, float]]]] = {}
     try:
         for each in series:
-            labels = each["metric"]
+            labels = {name: str(value) for name, value in each["metric"].items()}
             measured_s, value = each["values"][-1]
             scraper = tuple(labels.get(name, "") for name in ("job", "instance", "prometheus", "prometheus_replica"))
             of_pod = found.setdefault((labels.get("namespace", ""), labels.get("pod", "")), {})
             of_pod.setdefault(scraper, []).append((labels, float(value), float(measured_s)))
         return {pod: _last(scrapers.values()) for pod, scrapers in found.items()}
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise QueryError(NOT_PROMETHEUS) from error
 
 
