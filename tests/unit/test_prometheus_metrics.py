@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.api.settings import Prometheus
@@ -256,13 +256,16 @@ async def test_what_is_no_prometheus_is_an_error(text: str) -> None:
         assert "not as Prometheus does" in await cause(signals, pod("chat-1"))
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400)
+scalars: st.SearchStrategy[object] = st.sampled_from(
+    [None, True, 0, -1.5, float("nan"), float("inf"), 10**400, "", "1", "NaN", "many", (), {}]
+)
 labels = st.dictionaries(st.sampled_from(["__name__", "namespace", "pod", "job", "model"]), scalars) | scalars
-values = st.lists(st.lists(scalars, max_size=3), max_size=2) | scalars
+values = st.lists(st.tuples(scalars, scalars), min_size=1, max_size=2) | st.lists(scalars, max_size=2) | scalars
 series = st.fixed_dictionaries({"metric": labels, "values": values}) | scalars
 
 
-@given(st.lists(series, max_size=4))
+@settings(max_examples=500)
+@given(st.lists(series, min_size=1, max_size=2))
 def test_any_result_is_of_scrapes_or_an_error(result: list[queries.Series]) -> None:
     with contextlib.suppress(queries.QueryError):
         for scrape in prometheus_metrics._scrapes_by_pod(result).values():
