@@ -12,6 +12,7 @@ from bench.scaling.families import BASELINES, CLAIRVOYANT, FAMILIES, OURS, STATI
 from bench.scaling.fronts import tuned
 from bench.scaling.jobs import Job, Place, bound_hours, jobs_of, run_all
 from bench.scaling.options import InvalidOptionError, Options
+from bench.scaling.published import beside
 from bench.scaling.results import Results
 from bench.scaling.store import Store, fingerprint
 from tests.support.background_process import REPOSITORY
@@ -51,7 +52,10 @@ class _Benchmark:
         return case.kind != "training" and (not self._options.cases or case.name in self._options.cases)
 
     def run(self) -> int:
+        print("## Profiles\n", report.profiles_table(beside(self._options.traces)), sep="\n", end="\n\n")
         self._do("training", self._training_jobs())
+        if not self._is_whole:
+            return 1  # policies are tuned on all of the training, or on none
         settings = self._tuned()
         seeds = range(_REPORTED_FROM, _REPORTED_FROM + self._options.seeds)
         jobs = jobs_of([case.name for case in self._cases], seeds, lambda case: self._to_report(case, settings))

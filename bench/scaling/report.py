@@ -6,6 +6,7 @@ from statistics import mean
 from bench.fetch.ratios import Figure
 from bench.scaling.families import CLAIRVOYANT, STATIC
 from bench.scaling.fronts import TARGETS, front
+from bench.scaling.published import Beside
 from bench.scaling.results import Results, families_in_order
 from modelyard.scaling.simulator.score import Score
 
@@ -19,6 +20,12 @@ def tuned_table(tuned: Mapping[str, Mapping[str, Mapping[float, str]]]) -> str:
         if settings
     ]
     return table(("tuned on", "policy", *(f"for {target:.1%}" for target in TARGETS)), rows)
+
+
+def profiles_table(found: Iterable[Beside]) -> str:
+    """How far the profiles are from published measurements."""
+    rows = [(one.profile, one.source, str(one.rows), f"{one.error:.1%}", f"{one.fitted_error:.1%}") for one in found]
+    return table(("profile", "measured by", "rows", "mean error", "of a fit to them"), rows)
 
 
 def case_table(results: Results, case: str, bound_hours: float) -> str:

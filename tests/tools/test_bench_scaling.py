@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.scaling import __main__ as benchmark
 from bench.scaling import goals, report
 from bench.scaling.cases import CASES
 from bench.scaling.days import scaled, times
@@ -13,10 +14,11 @@ from bench.scaling.families import BASELINES, CLAIRVOYANT, FAMILIES, OURS, STATI
 from bench.scaling.fronts import TARGETS, Point, at, cheapest, front, tuned
 from bench.scaling.jobs import Job, Place
 from bench.scaling.options import InvalidOptionError, Options
+from bench.scaling.published import sageserve, vidur
 from bench.scaling.results import Results
 from bench.scaling.store import Store, fingerprint
 from modelyard.scaling.simulator.clients import Arrival
-from modelyard.scaling.simulator.profiles import PROFILES
+from modelyard.scaling.simulator.profiles import PROFILES, Measured
 from modelyard.scaling.simulator.score import Score
 
 SCORE = Score(
@@ -40,6 +42,67 @@ def _score(attainment: float, hours: float, changes: float = 20.0) -> Score:
 
 def _point(attainment: float, hours: float, changes: float = 1.0, setting: str = "s") -> Point:
     return Point(setting, attainment, hours, changes)
+
+
+# The whole
+
+
+def _published(folder: Path) -> Path:
+    """Files of the shape of those published, with next to nothing in them."""
+    decoding = "model,hardware,prompt_size,batch_size,token_size,prompt_time,token_time,e2e_time,tensor_parallel"
+    linear = "gpu,model,tp,num_tokens,linear_ops_ms_all_layers_no_attention_no_allreduce"
+    times = [(model, day * 86_400 + at) for model in ("large", "small") for day in range(6) for at in (0, 600)]
+    files = {
+        "servegen_rates_10min.csv": [
+            "model,t_s,total_rate_rps",
+            *(f"language/m-{model},{time_s},5.0" for model, time_s in times),
+        ],
+        "AzureLLMInferenceTrace_conv.csv": [
+            "TIMESTAMP,ContextTokens,GeneratedTokens",
+            "2023-11-16 18:15:46,20000,2000",
+        ],
+        "vidur_linear_ops_ms_per_iteration.csv": [
+            linear,
+            *(f"a100,Meta-Llama-3-8B,1,{tokens},9" for tokens in (1, 64)),
+        ],
+        "sageserve_perf_model_llama2-70b_bloom_a100_h100.csv": [
+            decoding,
+            *(f"llama2-70b,h100-80gb,512,{batch},128,30,30,3870,4" for batch in (1, 8)),
+        ],
+    }
+    for name, lines in files.items():
+        (folder / name).write_text("\n".join(lines))
+    return folder
+
+
+def test_a_run_goes_on_from_where_the_one_before_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = {
+        "BENCH_TRACES": str(_published(tmp_path)),
+        "BENCH_FOLDER": str(tmp_path / "kept"),
+        "BENCH_CASES": "ramp",
+        "BENCH_POLICIES": "modelyard,llm-d objective",
+        "BENCH_SEEDS": "1",
+        "BENCH_DAY_HOURS": "0.25",
+    }
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BENCH_MINUTES", "0.0001")
+    assert benchmark.main() == 1
+    first = capsys.readouterr()
+    assert "9 runs are left for the next time" in first.err
+    assert "RESULT" not in first.out
+    monkeypatch.setenv("BENCH_MINUTES", "10")
+    assert benchmark.main() == 0
+    second = capsys.readouterr()
+    assert "training: 1 of 10 runs were done before" in second.err
+    assert "RESULT scaling_hours_gentle nan <= 1 missed" in second.out
+    assert "| modelyard | defaults |" in second.out
+    assert benchmark.main() == 0
+    third = capsys.readouterr()
+    assert "training: 10 of 10 runs were done before" in third.err
+    assert third.out == second.out
 
 
 # Options
@@ -208,6 +271,34 @@ def test_tables_have_each_setting_that_ran() -> None:
     assert "No policy can be below 5.0 GPU-hours." in table
     assert "| modelyard | defaults | 98.00 (98.00-98.00) | 9.00 |" in table
     assert f"| {BASELINE} | s | 97.00 (97.00-97.00) | 10.00 |" in table
+
+
+# Published measurements
+
+
+def test_linear_operations_are_rows_without_context() -> None:
+    lines = [
+        "gpu,model,tp,num_tokens,linear_ops_ms_all_layers_no_attention_no_allreduce",
+        "a100,Meta-Llama-3-8B,1,64,11.2",
+        "a100,Meta-Llama-3-8B,2,64,7.0",
+        "h100,Meta-Llama-3-8B,1,64,5.0",
+    ]
+    assert vidur(lines, "a100", "Meta-Llama-3-8B", 1) == [Measured(64.0, 0.0, 0.0112)]
+
+
+@pytest.mark.parametrize(
+    ("times", "token_s"),
+    [(["200,55,7180", "200,55,7180", "200,95,12000"], 0.055), (["0.03,1.28,1.31", "0.03,1.28,1.32"], 0.01)],
+)
+def test_decoding_is_measured_by_token_or_by_answer(times: list[str], token_s: float) -> None:
+    """Milliseconds of one token, or seconds of 128: the time of the whole shows which."""
+    head = "model,hardware,prompt_size,batch_size,token_size,peak_power,average_power,prompt_time,token_time,e2e_time"
+    lines = [
+        f"{head},tensor_parallel",
+        *(f"llama,h100,512,8,128,0,0,{row},4" for row in times),
+        "llama,h100,512,8,128,0,0,1,1,1,8",
+    ]
+    assert sageserve(lines, "llama", "h100", 4) == [Measured(8, 8 * 576.0, token_s)]
 
 
 # What is kept

@@ -80,11 +80,11 @@ def test_a_fit_needs_two_sizes() -> None:
 
 
 def test_each_named_profile_prefills_at_the_speed_of_its_source() -> None:
-    """Tokens per second of a full prefill; the host takes up to 4 % of it."""
+    """Tokens per second of a full prefill, within 4 %."""
     speeds = {name: 2048 / profile.seconds(2048) for name, profile in PROFILES.items()}
     assert speeds == {
         "a10g-llama-8b": pytest.approx(2700, rel=0.04),
         "a100-llama-8b": pytest.approx(14_400, rel=0.04),
-        "h100-llama-70b": pytest.approx(17_900, rel=0.04),
+        "h100-llama-70b": pytest.approx(15_900, rel=0.04),
         "h100x2-qwen3-32b": pytest.approx(15_928, rel=0.04),
     }
