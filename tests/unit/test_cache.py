@@ -246,3 +246,28 @@ def test_a_namespace_concerns_all_services_in_it(cache: Cache) -> None:
     assert cache.delete(kinds.NAMESPACE, factories.namespace("team-b", resource_version="2")) == {
         Key("team-b", "elsewhere")
     }
+
+
+def autoscaler(target: str, *, version: str = "1", seen: int = 0) -> Object:
+    """A HorizontalPodAutoscaler of that name's scale; ``seen`` is something in its status."""
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"namespace": "team-a", "name": "theirs", "uid": "hpa", "resourceVersion": version},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": target}},
+        "status": {"currentReplicas": seen},
+    }
+
+
+@pytest.mark.parametrize("target", ["smollm", "smollm-spot"])
+def test_an_autoscaler_concerns_the_service_whose_deployment_it_may_scale(cache: Cache, target: str) -> None:
+    kind = kinds.HORIZONTAL_POD_AUTOSCALER
+    assert cache.upsert(kind, autoscaler(target)) == frozenset(), "there is no such service yet"
+    cache.upsert(kinds.INFERENCE_SERVICE, factories.service())
+    cache.upsert(kinds.INFERENCE_SERVICE, factories.service(name="spot", uid="2"))
+    assert [body["metadata"]["name"] for body in cache.autoscalers(KEY)] == ["theirs"]
+    assert cache.autoscalers(Key("team-a", "spot")) == ()
+    assert cache.upsert(kind, autoscaler(target, version="2", seen=5)) == frozenset(), "its status changes all the time"
+    assert cache.upsert(kind, autoscaler("other", version="3")) == {KEY}
+    assert cache.autoscalers(KEY) == ()
+    assert cache.delete(kind, autoscaler("other", version="4")) == frozenset()

@@ -75,6 +75,13 @@ def service_keys(kind: Kind, body: Object) -> frozenset[Key]:
     return frozenset(Key(metadata["namespace"], name) for name in named)
 
 
+def _matters(kind: Kind, known: Object, body: Object) -> bool:
+    """Whether a change may concern a service: a node and an autoscaler write their status all the time."""
+    if kind == kinds.NODE:
+        return matters(known, body)
+    return kind not in kinds.AUTOSCALERS or known.get("spec") != body.get("spec")
+
+
 def _scaled_by(autoscaler: Object) -> frozenset[Key]:
     """The services whose scale, or whose Deployment, has the name of its target: that is the service's own, or has a
     pool's behind it.
@@ -129,8 +136,8 @@ class Cache:
         """Store ``body`` unless a newer version is there. Returns the services that it concerns.
 
         None, when exactly this version is stored already, as when a watch echoes our own write, and when the change of
-        a node does not matter. An older version than the stored one still concerns its services: the change that it
-        carries was never handled.
+        a node or of an autoscaler does not matter. An older version than the stored one still concerns its services:
+        the change that it carries was never handled.
         """
         place = _place_of(body)
         known = self._objects[kind].get(place)
@@ -138,7 +145,7 @@ class Cache:
             return frozenset()
         if known is not None and version_of(body) < version_of(known):
             return self._concerned_by(kind, known)
-        if kind == kinds.NODE and known is not None and not matters(known, body):
+        if known is not None and not _matters(kind, known, body):
             self._put(kind, place, slim(body))
             return frozenset()
         before = self._concerned_by(kind, known) if known is not None else frozenset()
@@ -216,6 +223,8 @@ class Cache:
         if kind == kinds.NODE:
             pods = (self._objects[kinds.POD][pod] for on in (place.name, NO_NODE) for pod in self._pods_on.get(on, ()))
             return frozenset(key for pod in pods for key in service_keys(kinds.POD, pod))
+        if kind in kinds.AUTOSCALERS:
+            return service_keys(kind, body) & services.keys()
         return service_keys(kind, body)
 
     def _pods(self, service: Key) -> list[Object]:
