@@ -54,7 +54,7 @@ def test_what_people_are_told_to_apply_is_taken(admin: Client, shared_namespace:
     assert create(admin, shared_namespace, OBJECTS[place])["metadata"]["uid"]
 
 
-def test_every_text_is_an_object_of_ours_but_the_settings_a_node_pool_and_a_policy() -> None:
+def test_every_text_is_an_object_of_ours_but_the_settings_a_node_pool_a_policy_and_an_engines_profile() -> None:
     pages = {place.partition("#")[0] for place in OBJECTS}
     assert pages >= {
         "README.md",
@@ -65,6 +65,7 @@ def test_every_text_is_an_object_of_ours_but_the_settings_a_node_pool_and_a_poli
     }
     assert {place.partition("#")[0] for place in TEXTS.keys() - OBJECTS.keys()} == {
         "docs/settings.md",
+        "docs/simulation.md",
         "docs/node-cache.md",
         "docs/tenancy.md",
     }
