@@ -220,9 +220,31 @@ async def test_the_condition_names_what_is_unknown(
     assert (found["status"], found["reason"]) == ("False", "MetricsUnavailable")
     assert "http://10.0.0.1:8000/metrics has no metric vllm:num_requests_waiting" in found["message"]
     assert len(events(cluster, "MetricsUnavailable")) == 1
+    decide.reason = "MetricsIncomplete"
+    await operator.tick()
+    found = condition(cluster, "ScalingActive")
+    assert (found["status"], found["reason"]) == ("True", "Scaling")
+    assert "Not known: smollm-0: http://10.0.0.1:8000/metrics has no metric" in found["message"]
     decide.reason, decide.unknown = "Steady", ()
     await operator.tick()
     assert condition(cluster, "ScalingActive")["status"] == "True"
+
+
+async def test_the_condition_of_a_paused_and_of_a_refused_service_has_why_it_is_not_scaled(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    write(cluster, scaling={**SCALING, "source": "Prometheus"})
+    decide.desired = 4
+    await operator.tick(2)
+    found = condition(cluster, "ScalingActive")
+    assert (found["status"], found["reason"]) == ("Unknown", "NoPrometheus")
+    write(cluster, scaling=SCALING)
+    body = service(cluster)
+    body["metadata"]["annotations"] = {names.ANNOTATION_PAUSED: "true"}
+    cluster.put(body)
+    await operator.tick(2)
+    assert (condition(cluster, "ScalingActive")["reason"], replicas(cluster)) == ("Paused", 3)
 
 
 async def test_scale_has_a_selector_at_zero_and_counts_nothing(

@@ -80,7 +80,11 @@ def test_unknown_is_never_zero() -> None:
     blind = replace(DECISION, reason="MetricsUnavailable", inputs={"demand": Input(None, None)}, unknown=("a: x",))
     found = report(SCALING, LOOK, blind, (), None).report
     assert found.status.inputs[0].value == "unknown"
-    assert found.unknown == ("a: x",)
+    assert (found.unknown, found.is_blind) == (("a: x",), True)
+    raised_by_a_schedule = replace(blind, reason="Scheduled", desired=4)
+    assert report(SCALING, LOOK, raised_by_a_schedule, (), None).report.is_blind
+    partly = replace(blind, reason="MetricsIncomplete", inputs={"demand": Input(1.5, 2)})
+    assert not report(SCALING, LOOK, partly, (), None).report.is_blind
 
 
 def entry(manager: str, time: str, **fields: Any) -> dict[str, Any]:

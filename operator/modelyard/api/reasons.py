@@ -53,7 +53,7 @@ class Reasons:
 
     # Automatic scaling
     SCALING = _good(
-        "Scaling", "Replicas follow demand: {desired} of at most {maximum}. status.scaling has the reasons."
+        "Scaling", "Replicas follow demand: {desired} of at most {maximum}.{unknown} status.scaling has the reasons."
     )
     RECOMMENDING = _good(
         "Recommending",

@@ -9,6 +9,7 @@ from modelyard.api.service import Object
 from modelyard.observe.assessment import Assessment
 from modelyard.observe.facts.autoscalers import ForeignAutoscaler
 from modelyard.observe.facts.raw_object import at, entry, readable, text
+from modelyard.observe.target import ScalingReport
 
 Verdict = tuple[str, Explanation]
 """A condition's status, and why."""
@@ -30,14 +31,21 @@ def scaling_active(s: Assessment) -> Verdict | None:
         return "False", _conflict(s.foreign[0], s)
     if not _is_scaled(s):
         return None
+    if halted := s.paused or s.refusal:
+        return "Unknown", halted
     if s.scaling is None:
         return _stored(s) or ("Unknown", Reasons.AWAITING_DECISION.explain())
-    found = s.scaling.status
-    if s.scaling.unknown:
-        return "False", Reasons.METRICS_UNAVAILABLE.explain(cause=sentence("; ".join(s.scaling.unknown)))
-    if found.mode == "Recommend":
-        return "False", Reasons.RECOMMENDING.explain(desired=found.desired, maximum=s.scaling.maximum)
-    return "True", Reasons.SCALING.explain(desired=found.desired, maximum=s.scaling.maximum)
+    return _follows_demand(s.scaling)
+
+
+def _follows_demand(report: ScalingReport) -> Verdict:
+    counts = {"desired": report.status.desired, "maximum": report.maximum}
+    cause = sentence("; ".join(report.unknown))
+    if report.is_blind:
+        return "False", Reasons.METRICS_UNAVAILABLE.explain(cause=cause)
+    if report.status.mode == "Recommend":
+        return "False", Reasons.RECOMMENDING.explain(**counts)
+    return "True", Reasons.SCALING.explain(**counts, unknown=f" Not known: {cause}." if report.unknown else "")
 
 
 def changes(s: Assessment) -> list[Change]:

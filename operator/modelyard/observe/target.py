@@ -48,9 +48,10 @@ class PrefetchReport:
 @dataclass(frozen=True)
 class ScalingReport:
     """The last decision of automatic scaling: its part of the status, and the ``maximum`` that it had. ``unknown`` are
-    the causes, where no metric could be read that it needs.
+    the causes for what could not be read; with ``is_blind`` that is all that it needs.
     """
 
     status: ScalingStatus
     maximum: int
     unknown: tuple[str, ...] = ()
+    is_blind: bool = False

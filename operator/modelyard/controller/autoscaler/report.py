@@ -1,7 +1,7 @@
 """A decision as the service's status reports it, and whether that is news: pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from modelyard.api.conditions import MESSAGE_LENGTH, timestamp
@@ -42,13 +42,11 @@ def report(
     """The ``decision`` with the ``changes`` so far, the oldest first; ``before`` itself if there is no news."""
     now = datetime.fromtimestamp(observation.now_s, UTC)
     status = _status(scaling, observation, decision, changes, now)
-    unknown = decision.unknown if decision.reason == METRICS_UNAVAILABLE else ()
-    new = ScalingReport(status, scaling.max_replicas, unknown)
+    new = ScalingReport(status, scaling.max_replicas, decision.unknown, is_blind=_is_blind(decision))
     shortage = observation.capacity.reason if observation.capacity and status.achievable is not None else ""
     if before is None or before.shortage not in {None, shortage} or not _is_same(before.report, new):
         return Reported(new, now, shortage)
-    kept = status.model_copy(update={"decided_at": before.report.status.decided_at})
-    new = ScalingReport(kept, scaling.max_replicas, unknown)
+    new = replace(new, status=status.model_copy(update={"decided_at": before.report.status.decided_at}))
     return before if new == before.report or now - before.at < REFRESHED else Reported(new, now, shortage)
 
 
@@ -70,7 +68,14 @@ def _is_same(one: ScalingReport, other: ScalingReport) -> bool:
     """Whether both report the same decision, whatever figures it came from."""
     fields = {"mode", "current", "desired", "achievable", "reason", "history"}
     same = one.status.model_dump(include=fields) == other.status.model_dump(include=fields)
-    return same and one.maximum == other.maximum and bool(one.unknown) == bool(other.unknown)
+    sight = [(each.maximum, bool(each.unknown), each.is_blind) for each in (one, other)]
+    return same and sight[0] == sight[1]
+
+
+def _is_blind(decision: Decision) -> bool:
+    """Whether it came from no metric: bounds may have decided all the same."""
+    nothing = bool(decision.unknown) and all(each.value is None for each in decision.inputs.values())
+    return nothing or decision.reason == METRICS_UNAVAILABLE
 
 
 def _status(
