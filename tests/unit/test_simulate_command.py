@@ -5,7 +5,11 @@ import json
 import random
 import re
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -19,6 +23,7 @@ from modelyard.simulate.compare import Alternative, compare
 from modelyard.simulate.files import scaling
 from modelyard.simulate.page import page
 from modelyard.simulate.table import text
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -67,7 +72,9 @@ def test_it_draws_plots_and_one_page_that_has_them(given: Path, capsys: pytest.C
         assert base64.b64encode(image).decode() in html
 
 
-def test_a_recorded_history_is_replayed(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _recorded() -> bytes:
+    """Half an hour of a request per second, as Prometheus answers."""
+
     def counted(name: str, per_minute: float) -> dict[str, object]:
         return {"metric": {"__name__": name}, "values": [[60.0 * at, str(per_minute * at)] for at in range(31)]}
 
@@ -76,16 +83,60 @@ def test_a_recorded_history_is_replayed(given: Path, capsys: pytest.CaptureFixtu
         counted("vllm:prompt_tokens_total", 60 * 400),
         counted("vllm:generation_tokens_total", 60 * 40),
     ]
-    history = given / "history.json"
-    history.write_text(json.dumps({"status": "success", "data": {"resultType": "matrix", "result": series}}))
-    assert _run(given, "now.yaml", "--from-prometheus", str(history)) == 0
-    found = re.search(r"(\d+) requests in 0\.5 hours, (\d+) tokens in and (\d+) out", capsys.readouterr().out)
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": series}}).encode()
+
+
+def _replayed(shown: str) -> None:
+    found = re.search(r"(\d+) requests in 0\.5 hours, (\d+) tokens in and (\d+) out", shown)
     assert found is not None
     assert [int(each) for each in found.groups()] == [
         pytest.approx(1800, rel=0.1),
         pytest.approx(400, rel=0.1),
         pytest.approx(40, rel=0.1),
     ]
+
+
+def test_a_recorded_history_is_replayed(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    history = given / "history.json"
+    history.write_bytes(_recorded())
+    assert _run(given, "now.yaml", "--from-prometheus", str(history)) == 0
+    _replayed(capsys.readouterr().out)
+
+
+class _Prometheus(BaseHTTPRequestHandler):
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers["Authorization"] + parse_qs(urlsplit(self.path).query)["query"][0])
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(_recorded())))
+        self.end_headers()
+        self.wfile.write(_recorded())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_history_of_a_service_is_queried(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (given / "token").write_text("secret")
+    with HTTPServer(("127.0.0.1", 0), _Prometheus) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        options = ("--service", "team-a/llama", "--since", "30m", "--token-file", str(given / "token"))
+        assert _run(given, "now.yaml", "--from-prometheus", url, *options) == 0
+        server.shutdown()
+        thread.join()
+    _replayed(capsys.readouterr().out)
+    (asked,) = _Prometheus.asked
+    assert asked.startswith('Bearer secret{__name__=~"vllm:')
+    assert asked.endswith('namespace="team-a", pod=~"llama-[a-z0-9]+-[a-z0-9]+"}[30m:1m]')
+
+
+def test_a_prometheus_that_is_not_there_is_named(given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    assert _run(given, "now.yaml", "--from-prometheus", url, "--service", "a/b") == 2
+    assert f"Prometheus at {url} cannot be reached" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -97,6 +148,7 @@ def test_a_recorded_history_is_replayed(given: Path, capsys: pytest.CaptureFixtu
         (("now.yaml", "--trace", "trace.csv", "--measured", "trace.csv"), "--measured needs --kv-capacity-tokens"),
         (("now.yaml", "--from-prometheus", "http://127.0.0.1:9"), "needs --service NAMESPACE/NAME"),
         (("now.yaml", "--from-prometheus", "http://x", "--service", 'a/b"}'), "needs --service NAMESPACE/NAME"),
+        (("now.yaml", "--from-prometheus", "http://me:pw@x", "--service", "a/b"), "without user and password"),
     ],
 )
 def test_wrong_input_is_refused_in_a_line(

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from modelyard.api.settings import Prometheus
+from modelyard.api.validation import problems
 from modelyard.scaling.simulator.bound import Work
 from modelyard.scaling.simulator.clients import Arrival, OpenLoop
 from modelyard.scaling.simulator.profile import EngineProfile
@@ -158,9 +161,12 @@ def _queried(chosen: argparse.Namespace) -> list[dict[str, object]]:
 
     if not (named := re.fullmatch(r"([a-z0-9-]+)/([a-z0-9.-]+)", chosen.service or "")):
         raise InvalidInputError("--from-prometheus with a URL needs --service NAMESPACE/NAME")
-    settings = Prometheus(
-        url=chosen.from_prometheus, bearer_token_file=chosen.token_file, ca_file=chosen.ca_file, timeout_s=60
-    )
+    try:
+        settings = Prometheus(
+            url=chosen.from_prometheus, bearer_token_file=chosen.token_file, ca_file=chosen.ca_file, timeout_s=60
+        )
+    except ValidationError as error:
+        raise InvalidInputError(f"--from-prometheus: {'; '.join(problems(Prometheus, error))}") from None
     try:
         return prometheus.query(settings, history.promql(named[1], named[2], chosen.since, "1m"))
     except prometheus.QueryError as error:
