@@ -72,10 +72,13 @@ def run_all(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[tuple
         for job in sorted(jobs, key=_traffic):
             yield job, scored(place, job)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    pool = ProcessPoolExecutor(processes)
+    try:
         running = {pool.submit(scored, place, job): job for job in sorted(jobs, key=_traffic)}
         for done in as_completed(running):
             yield running[done], done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # who stops early waits for what runs, not for what is left
 
 
 def _traffic(job: Job) -> tuple[str, int, str, str]:
