@@ -36,7 +36,8 @@ def steps(*, pull: bool) -> tuple[Step, ...]:
 
 
 def _build_steps() -> tuple[Step, ...]:
-    source = (*map(str, (keda.MODULE, keda.TRIGGERS, keda.CLOUDS, keda.CLOUD_FILES)), keda.LEFT_OUT)
+    made_from = (keda.MODULE, keda.TRIGGERS, keda.CLOUDS, keda.CLOUD_FILES)
+    source = (*(str(each) for each in made_from), keda.LEFT_OUT)
     return (
         Step("keda-source", f"KEDA {keda.VERSION}'s source, made smaller", 5, keda.fetch_source, ("go",), source),
         Step(

@@ -13,13 +13,13 @@ from typing import Any
 
 import e2e.cluster.keda as keda_source
 from e2e.cluster import autoscaler_images, manifests
-from e2e.cluster.autoscaler_images import IMAGES, METRICS_SERVER
+from e2e.cluster.autoscaler_images import METRICS_SERVER
 from e2e.cluster.go_modules import copy_source
 from e2e.cluster.images import CONTROL_PLANE, ROOT, tag
 from e2e.cluster.kind_cluster import kubectl
 from e2e.cluster.steps import CannotMakeError, Making, Step
 
-SCRAPE = ROOT / "deploy/components/engine-metrics/scrape.yaml"
+SCRAPE = ROOT / "examples/autoscalers/prometheus.yaml"
 READY_S = 240
 PLACE = {
     "nodeSelector": {"kubernetes.io/hostname": CONTROL_PLANE},
@@ -46,7 +46,11 @@ def _argument(value: str) -> dict[str, Any]:
     return {"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": value}
 
 
-SOON_READY = {"op": "replace", "path": "/spec/template/spec/containers/0/readinessProbe/initialDelaySeconds", "value": 1}
+SOON_READY = {
+    "op": "replace",
+    "path": "/spec/template/spec/containers/0/readinessProbe/initialDelaySeconds",
+    "value": 1,
+}
 SERVER = Installed(
     "metrics-server",
     "kube-system",
@@ -57,7 +61,9 @@ SERVER = Installed(
             "registry.k8s.io/metrics-server/metrics-server",
         )
     },
-    {"metrics-server": [_argument("--kubelet-insecure-tls"), SOON_READY]},  # kind's kubelets sign their own certificates
+    {
+        "metrics-server": [_argument("--kubelet-insecure-tls"), SOON_READY]
+    },  # kind's kubelets sign their own certificates
     f"https://github.com/kubernetes-sigs/metrics-server/releases/download/{METRICS_SERVER.version}/components.yaml",
 )
 KEDA = Installed(
@@ -187,5 +193,3 @@ def install_prometheus(making: Making) -> None:
     flags = ("--server-side", "--force-conflicts", "--filename=-")
     making.commands.run(*kubectl(making), "apply", *flags, stdin=json.dumps(bodies).encode())
     manifests.apply(making, "prometheus", *PROMETHEUS)
-
-

@@ -22,12 +22,15 @@ CACHE_PATH = "/mnt/modelyard"
 CACHE_AMOUNTS = {"MODELYARD_NODE_BUDGET": "4Gi", "MODELYARD_NODE_RESERVE": "1Gi"}
 """The disk is the machine's own, whose size and fill are nobody's choice: no shares of it."""
 
+PROMETHEUS_URL = "http://prometheus.monitoring.svc:9090"
+"""e2e/cluster/autoscalers.py."""
+
 KEY = "modelyard-cluster/key"
 """Annotation of the operator's Deployment: the key of the step that installed it."""
 
 
 def settings(fetch_image: str, vllm_image: str, triton_image: str) -> dict[str, Any]:
-    """The platform team's decisions for this cluster: where its images are."""
+    """The platform team's decisions for this cluster: where its images and its Prometheus are."""
     vllm = {"engine": "vllm", "version": "0.32.0", "accelerator": "cpu", "image": vllm_image}
     triton = {"engine": "triton", "version": "24.10", "accelerator": "cpu", "image": triton_image}
     # The models are small and so are the nodes: what a pod asks for bounds how many tests run side by side.
@@ -37,6 +40,7 @@ def settings(fetch_image: str, vllm_image: str, triton_image: str) -> dict[str, 
         "fetch_resources": fetch,
         "images": [vllm, triton],
         "cache_medium": "NodeLocal",
+        "prometheus": {"url": PROMETHEUS_URL, "scrape_interval_s": 15},
     }
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from e2e.cluster import (
+    autoscalers,
     base_images,
     binaries,
     engine,
@@ -61,6 +62,7 @@ def all_steps(*, pull: bool) -> tuple[Step, ...]:
         *_images(pull=pull),
         *(() if pull else network_policy.steps()),
         gpus.step(),
+        *autoscalers.steps(pull=pull),
         model.step(base=None if pull else "python"),
         *storage.steps(),
         Step(

@@ -12,12 +12,17 @@ from e2e.conftest import namespace_for
 from e2e.support.conformance import differences, profile
 from e2e.support.kubectl import Kubectl, Object, is_true
 from e2e.support.port_forward import port_forward
+from e2e.support.scaling import numbers, scaling_of, serves
 from e2e.support.services import service
+from e2e.support.streams import streams
 from tests.support.eventually import eventually
 
 EXAMPLE = Path(__file__).parents[2] / "examples/smollm.yaml"
 STARTED_S = 600
 """Longest start of the real engine on two busy cores; 24 s were measured on quiet ones."""
+
+CLIENTS = 24
+"""More streams than one replica on two cores gives a token each in 200 ms."""
 
 ASK = """
 import json, sys, urllib.request
@@ -90,3 +95,15 @@ def test_the_stand_in_behaves_as_the_real_engine(tenant: Kubectl, smollm: Object
 
     with port_forward(tenant, "smollm") as real, port_forward(tenant, "same-by-standin") as imitated:
         assert differences(profile(real), profile(imitated)) == []
+
+
+def test_load_takes_the_real_engine_from_one_replica_to_two(tenant: Kubectl, smollm: Object) -> None:
+    """Its own metrics, under the load of clients that stream."""
+    name = smollm["metadata"]["name"]
+    with numbers(tenant, name) as seen, streams(tenant, name, clients=CLIENTS, tokens=128):
+        tenant.run("patch", f"infsvc/{name}", "--type=merge", '--patch={"spec":{"scaling":{"maxReplicas":2}}}')
+        serves(tenant, name, 2, within_s=STARTED_S)
+        assert seen == [1, 2]
+    assert {each["signal"] for each in scaling_of(tenant, name)["inputs"]} >= {"demand", "queueDepth", "kvCacheUsage"}
+    tenant.run("patch", f"infsvc/{name}", "--type=json", '--patch=[{"op":"remove","path":"/spec/scaling"}]')
+    tenant.run("scale", f"infsvc/{name}", "--replicas=1")

@@ -54,3 +54,8 @@ func (aws) Read(context.Context, logr.Logger, string, string, string, string) (s
 }
 
 func NewAwsSecretManagerHandler(*kedav1alpha1.AwsSecretManager) aws { return aws{} }
+
+func vaultAddressesEqual(one, other string) bool { return one == other }
+
+// DefaultVaultKubernetesAuthTokenFile is what a flag of the operator has by default.
+const DefaultVaultKubernetesAuthTokenFile = ""
