@@ -5,6 +5,5 @@ package tools
 import (
 	_ "github.com/kedacore/keda/v2/cmd/adapter"
 	_ "github.com/kedacore/keda/v2/cmd/operator"
-	_ "sigs.k8s.io/kube-network-policies/cmd/kube-network-policies/standard"
 	_ "sigs.k8s.io/metrics-server/cmd/metrics-server"
 )
