@@ -20,6 +20,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples/autoscalers"
 AWAY_S = 600
 UP_S = 420
 """A HorizontalPodAutoscaler looks every 15 s, metrics-server measures as often, and the example waits a minute."""
+FAST = {"STANDIN_TOKENS_PER_S": "50"}
+"""Tokens for each of the clients: enough to keep a CPU at work."""
 AUTOSCALED = ("by-prometheus", "by-keda", "by-hpa")
 
 
@@ -42,7 +44,7 @@ def _example(name: str, service: str, namespace: str) -> Object:
 def loaded(tenant: Kubectl) -> Iterator[None]:
     """Three services under load, each scaled by another autoscaler; all at three replicas."""
     start(tenant, scaled("by-prometheus", {"maxReplicas": 3, "source": "Prometheus"}))
-    tenant.apply(scaled("by-keda", {}), scaled("by-hpa", {}))
+    tenant.apply(scaled("by-keda", {}), scaled("by-hpa", {}, environment=FAST, requests_at_once=BUSY))
     tenant.apply(_example("keda", "by-keda", tenant.namespace), _example("hpa", "by-hpa", tenant.namespace))
     for name in ("by-keda", "by-hpa"):
         tenant.wait(f"infsvc/{name}", "condition=Ready", 240)

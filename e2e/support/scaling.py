@@ -24,11 +24,18 @@ BUSY = 30
 """Clients whose requests keep three replicas at work, and a queue before them."""
 
 
-def scaled(name: str, scaling: Object, *, environment: dict[str, str] | None = None, **spec: object) -> Object:
+def scaled(
+    name: str,
+    scaling: Object,
+    *,
+    environment: dict[str, str] | None = None,
+    requests_at_once: int = REQUESTS_AT_ONCE,
+    **spec: object,
+) -> Object:
     """A service of a slow stand-in engine that scales; ``environment`` is the engine's."""
     variables = {"STANDIN_TOKENS_PER_S": str(TOKENS_PER_S)} | (environment or {})
     engine = {
-        "args": [f"--max-num-seqs={REQUESTS_AT_ONCE}"],
+        "args": [f"--max-num-seqs={requests_at_once}"],
         "env": [{"name": key, "value": value} for key, value in variables.items()],
     }
     fields = {"scaling": scaling} if scaling else {}
