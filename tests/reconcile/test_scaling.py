@@ -195,7 +195,7 @@ async def test_scaling_that_goes_leaves_its_number_and_no_trace_in_the_status(
     assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (5, 5)
 
 
-@pytest.mark.parametrize("error", [unavailable(), ConflictError(409, "Conflict", "x"), ForbiddenError(403, "No", "x")])
+@pytest.mark.parametrize("error", [unavailable(), ConflictError(409, "Conflict", "x")])
 async def test_a_decision_that_cannot_be_written_is_made_anew(
     cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, error: BaseException
 ) -> None:
@@ -207,6 +207,21 @@ async def test_a_decision_that_cannot_be_written_is_made_anew(
     await operator.tick()
     assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (4, 4)
     assert len(service(cluster)["status"]["scaling"]["history"]) == 2
+
+
+async def test_a_decision_that_a_policy_refuses_is_reported_with_its_words(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    decide.desired = 4
+    cluster.fail_until_healed("scale", ForbiddenError(403, "Forbidden", "no more than 3 in this namespace"))
+    await operator.tick(6)
+    found = service(cluster)["status"]["scaling"]
+    assert (replicas(cluster), found["desired"], found["reason"]) == (3, 3, "ScaleRefused")
+    assert "rejected 4 replicas: no more than 3 in this namespace." in found["message"]
+    cluster.heal()
+    await operator.tick(2)
+    assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (4, 4)
 
 
 async def test_the_condition_names_what_is_unknown(

@@ -47,6 +47,7 @@ def seen(
         deployments=(deployment or a_deployment(len(pods)),),
         nodes={"worker-1": node()} if nodes is None else nodes,
         replicas=len(pods),
+        running=len(pods),
         startup_timeout_s=LIMIT_S,
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.api.reasons import every_reason
-from modelyard.controller.autoscaler.loop import TARGET_NOT_APPLIED
+from modelyard.controller.autoscaler.loop import SCALE_REFUSED, TARGET_NOT_APPLIED
 from modelyard.scaling import reasons
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()
@@ -18,7 +18,7 @@ def test_every_reason_has_its_section_and_every_section_its_reason() -> None:
 
 
 @pytest.mark.parametrize(("title", "text"), SECTIONS, ids=[title for title, _ in SECTIONS])
-def test_every_section_says_what_it_means_how_to_see_it_and_what_to_do(title: str, text: str) -> None:
+def test_every_section_explains_what_it_means_how_to_see_it_and_what_to_do(title: str, text: str) -> None:
     assert re.findall(r"^- (\w+): \S", text, re.MULTILINE) == ["Means", "See", "Do"], title
 
 
@@ -31,4 +31,4 @@ def test_every_reason_of_a_scaling_decision_is_in_the_table_and_no_other() -> No
     [table] = re.findall(r"^\| `reason` in `status.scaling` \|.*?(?=^$)", PAGE, re.MULTILINE | re.DOTALL)
     rows = [row.split(" | ")[0] for row in table.splitlines()[2:]]
     listed = [reason for row in rows for reason in re.findall(r"`(\w+)`", row)]
-    assert sorted(listed) == sorted([*reasons.EVERY, TARGET_NOT_APPLIED])
+    assert sorted(listed) == sorted([*reasons.EVERY, SCALE_REFUSED, TARGET_NOT_APPLIED])

@@ -10,25 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from modelyard.api import kinds
 from modelyard.api.scaling import Scaling
-from modelyard.api.service import Key, Object, Service, parse
+from modelyard.api.service import Key, Object, Service
 from modelyard.api.settings import Settings
-from modelyard.contract.errors import InvalidError
 from modelyard.controller import log
-from modelyard.controller.autoscaler.deletion_costs import ANNOTATION, cost_changes
+from modelyard.controller.autoscaler.gather import seen_of
 from modelyard.controller.autoscaler.observation import Samples, Seen, engine_pods, observation
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
+from modelyard.controller.autoscaler.writer import Writer
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.controller.metrics import Metrics, ScalingFigures
-from modelyard.desired.metadata import deployment_name
-from modelyard.desired.replicas import check_scaling, decided_replicas, effective_replicas, pools
+from modelyard.desired.replicas import decided_replicas
 from modelyard.integrations.signals.engine_pod import EnginePod, Signals
-from modelyard.observe.facts.autoscalers import foreign_autoscalers
-from modelyard.observe.facts.pods import pod_facts
 from modelyard.observe.facts.raw_object import number, text
-from modelyard.observe.facts.service import deployment_facts
 from modelyard.observe.target import ScalingReport
 from modelyard.scaling.decision import Change, Decision
 from modelyard.scaling.memory import Memory
@@ -36,14 +31,16 @@ from modelyard.scaling.observation import Capacity, Observation
 
 ROUND_LIMIT_S = 60.0
 
-RESTORED = timedelta(minutes=1)
-"""How soon a number is written again that another writer keeps replacing: what runs does not depend on it."""
-
 EXPIRED = timedelta(minutes=2)
 """How long Deployments may differ from what was decided, before decisions go on from what they have."""
 
 TARGET_NOT_APPLIED = "TargetNotApplied"
 """Why capacity is limited then."""
+
+SCALE_REFUSED = "ScaleRefused"
+"""Reason of a decision that the API server, by an admission check, refuses."""
+
+REFUSALS = frozenset({400, 403, 422})
 
 WRITES_AT_ONCE = 16
 
@@ -81,7 +78,6 @@ class Autoscaler:
         wake: Callable[[Key], None],
         now: Callable[[], datetime],
     ) -> None:
-        self._cluster = cluster
         self._cache = cache
         self._metrics = metrics
         self._settings = settings
@@ -91,6 +87,7 @@ class Autoscaler:
         self._wake = wake
         self._now = now
         self._tracked: dict[str, Tracked] = {}
+        self._writer = Writer(cluster, cache, now)
         self._free = asyncio.Semaphore(WRITES_AT_ONCE)
 
     def report_of(self, uid: str) -> ScalingReport | None:
@@ -113,7 +110,7 @@ class Autoscaler:
         """Decide for every service, and write what changed. What fails is decided anew in the next round."""
         services: dict[str, Seen] = {}
         for body in self._services():
-            if seen := self._scaled(body):
+            if seen := seen_of(body, self._cache, self._settings):
                 services[seen.service.uid] = seen
                 await asyncio.sleep(0)  # a thousand looks and decisions must not hold up the reconciles
         self._tracked = {uid: tracked for uid, tracked in self._tracked.items() if uid in services}
@@ -131,40 +128,6 @@ class Autoscaler:
             pods[seen.service.spec.scaling.source] += engine_pods(seen)
         found = await asyncio.gather(*(signals.read(pods[source]) for source, signals in self._signals.items()))
         return {uid: sample for readings in found for uid, sample in readings.items()}
-
-    def _scaled(self, body: Object) -> Seen | None:
-        """What the cache holds of the service in ``body``; None where nothing is to be decided for it."""
-        if (body.get("spec") or {}).get("scaling") is None:
-            return None
-        try:
-            service = parse(body)
-            check_scaling(service.spec, self._settings)
-        except InvalidError:
-            return None  # the reconcile reports it
-        return None if service.paused or service.deleting else self._seen(service, body)
-
-    def _seen(self, service: Service, body: Object) -> Seen | None:
-        """None before the service has a Deployment, without which nothing can follow a decision."""
-        key = service.key
-        found = (
-            self._cache.get(kinds.DEPLOYMENT, Key(key.namespace, deployment_name(key.name, p))) for p in pools(service)
-        )
-        deployments = tuple(deployment for deployment in found if deployment)
-        if not deployments:
-            return None
-        pods = tuple((raw, pod_facts(raw)) for raw in self._cache.pods(key))
-        hosts = {pod.node for _, pod in pods if pod.node} if self._cache.all_of(kinds.NODE) else set()
-        return Seen(
-            service=service,
-            body=body,
-            pods=pods,
-            deployments=deployments,
-            nodes={node: self._cache.get(kinds.NODE, Key("", node)) for node in hosts},
-            replicas=effective_replicas(service, _running(deployments)),
-            startup_timeout_s=number(service.status, "effective", "startupTimeoutSeconds")
-            or service.spec.startup.timeout_seconds
-            or self._settings.startup_timeout_s,
-        )
 
     async def _scale(self, seen: Seen, samples: Samples) -> None:
         with log.service(str(seen.service.key)):
@@ -185,8 +148,15 @@ class Autoscaler:
         tracked = self._tracked.get(uid) or _restored(seen.service, scaling)
         look = self._expired(seen, tracked, observation(seen, samples, self._now()))
         decision, memory = self._decide(scaling, tracked.memory, look)
-        async with self._free:
-            await self._write(seen, tracked, decision)
+        try:
+            async with self._free:
+                tracked.restored_at = await self._writer.write(seen, look, decision, tracked.restored_at)
+        except ApiError as error:
+            if error.status not in REFUSALS:
+                raise
+            why = f"{decision.message} The API server rejected {decision.desired} replicas: {error.message}."
+            decision = replace(decision, desired=look.current, reason=SCALE_REFUSED, message=why)
+            memory = replace(memory, proposed=None)
         self._note(seen, tracked, look, decision, memory)
 
     def _note(self, seen: Seen, tracked: Tracked, look: Observation, decision: Decision, memory: Memory) -> None:
@@ -207,49 +177,9 @@ class Autoscaler:
         if tracked.reported is not before:
             self._wake(key)
 
-    async def _write(self, seen: Seen, tracked: Tracked, decision: Decision) -> None:
-        """Have ``decision`` in spec.replicas, with the costs of pods that go. Raises ApiError."""
-        service = seen.service
-        if service.spec.scaling is None or service.spec.scaling.mode == "Recommend":
-            return
-        removed = seen.replicas - decision.desired
-        if removed > 0:
-            await self._write_costs(seen, decision, removed)
-        if service.spec.replicas == decision.desired:
-            return
-        if decision.desired == decided_replicas(service):
-            if not self._may_restore(service, tracked):
-                return
-            tracked.restored_at = self._now()
-        await self._cluster.scale(self._same(seen), decision.desired)
-
-    def _same(self, seen: Seen) -> Object:
-        """The service as it is now. Raises ConflictError where its spec is another than was decided for."""
-        body = self._cache.get(kinds.INFERENCE_SERVICE, seen.service.key)
-        if body is None or body["metadata"]["uid"] != seen.service.uid or body["spec"] != seen.body["spec"]:
-            raise ConflictError(409, "Conflict", "the spec has changed", call=f"scale {seen.service.key}")
-        return body
-
-    def _may_restore(self, service: Service, tracked: Tracked) -> bool:
-        """Whether to replace the number of another writer, that changes nothing of what runs. Not that of another
-        autoscaler, which would write it again: the status reports it.
-        """
-        others = self._cache.autoscalers(service.key)
-        if foreign_autoscalers(others, service.key.name, (), is_scaled=True):
-            return False
-        return tracked.restored_at is None or self._now() - tracked.restored_at >= RESTORED
-
-    async def _write_costs(self, seen: Seen, decision: Decision, removed: int) -> None:
-        for pod, cost in cost_changes(seen.pods, decision.idlest, removed).values():
-            place = Key(seen.service.key.namespace, pod.name)
-            try:
-                await self._cluster.annotate(kinds.POD, place, pod.uid, {ANNOTATION: cost})
-            except (NotFoundError, ConflictError):
-                continue  # it went on its own
-
     def _expired(self, seen: Seen, tracked: Tracked, look: Observation) -> Observation:
         """The look, with what the Deployments have where they have not followed for EXPIRED."""
-        now, running = self._now(), _running(seen.deployments)
+        now, running = self._now(), seen.running
         if running == seen.replicas:
             tracked.unlike_since = None
             return look
@@ -273,10 +203,6 @@ def _restored(service: Service, scaling: Scaling) -> Tracked:
     changes = changes_in(service.status)
     last = changes[-1].after if changes and decided_replicas(service) is not None else current
     return Tracked(Memory.restored(changes, last), stored(service.status, scaling))
-
-
-def _running(deployments: Iterable[Object]) -> int:
-    return sum(deployment_facts(body).replicas for body in deployments)
 
 
 def _figures(body: Object, decision: Decision, reported: ScalingReport) -> ScalingFigures:

@@ -42,7 +42,8 @@ class Seen:
     """What the cache holds of a service: its ``pods``, each raw and as facts, its ``deployments``, and the ``nodes`` of
     the pods by name, None for one that is gone; none at all where nodes are not visible.
 
-    ``replicas`` is how many are to run (desired/replicas.py), ``startup_timeout_s`` the longest time of a start.
+    ``replicas`` is how many are to run (desired/replicas.py), ``running`` what the Deployments are set to,
+    ``startup_timeout_s`` the longest time of a start.
     """
 
     service: Service
@@ -51,6 +52,7 @@ class Seen:
     deployments: tuple[Object, ...]
     nodes: Mapping[str, Object | None]
     replicas: int
+    running: int
     startup_timeout_s: int
 
 
