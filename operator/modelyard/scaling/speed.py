@@ -29,7 +29,7 @@ time its tokens take: then the guess for the iteration decides.
 
 _LONGER_PER_REQUEST = 0.08
 """By how much each request in hand lengthens an iteration, relative to what it takes by itself: a guess, from the
-profiles of engines in docs/scaling.md; 0.04 to 0.09 there.
+profiles in simulator/profiles.py; 0.04 to 0.09 there.
 """
 
 _LONGEST_GUESS_S = 0.04
