@@ -21,11 +21,11 @@ def side_by_side(
     request: pytest.FixtureRequest, kubectl: Kubectl, stories: Sequence[Story]
 ) -> Iterator[Mapping[str, Future[None]]]:
     """Play those of the stories whose tests run; what becomes of each, by its name."""
-    asked = {
+    selected = {
         item.callspec.params.get("story")
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
     }
-    chosen = [story for story in stories if story in asked]
+    chosen = [story for story in stories if story in selected]
     with ThreadPoolExecutor(max(len(chosen), 1)) as threads:
         yield {named(story): threads.submit(story, kubectl) for story in chosen}

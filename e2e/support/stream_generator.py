@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 TIMEOUT_S = 120
 PAUSE_S = 0.2
 """After a failure: a service that is away is not to be flooded."""
-MOST_TOLD = 20
+ERRORS_SHOWN = 20
 
 
 @dataclass
-class Told:
+class Results:
     """What came of the requests."""
 
     answered: int = 0
     failed: list[str] = field(default_factory=list)
 
 
-def ask_until(url: str, tokens: int, end_s: float, told: Told) -> None:
+def stream_until(url: str, tokens: int, end_s: float, results: Results) -> None:
     """One streamed request after the other. An answer counts once its end came."""
     body = json.dumps({"prompt": "Once upon a time", "max_tokens": tokens, "ignore_eos": True, "stream": True}).encode()
     while time.monotonic() < end_s:
@@ -35,22 +35,22 @@ def ask_until(url: str, tokens: int, end_s: float, told: Told) -> None:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 is_whole = b"data: [DONE]" in answer.read()
             if is_whole:
-                told.answered += 1
+                results.answered += 1
             else:
-                told.failed.append(f"{time.strftime('%H:%M:%S')} the stream broke off")
+                results.failed.append(f"{time.strftime('%H:%M:%S')} the stream broke off")
         except (OSError, ValueError, http.client.HTTPException) as error:
-            told.failed.append(f"{time.strftime('%H:%M:%S')} {error!r}")
+            results.failed.append(f"{time.strftime('%H:%M:%S')} {error!r}")
             time.sleep(PAUSE_S)
 
 
 def main(url: str, clients: str, tokens: str, limit_s: str) -> None:
     """So many clients at once, for ``limit_s`` seconds at most."""
-    told = Told()
+    results = Results()
     end_s = time.monotonic() + float(limit_s)
     for _ in range(int(clients)):
-        threading.Thread(target=ask_until, args=(url, int(tokens), end_s, told), daemon=True).start()
+        threading.Thread(target=stream_until, args=(url, int(tokens), end_s, results), daemon=True).start()
     while time.monotonic() < end_s:
-        line = {"answered": told.answered, "failed": len(told.failed), "errors": told.failed[:MOST_TOLD]}
+        line = {"answered": results.answered, "failed": len(results.failed), "errors": results.failed[:ERRORS_SHOWN]}
         print(json.dumps(line), flush=True)
         time.sleep(1)
 

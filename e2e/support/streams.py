@@ -26,17 +26,17 @@ class Streams:
 
     def answered(self) -> int:
         """Answers that came whole."""
-        return int(self._told().get("answered", 0))
+        return int(self._last_line().get("answered", 0))
 
     def errors(self) -> list[str]:
         """The first requests that brought no whole answer: time and error of each."""
-        found: list[str] = self._told().get("errors", [])
+        found: list[str] = self._last_line().get("errors", [])
         return found
 
-    def _told(self) -> Object:
+    def _last_line(self) -> Object:
         lines = self.kubectl.run("logs", self.name, "--tail=1").splitlines()
-        told: Object = json.loads(lines[-1]) if lines else {}
-        return told
+        line: Object = json.loads(lines[-1]) if lines else {}
+        return line
 
 
 @contextmanager
@@ -51,9 +51,9 @@ def streams(
     body = pod(name, reference("standin"), command=command, resources=resources)
     body["spec"]["restartPolicy"] = "Never"
     run(kubectl, body, START_S)
-    told = Streams(kubectl, name)
+    busy = Streams(kubectl, name)
     try:
-        eventually(lambda: told.answered() >= 1, within_s=START_S, every_s=1)
-        yield told
+        eventually(lambda: busy.answered() >= 1, within_s=START_S, every_s=1)
+        yield busy
     finally:
         kubectl.run("delete", "pod", name, "--wait=true", "--grace-period=0", "--force")

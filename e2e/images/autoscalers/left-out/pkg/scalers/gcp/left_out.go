@@ -8,7 +8,7 @@ import (
 	"github.com/kedacore/keda/v2/pkg/scalers/scalersconfig"
 )
 
-// GcpScopeMonitoringRead is never asked for.
+// GcpScopeMonitoringRead is never used.
 const GcpScopeMonitoringRead = ""
 
 // ErrGoogleApplicationCrendentialsNotFound is what KEDA goes on after: there is no Google Cloud to authenticate with.
