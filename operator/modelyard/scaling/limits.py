@@ -37,7 +37,7 @@ limits, a smaller one raises them.
 """
 
 TRIM_PER_LOOK = 0.0006
-"""What a look without a late request adds: a seventh within an hour. One with many takes eight times as much at most."""
+"""What a look without a late request adds: a seventh within an hour. One with many takes eight times that at most."""
 
 MOST_LATE = 9.0
 LOWEST_TRIM, HIGHEST_TRIM = 0.75, 1.2
