@@ -102,11 +102,11 @@ def seats(cluster: Kubectl) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How long it took until each cause was told, gone, and the service well again."""
+    """How long it took until each cause was reported, gone, and the service well again."""
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
     rows = [value for report in reports for name, value in report.user_properties if name == TOOK]
     if rows:
-        terminalreporter.section("seconds until a cause is told, is gone after its cure, and the service is well")
+        terminalreporter.section("seconds until a cause is reported, is gone after its cure, and the service is well")
         for what, reason, *seconds in sorted(rows):
             figures = " ".join(f"{value:6.1f}" for value in seconds)
             terminalreporter.write_line(f"{figures}  {reason:<24} {what}")

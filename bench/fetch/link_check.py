@@ -1,4 +1,4 @@
-"""Whether the slow link is what it claims to be, and nothing else: asked with plain sockets before any client runs."""
+"""Whether the slow link is what it claims to be, and nothing else: tested with plain sockets before any client runs."""
 
 import socket
 import ssl

@@ -38,22 +38,22 @@ class Sample:
 
 
 def run(command: Command, limit_s: float) -> Sample:
-    """Runs the command to its good end. Raises ClientError otherwise, with the end of what it said."""
+    """Runs the command to its good end. Raises ClientError otherwise, with the end of its output."""
     server_cpu_before_s = _cpu_of_children_s()
     stopwatch = (sys.executable, "-I", "-S", _STOPWATCH, *command.arguments)
     with subprocess.Popen(
         stopwatch, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command.environment, text=True, process_group=0
     ) as process:
         try:
-            told, said = process.communicate(timeout=limit_s)
+            figures, errors = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             raise ClientError(f"it took more than {limit_s:.0f} s") from None
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-    took = json.loads(told)
+    took = json.loads(figures)
     if took.pop("exit_code") != 0:
-        raise ClientError(f"it failed: {said[-2000:].strip()}")
+        raise ClientError(f"it failed: {errors[-2000:].strip()}")
     server_cpu_s = _cpu_of_children_s() - server_cpu_before_s
     return Sample(**took, sync_s=_sync(command.result), server_cpu_s=server_cpu_s)
 

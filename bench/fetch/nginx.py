@@ -60,7 +60,7 @@ class Nginx:
             requests += access_log.parse(file.read())
 
     def is_idle(self) -> bool:
-        """Whether it runs, and no connection is open but the one that asks."""
+        """Whether it runs, and no connection is open but that of this request."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['status_port']}/", timeout=10) as answer:
                 text: str = answer.read().decode()
@@ -89,7 +89,7 @@ def nginx(program: Path, folder: Path, buckets: Mapping[str, Model], certificate
         try:
             eventually(server.is_idle, within_s=10)
         except AssertionError as error:
-            error.add_note(f"nginx said:\n{process.output[-4000:]}")
+            error.add_note(f"nginx logged:\n{process.output[-4000:]}")
             raise
         yield server
 

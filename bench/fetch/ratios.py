@@ -30,7 +30,7 @@ def ratios(subject: Sequence[float], other: Sequence[float]) -> Spread:
 class Figure:
     """One measured value that is to be at most its goal, or at least. ``value`` is NaN where it was not measured.
 
-    ``range`` tells between which values it lay in the single rounds, or why there is none.
+    ``range`` shows between which values it lay in the single rounds, or why there is none.
     """
 
     name: str

@@ -39,7 +39,7 @@ class Results:
         return [] if key in self.failures else self.samples.get(key, [])
 
 
-def run_rounds(cases: Sequence[Case], rounds: int, folder: Path, ends_s: float, say: Callable[[str], None]) -> Results:
+def run_rounds(cases: Sequence[Case], rounds: int, folder: Path, ends_s: float, log: Callable[[str], None]) -> Results:
     """Round 0, in which each result is compared with the original and nothing counts, then ``rounds`` that count.
 
     No round begins after ``ends_s``, a time of the monotonic clock.
@@ -48,13 +48,13 @@ def run_rounds(cases: Sequence[Case], rounds: int, folder: Path, ends_s: float, 
     order = random.Random(0)  # an order that another run repeats
     for number in range(rounds + 1):
         if time.monotonic() > ends_s:
-            say(f"out of time: {results.rounds} of {rounds} rounds were done")
+            log(f"out of time: {results.rounds} of {rounds} rounds were done")
             break
         for case in order.sample(cases, len(cases)):
             for client in order.sample(case.clients, len(case.clients)):
                 if (case.name, client) not in results.failures:
-                    said = _run_once(case, client, number, folder, results)
-                    say(f"round {number} of {rounds}, {case.name}: {client} {said}")
+                    outcome = _run_once(case, client, number, folder, results)
+                    log(f"round {number} of {rounds}, {case.name}: {client} {outcome}")
         results.rounds = number
     return results
 

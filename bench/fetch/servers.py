@@ -1,4 +1,4 @@
-"""The servers of a run, filled: nginx always, SeaweedFS where a case asks for it."""
+"""The servers of a run, filled: nginx always, SeaweedFS where a case needs it."""
 
 import shutil
 import tempfile
@@ -20,7 +20,7 @@ _TINY_FILES = 500
 
 @dataclass(frozen=True)
 class Servers:
-    """Every place that a case may name; SeaweedFS' are there only when it was asked for."""
+    """Every place that a case may name; SeaweedFS' are there only when it was requested."""
 
     nginx: Nginx
     places: dict[str, Place]

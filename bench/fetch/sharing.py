@@ -34,7 +34,7 @@ _HITS = 5
 class Refetched:
     """How much of a model the server gave twice since the first fetch was killed.
 
-    ``parts`` counts it in the largest part that was asked for, or in PART_LIMIT_BYTES if that is less: whole files are
+    ``parts`` counts it in the largest part that was requested, or in PART_LIMIT_BYTES if that is less: whole files are
     no parts. ``connections`` is how many were at work at once.
     """
 
@@ -63,17 +63,17 @@ class Shared:
     hits: Sequence[Hit] = ()
 
 
-def share(server: Nginx, place: Place, suffix: str, folder: Path, say: Callable[[str], None]) -> Shared:
-    """Measures all of it; what fails is said, and the rest goes on."""
+def share(server: Nginx, place: Place, suffix: str, folder: Path, log: Callable[[str], None]) -> Shared:
+    """Measures all of it; what fails is reported, and the rest goes on."""
     shared = Shared(suffix)
     try:
         shared.refetched = _killed_at_half(server, place, folder)
     except (ClientError, AssertionError) as error:
-        say(f"killed at half: FAILED: {error}")
+        log(f"killed at half: FAILED: {error}")
     try:
         shared.times_fetched, shared.hits = _pods_together(server, place, folder)
     except (ClientError, AssertionError) as error:
-        say(f"{_PODS} pods together: FAILED: {error}")
+        log(f"{_PODS} pods together: FAILED: {error}")
     return shared
 
 
@@ -163,7 +163,7 @@ def hit_of(requests: list[Served], sample: Sample) -> Hit:
 
 
 def _bytes_done(port: int) -> int:
-    """What the fetcher says of its progress; 0 while it says nothing."""
+    """The fetcher's progress; 0 while it does not answer."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
             state: dict[str, Any] = json.load(answer)

@@ -1,7 +1,7 @@
-"""Runs a command and says, as JSON on standard output, what it took; what the command writes goes to standard error.
+"""Runs a command and prints, as JSON on standard output, what it took; what the command writes goes to standard error.
 
-A program of its own and standard library only: the resident set that the kernel tells of a child is never smaller than
-its parent's was when it forked.
+A program of its own and standard library only: the kernel reports a resident set of a child that is never smaller
+than its parent's was when it forked.
 """
 
 import json

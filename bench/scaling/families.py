@@ -101,8 +101,9 @@ def _grid(make: Callable[..., Made], *axes: tuple[Any, ...]) -> Settings:
 
 _QUEUES = (0.5, 1.0, 2.0, 5.0)
 _KV_USAGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-_CONCURRENCIES = (8, 10, 12, 14, 17, 20, 30, 40, 60, 90)
-_RUNNING = (8.0, 10.0, 12.0, 16.0, 24.0, 40.0)
+_CONCURRENCIES = (6, 8, 10, 12, 14, 17, 20, 30, 40, 60, 90)
+_KPA_CONCURRENCIES = (6, 8, 10, 14, 20, 40)
+_RUNNING = (6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 40.0)
 _QUEUES_S, _KV_BOUNDS = (0.5, 1.5, 3.0), (0.2, 0.4, 0.6, 0.8)
 _OBJECTIVES = ((0.15, 0.08), (0.25, 0.15), (0.4, 0.25), (0.55, 0.4), (0.75, 0.55))
 
@@ -111,7 +112,7 @@ FAMILIES: Mapping[str, Settings] = {
     "HPA queue": _grid(partial(_keda, waiting), _QUEUES, (300.0,)),
     "HPA KV": _grid(partial(_pods_metric, kv_usage), _KV_USAGES, (300.0,)),
     "HPA concurrency": _grid(partial(_pods_metric, concurrency), _CONCURRENCIES, _WINDOWS_S),
-    "KPA": _grid(_kpa, _CONCURRENCIES[::2], ((60.0, 6.0), (180.0, 60.0))),
+    "KPA": _grid(_kpa, _KPA_CONCURRENCIES, ((60.0, 6.0), (180.0, 60.0))),
     "llm-d queue": _grid(_queue_trigger, (1.0, 4.0), _RUNNING),
     "llm-d tokens": _grid(partial(_token_aware, 1.0), _QUEUES_S, _KV_BOUNDS),
     "llm-d tokens, speed / 6": _grid(partial(_token_aware, 6.0), _QUEUES_S, _KV_BOUNDS),

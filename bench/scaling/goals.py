@@ -64,22 +64,25 @@ def points_lost(results: Results, case: str) -> float:
     return 100 * (best_point(points).attainment - ours) if points else math.nan
 
 
-def best_point(points: Iterable[Point]) -> Point:
-    """The cheapest that attains what was tuned for, or the one that attains most."""
+def best_point(points: Iterable[Point], attainment: float = _TUNED_FOR) -> Point:
+    """The cheapest that attains so much, or the one that attains most where none does."""
     points = list(points)
-    enough = [point for point in points if point.attainment >= _TUNED_FOR]
+    enough = [point for point in points if point.attainment >= attainment]
     return min(enough, key=lambda one: one.hours) if enough else max(points, key=lambda one: one.attainment)
 
 
 def _spot(results: Results) -> Figure:
-    """What half of the fleet lost at once costs in attainment, against the best baseline's loss."""
+    """What half of the fleet lost at once costs in attainment, against the loss of the cheapest baseline that attains
+    as much as we do while nothing is lost.
+    """
     name, goal, calm, lost = "scaling_spot_loss", 0.5, "spot-calm", "spot-half-lost"
     seeds = results.seeds(lost)
     if not seeds or not results.seeds(calm):
         return Figure(name, math.nan, goal, _NOT_RUN)
-    ours = mean(results.ours(calm, seed).attainment - results.ours(lost, seed).attainment for seed in seeds)
+    before = mean(results.ours(calm, seed).attainment for seed in seeds)
+    ours = before - mean(results.ours(lost, seed).attainment for seed in seeds)
     baseline = [(family, point) for family in BASELINES for point in results.points(calm, family)]
-    best = best_point(point for _, point in baseline)
+    best = best_point((point for _, point in baseline), before)
     family = next(family for family, point in baseline if point is best)
     after = next(point for point in results.points(lost, family) if point.setting == best.setting)
     theirs = best.attainment - after.attainment

@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from statistics import mean
 
 from bench.scaling.families import BASELINES, CLAIRVOYANT, FAMILIES, OURS, STATIC
 from bench.scaling.fronts import Point, cheapest
 from bench.scaling.jobs import Job
 from modelyard.scaling.simulator.score import Score
-
-EXACT = ("llm-d tokens, speed / 6",)
-"""Families that show what a wrong setting does; a goal is never against them alone."""
 
 
 class Results:
@@ -86,9 +82,6 @@ class Results:
                 ours = self.ours(case, seed)
                 found.append(ours.device_hours / cheapest({CLAIRVOYANT: points}, ours.attainment)[1])
         return found
-
-    def mean_hours(self, case: str, family: str, setting: str) -> float:
-        return mean(score.device_hours for score in self.by_case[case][family, setting].values())
 
 
 def families_in_order() -> Sequence[str]:

@@ -1,4 +1,4 @@
--- How an InferenceService fares, for Argo CD. docs/operations.md says where it goes.
+-- The health of an InferenceService, for Argo CD. docs/operations.md explains where to put it.
 local function condition(type)
   for _, found in ipairs((obj.status or {}).conditions or {}) do
     if found.type == type then
@@ -13,7 +13,7 @@ local function health(status, why)
 end
 
 if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation then
-  return {status = "Progressing", message = "The operator has not looked at the present spec yet."}
+  return {status = "Progressing", message = "The operator has not observed the current spec yet."}
 end
 
 local ready, stalled, reconciling = condition("Ready"), condition("Stalled"), condition("Reconciling")

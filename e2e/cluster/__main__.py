@@ -1,7 +1,7 @@
 """`python3 -m e2e.cluster VERB`: the local cluster, with nothing but Python's standard library.
 
 up            make everything that is missing (`up STEP...`: only these and what they need)
-demo          up, then a model served and asked
+demo          up, then a model served and queried
 down          remove the cluster and the engine that set-up started, and put the host back; results stay in the cache
 python        print the project's Python interpreter, made if missing
 binaries      print the folder with etcd, kube-apiserver and kubectl, made if missing
@@ -26,7 +26,7 @@ from e2e.cluster.steps import CannotMakeError, Making, Step, Store, cache_folder
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the verb says; the exit status."""
+    """Run the verb; the exit status."""
     os.environ["PATH"] = f"{programs_folder()}:{os.environ.get('PATH', '')}"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     verb, *rest = arguments or [""]

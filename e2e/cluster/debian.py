@@ -21,7 +21,7 @@ def is_debian() -> bool:
 
 
 def require(what: str, instead: str) -> None:
-    """Raises CannotMakeError unless the host is Debian; `instead` tells other users what to install themselves."""
+    """Raises CannotMakeError unless the host is Debian; `instead` lists what other users install themselves."""
     if not is_debian() or not KEYRING.exists():
         raise CannotMakeError(f"{what}: this host is not Debian, so set-up cannot fetch it. {instead}")
 

@@ -24,7 +24,7 @@ READY_TIMEOUT_S = 900
 
 
 def run() -> None:
-    """Apply the example, show its conditions until it is Ready, ask, print the answer and what to type next."""
+    """Apply the example, show its conditions until Ready, send a question, print its answer and the next commands."""
     print(f"\n$ kubectl --namespace={NAMESPACE} apply -f {EXAMPLE.relative_to(ROOT)}")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
@@ -33,9 +33,8 @@ def run() -> None:
     print(_kubectl("apply", f"--filename={EXAMPLE}"), end="")
     for line in _conditions_until_ready(time.monotonic() + READY_TIMEOUT_S):
         print(f"  {line}", flush=True)
-    print(
-        f"\n> {QUESTION}\n{_ask(QUESTION)}\n\n$ kubectl --namespace={NAMESPACE} get infsvc\n{_kubectl('get', 'infsvc')}"
-    )
+    answer = _chat(QUESTION)
+    print(f"\n> {QUESTION}\n{answer}\n\n$ kubectl --namespace={NAMESPACE} get infsvc\n{_kubectl('get', 'infsvc')}")
     print("\n  ".join(["Type next:", *next_commands(os.environ["PATH"])]))
 
 
@@ -58,42 +57,42 @@ def _copied_secret() -> dict[str, Any]:
 
 
 def changed_conditions(before: dict[str, Any], conditions: list[dict[str, Any]]) -> list[str]:
-    """Lines for the conditions that are new or say something else than `before`, which is brought up to date.
+    """Lines for the conditions that are new or differ from `before`, which is brought up to date.
 
-    Conditions that say the same share a line.
+    Conditions with the same text share a line.
     """
     changed: dict[str, list[str]] = {}
     for condition in conditions:
-        says = f"{condition['reason']}: {condition['message']}"
-        if before.get(condition["type"]) != (condition["status"], says):
-            before[condition["type"]] = (condition["status"], says)
-            changed.setdefault(says, []).append(f"{condition['type']}={condition['status']}")
-    return [f"{' '.join(types)}  {says}" for says, types in changed.items()]
+        text = f"{condition['reason']}: {condition['message']}"
+        if before.get(condition["type"]) != (condition["status"], text):
+            before[condition["type"]] = (condition["status"], text)
+            changed.setdefault(text, []).append(f"{condition['type']}={condition['status']}")
+    return [f"{' '.join(types)}  {text}" for text, types in changed.items()]
 
 
 def _conditions_until_ready(deadline: float) -> Iterator[str]:
     """Lines for the service's conditions as they change. Raises CannotMakeError when the time is up."""
-    said: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
     while time.monotonic() < deadline:
         service = json.loads(_kubectl("get", f"infsvc/{SERVICE}", "--output=json"))
         conditions = service.get("status", {}).get("conditions", [])
-        yield from changed_conditions(said, conditions)
+        yield from changed_conditions(shown, conditions)
         if any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions):
             return
         time.sleep(1)
     raise CannotMakeError(
         f"{SERVICE} is not Ready after {READY_TIMEOUT_S} s. "
-        f"`kubectl --namespace={NAMESPACE} describe infsvc/{SERVICE}` says why."
+        f"`kubectl --namespace={NAMESPACE} describe infsvc/{SERVICE}` shows why."
     )
 
 
-def _ask(question: str) -> str:
+def _chat(question: str) -> str:
     """The model's answer to a chat request sent to the Service's address from a node."""
     address = _kubectl("get", f"service/{SERVICE}", "--output=jsonpath={.spec.clusterIP}")
     body = {"model": SERVICE, "messages": [{"role": "user", "content": question}], "max_tokens": 60, "temperature": 0}
     curl = ("curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "120", "--json", json.dumps(body))
-    said = _output("docker", "exec", SPOT_WORKER, *curl, f"http://{address}/v1/chat/completions")
-    return str(json.loads(said)["choices"][0]["message"]["content"]).strip()
+    answer = _output("docker", "exec", SPOT_WORKER, *curl, f"http://{address}/v1/chat/completions")
+    return str(json.loads(answer)["choices"][0]["message"]["content"]).strip()
 
 
 def _kubectl(*arguments: str, stdin: str | None = None) -> str:

@@ -90,7 +90,7 @@ def start(making: Making) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not answers():
         if daemon.poll() is not None or time.monotonic() > deadline:
-            raise CannotMakeError(f"The Docker engine does not start. Its log says why: {log}")
+            raise CannotMakeError(f"The Docker engine does not start. Its log shows why: {log}")
         time.sleep(0.5)
 
 

@@ -1,4 +1,4 @@
-"""SmolLM2-135M-Instruct as files, made from packages: no model hub is asked (e2e/images/model says how)."""
+"""SmolLM2-135M-Instruct as files, made from packages: no model hub is needed (e2e/images/model shows how)."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def convert(making: Making, base: str | None) -> None:
     arguments = {"VLLM": tag("vllm-cpu", making.results["image-vllm-cpu"])}
     if base:
         arguments["BASE"] = tag(base, making.results[base])
-    folder(making).mkdir()  # left to Docker, nobody but its owner could read it, and engines run as another user
+    folder(making).mkdir()  # left to Docker, only its owner could read it, and engines run as another user
     making.commands.run(
         *("docker", "build", *(f"--build-arg={name}={value}" for name, value in arguments.items())),
         "--build-arg=PIP_INDEX_URL",  # without a value: the environment's, where it has one

@@ -84,10 +84,10 @@ def _is_ready(node: Any) -> bool:
 
 
 def _quiet(making: Making, *arguments: str) -> str | None:
-    """What kubectl says, or None when it fails: the cluster may not answer yet."""
+    """What kubectl prints, or None when it fails: the cluster may not answer yet."""
     command = [*kind_cluster.kubectl(making), "--request-timeout=5s", *arguments]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    return said.stdout if said.returncode == 0 else None
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.stdout if ended.returncode == 0 else None
 
 
 def _address(node: Any) -> str:

@@ -42,7 +42,7 @@ def steps() -> tuple[Step, ...]:
 
 
 def build_program(making: Making) -> None:
-    """A static binary into the step's folder. A Go older than the module wants fetches a newer one by itself."""
+    """A static binary into the step's folder. A Go older than the module requires fetches a newer one by itself."""
     making.commands.run(
         *(tools.go(making), "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", "-s -w"),
         *("-o", making.folder / "kube-network-policies", PROGRAM),

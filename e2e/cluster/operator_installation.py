@@ -20,7 +20,7 @@ REPLICAS = 2
 CACHE_PATH = "/mnt/modelyard"
 """Where the workers' caches lie: deploy/components/node-cache's default. The control plane has no such folder."""
 CACHE_AMOUNTS = {"MODELYARD_NODE_BUDGET": "4Gi", "MODELYARD_NODE_RESERVE": "1Gi"}
-"""The disk is the machine's own, whose size and fill are nobody's choice: no shares of it."""
+"""The disk is the machine's own, whose size and fill vary: no shares of it."""
 
 KEY = "modelyard-cluster/key"
 """Annotation of the operator's Deployment: the key of the step that installed it."""
@@ -30,7 +30,7 @@ def settings(fetch_image: str, vllm_image: str, triton_image: str) -> dict[str, 
     """The platform team's decisions for this cluster: where its images are."""
     vllm = {"engine": "vllm", "version": "0.32.0", "accelerator": "cpu", "image": vllm_image}
     triton = {"engine": "triton", "version": "24.10", "accelerator": "cpu", "image": triton_image}
-    # The models are small and so are the nodes: what a pod asks for bounds how many tests run side by side.
+    # The models are small and so are the nodes: what a pod requests bounds how many tests run side by side.
     fetch = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
     return {
         "fetch_image": fetch_image,

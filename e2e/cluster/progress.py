@@ -55,27 +55,27 @@ class Progress:
     def start(self, step: Step) -> None:
         with self._lock:
             self._started[step.name] = self._clock()
-            self._say(f"> {step.name}: {step.makes} (usually {minutes(self._usually_s[step.name])})")
+            self._print(f"> {step.name}: {step.makes} (usually {minutes(self._usually_s[step.name])})")
 
     def wait(self, step: Step) -> None:
         with self._lock:
-            self._say(f"> {step.name}: another run is making it, waiting for that")
+            self._print(f"> {step.name}: another run is making it, waiting for that")
 
     def end(self, step: Step) -> None:
         with self._lock:
             started = self._started.pop(step.name, None)
             if started is not None:
-                self._say(f"+ {step.name}: done in {minutes(self._clock() - started)}")
+                self._print(f"+ {step.name}: done in {minutes(self._clock() - started)}")
 
     def fail(self, step: Step, log: Path, error: Exception) -> None:
         with self._lock:
             self._started.pop(step.name, None)
-            is_said = isinstance(error, (CannotMakeError, CommandError))
+            is_explained = isinstance(error, (CannotMakeError, CommandError))
             where = f"\n  The whole log of this step: {log}" if log.exists() else ""
-            self._say(f"! {step.name}: {error if is_said else repr(error)}{where}")
+            self._print(f"! {step.name}: {error if is_explained else repr(error)}{where}")
 
     def tick(self) -> None:
-        """Say what runs, when nothing was said for a while."""
+        """Print what runs, when nothing was printed for a while."""
         with self._lock:
             now = self._clock()
             if self._started and now - self._spoke_at >= self._tick_s:
@@ -83,8 +83,8 @@ class Progress:
                     f"{name} {minutes(now - started)} of about {minutes(self._usually_s[name])}"
                     for name, started in self._started.items()
                 )
-                self._say(f"  ... {', '.join(running)}")
+                self._print(f"  ... {', '.join(running)}")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._spoke_at = self._clock()
         print(line, file=self._out, flush=True)

@@ -1,4 +1,4 @@
-"""Makes steps, independent ones side by side, and tells a person how it goes."""
+"""Makes steps, independent ones side by side, and shows a person how it goes."""
 
 import json
 import os

@@ -61,7 +61,7 @@ def identities(write: dict[str, str], read: dict[str, str]) -> dict[str, Any]:
 
 
 def new_keys() -> dict[str, str]:
-    """A pair of keys that nobody had before."""
+    """A new pair of keys."""
     return {"AWS_ACCESS_KEY_ID": secrets.token_hex(10), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)}
 
 

@@ -34,14 +34,14 @@ def _account(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
 
 
-def _asks(**spec: Any) -> partial[Object]:
+def _service(**spec: Any) -> partial[Object]:
     return partial(light, "refused", **spec)
 
 
 CAUSES = (
     Cause(
         "a quota that is used up",
-        _asks(),
+        _service(),
         "QuotaExceeded",
         ("small", "used: pods=0", "limited: pods=0", "describe quota"),
         applies(_quota(5)),
@@ -49,14 +49,14 @@ CAUSES = (
     ),
     Cause(
         "a service account that is not there",
-        _asks(serviceAccountName="cloud-reader"),
+        _service(serviceAccountName="cloud-reader"),
         "ServiceAccountMissing",
         ("cloud-reader", "spec.serviceAccountName"),
         applies(_account("cloud-reader")),
     ),
     Cause(
         "a range of limits below what the fetcher needs",
-        _asks(),
+        _service(),
         "AdmissionRefused",
         ("maximum memory usage per Container is 256Mi", "limit is 512Mi"),
         applies(_range("8Gi")),
@@ -66,7 +66,7 @@ CAUSES = (
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
-def test_a_pod_that_is_refused_is_said_with_what_refuses_it(
+def test_a_pod_that_is_refused_is_reported_with_what_refuses_it(
     namespace: Kubectl, cause: Cause, request: pytest.FixtureRequest
 ) -> None:
     play_alone(cause, namespace, request)
@@ -122,7 +122,7 @@ def _refuses_pods(namespace: Kubectl) -> bool:
     return False
 
 
-def test_a_policy_that_refuses_the_pod_is_said_in_its_own_words(
+def test_a_policy_that_refuses_the_pod_is_reported_in_its_own_words(
     namespace: Kubectl, policy: str, request: pytest.FixtureRequest
 ) -> None:
     cause = Cause(
@@ -135,7 +135,7 @@ def test_a_policy_that_refuses_the_pod_is_said_in_its_own_words(
     play_alone(cause, namespace, request)
 
 
-def test_another_refusal_that_follows_the_first_is_told_instead_of_it(namespace: Kubectl) -> None:
+def test_another_refusal_that_follows_the_first_is_reported_instead_of_it(namespace: Kubectl) -> None:
     namespace.apply(_quota(0))
     body = light("refused", serviceAccountName="cloud-reader")
     namespace.apply(_account("cloud-reader"), body)

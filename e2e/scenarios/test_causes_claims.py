@@ -56,7 +56,7 @@ def volume(namespace: Kubectl, cluster: Kubectl, tmp_path: Path) -> Iterator[str
         remove_from(node, ON_NODES)
 
 
-def test_a_claim_that_is_not_there_is_said_by_name_and_noticed_when_it_comes(
+def test_a_missing_claim_is_reported_by_name_and_noticed_when_it_appears(
     namespace: Kubectl, volume: str, request: pytest.FixtureRequest
 ) -> None:
     cause = Cause(
@@ -70,7 +70,7 @@ def test_a_claim_that_is_not_there_is_said_by_name_and_noticed_when_it_comes(
     play_alone(cause, namespace, request)
 
 
-def test_a_claim_without_a_volume_is_said_and_noticed_when_it_is_bound(
+def test_a_claim_without_a_volume_is_reported_and_noticed_when_it_is_bound(
     namespace: Kubectl, volume: str, request: pytest.FixtureRequest
 ) -> None:
     cause = Cause(

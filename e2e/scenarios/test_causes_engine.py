@@ -39,13 +39,13 @@ def _memory(limit: str) -> Object:
 
 
 def _fails(
-    what: str, name: str, reason: str, says: tuple[str, ...], *, engine: Object | None = None, **spec: object
+    what: str, name: str, reason: str, words: tuple[str, ...], *, engine: Object | None = None, **spec: object
 ) -> Cause:
     """An engine that does not come up because of the spec, and does with it put right."""
     broken = partial(light, name, engine=engine, **spec)
-    # The runtime was seen to tell of the first kill for lack of memory without saying why.
+    # The runtime was seen to report the first kill for lack of memory without its cause.
     meanwhile = frozenset({"EngineFailed"} if reason == "OutOfMemory" else ())
-    return Cause(what, broken, reason, says, applies(partial(light, name)), meanwhile=meanwhile, holds_s=HOLDS_S)
+    return Cause(what, broken, reason, words, applies(partial(light, name)), meanwhile=meanwhile, holds_s=HOLDS_S)
 
 
 TRUNCATED = {
@@ -123,7 +123,7 @@ def played(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Took]
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
-def test_an_engine_that_does_not_come_up_says_why_in_its_own_words_and_is_never_ready(
+def test_an_engine_that_does_not_start_is_reported_in_its_own_words_and_is_never_ready(
     cause: Cause, played: Mapping[str, Future[Took]], request: pytest.FixtureRequest
 ) -> None:
     record(played[cause.what].result(), cause, request)

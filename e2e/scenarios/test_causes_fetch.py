@@ -20,7 +20,7 @@ from e2e.support.stories import Stories, stories
 from tests.support.eventually import eventually
 
 SLOW_BYTES_PER_S = 800_000
-NOBODYS_PORT = 10
+UNUSED_PORT = 10
 """Of the store's pod, whose kernel refuses it."""
 
 
@@ -58,7 +58,7 @@ def _gives_ca(name: str) -> Act:
 WHILE_UPLOADED = frozenset({"SourceChanged"})
 """A fetch that begins before the last file is there finds more in the end than in the beginning."""
 WRONG_SECRET = store.KEYS | {"AWS_SECRET_ACCESS_KEY": "another"}
-WRONG_ID = store.KEYS | {"AWS_ACCESS_KEY_ID": "nobody"}
+WRONG_ID = store.KEYS | {"AWS_ACCESS_KEY_ID": "unknown"}
 HALF = {"AWS_ACCESS_KEY_ID": store.KEYS["AWS_ACCESS_KEY_ID"]}
 DENIED = {
     "uri": "s3://not-for-this-key/tiny",
@@ -120,7 +120,7 @@ CAUSES = (
         gone_within_s=MOUNT_REFRESHED_S,
     ),
     Cause(
-        "a certificate that nobody trusts",
+        "an untrusted certificate",
         _with("untrusted", _model(endpoint=store.HTTPS_URL)),
         "CertificateNotTrusted",
         (store.HTTPS_URL, "spec.model.caBundle"),
@@ -151,12 +151,12 @@ CAUSES = (
         meanwhile=WHILE_UPLOADED,
     ),
     Cause(
-        "a port where nobody listens",
+        "a port where nothing listens",
         _with("closed-port", _model(endpoint="http://closed:9")),
         "EndpointUnreachable",
         ("http://closed:9", "the connection is refused"),
         applies(in_front_of(store.NAME, "closed", 9, to=store.HTTP)),
-        before=applies(in_front_of(store.NAME, "closed", 9, to=NOBODYS_PORT)),
+        before=applies(in_front_of(store.NAME, "closed", 9, to=UNUSED_PORT)),
     ),
     Cause(
         "a host that is not there",
@@ -184,20 +184,20 @@ def played(request: pytest.FixtureRequest, tenant: Kubectl) -> Iterator[Mapping[
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
-def test_what_keeps_a_model_from_being_fetched_is_said_by_name_and_its_cure_is_noticed(
+def test_what_keeps_a_model_from_being_fetched_is_reported_by_name_and_its_cure_is_noticed(
     cause: Cause, played: Mapping[str, Future[Took]], request: pytest.FixtureRequest
 ) -> None:
     record(played[cause.what].result(), cause, request)
 
 
-def test_a_fetch_tells_its_progress_its_failure_and_goes_on_once_the_store_is_back(tenant: Kubectl) -> None:
+def test_a_fetch_reports_its_progress_and_its_failure_and_goes_on_once_the_store_is_back(tenant: Kubectl) -> None:
     own = store.Store(tenant)
     own.fill("models", "large", own.files("models", "tiny") | {"filler.bin": bytes(24_000_000)})
     counted_store.start_proxy(tenant, SLOW_BYTES_PER_S)
 
-    with stories(tenant) as told:
+    with stories(tenant) as watched:
         tenant.apply(light("large", model=_model("s3://models/large", endpoint=counted_store.URL)))
-        eventually(lambda: len(_steps(told)) >= 2, within_s=90, every_s=0.5)
+        eventually(lambda: len(_steps(watched)) >= 2, within_s=90, every_s=0.5)
 
         stopped_s = time.monotonic()  # with the connections go the parts that were on their way
         counted_store.stop_proxy(tenant)
@@ -206,17 +206,17 @@ def test_a_fetch_tells_its_progress_its_failure_and_goes_on_once_the_store_is_ba
         tenant.wait("infsvc/large", "jsonpath={.status.reason}=Fetching", 60)
         tenant.wait("infsvc/large", "condition=Ready", 120)
 
-    failed_s = next(moment.at_s for moment in told.of("large") if moment.says()[0] == "EndpointUnreachable")
-    before, after = _steps(told, until_s=stopped_s), _steps(told, since_s=failed_s)
+    failed_s = next(moment.at_s for moment in watched.of("large") if moment.reports()[0] == "EndpointUnreachable")
+    before, after = _steps(watched, until_s=stopped_s), _steps(watched, since_s=failed_s)
     assert before == sorted(before), "progress went back"
     assert after == sorted(after), "progress went back after the store did"
     assert len(before) >= 2
     assert after
 
 
-def _steps(told: Stories, since_s: float = 0, until_s: float = math.inf) -> list[int]:
-    """The percentages that the service told, each once."""
-    moments = [moment for moment in told.of("large") if since_s <= moment.at_s <= until_s]
-    messages = (moment.says()[1] for moment in moments if moment.says()[0] == "Fetching")
+def _steps(watched: Stories, since_s: float = 0, until_s: float = math.inf) -> list[int]:
+    """The percentages that the service reported, each once."""
+    moments = [moment for moment in watched.of("large") if since_s <= moment.at_s <= until_s]
+    messages = (moment.reports()[1] for moment in moments if moment.reports()[0] == "Fetching")
     percents = [int(message.split(" %")[0].split()[-1]) for message in messages if " %" in message]
     return list(dict.fromkeys(percents))

@@ -126,7 +126,7 @@ def _registry(node: str) -> Object:
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
-def test_a_pod_that_its_node_cannot_prepare_is_said_with_what_is_missing(
+def test_a_pod_that_its_node_cannot_prepare_is_reported_with_what_is_missing(
     cause: Cause, played: Mapping[str, Future[Took]], request: pytest.FixtureRequest
 ) -> None:
     record(played[cause.what].result(), cause, request)

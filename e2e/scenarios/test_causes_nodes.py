@@ -33,7 +33,7 @@ def plugins() -> Iterator[list[str]]:
 
 
 def _set_health(plugins: list[str], *, broken: bool) -> None:
-    """Break one GPU of each node, or mend it; the kubelet has heard of it afterwards."""
+    """Break one GPU of each node, or mend it; the kubelet knows of it afterwards."""
     there = Kubectl(namespace="kube-system")
     for name in plugins:
         there.run("exec", name, "--", *(("touch",) if broken else ("rm", "-f")), "/run/unhealthy/gpu-2")
@@ -64,30 +64,30 @@ def test_a_device_that_became_unhealthy_is_no_longer_offered(
     play_alone(cause, namespace, request)
 
 
-def test_a_drained_node_leaves_the_service_up_and_is_said_until_it_takes_pods_again(
+def test_a_drained_node_leaves_the_service_up_and_is_reported_until_it_takes_pods_again(
     namespace: Kubectl, schedulable: Kubectl
 ) -> None:
     namespace.apply(light("pair", accelerator=WHOLE_NODE, replicas=2))
     namespace.wait("infsvc/pair", "jsonpath={.status.readyReplicas}=2", READY_S)
 
-    with stories(namespace) as told:
+    with stories(namespace) as watched:
         selector = "--pod-selector=serving.modelyard.dev/service=pair"
         schedulable.run("drain", GPU_WORKER, "--ignore-daemonsets", "--delete-emptydir-data", selector)
         drained_s = time.monotonic()
-        short = told.first("pair", lambda m: m.says()[0] == "Degraded", since_s=drained_s, within_s=WITHIN_S)
-        assert "1 of 2 replicas" in short.says()[1]
-        reason, message = short.says("Available")
+        short = watched.first("pair", lambda m: m.reports()[0] == "Degraded", since_s=drained_s, within_s=WITHIN_S)
+        assert "1 of 2 replicas" in short.reports()[1]
+        reason, message = short.reports("Available")
         assert reason == "InsufficientAccelerators"
         assert GPU_WORKER in message
         assert "cordoned" in message
 
         uncordoned_s = time.monotonic()
         schedulable.run("uncordon", GPU_WORKER)
-        told.first("pair", lambda m: m.says()[0] == "Ready", since_s=uncordoned_s, within_s=WITHIN_S)
-        assert all(m.is_ready for m in told.of("pair")), "not a moment without a replica"
+        watched.first("pair", lambda m: m.reports()[0] == "Ready", since_s=uncordoned_s, within_s=WITHIN_S)
+        assert all(m.is_ready for m in watched.of("pair")), "not a moment without a replica"
 
 
-def test_a_node_that_stopped_answering_is_said_by_name_and_its_return_is_noticed(
+def test_a_node_that_stopped_answering_is_reported_by_name_and_its_return_is_noticed(
     namespace: Kubectl, schedulable: Kubectl
 ) -> None:
     schedulable.run("cordon", SPOT_WORKER)
@@ -97,18 +97,18 @@ def test_a_node_that_stopped_answering_is_said_by_name_and_its_return_is_noticed
     (pod,) = pods_of(namespace, "single")
     assert pod["spec"]["nodeName"] == GPU_WORKER
 
-    with stories(namespace) as told:
+    with stories(namespace) as watched:
         with frozen(GPU_WORKER):
             eventually(lambda: _is_given_up(schedulable), within_s=NODE_GIVEN_UP_S, every_s=1)
             given_up_s = time.monotonic()
-            gone = told.first(
-                "single", lambda m: m.says()[0] == "NodeUnavailable", since_s=given_up_s, within_s=WITHIN_S
+            gone = watched.first(
+                "single", lambda m: m.reports()[0] == "NodeUnavailable", since_s=given_up_s, within_s=WITHIN_S
             )
             assert not gone.is_ready
-            assert GPU_WORKER in gone.says()[1]
+            assert GPU_WORKER in gone.reports()[1]
         back_s = time.monotonic()
-        told.first("single", lambda m: m.says()[0] == "Ready", since_s=back_s, within_s=WITHIN_S)
-        assert {m.says()[0] for m in told.of("single")} <= {"Ready", "NodeUnavailable", "RollingOut"}
+        watched.first("single", lambda m: m.reports()[0] == "Ready", since_s=back_s, within_s=WITHIN_S)
+        assert {m.reports()[0] for m in watched.of("single")} <= {"Ready", "NodeUnavailable", "RollingOut"}
 
 
 def _is_given_up(cluster: Kubectl) -> bool:

@@ -1,4 +1,4 @@
-"""What a user's podTemplate can get wrong: each is said by whoever meets it, from admission to the node."""
+"""What a user's podTemplate can get wrong: each is reported where it shows, from admission to the node."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -151,7 +151,7 @@ def played(request: pytest.FixtureRequest, cluster: Kubectl) -> Iterator[Mapping
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
-def test_what_a_pod_template_gets_wrong_is_said_by_name_and_its_cure_is_noticed(
+def test_what_a_pod_template_gets_wrong_is_reported_by_name_and_its_cure_is_noticed(
     cause: Cause, played: Mapping[str, Future[Took]], request: pytest.FixtureRequest
 ) -> None:
     record(played[cause.what].result(), cause, request)

@@ -1,4 +1,4 @@
-"""Pods that no node takes: what was asked, what the nodes offer, what is free, and what excludes them.
+"""Pods that no node takes: what was requested, what the nodes offer, what is free, and what excludes them.
 
 Each cause has an extended resource of its own on the nodes, so that they meet neither each other nor other scenarios.
 """
@@ -33,7 +33,7 @@ def _on(resource: str, count: int = 1) -> Object:
 
 
 def _holder(resource: str, count: int) -> Object:
-    """Another team's pod that holds what the service asks for."""
+    """Another team's pod that holds what the service requests."""
     return pod("holder", reference("standin"), command=("sleep", "600"), resources={"limits": {resource: str(count)}})
 
 
@@ -107,7 +107,7 @@ def _offered_by_none(cluster: Kubectl) -> None:
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
-def test_a_pod_that_no_node_takes_is_said_with_what_was_asked_and_what_there_is(
+def test_a_pod_that_fits_no_node_is_reported_with_what_was_requested_and_what_there_is(
     cause: Cause, played: Mapping[str, Future[Took]], request: pytest.FixtureRequest
 ) -> None:
     record(played[cause.what].result(), cause, request)

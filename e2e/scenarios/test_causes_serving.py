@@ -44,7 +44,7 @@ while True:
         time.sleep(0.01)
 signal.pause()
 """
-"""Takes the engine's port as soon as it is free, until told to stop."""
+"""Takes the engine's port as soon as it is free, until a signal to stop."""
 
 
 def _environment(**variables: str) -> Object:
@@ -55,87 +55,87 @@ def _signal(kubectl: Kubectl, pod: Object, name: str) -> None:
     kubectl.run("exec", pod["metadata"]["name"], "-c", "engine", "--", "python3", "-c", SIGNAL_ENGINE, name)
 
 
-def test_an_engine_that_hangs_is_said_and_one_of_two_degrades_the_service(namespace: Kubectl) -> None:
+def test_an_engine_that_hangs_is_reported_and_one_of_two_degrades_the_service(namespace: Kubectl) -> None:
     namespace.apply(light("single"), light("pair", replicas=2))
     namespace.wait("infsvc/single", "jsonpath={.status.readyReplicas}=1", READY_S)
     namespace.wait("infsvc/pair", "jsonpath={.status.readyReplicas}=2", READY_S)
     (single,), (one, _) = pods_of(namespace, "single"), pods_of(namespace, "pair")
 
-    with stories(namespace) as told:
+    with stories(namespace) as watched:
         made_s = time.monotonic()
         _signal(namespace, single, "SIGSTOP")
         _signal(namespace, one, "SIGSTOP")
 
-        hangs = told.first("single", lambda m: m.says()[0] == "ProbeFailing", since_s=made_s, within_s=WITHIN_S)
-        degraded = told.first("pair", lambda m: m.says()[0] == "Degraded", since_s=made_s, within_s=WITHIN_S)
+        hangs = watched.first("single", lambda m: m.reports()[0] == "ProbeFailing", since_s=made_s, within_s=WITHIN_S)
+        degraded = watched.first("pair", lambda m: m.reports()[0] == "Degraded", since_s=made_s, within_s=WITHIN_S)
         cured_s = time.monotonic()
         _signal(namespace, single, "SIGCONT")
         _signal(namespace, one, "SIGCONT")
         for name in ("single", "pair"):
-            told.first(name, lambda m: m.says()[0] == "Ready", since_s=cured_s, within_s=WITHIN_S)
+            watched.first(name, lambda m: m.reports()[0] == "Ready", since_s=cured_s, within_s=WITHIN_S)
 
         assert not hangs.is_ready
-        assert "probe" in hangs.says()[1]
+        assert "probe" in hangs.reports()[1]
         assert degraded.is_ready
-        assert "1 of 2 replicas" in degraded.says()[1]
-        assert degraded.says("Available")[0] == "ProbeFailing"
-        assert [m.says()[0] for m in told.of("pair") if not m.is_ready] == []
-        told_reasons = {m.says()[0] for m in told.of("pair")} | {m.says()[0] for m in told.of("single")}
-        assert told_reasons - UNDER_WAY == {"Ready", "ProbeFailing", "Degraded"}
+        assert "1 of 2 replicas" in degraded.reports()[1]
+        assert degraded.reports("Available")[0] == "ProbeFailing"
+        assert [m.reports()[0] for m in watched.of("pair") if not m.is_ready] == []
+        reasons = {m.reports()[0] for m in watched.of("pair")} | {m.reports()[0] for m in watched.of("single")}
+        assert reasons - UNDER_WAY == {"Ready", "ProbeFailing", "Degraded"}
 
 
 def test_an_engine_that_dies_again_and_again_after_it_came_up_does_not_count_as_ready(namespace: Kubectl) -> None:
-    with stories(namespace) as told:
+    with stories(namespace) as watched:
         made_s = time.monotonic()
         namespace.apply(light("dies", engine=_environment(dies_after_s="12", death_exit_s="0")))
 
-        looping = told.first(
-            "dies", lambda m: m.says()[0] == "CrashLooping", since_s=made_s, within_s=THREE_RESTARTS_S + WITHIN_S
+        looping = watched.first(
+            "dies", lambda m: m.reports()[0] == "CrashLooping", since_s=made_s, within_s=THREE_RESTARTS_S + WITHIN_S
         )
-        assert "exited 3 times, most recently with code 0" in looping.says()[1]
-        told.stays("dies", lambda m: m.says()[0] == "CrashLooping", for_s=ONE_RUN_S)
+        assert "exited 3 times, most recently with code 0" in looping.reports()[1]
+        watched.stays("dies", lambda m: m.reports()[0] == "CrashLooping", for_s=ONE_RUN_S)
 
         cured_s = time.monotonic()
         namespace.apply(light("dies"))
-        told.first("dies", lambda m: m.says()[0] != "CrashLooping", since_s=cured_s, within_s=WITHIN_S)
-        told.first("dies", lambda m: m.says()[0] == "Ready", since_s=cured_s, within_s=READY_S)
+        watched.first("dies", lambda m: m.reports()[0] != "CrashLooping", since_s=cured_s, within_s=WITHIN_S)
+        watched.first("dies", lambda m: m.reports()[0] == "Ready", since_s=cured_s, within_s=READY_S)
 
 
-def test_a_port_that_another_process_of_the_pod_took_is_said_and_free_again_used(namespace: Kubectl) -> None:
+def test_a_port_that_another_process_of_the_pod_took_is_reported_and_used_once_free_again(namespace: Kubectl) -> None:
     namespace.apply(light("port"))
     namespace.wait("infsvc/port", "condition=Ready", READY_S)
     (pod,) = pods_of(namespace, "port")
     name = pod["metadata"]["name"]
     debugger = ("--image", reference("standin"), "--profile=restricted", "--container=taker")
 
-    with stories(namespace) as told:
+    with stories(namespace) as watched:
         made_s = time.monotonic()
         namespace.run("debug", name, *debugger, "--", "python3", "-c", TAKE_PORT)
         namespace.wait(f"pod/{name}", "jsonpath={.status.ephemeralContainerStatuses[0].state.running}", WITHIN_S)
         namespace.run("exec", name, "-c", "engine", "--", "python3", "-c", KILL_ENGINE)
-        said = told.first("port", lambda m: m.says()[0] == "PortInUse", since_s=made_s, within_s=WITHIN_S)
-        assert "ddress already in use" in said.says()[1]
+        taken = watched.first("port", lambda m: m.reports()[0] == "PortInUse", since_s=made_s, within_s=WITHIN_S)
+        assert "ddress already in use" in taken.reports()[1]
 
         cured_s = time.monotonic()
         namespace.run("exec", name, "-c", "taker", "--", "python3", "-c", "import os; os.kill(1, 15)")
-        told.first("port", lambda m: m.is_ready, since_s=cured_s, within_s=NEXT_TRY_S + WITHIN_S)
+        watched.first("port", lambda m: m.is_ready, since_s=cured_s, within_s=NEXT_TRY_S + WITHIN_S)
 
 
-def test_a_start_says_since_when_and_until_when_and_when_it_is_slower_than_usual(namespace: Kubectl) -> None:
+def test_a_start_reports_since_when_and_until_when_and_that_it_is_slower_than_usual(namespace: Kubectl) -> None:
     namespace.apply(light("slow"))
     namespace.wait("infsvc/slow", "condition=Ready", READY_S)
     namespace.run("scale", "infsvc/slow", "--replicas=0")
     namespace.wait("infsvc/slow", "jsonpath={.status.reason}=ScaledToZero", WITHIN_S)
 
-    with stories(namespace) as told:
+    with stories(namespace) as watched:
         made_s = time.monotonic()
         namespace.apply(light("slow", engine=_environment(load_s="45"), startup={"timeoutSeconds": 300}, replicas=1))
-        slow = told.first("slow", lambda m: "; usually " in m.says()[1], since_s=made_s, within_s=READY_S)
-        ready = told.first("slow", lambda m: m.says()[0] == "Ready", since_s=made_s, within_s=READY_S)
+        slow = watched.first("slow", lambda m: "; usually " in m.reports()[1], since_s=made_s, within_s=READY_S)
+        ready = watched.first("slow", lambda m: m.reports()[0] == "Ready", since_s=made_s, within_s=READY_S)
 
-        assert slow.says()[0] == "Starting"
+        assert slow.reports()[0] == "Starting"
         (pod,) = pods_of(namespace, "slow")
-        assert pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] in slow.says()[1]
-        after = [m for m in told.of("slow") if made_s <= m.at_s < ready.at_s]
-        assert {m.says()[0] for m in after} <= UNDER_WAY | {"ScaledToZero"}
+        assert pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] in slow.reports()[1]
+        after = [m for m in watched.of("slow") if made_s <= m.at_s < ready.at_s]
+        assert {m.reports()[0] for m in after} <= UNDER_WAY | {"ScaledToZero"}
         assert all(condition(m.body, "Stalled") is None for m in after)

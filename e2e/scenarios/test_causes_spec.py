@@ -23,7 +23,7 @@ def _idle(name: str, **spec: Any) -> Object:
 
 
 def _theirs(kind: str, name: str) -> Object:
-    """An object of somebody else's under the name that a service needs."""
+    """An object of another owner under the name that a service needs."""
     labels = {"app": "theirs"}
     container = {"name": "theirs", "image": "example.com/theirs:1"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
@@ -40,13 +40,13 @@ def _model(uri: str) -> Object:
     return {"uri": uri, "credentials": {"secretName": "s3-read"}}
 
 
-def _refused(what: str, name: str, reason: str, says: tuple[str, ...], **spec: Any) -> Cause:
+def _refused(what: str, name: str, reason: str, words: tuple[str, ...], **spec: Any) -> Cause:
     """A cause that lies in one field of the spec, and is cured there."""
-    return Cause(what, partial(_idle, name, **spec), reason, says, applies(_idle(name)), healthy="ScaledToZero")
+    return Cause(what, partial(_idle, name, **spec), reason, words, applies(_idle(name)), healthy="ScaledToZero")
 
 
 def _gives_up(kind: str, name: str) -> Act:
-    """The cure that is the removal of somebody else's object, which was left as it is until then."""
+    """The cure that is the removal of another owner's object, which was left as it is until then."""
 
     def remove(kubectl: Kubectl) -> None:
         theirs = kubectl.get(kind, name)
@@ -60,7 +60,7 @@ def _gives_up(kind: str, name: str) -> Act:
 def _taken(kind: str) -> Cause:
     name = f"taken-{kind.lower()}"
     return Cause(
-        f"somebody else's {kind} has the name",
+        f"another owner's {kind} has the name",
         partial(_idle, name),
         "NameTaken",
         (kind, name),
@@ -100,14 +100,14 @@ def played(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Took]
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
-def test_a_spec_that_cannot_be_applied_is_said_by_name_and_its_cure_is_noticed(
+def test_a_spec_that_cannot_be_applied_is_reported_by_name_and_its_cure_is_noticed(
     cause: Cause, played: Mapping[str, Future[Took]], request: pytest.FixtureRequest
 ) -> None:
     record(played[cause.what].result(), cause, request)
 
 
 @pytest.mark.parametrize(
-    ("name", "spec", "told"),
+    ("name", "spec", "words"),
     [
         ("A.Wrong.Name", {}, r"lower|RFC 1123"),
         ("7-is-a-digit", {}, r"metadata\.name becomes the name of a Service"),
@@ -117,13 +117,13 @@ def test_a_spec_that_cannot_be_applied_is_said_by_name_and_its_cure_is_noticed(
     ],
 )
 def test_what_the_schema_forbids_is_refused_with_what_to_write_instead(
-    namespace: Kubectl, name: str, spec: Object, told: str
+    namespace: Kubectl, name: str, spec: Object, words: str
 ) -> None:
-    with pytest.raises(KubectlError, match=told):
+    with pytest.raises(KubectlError, match=words):
         namespace.apply(service(name, **spec))
 
 
-def test_a_refused_change_of_a_running_service_takes_nothing_from_those_who_ask(namespace: Kubectl) -> None:
+def test_a_refused_change_of_a_running_service_interrupts_no_client(namespace: Kubectl) -> None:
     good = light("steady")
     namespace.apply(good)
     namespace.wait("infsvc/steady", "condition=Ready", READY_S)

@@ -12,13 +12,13 @@ GPUS_OF_A_NODE = 4
 pytestmark = pytest.mark.alone
 
 
-def _says(kubectl: Kubectl, name: str, reason: str) -> str | None:
+def _message(kubectl: Kubectl, name: str, reason: str) -> str | None:
     """The message of whichever condition has that reason now."""
     conditions: list[Object] = (kubectl.get("infsvc", name).get("status") or {}).get("conditions") or []
     return next((str(c["message"]) for c in conditions if c["reason"] == reason), None)
 
 
-def test_a_rollout_without_a_spare_gpu_says_so_while_the_old_pods_serve_and_goes_on_once_one_is_free(
+def test_a_rollout_without_a_spare_gpu_reports_it_while_the_old_pods_serve_and_goes_on_once_one_is_free(
     namespace: Kubectl, standin: Object
 ) -> None:
     whole_nodes: Object = {"accelerator": {"type": "nvidia", "count": GPUS_OF_A_NODE}, "replicas": 2}
@@ -28,7 +28,7 @@ def test_a_rollout_without_a_spare_gpu_says_so_while_the_old_pods_serve_and_goes
 
     namespace.apply(service("full", engine=standin | {"args": ["--max-num-seqs=3"]}, **whole_nodes))
 
-    message = eventually(lambda: _says(namespace, "full", "RolloutLacksAccelerators"), within_s=60, every_s=1)
+    message = eventually(lambda: _message(namespace, "full", "RolloutLacksAccelerators"), within_s=60, every_s=1)
     assert "4 nvidia.com/gpu" in message
     body = namespace.get("infsvc", "full")
     assert body["status"]["readyReplicas"] == 2

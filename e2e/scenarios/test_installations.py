@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 def test_an_installation_for_one_namespace_and_one_for_the_cluster_have_each_their_own(
     cluster: Kubectl, namespace: Kubectl, standin: Object, installation: Installation
 ) -> None:
-    other = Kubectl(namespace=HOME)  # a namespace that nobody claims
+    other = Kubectl(namespace=HOME)  # a namespace without a claim
     with side_installation(cluster, namespace.namespace) as side:
         assert namespace.get("lease", CLAIM)["spec"] == {"holderIdentity": HOME}
         namespace.apply(service("theirs", engine=standin, replicas=0))
@@ -37,6 +37,6 @@ def test_an_installation_for_one_namespace_and_one_for_the_cluster_have_each_the
 
 
 def _writers(log: str) -> set[str]:
-    """The services of which an operator's log tells that it wrote something."""
+    """The services for which an operator's log shows that it wrote something."""
     lines = [json.loads(line) for line in log.splitlines()]
     return {line["service"] for line in lines if line["message"] in {"child applied", "status changed"}}

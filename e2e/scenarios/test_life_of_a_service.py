@@ -20,7 +20,7 @@ def _up(kubectl: Kubectl, body: Object) -> Object:
     return kubectl.get("infsvc", name)
 
 
-def test_a_service_becomes_ready_and_its_conditions_say_so(namespace: Kubectl, standin: Object) -> None:
+def test_a_service_becomes_ready_and_its_conditions_report_it(namespace: Kubectl, standin: Object) -> None:
     ready = _up(namespace, service("plain", engine=standin))
 
     assert ready["status"]["url"] == f"http://plain.{namespace.namespace}.svc"
@@ -66,7 +66,7 @@ def test_a_changed_argument_rolls_out_without_a_moment_unready(namespace: Kubect
     eventually(rolled_out, within_s=READY_S, every_s=1)
 
 
-def test_children_that_someone_edits_or_deletes_are_repaired(namespace: Kubectl, standin: Object) -> None:
+def test_children_that_are_edited_or_deleted_are_repaired(namespace: Kubectl, standin: Object) -> None:
     _up(namespace, service("repaired", engine=standin))
     first = {kind: namespace.get(kind, "repaired") for kind in ("deployment", "service", "pdb")}
 
@@ -76,9 +76,11 @@ def test_children_that_someone_edits_or_deletes_are_repaired(namespace: Kubectl,
 
     image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.com/other:1"}]
     namespace.run("patch", "deployment/repaired", "--type=json", f"--patch={json.dumps(image)}")
-    wanted = first["deployment"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    desired = first["deployment"]["spec"]["template"]["spec"]["containers"][0]["image"]
     eventually(
-        lambda: namespace.get("deployment", "repaired")["spec"]["template"]["spec"]["containers"][0]["image"] == wanted,
+        lambda: (
+            namespace.get("deployment", "repaired")["spec"]["template"]["spec"]["containers"][0]["image"] == desired
+        ),
         within_s=30,
     )
 
@@ -103,7 +105,9 @@ def test_deletion_leaves_nothing(namespace: Kubectl, standin: Object) -> None:
     assert not [s for s in namespace.list("endpointslices", "") if s["metadata"]["name"].startswith("leaves")]
 
 
-def test_a_pod_told_to_stop_while_its_model_loads_is_gone_within_seconds(namespace: Kubectl, standin: Object) -> None:
+def test_a_pod_that_is_deleted_while_its_model_loads_is_gone_within_seconds(
+    namespace: Kubectl, standin: Object
+) -> None:
     loading = standin | {"env": [{"name": "STANDIN_LOAD_S", "value": "600"}]}
     namespace.apply(service("loading", engine=loading))
 
@@ -122,7 +126,7 @@ def test_a_pod_told_to_stop_while_its_model_loads_is_gone_within_seconds(namespa
     eventually(lambda: not namespace.exists("pod", pod), within_s=15, every_s=0.5)
 
 
-def test_a_stream_in_flight_when_its_pod_is_told_to_stop_comes_to_its_end(namespace: Kubectl, standin: Object) -> None:
+def test_a_stream_in_flight_when_its_pod_is_deleted_comes_to_its_end(namespace: Kubectl, standin: Object) -> None:
     slow = standin | {"env": [{"name": "STANDIN_TOKENS_PER_S", "value": "10"}]}
     _up(namespace, service("streams", engine=slow, drain={"timeoutSeconds": 60}))
     (pod,) = pods_of(namespace, "streams")

@@ -1,4 +1,4 @@
-"""Who can call a service that says who may: the cluster's network enforces it."""
+"""Who can call a service that lists who may: the cluster's network enforces it."""
 
 from collections.abc import Iterator
 
@@ -59,16 +59,18 @@ def gets_an_answer(kubectl: Kubectl, pod: str, url: str) -> bool:
         return False
 
 
-def test_the_operator_hears_the_fetcher_of_a_service_that_nobody_may_call(namespace: Kubectl, standin: Object) -> None:
+def test_the_operator_reaches_the_fetcher_of_a_service_that_no_client_may_call(
+    namespace: Kubectl, standin: Object
+) -> None:
     body = service("silent", engine=standin, networkPolicy={"from": []})
     body["spec"]["model"]["uri"] = "s3://models/no-such-folder"
     namespace.apply(body)
 
-    def told_by_the_fetcher() -> Object | None:
+    def reported_by_the_fetcher() -> Object | None:
         ready = condition(namespace.get("infsvc", "silent"), "Ready")
         return ready if ready is not None and "no-such-folder" in ready["message"] else None
 
-    assert eventually(told_by_the_fetcher, within_s=READY_S, every_s=1)["reason"] == "ModelNotFound"
+    assert eventually(reported_by_the_fetcher, within_s=READY_S, every_s=1)["reason"] == "ModelNotFound"
 
 
 DENY_ALL: Object = {
@@ -79,22 +81,25 @@ DENY_ALL: Object = {
 }
 
 
-def test_where_all_ingress_is_denied_a_fetchers_failure_is_told_with_the_policy_to_add(
+def test_where_all_ingress_is_denied_a_fetchers_failure_is_reported_with_the_policy_to_add(
     namespace: Kubectl, standin: Object
 ) -> None:
-    """The operator cannot ask the fetcher; the cure needs the Secret alone, and the policy shows the progress again."""
+    """The operator cannot query the fetcher; the Secret alone is the cure, and the policy shows the progress again."""
     namespace.apply(DENY_ALL)
     body = service("denied", engine=standin)
     body["spec"]["model"]["credentials"] = {"secretName": "later"}
     namespace.apply(body)
 
-    def says(words: str) -> Object | None:
+    def with_words(words: str) -> Object | None:
         ready = condition(namespace.get("infsvc", "denied"), "Ready")
         return ready if ready is not None and words in ready["message"] else None
 
     # An end after 20 s, and the kubelet's first wait of 10 s; the policy is advised once the next run is silent, too.
-    assert eventually(lambda: says("later"), within_s=READY_S, every_s=1)["reason"] == "CredentialsMissing"
-    assert eventually(lambda: says("set spec.networkPolicy"), within_s=90, every_s=1)["reason"] == "CredentialsMissing"
+    assert eventually(lambda: with_words("later"), within_s=READY_S, every_s=1)["reason"] == "CredentialsMissing"
+    assert (
+        eventually(lambda: with_words("set spec.networkPolicy"), within_s=90, every_s=1)["reason"]
+        == "CredentialsMissing"
+    )
     [pod] = pods_of(namespace, "denied")
     assert [status["restartCount"] for status in pod["status"]["initContainerStatuses"]] == [1]
 

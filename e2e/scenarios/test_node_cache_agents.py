@@ -21,7 +21,7 @@ from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.alone
 
-TOLD_S = 60
+REPORTED_S = 60
 FILLER_BYTES = 8_000_000
 SLOW_BYTES_PER_S = 1_000_000
 TOKENS = 200
@@ -58,7 +58,7 @@ def _killed(node_cache: NodeCache, node: str) -> None:
     """Kill the node's agent and wait until there is another."""
     before = node_cache.agent(node)
     node_cache.kill(node)
-    eventually(lambda: node_cache.is_started_anew(node, before), within_s=TOLD_S, every_s=0.5)
+    eventually(lambda: node_cache.is_started_anew(node, before), within_s=REPORTED_S, every_s=0.5)
 
 
 def test_pods_that_run_do_not_notice_that_their_agent_is_killed_and_then_replaced(
@@ -79,15 +79,15 @@ def test_pods_that_run_do_not_notice_that_their_agent_is_killed_and_then_replace
     assert answer[-1] == b"data: [DONE]\n"
     assert len(answer) > TOKENS
     assert _restarts(tenant, "streams") == before
-    eventually(lambda: not _is_starting(cluster, SPOT_WORKER), within_s=TOLD_S, every_s=0.5)
+    eventually(lambda: not _is_starting(cluster, SPOT_WORKER), within_s=REPORTED_S, every_s=0.5)
 
     again = ready(tenant, cached("again", node=SPOT_WORKER))
-    [told] = fetches(tenant, "again")
-    assert told["cacheHit"], "the model outlived the agents"
+    [fetched] = fetches(tenant, "again")
+    assert fetched["cacheHit"], "the model outlived the agents"
     entry = node_cache.entries(SPOT_WORKER, tenant.namespace)[again["status"]["model"]["digest"]]
     assert entry["pins"] == 2, "pods that an earlier agent published count"
     tenant.run("delete", "infsvc/streams", "infsvc/again", "--wait=true")
-    eventually(lambda: not tenant.list("pods", names.MANAGED_SELECTOR), within_s=TOLD_S, every_s=0.5)
+    eventually(lambda: not tenant.list("pods", names.MANAGED_SELECTOR), within_s=REPORTED_S, every_s=0.5)
     pins = node_cache.entries(SPOT_WORKER, tenant.namespace)[again["status"]["model"]["digest"]]["pins"]
     assert pins == 0, "volumes of an earlier agent are taken back"
 
@@ -104,25 +104,25 @@ def test_an_agent_killed_while_pods_are_given_their_volumes_keeps_none_from_star
     _killed(node_cache, SPOT_WORKER)
     tenant.wait("infsvc/four", "jsonpath={.status.readyReplicas}=4", READY_S)
 
-    told = fetches(tenant, "four")
-    assert len({fetch["digest"] for fetch in told}) == 1
+    fetched = fetches(tenant, "four")
+    assert len({fetch["digest"] for fetch in fetched}) == 1
     tenant.run("delete", "infsvc/four", "--wait=true")
 
 
 def test_a_fetch_goes_on_where_it_was_when_its_agent_is_killed(tenant: Kubectl, node_cache: NodeCache) -> None:
     tenant.apply(cached("large", folder="large", endpoint=counted_store.URL, node=SPOT_WORKER))
-    tenant.wait("infsvc/large", "jsonpath={.status.reason}=Fetching", TOLD_S)
+    tenant.wait("infsvc/large", "jsonpath={.status.reason}=Fetching", REPORTED_S)
     _killed(node_cache, SPOT_WORKER)
     tenant.wait("infsvc/large", "condition=Ready", READY_S)
 
-    [told] = fetches(tenant, "large")
+    [fetched] = fetches(tenant, "large")
     size_bytes = tenant.get("infsvc", "large")["status"]["model"]["sizeBytes"]
-    assert told["bytesDone"] == size_bytes > FILLER_BYTES
-    assert told["fetchedBytes"] < 2 * size_bytes
+    assert fetched["bytesDone"] == size_bytes > FILLER_BYTES
+    assert fetched["fetchedBytes"] < 2 * size_bytes
     tenant.run("delete", "infsvc/large", "--wait=true")
 
 
-def test_a_node_without_an_agent_is_told_by_name_and_serves_what_needs_none(
+def test_a_node_without_an_agent_is_reported_by_name_and_serves_what_needs_none(
     tenant: Kubectl, node_cache: NodeCache
 ) -> None:
     ephemeral = {"medium": names.MEDIUM_EPHEMERAL}
@@ -130,11 +130,11 @@ def test_a_node_without_an_agent_is_told_by_name_and_serves_what_needs_none(
         tenant.apply(cached("needs", node=GPU_WORKER))
         ready(tenant, cached("needs-none", node=GPU_WORKER, cache=ephemeral))
 
-        def told() -> str | None:
+        def reported() -> str | None:
             ready_ = condition(tenant.get("infsvc", "needs"), "Ready")
             return str(ready_["message"]) if ready_ and ready_["reason"] == "NoNodeCache" else None
 
-        assert GPU_WORKER in eventually(told, within_s=TOLD_S, every_s=0.5)
+        assert GPU_WORKER in eventually(reported, within_s=REPORTED_S, every_s=0.5)
     # What the kubelet tries again by itself, it does within two minutes; a new pod comes at once.
     for pod in pods_of(tenant, "needs"):
         tenant.run("delete", "pod", pod["metadata"]["name"], "--wait=true")

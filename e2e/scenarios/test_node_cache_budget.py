@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.alone
 
-TOLD_S = 60
+REPORTED_S = 60
 MIB = 2**20
 BUDGET_MIB = 64
 FILLER_BYTES = 40 * MIB
@@ -35,42 +35,42 @@ def tenant(
         yield module_namespace
 
 
-def _told(kubectl: Kubectl, name: str, reason: str) -> str:
+def _message_of(kubectl: Kubectl, name: str, reason: str) -> str:
     """Wait until the service is not ready for that reason; the message."""
 
     def message() -> str | None:
-        told = condition(kubectl.get("infsvc", name), "Ready")
-        return str(told["message"]) if told and told["reason"] == reason else None
+        found = condition(kubectl.get("infsvc", name), "Ready")
+        return str(found["message"]) if found and found["reason"] == reason else None
 
-    return eventually(message, within_s=TOLD_S, every_s=0.5)
+    return eventually(message, within_s=REPORTED_S, every_s=0.5)
 
 
-def test_a_model_gives_way_only_when_nobody_uses_it_and_is_fetched_again(
+def test_a_model_is_evicted_only_when_unused_and_is_fetched_again(
     tenant: Kubectl, node_cache: NodeCache, cluster: Kubectl
 ) -> None:
     first = ready(tenant, cached("first", folder="first", node=SPOT_WORKER))
     label = f"{names.LABEL_MODEL_DOMAIN}/{first['metadata']['uid']}"
-    eventually(lambda: cluster.list("nodes", label), within_s=TOLD_S, every_s=0.5)
+    eventually(lambda: cluster.list("nodes", label), within_s=REPORTED_S, every_s=0.5)
 
     tenant.apply(cached("second", folder="second", node=SPOT_WORKER))
-    assert f"{BUDGET_MIB}" in _told(tenant, "second", "CacheFull")
+    assert f"{BUDGET_MIB}" in _message_of(tenant, "second", "CacheFull")
     assert set(node_cache.entries(SPOT_WORKER, tenant.namespace)) == {first["status"]["model"]["digest"]}
 
     tenant.run("scale", "infsvc/first", "--replicas=0")
     second = ready(tenant, cached("second", folder="second", node=SPOT_WORKER))
     assert set(node_cache.entries(SPOT_WORKER, tenant.namespace)) == {second["status"]["model"]["digest"]}
-    eventually(lambda: not cluster.list("nodes", label), within_s=TOLD_S, every_s=0.5)
+    eventually(lambda: not cluster.list("nodes", label), within_s=REPORTED_S, every_s=0.5)
 
     tenant.run("scale", "infsvc/second", "--replicas=0")
     tenant.run("scale", "infsvc/first", "--replicas=1")
     tenant.wait("infsvc/first", "condition=Ready", READY_S)
-    [told] = fetches(tenant, "first")
-    assert (told["cacheHit"], told["fetchedBytes"]) == (False, first["status"]["model"]["sizeBytes"])
+    [fetched] = fetches(tenant, "first")
+    assert (fetched["cacheHit"], fetched["fetchedBytes"]) == (False, first["status"]["model"]["sizeBytes"])
 
 
 def test_a_model_larger_than_the_budget_is_refused_with_the_figures(tenant: Kubectl) -> None:
     tenant.apply(cached("larger", folder="larger", node=SPOT_WORKER))
-    message = _told(tenant, "larger", "BudgetTooSmall")
+    message = _message_of(tenant, "larger", "BudgetTooSmall")
     assert "80" in message
     assert f"{BUDGET_MIB}" in message
     tenant.run("delete", "infsvc/larger", "--wait=true")

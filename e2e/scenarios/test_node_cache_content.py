@@ -16,7 +16,7 @@ from e2e.support.stories import stories
 from modelyard.contract import names
 from tests.support.eventually import eventually
 
-TOLD_S = 60
+REPORTED_S = 60
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ def tenant(module_namespace: Kubectl, tmp_path_factory: pytest.TempPathFactory) 
     return Tenant(module_namespace, store.start_store(module_namespace, folder), folder)
 
 
-def _told(kubectl: Kubectl, name: str, reason: str) -> str:
+def _message_of(kubectl: Kubectl, name: str, reason: str) -> str:
     """Wait until any condition of the service has that reason; its message."""
 
     def message() -> str | None:
         conditions = (kubectl.get("infsvc", name).get("status") or {}).get("conditions", [])
         return next((str(c["message"]) for c in conditions if c["reason"] == reason), None)
 
-    return eventually(message, within_s=TOLD_S, every_s=0.5)
+    return eventually(message, within_s=REPORTED_S, every_s=0.5)
 
 
 def test_content_that_changed_at_the_source_runs_in_no_new_pod_until_a_new_revision_accepts_it(tenant: Tenant) -> None:
@@ -55,9 +55,9 @@ def test_content_that_changed_at_the_source_runs_in_no_new_pod_until_a_new_revis
     [first] = pods_of(kubectl, "moves")
 
     tenant.upload("moves", weights_seed=1)
-    with stories(kubectl) as told:
+    with stories(kubectl) as watched:
         kubectl.run("scale", "infsvc/moves", "--replicas=2")
-        assert "spec.model.revision" in _told(kubectl, "moves", "SourceChanged")
+        assert "spec.model.revision" in _message_of(kubectl, "moves", "SourceChanged")
         [serving] = [pod for pod in pods_of(kubectl, "moves") if pod["metadata"]["uid"] == first["metadata"]["uid"]]
         assert serving["status"]["containerStatuses"][0]["ready"]
         assert kubectl.get("infsvc", "moves")["status"]["model"]["digest"] == before
@@ -65,25 +65,25 @@ def test_content_that_changed_at_the_source_runs_in_no_new_pod_until_a_new_revis
         kubectl.apply(cached("moves", folder="moves", model={"revision": "2"}))
         kubectl.wait("infsvc/moves", "jsonpath={.status.readyReplicas}=2", READY_S)
         after = kubectl.get("infsvc", "moves")["status"]["model"]["digest"]
-        assert all(moment.is_ready for moment in told.of("moves")), "not a moment without a replica"
+        assert all(moment.is_ready for moment in watched.of("moves")), "not a moment without a replica"
 
     recorded = kubectl.get("configmap", "moves-model")["data"]
     assert before != after
     assert set(recorded.values()) == {before, after}
 
 
-def test_a_pinned_digest_that_the_source_does_not_hold_is_told_and_the_right_one_is_served(tenant: Tenant) -> None:
+def test_a_pinned_digest_that_the_source_does_not_hold_is_reported_and_the_right_one_is_served(tenant: Tenant) -> None:
     kubectl = tenant.kubectl
     tenant.upload("pinned", weights_seed=2)
     kubectl.apply(cached("pinned", folder="pinned", model={"digest": f"sha256:{'0' * 64}"}))
-    message = _told(kubectl, "pinned", "DigestMismatch")
+    message = _message_of(kubectl, "pinned", "DigestMismatch")
     [held] = [word.strip(",;.") for word in message.split() if word.startswith("sha256:") and "000000" not in word]
 
     served = ready(kubectl, cached("pinned", folder="pinned", model={"digest": held}))
     assert served["status"]["model"]["digest"] == held
 
 
-def test_a_service_that_asks_for_it_keeps_its_model_in_its_own_pod(tenant: Tenant) -> None:
+def test_a_service_that_requests_it_keeps_its_model_in_its_own_pod(tenant: Tenant) -> None:
     kubectl = tenant.kubectl
     tenant.upload("alone", weights_seed=3)
     ready(kubectl, cached("cached", folder="alone", node=SPOT_WORKER))
@@ -93,9 +93,9 @@ def test_a_service_that_asks_for_it_keeps_its_model_in_its_own_pod(tenant: Tenan
     assert [
         volume for volume in pod["spec"]["volumes"] if volume["name"] == names.VOLUME_CACHE and "emptyDir" in volume
     ]
-    [told] = fetches(kubectl, "alone")
-    assert (told["cacheHit"], told["medium"]) == (False, names.MEDIUM_EPHEMERAL)
-    assert told["fetchedBytes"] == told["bytesTotal"]
+    [fetched] = fetches(kubectl, "alone")
+    assert (fetched["cacheHit"], fetched["medium"]) == (False, names.MEDIUM_EPHEMERAL)
+    assert fetched["fetchedBytes"] == fetched["bytesTotal"]
 
 
 def test_what_an_engine_compiled_is_found_by_the_next_start_on_the_node(tenant: Tenant) -> None:
@@ -109,7 +109,7 @@ def test_what_an_engine_compiled_is_found_by_the_next_start_on_the_node(tenant: 
     uid = kubectl.get("namespace", kubectl.namespace)["metadata"]["uid"]
     environment = {entry["name"]: entry.get("value") for entry in first["spec"]["initContainers"][0]["env"]}
     kept = f"{CACHE_PATH}/{uid}/compile/{environment[names.ENV_COMPILE_KEY]}/snapshots"
-    eventually(lambda: folders_of(SPOT_WORKER, kept), within_s=TOLD_S, every_s=1)
+    eventually(lambda: folders_of(SPOT_WORKER, kept), within_s=REPORTED_S, every_s=1)
     kubectl.run("delete", "pod", first["metadata"]["name"], "--wait=true")
 
     def started_again() -> Object | None:

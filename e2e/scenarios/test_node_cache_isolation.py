@@ -77,13 +77,13 @@ def test_a_pod_of_another_namespace_sees_none_of_it(neighbours: Neighbours) -> N
 
 
 def test_attributes_that_the_driver_does_not_know_are_refused(neighbours: Neighbours) -> None:
-    neighbours.stranger.apply(looks_around("asks", SPOT_WORKER, namespace=neighbours.owner.namespace))
+    neighbours.stranger.apply(looks_around("refused", SPOT_WORKER, namespace=neighbours.owner.namespace))
 
-    def told() -> bool:
+    def refused() -> bool:
         return "volumeAttributes" in neighbours.stranger.run("get", "events", "--field-selector=reason=FailedMount")
 
-    eventually(told, within_s=60, every_s=1)
-    neighbours.stranger.run("delete", "pod/asks", "--wait=true")
+    eventually(refused, within_s=60, every_s=1)
+    neighbours.stranger.run("delete", "pod/refused", "--wait=true")
 
 
 def test_a_link_that_leads_out_of_the_namespaces_part_is_not_followed(neighbours: Neighbours) -> None:
@@ -103,9 +103,9 @@ def test_a_link_that_leads_out_of_the_namespaces_part_is_not_followed(neighbours
 def test_another_namespace_brings_the_same_model_itself(neighbours: Neighbours) -> None:
     served = ready(neighbours.stranger, light("served", podTemplate=ON_NODE))
 
-    [told] = fetches(neighbours.stranger, "served")
-    assert told["digest"] == neighbours.digest
-    assert (told["cacheHit"], told["fetchedBytes"]) == (False, served["status"]["model"]["sizeBytes"])
+    [fetched] = fetches(neighbours.stranger, "served")
+    assert fetched["digest"] == neighbours.digest
+    assert (fetched["cacheHit"], fetched["fetchedBytes"]) == (False, served["status"]["model"]["sizeBytes"])
 
 
 def test_a_namespace_that_is_gone_leaves_no_bytes_and_its_name_inherits_none(node_cache: NodeCache) -> None:
@@ -120,12 +120,12 @@ def test_a_namespace_that_is_gone_leaves_no_bytes_and_its_name_inherits_none(nod
 
         second = make_namespace(name)
         ready(second, body)
-        [told] = fetches(second, "served")
-        assert not told["cacheHit"]
+        [fetched] = fetches(second, "served")
+        assert not fetched["cacheHit"]
         assert _uid(second) in node_cache.folders(SPOT_WORKER)
         eventually(lambda: uid not in node_cache.folders(SPOT_WORKER), within_s=COLLECTED_S, every_s=1)
-        [told_by_agent] = node_cache.entries(SPOT_WORKER, name).values()
-        assert told_by_agent["digest"] == told["digest"]
+        [entry] = node_cache.entries(SPOT_WORKER, name).values()
+        assert entry["digest"] == fetched["digest"]
     finally:
         with suppress(KubectlError):
             first.run("delete", "namespace", name, "--wait=false")

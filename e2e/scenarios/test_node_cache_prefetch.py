@@ -26,8 +26,8 @@ def test_prefetch_warms_two_nodes_leaves_nothing_running_and_the_first_pod_start
 
     namespace.run("scale", "infsvc/warm", "--replicas=1")
     namespace.wait("infsvc/warm", "condition=Ready", READY_S)
-    [told] = fetches(namespace, "warm")
-    assert (told["digest"], told["cacheHit"], told["fetchedBytes"]) == (digest, True, 0)
+    [fetched] = fetches(namespace, "warm")
+    assert (fetched["digest"], fetched["cacheHit"], fetched["fetchedBytes"]) == (digest, True, 0)
 
     namespace.run("delete", "infsvc/warm", "--wait=true")
     eventually(lambda: not namespace.list("jobs,pods"), within_s=GONE_S, every_s=1)

@@ -15,7 +15,7 @@ from e2e.support.services import pods_of
 from modelyard.contract import names
 from tests.support.eventually import eventually
 
-TOLD_S = 60
+REPORTED_S = 60
 FILLER_BYTES = 8_000_000
 SLOW_BYTES_PER_S = 2_000_000
 LISTS_ONLY = "lists-only"
@@ -47,11 +47,11 @@ def _slow(name: str, **options: Any) -> Object:
 
 def test_two_pods_that_start_on_one_node_fetch_the_model_once(tenant: Tenant) -> None:
     model = tenant.pair["status"]["model"]
-    told = fetches(tenant.kubectl, "pair")
+    fetched = fetches(tenant.kubectl, "pair")
 
     assert model["sizeBytes"] > FILLER_BYTES
-    assert sorted(fetch["fetchedBytes"] for fetch in told) == [0, model["sizeBytes"]]
-    assert {fetch["digest"] for fetch in told} == {model["digest"]}
+    assert sorted(fetch["fetchedBytes"] for fetch in fetched) == [0, model["sizeBytes"]]
+    assert {fetch["digest"] for fetch in fetched} == {model["digest"]}
     answered = eventually(lambda: counted_store.answered_bytes(tenant.kubectl), lambda count: count >= FILLER_BYTES)
     assert answered < 1.05 * model["sizeBytes"], "only listings and heads of answers come on top"
 
@@ -61,8 +61,8 @@ def test_the_nodes_second_service_starts_from_the_cache(tenant: Tenant) -> None:
 
     second = ready(tenant.kubectl, _slow("second"))
 
-    [told] = fetches(tenant.kubectl, "second")
-    assert (told["cacheHit"], told["fetchedBytes"], told["medium"]) == (True, 0, names.MEDIUM_NODE_LOCAL)
+    [fetched] = fetches(tenant.kubectl, "second")
+    assert (fetched["cacheHit"], fetched["fetchedBytes"], fetched["medium"]) == (True, 0, names.MEDIUM_NODE_LOCAL)
     assert second["status"]["model"]["digest"] == tenant.pair["status"]["model"]["digest"]
     [node] = second["status"]["model"]["nodes"]
     assert (node["name"], node["result"], node["fetchedBytes"]) == (SPOT_WORKER, "Hit", 0)
@@ -73,11 +73,11 @@ def test_a_key_that_may_list_but_not_read_gets_no_cached_copy(tenant: Tenant) ->
     tenant.kubectl.apply(_slow("stranger", keys=LISTS_ONLY))
 
     def refused() -> Object | None:
-        told = condition(tenant.kubectl.get("infsvc", "stranger"), "Ready")
-        return told if told is not None and told["reason"] == "AccessDenied" else None
+        found = condition(tenant.kubectl.get("infsvc", "stranger"), "Ready")
+        return found if found is not None and found["reason"] == "AccessDenied" else None
 
-    told = eventually(refused, within_s=TOLD_S, every_s=0.5)
-    assert f"Secret '{LISTS_ONLY}'" in told["message"]
+    found = eventually(refused, within_s=REPORTED_S, every_s=0.5)
+    assert f"Secret '{LISTS_ONLY}'" in found["message"]
     [pod] = pods_of(tenant.kubectl, "stranger")
     assert "running" not in pod["status"]["containerStatuses"][0]["state"]
     tenant.kubectl.run("delete", "infsvc/stranger", "--wait=true")
@@ -91,7 +91,7 @@ def test_a_second_replica_prefers_the_node_that_has_the_model(tenant: Tenant, cl
     def labelled() -> dict[str, str]:
         return {node["metadata"]["name"]: node["metadata"]["labels"][label] for node in cluster.list("nodes", label)}
 
-    [(node, value)] = eventually(labelled, within_s=TOLD_S, every_s=0.5).items()
+    [(node, value)] = eventually(labelled, within_s=REPORTED_S, every_s=0.5).items()
     assert node == first["spec"]["nodeName"]
     assert value in body["status"]["model"]["digest"]
 
@@ -102,10 +102,10 @@ def test_a_second_replica_prefers_the_node_that_has_the_model(tenant: Tenant, cl
     assert first["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in both}, "a label restarted a pod"
 
     tenant.kubectl.run("delete", "infsvc/roams", "--wait=true")
-    eventually(lambda: not labelled(), within_s=TOLD_S, every_s=0.5)
+    eventually(lambda: not labelled(), within_s=REPORTED_S, every_s=0.5)
 
 
-def test_the_agent_tells_what_its_node_has_and_how_many_pods_use_it(tenant: Tenant, node_cache: NodeCache) -> None:
+def test_the_agent_reports_what_its_node_has_and_how_many_pods_use_it(tenant: Tenant, node_cache: NodeCache) -> None:
     model = tenant.pair["status"]["model"]
     entry = node_cache.entries(SPOT_WORKER, tenant.kubectl.namespace)[model["digest"]]
     assert entry["size_bytes"] >= model["sizeBytes"]

@@ -1,4 +1,4 @@
-"""What a new operator's log has to say of a service that nothing goes wrong with: nothing bad. Runs alone."""
+"""What a new operator logs of a service with which nothing goes wrong: nothing bad. Runs alone."""
 
 import json
 

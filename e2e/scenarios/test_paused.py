@@ -8,7 +8,7 @@ READY_S = 240
 PAUSED = "serving.modelyard.dev/paused"
 
 
-def test_a_paused_service_is_left_alone_and_says_so_and_then_goes_on(namespace: Kubectl, standin: Object) -> None:
+def test_a_paused_service_is_left_alone_and_reports_it_and_then_goes_on(namespace: Kubectl, standin: Object) -> None:
     namespace.apply(service("held", engine=standin, replicas=0))
     eventually(lambda: namespace.exists("deployment", "held"), within_s=60)
     namespace.run("annotate", "infsvc/held", f"{PAUSED}=true")
@@ -16,13 +16,13 @@ def test_a_paused_service_is_left_alone_and_says_so_and_then_goes_on(namespace: 
 
     namespace.run("delete", "pdb/held")
     namespace.run("scale", "infsvc/held", "--replicas=1")
-    namespace.run("label", "service/held", "app.kubernetes.io/managed-by=somebody", "--overwrite")
+    namespace.run("label", "service/held", "app.kubernetes.io/managed-by=another", "--overwrite")
     namespace.apply(service("witness", engine=standin, replicas=0))
     eventually(lambda: namespace.exists("deployment", "witness"), within_s=60)
     eventually(lambda: all_observed(namespace), within_s=60)
     assert not namespace.exists("pdb", "held")
     assert namespace.get("deployment", "held")["spec"]["replicas"] == 0
-    assert namespace.get("service", "held")["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "somebody"
+    assert namespace.get("service", "held")["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "another"
 
     namespace.run("annotate", "infsvc/held", f"{PAUSED}-")
     eventually(lambda: namespace.exists("pdb", "held"), within_s=60)

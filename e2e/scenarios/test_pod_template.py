@@ -88,7 +88,7 @@ def test_a_priority_class_a_volume_an_annotation_and_a_sidecar_arrive_and_a_hand
     assert [p["metadata"]["name"] for p in pods_of(namespace, "brings")] == [name]
 
 
-def test_a_typo_in_the_pod_template_is_said_while_the_pods_serve_and_its_cure_rolls_out(
+def test_a_typo_in_the_pod_template_is_reported_while_the_pods_serve_and_its_cure_rolls_out(
     namespace: Kubectl, standin: Object
 ) -> None:
     namespace.apply(service("typo", engine=standin))

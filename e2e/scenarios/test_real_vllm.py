@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/smollm.yaml"
 STARTED_S = 600
 """Longest start of the real engine on two busy cores; 24 s were measured on quiet ones."""
 
-ASK = """
+POST = """
 import json, sys, urllib.request
 request = urllib.request.Request(sys.argv[1], data=sys.argv[2].encode(), headers={"content-type": "application/json"})
 print(urllib.request.urlopen(request, timeout=120).read().decode())
@@ -40,7 +40,7 @@ def smollm(tenant: Kubectl) -> Object:
     return tenant.get("infsvc", "smollm")
 
 
-def _asked_in_the_cluster(kubectl: Kubectl, image: str, url: str, body: Any) -> Any:
+def _post_from_the_cluster(kubectl: Kubectl, image: str, url: str, body: Any) -> Any:
     """The JSON answer to a POST that a pod of the namespace sends."""
     security = {
         "allowPrivilegeEscalation": False,
@@ -51,7 +51,7 @@ def _asked_in_the_cluster(kubectl: Kubectl, image: str, url: str, body: Any) -> 
     client = {
         "name": "client",
         "image": image,
-        "command": ["python3", "-c", ASK, url, json.dumps(body)],
+        "command": ["python3", "-c", POST, url, json.dumps(body)],
         "securityContext": security,
     }
     spec = {"restartPolicy": "Never", "containers": [client]}
@@ -61,10 +61,10 @@ def _asked_in_the_cluster(kubectl: Kubectl, image: str, url: str, body: Any) -> 
         within_s=180,
         every_s=1,
     )
-    said = kubectl.run("logs", "client")
+    output = kubectl.run("logs", "client")
     kubectl.run("delete", "pod/client", "--wait=true")
-    assert ended == "Succeeded", said
-    return json.loads(said)
+    assert ended == "Succeeded", output
+    return json.loads(output)
 
 
 def test_the_example_is_served_and_answers_with_sense_through_its_service(
@@ -74,7 +74,7 @@ def test_the_example_is_served_and_answers_with_sense_through_its_service(
     body = {"model": "smollm", "messages": [question], "max_tokens": 40, "temperature": 0}
     url = f"{smollm['status']['url']}/v1/chat/completions"
 
-    answer = _asked_in_the_cluster(tenant, standin["image"], url, body)
+    answer = _post_from_the_cluster(tenant, standin["image"], url, body)
 
     assert "Paris" in answer["choices"][0]["message"]["content"]
     assert is_true(smollm, "ModelCached")

@@ -18,16 +18,16 @@ from tests.support.eventually import eventually
 READY_S = 240
 
 
-def _is_told(kubectl: Kubectl, name: str, reason: str, *words: str) -> None:
+def _is_reported(kubectl: Kubectl, name: str, reason: str, *words: str) -> None:
     """Waits until the service is not ready for that reason (empty: for any), in words that hold these."""
 
-    def told() -> Object | None:
+    def reported() -> Object | None:
         ready = condition(kubectl.get("infsvc", name), "Ready")
         if ready is None or reason not in {"", ready["reason"]}:
             return None
         return ready if all(word in ready["message"] for word in words) else None
 
-    assert eventually(told, within_s=READY_S, every_s=1)["status"] == "False"
+    assert eventually(reported, within_s=READY_S, every_s=1)["status"] == "False"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def test_a_model_on_a_volume_is_served_where_it_lies_once_all_that_hinders_it_is
     namespace: Kubectl, disk: NodeFolder, standin: Object, tmp_path: Path
 ) -> None:
     namespace.apply(service("mounted", engine=standin, model={"uri": "pvc://models/teams/tiny"}))
-    _is_told(namespace, "mounted", "", '"models" not found')
+    _is_reported(namespace, "mounted", "", '"models" not found')
 
     claim: Object = {
         "apiVersion": "v1",
@@ -94,12 +94,12 @@ def test_a_model_on_a_volume_is_served_where_it_lies_once_all_that_hinders_it_is
         },
     }
     namespace.apply(claim)
-    _is_told(namespace, "mounted", "ModelNotFound", "claim 'models' does not contain 'teams'")
+    _is_reported(namespace, "mounted", "ModelNotFound", "claim 'models' does not contain 'teams'")
 
     model = write_tiny_model(tmp_path / "tiny")
     (model / "config.json").chmod(0o600)
     disk.put(model, "teams/tiny")
-    _is_told(namespace, "mounted", "AccessDenied", "'teams/tiny/config.json'", "user 65532")
+    _is_reported(namespace, "mounted", "AccessDenied", "'teams/tiny/config.json'", "user 65532")
 
     disk.run("chmod", "-R", "a+rX", f"{disk.path}/teams")
     namespace.wait("infsvc/mounted", "condition=Ready", READY_S)
@@ -121,18 +121,18 @@ def test_a_model_on_a_web_server_with_a_private_ca_is_served_and_held_to_its_sha
     sha256 = hashlib.sha256(web_server.manifest_of(model)).hexdigest()
 
     namespace.apply(service("downloaded", engine=standin, model={"uri": uri, "https": {"sha256": sha256}}))
-    _is_told(namespace, "downloaded", "CertificateNotTrusted", "spec.model.caBundle")
+    _is_reported(namespace, "downloaded", "CertificateNotTrusted", "spec.model.caBundle")
 
     trusting = {"uri": uri, "caBundle": {"configMapName": "ca"}}
     namespace.apply(service("downloaded", engine=standin, model={**trusting, "https": {"sha256": "0" * 64}}))
-    _is_told(namespace, "downloaded", "ChecksumMismatch", sha256)
+    _is_reported(namespace, "downloaded", "ChecksumMismatch", sha256)
 
     namespace.apply(service("downloaded", engine=standin, model={**trusting, "https": {"sha256": sha256}}))
     namespace.wait("infsvc/downloaded", "condition=Ready", READY_S)
 
 
-def test_a_hub_that_is_out_of_reach_is_told_with_what_can_be_done(namespace: Kubectl, standin: Object) -> None:
+def test_an_unreachable_hub_is_reported_with_what_can_be_done(namespace: Kubectl, standin: Object) -> None:
     namespace.apply(service("hub", engine=standin, model={"uri": "hf://HuggingFaceTB/SmolLM2-135M-Instruct@main"}))
-    _is_told(
+    _is_reported(
         namespace, "hub", "EndpointUnreachable", "https://huggingface.co", "spec.model.hf.endpoint to a mirror", "s3://"
     )

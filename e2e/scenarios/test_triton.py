@@ -1,4 +1,4 @@
-"""The real Triton serves a repository of models out of S3, and what is wrong with one is said by name."""
+"""The real Triton serves a repository of models out of S3, and what is wrong with one is reported by name."""
 
 from collections.abc import Callable
 from urllib.error import HTTPError
@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 READY_S = 240
 GRPC_PORT = 8001
 PAUSE_S = 10
-"""How long a pod serves on once it is told to stop (the operator's setting propagation_pause_s)."""
+"""How long a pod serves on once it must stop (the operator's setting propagation_pause_s)."""
 
 
 def _triton(name: str, *models: str, repository: str = "triton", **spec: Object) -> Object:
@@ -40,16 +40,16 @@ def _ready(kubectl: Kubectl, body: Object) -> Object:
     return kubectl.get("infsvc", name)
 
 
-def _told(kubectl: Kubectl, name: str, says: str) -> Callable[[], Object | None]:
+def _reported(kubectl: Kubectl, name: str, words: str) -> Callable[[], Object | None]:
     """The condition Ready once its message has those words; it may not have been True before."""
 
-    def told() -> Object | None:
+    def reported() -> Object | None:
         found = kubectl.get("infsvc", name)
         assert not is_true(found, "Ready"), "Ready without its models"
         ready = condition(found, "Ready")
-        return ready if ready is not None and says in ready["message"] else None
+        return ready if ready is not None and words in ready["message"] else None
 
-    return told
+    return reported
 
 
 def test_a_repository_out_of_s3_is_served_over_http_and_grpc(namespace: Kubectl) -> None:
@@ -64,7 +64,7 @@ def test_a_repository_out_of_s3_is_served_over_http_and_grpc(namespace: Kubectl)
         assert infer_by_grpc(url, "double", [0.25, -2.0]) == [0.5, -4.0]
 
 
-def test_models_that_are_not_asked_for_are_not_loaded(namespace: Kubectl) -> None:
+def test_models_that_are_not_requested_are_not_loaded(namespace: Kubectl) -> None:
     _ready(namespace, _triton("some", "double", "count"))
 
     with port_forward(namespace, "some") as url:
@@ -74,28 +74,28 @@ def test_models_that_are_not_asked_for_are_not_loaded(namespace: Kubectl) -> Non
         refused.value.close()
 
 
-def test_a_repository_without_a_model_is_said_and_cured(namespace: Kubectl) -> None:
+def test_a_repository_without_a_model_is_reported_and_cured(namespace: Kubectl) -> None:
     namespace.apply(_triton("empty", repository="triton-empty"))
 
-    ready = eventually(_told(namespace, "empty", "the repository is empty"), within_s=READY_S, every_s=1)
+    ready = eventually(_reported(namespace, "empty", "the repository is empty"), within_s=READY_S, every_s=1)
     assert ready["reason"] == "ModelsNotReady"
 
     _ready(namespace, _triton("empty"))
 
 
-def test_a_model_that_does_not_load_is_said_by_name_and_cured(namespace: Kubectl) -> None:
+def test_a_model_that_does_not_load_is_reported_by_name_and_cured(namespace: Kubectl) -> None:
     namespace.apply(_triton("broken", repository="triton-broken"))
 
-    ready = eventually(_told(namespace, "broken", "'reverse' version 1"), within_s=READY_S, every_s=1)
+    ready = eventually(_reported(namespace, "broken", "'reverse' version 1"), within_s=READY_S, every_s=1)
     assert ready["reason"] == "ModelNotLoadable"
 
     _ready(namespace, _triton("broken", "double", repository="triton-broken"))
 
 
-def test_a_model_that_the_repository_lacks_is_said_by_name_and_cured(namespace: Kubectl) -> None:
+def test_a_model_that_the_repository_lacks_is_reported_by_name_and_cured(namespace: Kubectl) -> None:
     namespace.apply(_triton("lacking", "double", "triple"))
 
-    ready = eventually(_told(namespace, "lacking", "'triple'"), within_s=READY_S, every_s=1)
+    ready = eventually(_reported(namespace, "lacking", "'triple'"), within_s=READY_S, every_s=1)
     assert ready["reason"] == "ModelNotLoadable"
 
     _ready(namespace, _triton("lacking", "double"))
@@ -105,7 +105,7 @@ def test_a_request_in_flight_at_a_rollout_ends_whole(namespace: Kubectl) -> None
     body = _triton("rolls", "double", "count", drain={"timeoutSeconds": 60})
     _ready(namespace, body)
     (old,) = (pod["metadata"]["name"] for pod in pods_of(namespace, "rolls"))
-    numbers = 10 * (PAUSE_S + 10)  # ten a second: the server is told to stop in their middle
+    numbers = 10 * (PAUSE_S + 10)  # ten a second: the server gets its stop signal in their middle
 
     with port_forward(namespace, "rolls") as url:
         body["spec"]["engine"]["args"] = ["--log-verbose=1"]

@@ -1,4 +1,4 @@
-"""A new operator, other settings and a changed profile, while requests flow: nobody notices, and nothing restarts."""
+"""A new operator, other settings and a changed profile, while requests flow: no client notices, no pod restarts."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,7 +11,7 @@ from e2e.support.services import pods_of, service
 from tests.support.eventually import eventually
 
 READY_S = 240
-TOLD_S = 60
+REPORTED_S = 60
 
 
 def _up(kubectl: Kubectl, bodies: Sequence[Object]) -> None:
@@ -29,28 +29,28 @@ def _containers(kubectl: Kubectl, name: str) -> dict[str, int]:
 
 
 def _update(kubectl: Kubectl, name: str) -> str:
-    """What the service says that a refresh would change; empty where nothing."""
+    """What the service reports that a refresh would change; empty where nothing."""
     found = condition(kubectl.get("infsvc", name), "UpdateAvailable")
     return str(found["message"]) if found and found["status"] == "True" else ""
 
 
-def _told(kubectl: Kubectl, name: str, change: str) -> None:
+def _offers(kubectl: Kubectl, name: str, change: str) -> None:
     """Wait until the service offers the change, and see that it is no worse for it."""
-    message = eventually(lambda: _update(kubectl, name), lambda text: change in text, within_s=TOLD_S, every_s=0.5)
+    message = eventually(lambda: _update(kubectl, name), lambda text: change in text, within_s=REPORTED_S, every_s=0.5)
     assert f"annotate infsvc/{name} serving.modelyard.dev/refresh=" in message
     body = kubectl.get("infsvc", name)
     assert is_true(body, "Ready")
     assert condition(body, "Stalled") is None
-    eventually(lambda: condition(kubectl.get("infsvc", name), "Reconciling") is None, within_s=TOLD_S, every_s=0.5)
+    eventually(lambda: condition(kubectl.get("infsvc", name), "Reconciling") is None, within_s=REPORTED_S, every_s=0.5)
 
 
 def _refresh(kubectl: Kubectl, name: str) -> None:
     """Order a refresh and wait until it is taken, in the words of docs/profiles.md."""
     before = set(_containers(kubectl, name))
     kubectl.run("annotate", f"infsvc/{name}", "serving.modelyard.dev/refresh=now", "--overwrite")
-    kubectl.wait(f"infsvc/{name}", "condition=UpdateAvailable=False", TOLD_S)
+    kubectl.wait(f"infsvc/{name}", "condition=UpdateAvailable=False", REPORTED_S)
     kubectl.run("rollout", "status", f"deployment/{name}", f"--timeout={READY_S}s", timeout_s=READY_S + 30)
-    after = eventually(lambda: pods_of(kubectl, name), within_s=TOLD_S)
+    after = eventually(lambda: pods_of(kubectl, name), within_s=REPORTED_S)
     assert before.isdisjoint(pod["metadata"]["uid"] for pod in after)
 
 
@@ -77,7 +77,7 @@ def test_an_operator_replaced_under_load_fails_no_request_and_restarts_no_pod_un
             eventually(installation.is_idle, within_s=120, every_s=1)
             namespace.wait("infsvc/scales", "jsonpath={.status.readyReplicas}=2", READY_S)
             for name in services:
-                _told(namespace, name, "--drain-s 60 -> 33")
+                _offers(namespace, name, "--drain-s 60 -> 33")
                 assert _containers(namespace, name).items() >= before[name].items(), f"{name} was restarted"
 
             _refresh(namespace, "refreshed")
@@ -85,7 +85,7 @@ def test_an_operator_replaced_under_load_fails_no_request_and_restarts_no_pod_un
             assert _grace_s(namespace, "steady") == grace_s
             assert _generation(namespace, "steady") == generation
             assert _containers(namespace, "steady") == before["steady"]
-        eventually(lambda: _update(namespace, "steady") == "", within_s=TOLD_S, every_s=0.5)
+        eventually(lambda: _update(namespace, "steady") == "", within_s=REPORTED_S, every_s=0.5)
         requests.goes_on()
         assert requests.failed() == []
 
@@ -117,19 +117,19 @@ def test_a_profile_changed_under_load_fails_no_request_and_restarts_no_pod_until
     with load(namespace, ("labelled", "named")) as requests:
         before = {each: _containers(namespace, each) for each in ("labelled", "named")}
         profile(drain={"timeoutSeconds": 9}, accelerator={"type": "cpu"})
-        for told in ("labelled", "named"):
-            _told(namespace, told, "--drain-s 7 -> 9")
+        for each in ("labelled", "named"):
+            _offers(namespace, each, "--drain-s 7 -> 9")
         _refresh(namespace, "named")
         assert _grace_s(namespace, "named") == grace_s + 2
         assert _containers(namespace, "labelled") == before["labelled"]
 
         namespace.run("delete", "servingprofile", name)
 
-        def is_said() -> bool:
+        def is_recorded() -> bool:
             accepted = condition(namespace.get("infsvc", "labelled"), "Accepted")
             return accepted is not None and (accepted["status"], accepted["reason"]) == ("True", "AcceptedAsRecorded")
 
-        eventually(is_said, within_s=TOLD_S, every_s=0.5)
+        eventually(is_recorded, within_s=REPORTED_S, every_s=0.5)
         assert _containers(namespace, "labelled") == before["labelled"]
         requests.goes_on()
         assert requests.failed() == []

@@ -37,12 +37,12 @@ def _pod(name: str, node: str, command: Sequence[str], attributes: dict[str, str
 
 
 def looks_around(name: str, node: str, **attributes: str) -> Object:
-    """A pod that ends once it has told every path of the cache that it sees; see what_it_saw()."""
+    """A pod that ends once it has printed every path of the cache that it sees; see what_it_saw()."""
     return _pod(name, node, ("python3", "-c", SEEN), attributes, CACHE)
 
 
 def what_it_saw(kubectl: Kubectl, name: str, within_s: int = 60) -> list[str]:
-    """The paths that the pod told, relative to the cache."""
+    """The paths that the pod printed, relative to the cache."""
     kubectl.wait(f"pod/{name}", "jsonpath={.status.phase}=Succeeded", within_s)
     seen: list[str] = json.loads(kubectl.run("logs", name))
     return seen
@@ -58,7 +58,7 @@ def follows_a_link(name: str, node: str, target: str) -> Object:
 
 
 def refusal(kubectl: Kubectl, name: str, within_s: float = 60) -> str:
-    """Why the kubelet does not start the pod's container, once it says so. Raises AssertionError where it starts it."""
+    """Why the kubelet does not start the pod's container, once it reports that. Raises AssertionError if it starts."""
 
     def waits() -> str | None:
         status = kubectl.get("pod", name)["status"]

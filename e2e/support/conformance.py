@@ -1,7 +1,7 @@
 """Whether the stand-in engine still behaves as the real one: the same requests to both, compared by what they answer.
 
-Compared are status codes, content types, the shapes of bodies and of streamed events, what errors say, and after all of
-it the metrics: names, types, labels and bucket bounds. Not compared: words, counts, times and identifiers.
+Compared are status codes, content types, the shapes of bodies and of streamed events, the messages of errors, and
+after all of it the metrics: names, types, labels and bucket bounds. Not compared: words, counts, times and identifiers.
 """
 
 import http.client
@@ -21,7 +21,7 @@ HI = [{"role": "user", "content": "hi"}]
 
 
 @dataclass(frozen=True)
-class Ask:
+class Request:
     """One request; the body is sent as JSON unless it is text already."""
 
     method: str
@@ -35,13 +35,13 @@ class Ask:
 
 
 REQUESTS = (
-    *(Ask("GET", path) for path in ("/health", "/ping", "/version", "/load", "/v1/models", "/metrics")),
-    *(Ask("GET", path) for path in ("/ready", "/healthz", "/is_sleeping", "/kv_event_sources", COMPLETION)),
-    Ask("POST", "/ping"),
-    Ask("POST", "/health"),
-    Ask("POST", COMPLETION, {"prompt": "hi", "max_tokens": 4, "ignore_eos": True}),
-    Ask("POST", COMPLETION, {"prompt": "hi", "max_tokens": 4, "ignore_eos": True, "stream": True}),
-    Ask(
+    *(Request("GET", path) for path in ("/health", "/ping", "/version", "/load", "/v1/models", "/metrics")),
+    *(Request("GET", path) for path in ("/ready", "/healthz", "/is_sleeping", "/kv_event_sources", COMPLETION)),
+    Request("POST", "/ping"),
+    Request("POST", "/health"),
+    Request("POST", COMPLETION, {"prompt": "hi", "max_tokens": 4, "ignore_eos": True}),
+    Request("POST", COMPLETION, {"prompt": "hi", "max_tokens": 4, "ignore_eos": True, "stream": True}),
+    Request(
         "POST",
         COMPLETION,
         {
@@ -52,9 +52,9 @@ REQUESTS = (
             "stream_options": {"include_usage": True},
         },
     ),
-    Ask("POST", CHAT, {"messages": HI, "max_tokens": 4, "ignore_eos": True}),
-    Ask("POST", CHAT, {"messages": HI, "max_completion_tokens": 4, "ignore_eos": True, "stream": True}),
-    Ask(
+    Request("POST", CHAT, {"messages": HI, "max_tokens": 4, "ignore_eos": True}),
+    Request("POST", CHAT, {"messages": HI, "max_completion_tokens": 4, "ignore_eos": True, "stream": True}),
+    Request(
         "POST",
         CHAT,
         {
@@ -65,17 +65,17 @@ REQUESTS = (
             "stream_options": {"include_usage": True},
         },
     ),
-    Ask("POST", COMPLETION, {"model": "nope", "prompt": "hi"}),
-    Ask("POST", CHAT, {"model": "nope", "messages": HI}),
-    Ask("POST", COMPLETION, {"prompt": "hi", "max_tokens": 9_999_999}),
-    Ask("POST", CHAT, {"messages": HI, "max_completion_tokens": 9_999_999}),
-    Ask("POST", COMPLETION, {"max_tokens": 4}),
-    Ask("POST", CHAT, {"max_tokens": 4}),
-    Ask("POST", CHAT, {"messages": HI, "stream_options": {"include_usage": True}}),
-    Ask("POST", COMPLETION, "{"),
-    Ask("POST", COMPLETION, "{}", "text/plain"),
+    Request("POST", COMPLETION, {"model": "nope", "prompt": "hi"}),
+    Request("POST", CHAT, {"model": "nope", "messages": HI}),
+    Request("POST", COMPLETION, {"prompt": "hi", "max_tokens": 9_999_999}),
+    Request("POST", CHAT, {"messages": HI, "max_completion_tokens": 9_999_999}),
+    Request("POST", COMPLETION, {"max_tokens": 4}),
+    Request("POST", CHAT, {"max_tokens": 4}),
+    Request("POST", CHAT, {"messages": HI, "stream_options": {"include_usage": True}}),
+    Request("POST", COMPLETION, "{"),
+    Request("POST", COMPLETION, "{}", "text/plain"),
 )
-"""About any model; they name none, which asks for the one that is served."""
+"""About any model; they name none, which selects the one that is served."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,18 @@ class Profile:
 
 
 def profile(base_url: str) -> Profile:
-    """Asks a server everything. Raises OSError when it does not answer."""
-    model = json.loads(_ask(base_url, Ask("GET", "/v1/models"))[2])["data"][0]
+    """Sends a server all requests. Raises OSError when it does not answer."""
+    model = json.loads(_send(base_url, Request("GET", "/v1/models"))[2])["data"][0]
     too_long = "a " * (model["max_model_len"] + 100)
     answers = {}
-    for ask in (*REQUESTS, Ask("POST", COMPLETION, {"prompt": too_long, "max_tokens": 4})):
-        status, content_type, body = _ask(base_url, ask)
-        answers[str(ask)] = (status, content_type, shape(content_type, body.replace(model["id"].encode(), b"MODEL")))
-    return Profile(answers, metric_shapes(_ask(base_url, Ask("GET", "/metrics"))[2].decode()))
+    for request in (*REQUESTS, Request("POST", COMPLETION, {"prompt": too_long, "max_tokens": 4})):
+        status, content_type, body = _send(base_url, request)
+        answers[str(request)] = (
+            status,
+            content_type,
+            shape(content_type, body.replace(model["id"].encode(), b"MODEL")),
+        )
+    return Profile(answers, metric_shapes(_send(base_url, Request("GET", "/metrics"))[2].decode()))
 
 
 def differences(real: Profile, standin: Profile) -> list[str]:
@@ -111,7 +115,7 @@ def differences(real: Profile, standin: Profile) -> list[str]:
 
 
 def shape(content_type: str | None, body: bytes) -> Any:
-    """What a body is made of: its fields in order and their types, and what an error says."""
+    """What a body is made of: its fields in order and their types, and the message of an error."""
     if content_type == "application/json":
         return _shape(json.loads(body))
     if content_type is not None and content_type.startswith("text/event-stream"):
@@ -130,12 +134,12 @@ def metric_shapes(exposition: str) -> dict[str, Any]:
             found.setdefault(name, {})[keyword] = text
         elif match := SERIES.fullmatch(line):
             labels = dict(LABEL.findall(match[2] or ""))
-            kept = sorted(labels) if match[1] == "vllm:cache_config_info" else _telling(labels)
+            kept = sorted(labels) if match[1] == "vllm:cache_config_info" else _distinguishing(labels)
             found.setdefault(match[1], {}).setdefault("samples", []).append(kept)
     return {name: parts | {"samples": sorted(map(str, parts.get("samples", [])))} for name, parts in found.items()}
 
 
-def _telling(labels: dict[str, str]) -> list[str]:
+def _distinguishing(labels: dict[str, str]) -> list[str]:
     return [name if name in OWN_LABELS else f"{name}={value}" for name, value in labels.items()]
 
 
@@ -149,14 +153,14 @@ def _shape(value: Any) -> Any:
     return type(value).__name__
 
 
-def _ask(base_url: str, ask: Ask) -> tuple[int, str | None, bytes]:
+def _send(base_url: str, request: Request) -> tuple[int, str | None, bytes]:
     """Status, content type and body of the answer."""
     url = urlsplit(base_url)
     connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=TIMEOUT_S)
-    body = ask.body if isinstance(ask.body, str | None) else json.dumps(ask.body)
+    body = request.body if isinstance(request.body, str | None) else json.dumps(request.body)
     try:
-        headers = {} if body is None else {"content-type": ask.content_type}
-        connection.request(ask.method, f"{url.path}{ask.path}", body, headers)
+        headers = {} if body is None else {"content-type": request.content_type}
+        connection.request(request.method, f"{url.path}{request.path}", body, headers)
         response = connection.getresponse()
         return response.status, response.getheader("content-type"), response.read()
     finally:

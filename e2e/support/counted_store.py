@@ -1,4 +1,4 @@
-"""The way to a store through a proxy that is as slow as a test wants it, and that counts what comes out."""
+"""The way to a store through a proxy that is as slow as a test sets it, and that counts what comes out."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def start_proxy(kubectl: Kubectl, bytes_per_s: int) -> None:
 
 
 def stop_proxy(kubectl: Kubectl) -> None:
-    """Nobody answers at URL any more."""
+    """Nothing answers at URL any more."""
     kubectl.run("delete", f"pod/{NAME}", "--wait=true")
 
 

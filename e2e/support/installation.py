@@ -55,7 +55,7 @@ class Installation:
         return datetime.fromisoformat(spec["acquireTime"]), datetime.fromisoformat(spec["renewTime"])
 
     def kill(self) -> str:
-        """End the leader's process without a chance to say goodbye; the kubelet starts it again. Returns its pod."""
+        """End the leader's process without a chance to shut down; the kubelet starts it again. Returns its pod."""
         name = self.pod()
         pod = self._kubectl.get("pod", name)
         container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
@@ -79,7 +79,7 @@ class Installation:
         return self._kubectl.run("logs", self.pod())
 
     def refused_calls(self) -> list[str]:
-        """Lines of the present pods' logs that tell of a call for which the operator lacks the right.
+        """Lines of the present pods' logs that report a call for which the operator lacks the right.
 
         Its metrics would not do: an admission check, or a namespace that is being deleted, is a 403 as well.
         """

@@ -81,7 +81,7 @@ def condition(body: Object, kind: str) -> Object | None:
 
 
 def is_true(body: Object, kind: str) -> bool:
-    """Whether the condition of that type says True of the object as it is now."""
+    """Whether the condition of that type is True of the object as it is now."""
     found = condition(body, kind)
     return (
         found is not None

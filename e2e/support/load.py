@@ -13,31 +13,31 @@ from tests.support.eventually import eventually
 POD = "load"
 PROGRAM = Path(__file__).parent / "load_generator.py"
 ENOUGH = 5
-"""Answers of a service after which its requests are said to flow."""
+"""Answers of a service after which its requests count as flowing."""
 
 START_S = 120
 
 
 @dataclass(frozen=True)
 class Load:
-    """The pod that asks, and what came of it so far."""
+    """The pod that sends requests, and what came of them so far."""
 
     kubectl: Kubectl
 
     def answered(self) -> dict[str, int]:
         """Whole answers by URL."""
-        found: dict[str, int] = self._told()["answered"]
+        found: dict[str, int] = self._counts()["answered"]
         return found
 
     def failed(self) -> list[str]:
         """The requests that brought none: time, URL and error of each."""
-        found: list[str] = self._told()["failed"]
+        found: list[str] = self._counts()["failed"]
         return found
 
-    def _told(self) -> Object:
+    def _counts(self) -> Object:
         lines = self.kubectl.run("logs", POD, "--tail=1").splitlines()
-        told: Object = json.loads(lines[-1]) if lines else {"answered": {}, "failed": []}
-        return told
+        counts: Object = json.loads(lines[-1]) if lines else {"answered": {}, "failed": []}
+        return counts
 
     def flows(self) -> bool:
         """Whether each service has answered a few times."""

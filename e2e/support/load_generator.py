@@ -1,4 +1,4 @@
-"""Asks services for completions without a pause, each on its own thread and each time on a new connection.
+"""Requests completions from services without a pause, each on its own thread and each time on a new connection.
 
 Runs in a pod, by a bare Python: only its standard library. Prints one JSON line a second: how many requests there were
 so far, and what came of the first that failed.
@@ -13,7 +13,7 @@ import urllib.request
 
 PAUSE_S = 0.1
 TIMEOUT_S = 30
-MOST_TOLD = 20
+MOST_REPORTED = 20
 """Failures: a longer line would reach the reader of the log in parts."""
 BODY = json.dumps({"prompt": "hi", "max_tokens": 4}).encode()
 
@@ -21,7 +21,7 @@ answered: list[str] = []
 failed: list[str] = []
 
 
-def ask_forever(url: str) -> None:
+def request_forever(url: str) -> None:
     """One request after the other."""
     while True:
         request = urllib.request.Request(f"{url}/v1/completions", BODY, {"content-type": "application/json"})
@@ -35,12 +35,12 @@ def ask_forever(url: str) -> None:
 
 
 def main(urls: list[str]) -> None:
-    """Ask all of them, and tell each second how it goes, until the process is ended."""
+    """Send requests to all of them, and print each second how it goes, until the process is ended."""
     for url in urls:
-        threading.Thread(target=ask_forever, args=(url,), daemon=True).start()
+        threading.Thread(target=request_forever, args=(url,), daemon=True).start()
     while True:
         print(
-            json.dumps({"answered": {url: answered.count(url) for url in urls}, "failed": failed[:MOST_TOLD]}),
+            json.dumps({"answered": {url: answered.count(url) for url in urls}, "failed": failed[:MOST_REPORTED]}),
             flush=True,
         )
         time.sleep(1)

@@ -17,7 +17,7 @@ READY_S = 120
 
 
 class NodeCache:
-    """The agents' DaemonSet, and the cache of each node as its agent tells of it and as it lies on the disk."""
+    """The agents' DaemonSet, and the cache of each node as its agent reports it and as it lies on the disk."""
 
     def __init__(self, cluster: Kubectl) -> None:
         self._kubectl = replace(cluster, namespace=NAMESPACE)
@@ -34,15 +34,15 @@ class NodeCache:
                 return pod
         return None
 
-    def tells(self, node: str) -> Object:
-        """What the agent answers to GET /cache: asked from its node, since the network keeps others out."""
+    def report(self, node: str) -> Object:
+        """What the agent answers to GET /cache: sent from its node, since the network keeps others out."""
         address = self.agent(node)["status"]["podIP"]
-        told: Object = json.loads(get_on(node, f"http://{address}:{names.NODE_PORT}/cache"))
-        return told
+        report: Object = json.loads(get_on(node, f"http://{address}:{names.NODE_PORT}/cache"))
+        return report
 
     def entries(self, node: str, namespace: str) -> dict[str, Object]:
-        """What the agent tells of a namespace's entries, by digest."""
-        parts = [part for part in self.tells(node)["namespaces"] if part["name"] == namespace]
+        """What the agent reports of a namespace's entries, by digest."""
+        parts = [part for part in self.report(node)["namespaces"] if part["name"] == namespace]
         return {entry["digest"]: entry for part in parts for entry in part["entries"]}
 
     def folders(self, node: str) -> Sequence[str]:
@@ -50,7 +50,7 @@ class NodeCache:
         return folders_of(node, CACHE_PATH)
 
     def kill(self, node: str) -> None:
-        """End the agent's process without a chance to say goodbye; the kubelet starts it again."""
+        """End the agent's process without a chance to shut down; the kubelet starts it again."""
         kill_container(node, self.agent(node)["status"]["containerStatuses"][0]["containerID"])
 
     def is_started_anew(self, node: str, before: Object) -> bool:
@@ -72,7 +72,7 @@ class NodeCache:
         return self._kubectl.run("logs", self.agent(node)["metadata"]["name"])
 
     def refused_calls(self) -> list[str]:
-        """Lines of the agents' logs that tell of a call for which they lack the right."""
+        """Lines of the agents' logs that report a call for which they lack the right."""
         running = [pod for pod in self._kubectl.list("pods", SELECTOR) if pod["status"]["phase"] == "Running"]
         logs = (self._kubectl.run("logs", pod["metadata"]["name"]) for pod in running)
         return [line for log in logs for line in log.splitlines() if re.search(r"cannot \w+ resource", line)]
@@ -80,13 +80,13 @@ class NodeCache:
     @contextmanager
     def changed(self, **environment: str) -> Iterator[None]:
         """Agents with variables of their own that go before those of the ConfigMap; taken back afterwards."""
-        self._say(*(f"{name}={value}" for name, value in environment.items()))
+        self._set_environment(*(f"{name}={value}" for name, value in environment.items()))
         try:
             yield
         finally:
-            self._say(*(f"{name}-" for name in environment))
+            self._set_environment(*(f"{name}-" for name in environment))
 
-    def _say(self, *variables: str) -> None:
+    def _set_environment(self, *variables: str) -> None:
         self._kubectl.run("set", "env", AGENTS, *variables)
         self.is_rolled_out()
 
@@ -127,10 +127,10 @@ def _process(pod: Object) -> str:
 
 
 def fetch_of(pod: Object) -> Object | None:
-    """What the pod's fetcher said at its end; None while it has not."""
+    """The pod's fetcher's last report; None before its end."""
     for status in pod["status"].get("initContainerStatuses", []):
         ended = status.get("state", {}).get("terminated")
         if status["name"] == names.CONTAINER_FETCH and ended:
-            told: Object = json.loads(ended["message"])
-            return told
+            report: Object = json.loads(ended["message"])
+            return report
     return None

@@ -48,7 +48,7 @@ def get_on(node: str, url: str) -> str:
 
 
 def kill_container(node: str, container_id: str) -> None:
-    """End a container, given as `containerd://...`, without a chance to say goodbye."""
+    """End a container, given as `containerd://...`, without a chance to shut down."""
     _on(node, "ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", container_id.rpartition("/")[2])
 
 

@@ -14,16 +14,16 @@ FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 def port_forward(kubectl: Kubectl, service: str, port: int = 80) -> Iterator[str]:
     """Base URL on loopback of one pod behind the Service; closed at the end.
 
-    Raises RuntimeError with what kubectl said when it forwards nothing.
+    Raises RuntimeError with kubectl's message when it forwards nothing.
     """
     command = kubectl.command("port-forward", f"service/{service}", f":{port}")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         try:
-            said = process.stdout.readline()
-            found = FORWARDING.search(said)
+            output = process.stdout.readline()
+            found = FORWARDING.search(output)
             if found is None:
-                raise RuntimeError(f"kubectl port-forward: {said.strip()}")
+                raise RuntimeError(f"kubectl port-forward: {output.strip()}")
             yield f"http://127.0.0.1:{found[1]}"
         finally:
             process.terminate()

@@ -31,7 +31,7 @@ class Link:
             wait_s = self._free_s - time.monotonic()
         time.sleep(max(wait_s, 0))
 
-    def tell(self) -> None:
+    def print_bytes(self) -> None:
         with self._lock:
             print(self._passed_bytes, flush=True)
 
@@ -46,7 +46,7 @@ def _pass_on(source: socket.socket, target: socket.socket, link: Link | None) ->
         with contextlib.suppress(OSError):
             side.shutdown(socket.SHUT_RDWR)
     if link:
-        link.tell()
+        link.print_bytes()
 
 
 def main(host: str, port: int, bytes_per_s: float) -> None:

@@ -1,4 +1,4 @@
-"""What services say of themselves, moment by moment: every state that the API server stored, told by one watch."""
+"""What services report, moment by moment: every state that the API server stored, delivered by one watch."""
 
 import json
 import subprocess
@@ -23,17 +23,17 @@ UNDER_WAY = frozenset(
         "RollingOut",
     }
 )
-"""Reasons that ask nobody to act."""
+"""Reasons that require no action."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A service as it was stored, and when that was heard of, in seconds of the monotonic clock."""
+    """A service as it was stored, and when that arrived, in seconds of the monotonic clock."""
 
     at_s: float
     body: Object
 
-    def says(self, type_: str = "Ready") -> tuple[str, str]:
+    def reports(self, type_: str = "Ready") -> tuple[str, str]:
         """The reason and the message of a condition; empty before there is one."""
         found = condition(self.body, type_) or {}
         return str(found.get("reason", "")), str(found.get("message", ""))
@@ -49,13 +49,13 @@ class Moment:
 
 
 class Stories:
-    """The moments of all services of a namespace, as they are heard of."""
+    """The moments of all services of a namespace, as they arrive."""
 
     def __init__(self) -> None:
         self._moments: dict[str, list[Moment]] = defaultdict(list)
         self._news = Condition()
 
-    def hear(self, line: str) -> None:
+    def add(self, line: str) -> None:
         """Take one event of the API server's watch."""
         event = json.loads(line)
         if event["type"] not in {"ADDED", "MODIFIED"}:
@@ -64,20 +64,20 @@ class Stories:
             self._moments[event["object"]["metadata"]["name"]].append(Moment(time.monotonic(), event["object"]))
             self._news.notify_all()
 
-    def hear_all(self, lines: Iterable[str]) -> None:
+    def add_all(self, lines: Iterable[str]) -> None:
         """Take the events of a watch until it ends."""
         for line in lines:
-            self.hear(line)
+            self.add(line)
 
     def of(self, name: str) -> list[Moment]:
-        """All that was heard of the service so far."""
+        """All moments of the service so far."""
         with self._news:
             return list(self._moments[name])
 
     def first(self, name: str, holds: Callable[[Moment], bool], *, since_s: float, within_s: float) -> Moment:
         """The first moment from ``since_s`` on that ``holds``; what was in force at ``since_s`` is one of them.
 
-        Raises AssertionError with all that was told when ``within_s`` have passed since then.
+        Raises AssertionError with all that was reported when ``within_s`` have passed since then.
         """
         with self._news:
             while True:
@@ -86,8 +86,8 @@ class Stories:
                         return moment
                 left_s = since_s + within_s - time.monotonic()
                 if left_s <= 0:
-                    told = [(round(m.at_s - since_s, 1), *m.says()) for m in self._moments[name]]
-                    raise AssertionError(f"{name} did not come to it within {within_s:g} s; it told {told}")
+                    reported = [(round(m.at_s - since_s, 1), *m.reports()) for m in self._moments[name]]
+                    raise AssertionError(f"{name} did not come to it within {within_s:g} s; it reported {reported}")
                 self._news.wait(left_s)
 
     def stays(self, name: str, holds: Callable[[Moment], bool], *, for_s: float) -> None:
@@ -99,7 +99,7 @@ class Stories:
                 if left_s <= 0:
                     return
                 self._news.wait(left_s)
-            raise AssertionError(f"{name} came to say {self._moments[name][-1].says()}")
+            raise AssertionError(f"{name} came to report {self._moments[name][-1].reports()}")
 
     def _since(self, name: str, since_s: float) -> list[Moment]:
         moments = self._moments[name]
@@ -111,7 +111,7 @@ class Stories:
 @contextmanager
 def stories(kubectl: Kubectl) -> Iterator[Stories]:
     """The stories of the namespace's services from now on; a watch that the API server ends is begun again."""
-    heard, over = Stories(), Event()
+    collected, over = Stories(), Event()
     path = f"/apis/serving.modelyard.dev/v1alpha1/namespaces/{kubectl.namespace}/inferenceservices?watch=true"
     watches: list[subprocess.Popen[str]] = []
 
@@ -122,12 +122,12 @@ def stories(kubectl: Kubectl) -> Iterator[Stories]:
                 assert watch.stdout is not None
                 if over.is_set():
                     watch.terminate()
-                heard.hear_all(watch.stdout)
+                collected.add_all(watch.stdout)
 
     listener = Thread(target=listen)
     listener.start()
     try:
-        yield heard
+        yield collected
     finally:
         over.set()
         for watch in watches:

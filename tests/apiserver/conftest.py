@@ -1,4 +1,4 @@
-"""One real API server for the whole run, and a namespace of its own for each test that asks for one."""
+"""One real API server for the whole run, and a namespace of its own for each test that requests one."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

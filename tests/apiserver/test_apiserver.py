@@ -1,4 +1,4 @@
-"""The API server that the tests of this folder stand on: who may do what, and what it says when it cannot start."""
+"""The API server that the tests of this folder stand on: who may do what, and what it reports when it cannot start."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_a_user_without_a_role_may_do_nothing(apiserver: ApiServer, shared_names
     assert refused.value.code == 403
 
 
-def test_a_role_that_is_bound_to_a_user_lets_that_user_in_and_nobody_else(apiserver: ApiServer, namespace: str) -> None:
+def test_a_role_that_is_bound_to_a_user_admits_only_that_user(apiserver: ApiServer, namespace: str) -> None:
     apiserver.kubectl("create", "role", "reader", "--verb=get,list", "--resource=infsvc", "-n", namespace)
     apiserver.kubectl("create", "rolebinding", "reader", "--role=reader", f"--user={ALICE}", "-n", namespace)
     eventually(lambda: apiserver.may(ALICE, "list", INFERENCE_SERVICE, namespace))
@@ -34,7 +34,7 @@ def test_a_wrong_token_is_unauthorized(admin: Client) -> None:
     assert refused.value.code == 401
 
 
-def test_pod_security_is_enforced_where_a_namespace_asks_for_it(apiserver: ApiServer) -> None:
+def test_pod_security_is_enforced_where_a_namespace_requires_it(apiserver: ApiServer) -> None:
     namespace = apiserver.namespace({"pod-security.kubernetes.io/enforce": "restricted"})
     with pytest.raises(AssertionError, match='violates PodSecurity "restricted'):
         apiserver.kubectl("run", "x", "--image=x", "-n", namespace)
@@ -48,7 +48,7 @@ def test_a_folder_without_the_programs_is_named_with_the_command_that_makes_one(
         support.binaries()
 
 
-def test_a_server_that_ends_at_once_is_told_with_its_last_words(
+def test_a_server_that_exits_at_once_is_reported_with_its_last_lines(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in support.PROGRAMS:

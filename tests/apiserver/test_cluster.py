@@ -72,7 +72,7 @@ async def test_an_apply_creates_changes_and_drops_fields(cluster: KubernetesClus
     assert changed["metadata"]["managedFields"][0]["manager"] == names.FIELD_MANAGER
 
 
-async def test_an_apply_overrules_whoever_took_a_field_and_leaves_others_theirs(
+async def test_an_apply_takes_its_fields_back_and_leaves_others_theirs(
     cluster: KubernetesCluster, admin: Client, namespace: str
 ) -> None:
     body = a_service(namespace)
@@ -152,7 +152,7 @@ async def test_an_apply_into_no_namespace_is_not_found(cluster: KubernetesCluste
         await cluster.apply(a_service("no-such-namespace"))
 
 
-async def test_an_apply_into_a_namespace_that_is_going_tells_so(
+async def test_an_apply_into_a_terminating_namespace_reports_it(
     cluster: KubernetesCluster, apiserver: ApiServer, namespace: str
 ) -> None:
     apiserver.kubectl("delete", "namespace", namespace, "--wait=false")
@@ -275,7 +275,7 @@ async def test_a_status_never_goes_to_another_object_of_that_name(
         await cluster.patch_status(first, {"replicas": 1})
 
 
-async def test_a_status_never_tells_of_a_spec_that_changed_meanwhile(
+async def test_a_status_is_never_written_for_a_spec_that_changed_meanwhile(
     cluster: KubernetesCluster, admin: Client, namespace: str
 ) -> None:
     seen = admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
@@ -288,8 +288,8 @@ async def test_an_event_is_shown_where_people_look_for_it(
     cluster: KubernetesCluster, admin: Client, apiserver: ApiServer, namespace: str
 ) -> None:
     created = admin.create(kinds.INFERENCE_SERVICE, minimal(namespace))
-    told = event(created, "Warning", "ModelNotFound", "no such model", instance="test", now=datetime.now(UTC))
-    await cluster.create_event(told)
+    posted = event(created, "Warning", "ModelNotFound", "no such model", instance="test", now=datetime.now(UTC))
+    await cluster.create_event(posted)
     [found] = await cluster.list_events(namespace, f"involvedObject.uid={created['metadata']['uid']}")
     assert (found["reason"], found["message"], found["type"]) == ("ModelNotFound", "no such model", "Warning")
     assert await cluster.list_events(namespace, "involvedObject.uid=another-uid") == ()
@@ -307,7 +307,7 @@ async def test_what_rbac_forbids_is_forbidden(apiserver: ApiServer, namespace: s
         await alice.close()
 
 
-async def test_the_admin_may(cluster: KubernetesCluster) -> None:
+async def test_what_rbac_allows_is_allowed(cluster: KubernetesCluster) -> None:
     assert await cluster.may("patch", kinds.INFERENCE_SERVICE, "status")
 
 
@@ -333,12 +333,12 @@ async def test_an_api_server_that_does_not_answer_costs_no_more_than_the_time_li
 
 
 async def test_an_api_server_that_is_not_there_is_unreachable(tmp_path: Path, calls: Counter[tuple[str, str]]) -> None:
-    nobody = await _at(free_port(), tmp_path, calls)
+    unreachable = await _at(free_port(), tmp_path, calls)
     try:
         with pytest.raises(UnreachableError):
-            await nobody.get(kinds.SERVICE, Key("a", "b"))
+            await unreachable.get(kinds.SERVICE, Key("a", "b"))
     finally:
-        await nobody.close()
+        await unreachable.close()
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ async def test_other_clients_get_the_same_credentials(apiserver: ApiServer) -> N
     assert found.ca_path == str(apiserver.certificate)
 
 
-async def test_without_credentials_the_login_says_what_to_do(tmp_path: Path) -> None:
+async def test_without_credentials_the_login_explains_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(LoginError, match="KUBECONFIG"):
         await login(tmp_path / "missing")
 

@@ -1,4 +1,4 @@
-"""The watches, by kopf, on a real API server: what they tell the cache and the queue, and that they write nothing."""
+"""The watches, by kopf, on a real API server: what reaches the cache and the queue, and that they write nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -157,7 +157,7 @@ async def test_objects_without_our_label_are_not_even_sent(apiserver: ApiServer,
         assert here == ["ours"]
 
 
-async def test_what_was_there_before_the_watches_is_told_as_well(
+async def test_what_existed_before_the_watches_is_delivered_as_well(
     apiserver: ApiServer, admin: Client, namespace: str
 ) -> None:
     created = await asyncio.to_thread(admin.create, kinds.INFERENCE_SERVICE, minimal(namespace))
@@ -251,7 +251,7 @@ def uninstall(admin: Client) -> None:
 
 
 def resyncing(watches: Watching, cluster: KubernetesCluster) -> resync.Resync:
-    """The regular LIST, which says which optional kinds to watch."""
+    """The regular LIST, which finds the optional kinds to watch."""
 
     async def follow(behind: frozenset[kinds.Kind]) -> None:
         await watches.watches.follow(kinds.WATCHED.keys() - watches.cache.absent_kinds, behind)

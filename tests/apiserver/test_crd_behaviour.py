@@ -56,11 +56,11 @@ def test_the_operator_reads_every_field_that_the_server_stores(admin: Client, na
     assert parse(stored).spec.model_dump(by_alias=True, exclude_unset=True) == stored["spec"]
 
 
-def test_scale_of_the_smallest_file_says_one_replica(admin: Client, smollm: Object) -> None:
+def test_scale_of_the_smallest_file_is_one_replica(admin: Client, smollm: Object) -> None:
     assert stored_anew(admin, smollm, "scale")["spec"] == {"replicas": 1}
 
 
-def test_scale_tells_pods_and_selector_once_the_status_is_written(admin: Client, smollm: Object) -> None:
+def test_scale_shows_pods_and_selector_once_the_status_is_written(admin: Client, smollm: Object) -> None:
     with_status(admin, smollm, FULL_STATUS)
     assert stored_anew(admin, smollm, "scale")["status"] == {
         "replicas": FULL_STATUS["replicas"],
@@ -113,7 +113,7 @@ def test_an_unknown_field_is_refused_by_name(admin: Client, namespace: str) -> N
         admin.create(INFERENCE_SERVICE, body)
 
 
-def test_an_unknown_field_is_pruned_where_the_client_does_not_ask_for_strictness(admin: Client, namespace: str) -> None:
+def test_an_unknown_field_is_pruned_where_the_client_does_not_request_strictness(admin: Client, namespace: str) -> None:
     body = minimal(namespace)
     body["spec"]["engine"] = {"arguments": ["--max-model-len=8192"]}
     stored = admin.create(INFERENCE_SERVICE, body, fieldValidation="Ignore")
@@ -139,7 +139,7 @@ def test_applying_an_unchanged_file_changes_nothing(
     assert stored_anew(admin, body)["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
-def test_the_columns_tell_model_engine_readiness_and_counts(admin: Client, smollm: Object) -> None:
+def test_the_columns_show_model_engine_readiness_and_counts(admin: Client, smollm: Object) -> None:
     with_status(admin, smollm, FULL_STATUS)
     path = resource_path(INFERENCE_SERVICE, smollm["metadata"]["namespace"])
     table = admin.request("GET", path, accept=TABLE)
@@ -214,12 +214,12 @@ def test_the_crd_fits_into_the_annotation_of_a_client_side_apply(admin: Client) 
 @pytest.mark.parametrize(
     "path", sorted((REPOSITORY / "examples" / "profiles").glob("*.yaml")), ids=lambda path: path.stem
 )
-def test_an_example_profile_is_taken_and_is_the_same_when_applied_again(apiserver: ApiServer, path: Path) -> None:
+def test_an_example_profile_is_accepted_and_is_the_same_when_applied_again(apiserver: ApiServer, path: Path) -> None:
     assert "created" in apiserver.kubectl("apply", "-f", str(path))
     assert "unchanged" in apiserver.kubectl("apply", "-f", str(path))
 
 
-def test_the_columns_of_a_profile_tell_what_it_gives(apiserver: ApiServer, admin: Client) -> None:
+def test_the_columns_of_a_profile_show_what_it_gives(apiserver: ApiServer, admin: Client) -> None:
     admin.create(SERVING_PROFILE, profile("with-columns"))
     shown = apiserver.kubectl("get", "servingprofile", "with-columns", "-o", "wide").splitlines()
     assert shown[0].split() == ["NAME", "ENGINE", "VERSION", "ACCELERATOR", "COUNT", "AGE", "IMAGE"]

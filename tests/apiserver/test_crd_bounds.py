@@ -140,7 +140,7 @@ COMPLAINTS = {
 
 
 def complaint(bound: Bound, where: str, value: Any) -> str:
-    """What the API server says of a value beyond the bound; in a status it leaves out the first word of ``where``."""
+    """The API server's message on a value beyond the bound; in a status it leaves out the first word of ``where``."""
     return COMPLAINTS[bound.keyword].format(
         value=json.dumps(value),
         field=where.removeprefix("status."),

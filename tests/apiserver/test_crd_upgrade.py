@@ -108,8 +108,8 @@ def test_what_was_stored_is_read_as_it_was(upgraded: Upgraded, found: Kept) -> N
 @pytest.mark.parametrize("found", SERVICES, ids=identified)
 def test_an_unchanged_file_applied_again_changes_nothing(upgraded: Upgraded, found: Kept) -> None:
     before = now(upgraded, found)
-    said = upgraded.server.kubectl("apply", "-f", "-", stdin=file_of(found, before["metadata"]["namespace"]))
-    assert "unchanged" in said
+    output = upgraded.server.kubectl("apply", "-f", "-", stdin=file_of(found, before["metadata"]["namespace"]))
+    assert "unchanged" in output
     assert now(upgraded, found)["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
@@ -136,7 +136,7 @@ def test_this_operator_does_not_even_write_to_the_deployments_of_the_release(rec
 
 
 @pytest.mark.parametrize("found", SERVICES, ids=identified)
-def test_it_says_what_a_refresh_would_change(reconciled: Upgraded, found: Kept) -> None:
+def test_it_reports_what_a_refresh_would_change(reconciled: Upgraded, found: Kept) -> None:
     conditions = {condition["type"]: condition for condition in now(reconciled, found)["status"]["conditions"]}
     update = conditions["UpdateAvailable"]
     assert update["status"] == "True"

@@ -1,4 +1,4 @@
-"""What the documents and examples/ tell people to apply is taken by a real API server, rules included."""
+"""What the documents and examples/ apply is accepted by a real API server, rules included."""
 
 import re
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def create(client: Client, namespace: str, body: Object) -> Any:
 
 
 @pytest.mark.parametrize("place", OBJECTS)
-def test_what_people_are_told_to_apply_is_taken(admin: Client, shared_namespace: str, place: str) -> None:
+def test_what_the_docs_apply_is_accepted(admin: Client, shared_namespace: str, place: str) -> None:
     assert create(admin, shared_namespace, OBJECTS[place])["metadata"]["uid"]
 
 

@@ -1,4 +1,4 @@
-"""Specs that nobody thought of: each is refused with a message, or gives objects that the API server takes."""
+"""Specs that no person would think of: each is refused with a message, or gives objects that the API server accepts."""
 
 import asyncio
 import json
@@ -38,8 +38,8 @@ AT_ONCE = 16
 CRD = yaml.safe_load((CRDS / f"{names.GROUP}_{names.PLURAL}.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 FREE = [place for place, node in crd_schema.nodes(SCHEMA) if PRESERVED in node]
-"""Fields of which the schema knows nothing: what is wrong in them the API server says of the child that has them, and
-the service's status repeats it."""
+"""Fields of which the schema knows nothing: the API server rejects the child that has a wrong one, and the service's
+status repeats its message."""
 
 
 def examples() -> Iterator[Object]:
@@ -81,7 +81,7 @@ class Outcome:
 
 
 class Judge:
-    """An API server that is asked what it would do, many times at once."""
+    """An API server that gets many dry-run requests at once."""
 
     def __init__(self, session: aiohttp.ClientSession, server: ApiServer, namespace: str) -> None:
         self._session = session
@@ -91,7 +91,7 @@ class Judge:
         self._trust = ssl.create_default_context(cafile=str(server.certificate))
         self.outcome = Outcome()
 
-    async def _ask(self, method: str, path: str, text: str, content: str, **query: str) -> tuple[int, Object]:
+    async def _send(self, method: str, path: str, text: str, content: str, **query: str) -> tuple[int, Object]:
         async with self._session.request(
             method,
             f"{self._url}{path}",
@@ -105,12 +105,12 @@ class Judge:
     async def _create(self, body: Object) -> tuple[int, Object]:
         path = resource_path(kinds.INFERENCE_SERVICE, self._namespace)
         whole = {"apiVersion": names.API_VERSION, "kind": names.KIND} | body
-        return await self._ask("POST", path, json.dumps(whole), "application/json", fieldValidation="Strict")
+        return await self._send("POST", path, json.dumps(whole), "application/json", fieldValidation="Strict")
 
     async def _apply(self, kind: Kind, child: Object) -> tuple[int, Object]:
         path = resource_path(kind, self._namespace, child["metadata"]["name"])
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
-        return await self._ask("PATCH", path, yaml_of(child), APPLY, **query)
+        return await self._send("PATCH", path, yaml_of(child), APPLY, **query)
 
     async def judge(self, body: Object) -> None:
         """Follow one service from its creation to its children."""
@@ -124,7 +124,7 @@ class Judge:
     async def _followed(self, body: Object) -> str:
         status, answer = await self._create(body)
         if status != 201:
-            if status not in (400, 422) or not says_a_field(answer):
+            if status not in (400, 422) or not names_a_field(answer):
                 self._blame(body, f"refused with {status}: {answer.get('message')}")
             return "refused by the API server"
         try:
@@ -160,8 +160,8 @@ def uses_a_free_field(body: Object) -> bool:
     return any(map(is_there, FREE))
 
 
-def says_a_field(status: Object) -> bool:
-    """Whether a refusal tells what is wrong and where; a strict decoding error has the field in its message."""
+def names_a_field(status: Object) -> bool:
+    """Whether a refusal names what is wrong and where; a strict decoding error has the field in its message."""
     causes = (status.get("details") or {}).get("causes") or []
     by_cause = any(cause.get("field") and cause.get("message") for cause in causes)
     return by_cause or bool(re.search(r"(spec|metadata)\b", status.get("message", "")))

@@ -1,4 +1,4 @@
-"""A pod that lies hurts nobody but its own service: the whole program beside a real API server and lying pods."""
+"""A pod that lies hurts only its own service: the whole program beside a real API server and lying pods."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from modelyard.contract import names
 from tests.support.api_client import Client, Object
 from tests.support.apiserver import ApiServer
 from tests.support.eventually import eventually
-from tests.support.hostile_pods import LIES, Lie, all_lying, answering, saying, telling
+from tests.support.hostile_pods import LIES, Lie, all_lying, answering, replying, reporting
 from tests.support.inference_services import minimal
 from tests.support.ports import free_port
 from tests.support.program import Program, ready
@@ -89,20 +89,20 @@ def past_creation(admin: Client, namespace: str, name: str) -> Object | None:
     return ready if ready is not None and ready["reason"] != "Creating" else None
 
 
-def progress_is_told(admin: Client, namespace: str, name: str, text: str) -> bool:
+def progress_is_reported(admin: Client, namespace: str, name: str, text: str) -> bool:
     ready = ready_of(admin, namespace, name)
     return ready is not None and text in ready["message"]
 
 
 def test_pods_that_lie_hurt_only_their_own_service(operator: Program, admin: Client, namespace: str) -> None:
     before_bytes = resident_bytes(operator.process.pid, "VmRSS")
-    honest: dict[str, Lie] = {"honest": telling(error={"reason": "AccessDenied", "message": "bucket so-and-so"})}
+    honest: dict[str, Lie] = {"honest": reporting(error={"reason": "AccessDenied", "message": "bucket so-and-so"})}
     with all_lying(LIES | honest) as addresses:
         lying = {name: fetching(addresses[name]) for name in LIES}
         lying |= {name: ended(message) for name, message in TERMINATION_MESSAGES.items()}
         serve(admin, namespace, lying | {"honest": fetching(addresses["honest"])})
 
-        eventually(lambda: progress_is_told(admin, namespace, "honest", "bucket so-and-so"), within_s=60)
+        eventually(lambda: progress_is_reported(admin, namespace, "honest", "bucket so-and-so"), within_s=60)
         for name in lying:
             ready = eventually(partial(past_creation, admin, namespace, name), within_s=60)
             assert ready["status"] == "False"
@@ -115,10 +115,13 @@ def test_pods_that_lie_hurt_only_their_own_service(operator: Program, admin: Cli
     assert operator.is_ready()
 
 
-def test_nobody_is_sent_elsewhere_by_a_redirect(operator: Program, admin: Client, namespace: str) -> None:
+def test_no_redirect_of_a_pod_is_followed(operator: Program, admin: Client, namespace: str) -> None:
     port = free_port()
     location = f"HTTP/1.0 302 Found\r\nLocation: http://127.0.0.1:{port}/latest/meta-data\r\n".encode()
-    with answering("127.0.0.1", port, saying("{}")) as visitors, all_lying({"redirect": saying("", location)}) as pods:
+    with (
+        answering("127.0.0.1", port, replying("{}")) as visitors,
+        all_lying({"redirect": replying("", location)}) as pods,
+    ):
         serve(admin, namespace, {"redirected": fetching(pods["redirect"])})
         eventually(partial(past_creation, admin, namespace, "redirected"), within_s=60)
         assert operator.is_ready()

@@ -72,8 +72,12 @@ def agent(apiserver: ApiServer, admin: Client, new_node: Callable[[str], str], t
     pod = admin.create(kinds.POD, {"metadata": {"name": node, "namespace": HOME}, "spec": spec})
     bound = {"apiVersion": "v1", "kind": "Pod", "name": node, "uid": pod["metadata"]["uid"]}
     path = f"/api/v1/namespaces/{HOME}/serviceaccounts/{ACCOUNT}/token"
-    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": bound}}
-    token = admin.request("POST", path, asked)["status"]["token"]
+    token_request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"boundObjectRef": bound},
+    }
+    token = admin.request("POST", path, token_request)["status"]["token"]
     (tmp_path / "token").write_text(token)
     (tmp_path / "ca.crt").write_text(apiserver.certificate.read_text())
     trust = ssl.create_default_context(cafile=str(apiserver.certificate))
@@ -127,7 +131,7 @@ def test_it_removes_its_start_up_taint_and_leaves_the_others(agent: Agent, admin
 def test_it_cannot_touch_another_node(agent: Agent, new_node: Callable[[str], str]) -> None:
     other = new_node("other")
 
-    with pytest.raises(UnreachableError, match="changes its own node only"):
+    with pytest.raises(UnreachableError, match="may change only its own node"):
         OwnNode(agent.api, other).remove_starting_taint()
 
 
@@ -146,12 +150,12 @@ def test_it_cannot_touch_another_node(agent: Agent, new_node: Callable[[str], st
     ids=lambda operation: f"{operation['op']} {operation['path']}",
 )
 def test_it_can_change_nothing_else_of_its_own_node(agent: Agent, operation: Object) -> None:
-    with pytest.raises(RefusedError, match="The agent of the node cache") as refused:
+    with pytest.raises(RefusedError, match="An agent of the node cache may") as refused:
         agent.changes(operation)
     assert refused.value.code == 403
 
 
-def test_nobody_else_is_limited_by_the_agents_policy(admin: Client, agent: Agent) -> None:
+def test_no_other_user_is_limited_by_the_agents_policy(admin: Client, agent: Agent) -> None:
     node = admin.get(kinds.NODE, agent.node)
     node["spec"]["taints"] = []
     admin.replace(kinds.NODE, node)

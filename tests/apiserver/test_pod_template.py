@@ -140,7 +140,7 @@ def accepted(admin: Client, namespace: str) -> Object | None:
     ],
 )
 @pytest.mark.usefixtures("operator")
-def test_a_wrong_template_is_said_by_name_leaves_all_as_it_was_and_its_cure_is_taken(
+def test_a_wrong_template_is_reported_by_name_changes_nothing_and_its_cure_is_applied(
     admin: Client, namespace: str, spec: Object, reason: str, named: str
 ) -> None:
     admin.create(INFERENCE_SERVICE, minimal(namespace))
@@ -163,7 +163,7 @@ def test_a_wrong_template_is_said_by_name_leaves_all_as_it_was_and_its_cure_is_t
     assert template["spec"]["priorityClassName"] == "serving"
 
 
-def test_a_template_that_is_nested_as_deep_as_the_server_takes_hinders_nobody_else(
+def test_a_template_that_is_nested_as_deep_as_the_server_allows_hinders_no_other_service(
     apiserver: ApiServer, admin: Client, namespace: str, operator: Program
 ) -> None:
     deepest = 9_900
@@ -184,6 +184,6 @@ def test_a_template_that_is_nested_as_deep_as_the_server_takes_hinders_nobody_el
     eventually(lambda: accepted(admin, namespace), lambda now: now["status"] == "True")
     assert operator.is_ready()
 
-    told = ("get", "infsvc/deep", "-n", namespace, "-o", "jsonpath={.status.conditions[1].message}")
-    eventually(lambda: "nested more than 32 levels" in apiserver.kubectl(*told))
+    query = ("get", "infsvc/deep", "-n", namespace, "-o", "jsonpath={.status.conditions[1].message}")
+    eventually(lambda: "nested more than 32 levels" in apiserver.kubectl(*query))
     apiserver.kubectl("delete", "infsvc/deep", "-n", namespace)

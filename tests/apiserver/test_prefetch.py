@@ -32,10 +32,10 @@ THEN = "2026-11-22T12:00:00Z"
 
 @pytest.fixture
 def service(admin: Client, namespace: str) -> Service:
-    return parse(admin.create(kinds.INFERENCE_SERVICE, asking_for_one(namespace)))
+    return parse(admin.create(kinds.INFERENCE_SERVICE, prefetching_service(namespace)))
 
 
-def asking_for_one(namespace: str) -> Object:
+def prefetching_service(namespace: str) -> Object:
     body = minimal(namespace)
     return body | {"spec": body["spec"] | {"cache": {"medium": "NodeLocal", "prefetch": 1}}}
 
@@ -143,13 +143,18 @@ def test_the_job_of_a_round_that_is_over_stays_and_is_left_alone(
     try:
         program = started(apiserver, OPERATOR, tmp_path)
         with program.process:
-            admin.create(kinds.INFERENCE_SERVICE, asking_for_one(namespace))
+            admin.create(kinds.INFERENCE_SERVICE, prefetching_service(namespace))
             [job] = eventually(lambda: admin.list(kinds.JOB, namespace), lambda jobs: len(jobs) == 1)
             end_well(admin, job, "to-be-warm")
             over = admin.get(kinds.JOB, job["metadata"]["name"], namespace)["metadata"]
-            said = eventually(lambda: prefetching(admin, namespace), lambda status: "finishedAt" in status)
-            assert (said["desired"], said["ready"], said["reason"], said["finishedAt"]) == (1, 1, "Prefetched", THEN)
-            assert said["nodes"] == [{"name": "to-be-warm", "state": "Ready"}]
+            found = eventually(lambda: prefetching(admin, namespace), lambda status: "finishedAt" in status)
+            assert (found["desired"], found["ready"], found["reason"], found["finishedAt"]) == (
+                1,
+                1,
+                "Prefetched",
+                THEN,
+            )
+            assert found["nodes"] == [{"name": "to-be-warm", "state": "Ready"}]
             admin.replace(kinds.INFERENCE_SERVICE, scaled(admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)))
             eventually(lambda: admin.get(kinds.DEPLOYMENT, "smollm", namespace)["spec"]["replicas"] == 2)
             [kept] = admin.list(kinds.JOB, namespace)

@@ -37,7 +37,7 @@ def children(admin: Client, namespace: str) -> list[Object | None]:
 
 
 def served(admin: Client, namespace: str) -> list[Object]:
-    """A service of the namespace with its children, once its status is told."""
+    """A service of the namespace with its children, once its status is written."""
     admin.create(kinds.INFERENCE_SERVICE, with_every_child(namespace))
     eventually(lambda: "status" in admin.get(kinds.INFERENCE_SERVICE, NAME, namespace))
     made = [child for child in children(admin, namespace) if child is not None]
@@ -163,7 +163,7 @@ def test_a_service_carries_no_finalizer_and_no_annotation_of_ours(admin: Client,
 
 
 @pytest.mark.usefixtures("operator")
-def test_an_object_of_somebody_else_is_left_alone_and_said(admin: Client, namespace: str) -> None:
+def test_an_object_of_another_owner_is_left_alone_and_reported(admin: Client, namespace: str) -> None:
     theirs = admin.create(
         kinds.SERVICE, {"metadata": {"name": NAME, "namespace": namespace}, "spec": {"ports": [{"port": 1}]}}
     )
@@ -174,7 +174,7 @@ def test_an_object_of_somebody_else_is_left_alone_and_said(admin: Client, namesp
     assert found(admin, kinds.DEPLOYMENT, namespace) is None
 
 
-def test_its_own_endpoint_tells_how_it_fares(operator: Program, admin: Client, namespace: str) -> None:
+def test_its_own_endpoint_reports_its_health(operator: Program, admin: Client, namespace: str) -> None:
     served(admin, namespace)
     assert operator.answers("/healthz") == (200, "ok")
     text = operator.answers("/metrics")[1]

@@ -58,11 +58,11 @@ def five_services(admin: Client, namespace: str) -> None:
 def all_served(apiserver: ApiServer, admin: Client, namespace: str) -> None:
     """Wait until all have children and a status, none made twice."""
 
-    def told() -> bool:
+    def is_reported() -> bool:
         found = admin.list(kinds.INFERENCE_SERVICE, namespace)
         return all("status" in body for body in found) and len(admin.list(kinds.DEPLOYMENT, namespace)) == len(NAMES)
 
-    eventually(told, within_s=PATIENCE_S)
+    eventually(is_reported, within_s=PATIENCE_S)
     assert children_made(apiserver, namespace) == MADE_ONCE
 
 
@@ -92,7 +92,9 @@ def test_a_watch_whose_version_is_gone_begins_anew(
 
 
 @pytest.mark.usefixtures("operator")
-def test_who_is_told_to_retry_later_does(apiserver: ApiServer, admin: Client, namespace: str, way: Wire) -> None:
+def test_a_request_is_retried_no_sooner_than_the_server_allows(
+    apiserver: ApiServer, admin: Client, namespace: str, way: Wire
+) -> None:
     before = len(way.seen)
     path = f"/namespaces/{namespace}/services/{NAMES[0]}?"
     way.answer(lambda request: is_apply(request) and path in request, THROTTLED)

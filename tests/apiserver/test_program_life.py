@@ -20,7 +20,7 @@ def role(apiserver: ApiServer) -> None:
     allow(apiserver)
 
 
-def test_without_its_role_it_says_what_it_may_not_and_ends(apiserver: ApiServer, tmp_path: Path) -> None:
+def test_without_its_role_it_reports_what_it_may_not_do_and_exits(apiserver: ApiServer, tmp_path: Path) -> None:
     program = started(apiserver, ALICE, tmp_path)
     with program.process:
         assert program.process.ends() == 1
@@ -53,7 +53,7 @@ def test_one_for_some_namespaces_claims_them_and_one_for_the_cluster_leaves_them
             eventually(everywhere.is_ready, within_s=60)
             for place in (namespace, others):
                 admin.create(kinds.INFERENCE_SERVICE, minimal(place))
-            eventually(lambda: all(is_told(admin, place) for place in (namespace, others)))
+            eventually(lambda: all(is_reported(admin, place) for place in (namespace, others)))
             assert (services(limited), services(everywhere)) == ({f"{namespace}/smollm"}, {f"{others}/smollm"})
 
             limited.process.signal(signal.SIGTERM)
@@ -75,7 +75,7 @@ def test_one_for_some_namespaces_claims_them_and_one_for_the_cluster_leaves_them
     assert [line for line in limited.log() if line["level"] != "INFO"] == []
 
 
-def is_told(admin: Client, namespace: str) -> bool:
+def is_reported(admin: Client, namespace: str) -> bool:
     return "status" in admin.get(kinds.INFERENCE_SERVICE, "smollm", namespace)
 
 
@@ -84,7 +84,9 @@ def services(program: Program) -> set[str]:
     return {line["service"] for line in program.log() if line["message"] == "status changed"}
 
 
-def test_told_to_stop_it_ends_by_itself(apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path) -> None:
+def test_on_a_stop_signal_it_exits_by_itself(
+    apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path
+) -> None:
     program = started(apiserver, OPERATOR, tmp_path)
     with program.process:
         eventually(program.is_ready, within_s=60)

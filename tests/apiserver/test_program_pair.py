@@ -62,7 +62,7 @@ def create(admin: Client, namespace: str, service_names: list[str]) -> None:
 
 
 def scale(admin: Client, namespace: str, service_names: list[str]) -> None:
-    """Ask for more replicas, and wait until the Deployments have them."""
+    """Request more replicas, and wait until the Deployments have them."""
     for name in service_names:
         service = admin.get(kinds.INFERENCE_SERVICE, name, namespace)
         service["spec"]["replicas"] = 3
@@ -76,11 +76,11 @@ def scale(admin: Client, namespace: str, service_names: list[str]) -> None:
 
 
 def all_served(admin: Client, namespace: str) -> None:
-    def told() -> bool:
+    def is_reported() -> bool:
         found = admin.list(kinds.INFERENCE_SERVICE, namespace)
         return len(found) == len(NAMES) and all("status" in body for body in found)
 
-    eventually(told, within_s=60)
+    eventually(is_reported, within_s=60)
 
 
 def test_a_leader_that_is_killed_in_the_middle_of_ten_creations_is_followed_in_time(
@@ -110,7 +110,7 @@ def test_a_leader_that_freezes_over_a_write_that_hangs_writes_no_more_once_there
         second = holder(admin)
         create(admin, namespace, NAMES[5:])
         all_served(admin, namespace)
-        pair.way.mute(is_watch)  # it wakes with what it knew, and long before it hears who has the Lease
+        pair.way.mute(is_watch)  # it wakes with what it knew, and long before it learns who has the Lease
         pair.way.slow_down(lambda request: "/leases/" in request, delay_s=1.5)
         scale(admin, namespace, NAMES[1:])
         followed_at = next(write.at for write in writes(apiserver, namespace) if write.process == second)
@@ -127,7 +127,7 @@ def test_a_leader_that_freezes_over_a_write_that_hangs_writes_no_more_once_there
     assert holder(admin) == second
 
 
-def test_a_leader_that_is_told_to_stop_gives_way_at_once(
+def test_a_leader_that_is_stopped_gives_way_at_once(
     apiserver: ApiServer, admin: Client, namespace: str, pair: Pair
 ) -> None:
     first = holder(admin)

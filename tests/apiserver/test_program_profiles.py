@@ -1,4 +1,4 @@
-"""The program's own watches of profiles and of namespaces' labels, on a real API server: what services hear of them."""
+"""The program's own watches of profiles and of namespaces' labels, on a real API server: what services report."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def conditions(admin: Client, namespace: str) -> dict[str, Object]:
     return {condition["type"]: condition for condition in status.get("conditions", [])}
 
 
-def told(admin: Client, namespace: str, type_: str, reason: str) -> str:
+def message(admin: Client, namespace: str, type_: str, reason: str) -> str:
     """The condition's message, once it has that reason."""
     found = eventually(
         lambda: conditions(admin, namespace).get(type_),
@@ -48,36 +48,36 @@ def template(admin: Client, namespace: str) -> str:
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_namespaces_label_is_heard_when_it_comes_changes_and_goes(admin: Client, namespace: str) -> None:
+def test_a_namespaces_label_is_noticed_when_it_is_added_changed_and_removed(admin: Client, namespace: str) -> None:
     for name, seconds in (("label-a", 70), ("label-b", 80)):
         admin.create(SERVING_PROFILE, profile(name, drain={"timeoutSeconds": seconds}))
     admin.create(INFERENCE_SERVICE, minimal(namespace))
-    told(admin, namespace, "UpdateAvailable", "UpToDate")
+    message(admin, namespace, "UpdateAvailable", "UpToDate")
     before = template(admin, namespace)
 
     label(admin, namespace, "label-a")
-    assert "--drain-s 60 -> 70" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods")
+    assert "--drain-s 60 -> 70" in message(admin, namespace, "UpdateAvailable", "RefreshChangesPods")
     label(admin, namespace, "label-b")
-    eventually(lambda: "--drain-s 60 -> 80" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods"))
+    eventually(lambda: "--drain-s 60 -> 80" in message(admin, namespace, "UpdateAvailable", "RefreshChangesPods"))
     label(admin, namespace, None)
-    told(admin, namespace, "UpdateAvailable", "UpToDate")
+    message(admin, namespace, "UpdateAvailable", "UpToDate")
     assert template(admin, namespace) == before
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_profile_is_heard_when_it_comes_changes_and_goes(admin: Client, namespace: str) -> None:
+def test_a_profile_is_noticed_when_it_is_created_changed_and_deleted(admin: Client, namespace: str) -> None:
     body = minimal(namespace)
     body["spec"]["profile"] = "late"
     admin.create(INFERENCE_SERVICE, body)
-    assert "'late', which does not exist" in told(admin, namespace, "Accepted", "UnknownProfile")
+    assert "'late', which does not exist" in message(admin, namespace, "Accepted", "UnknownProfile")
 
     late = admin.create(SERVING_PROFILE, profile("late", drain={"timeoutSeconds": 70}))
-    told(admin, namespace, "Accepted", "Accepted")
+    message(admin, namespace, "Accepted", "Accepted")
     before = template(admin, namespace)
     admin.replace(SERVING_PROFILE, late | {"spec": {"drain": {"timeoutSeconds": 90}}})
-    assert "--drain-s 70 -> 90" in told(admin, namespace, "UpdateAvailable", "RefreshChangesPods")
+    assert "--drain-s 70 -> 90" in message(admin, namespace, "UpdateAvailable", "RefreshChangesPods")
     admin.delete(SERVING_PROFILE, "late")
-    told(admin, namespace, "Accepted", "AcceptedAsRecorded")
+    message(admin, namespace, "Accepted", "AcceptedAsRecorded")
     assert template(admin, namespace) == before
 
 
@@ -87,5 +87,5 @@ def test_a_service_in_a_namespace_made_a_moment_before_has_its_profile(apiserver
     for _ in range(5):
         namespace = apiserver.namespace({names.LABEL_PROFILE: "at-once"})
         admin.create(INFERENCE_SERVICE, minimal(namespace))
-        told(admin, namespace, "Accepted", "Accepted")
+        message(admin, namespace, "Accepted", "Accepted")
         assert admin.get(INFERENCE_SERVICE, NAME, namespace)["status"]["effective"]["profile"] == "at-once"

@@ -35,11 +35,11 @@ async def all_of(calls: Iterable[Awaitable[T]]) -> list[T]:
 
 
 async def served_services(apiserver: ApiServer, namespace: str) -> None:
-    """Many services with the children and the status that the operator gives them, which is asked in memory."""
+    """Many services with the children and the status that the operator gives them, computed in memory."""
     cluster = KubernetesCluster(await login(apiserver.kubeconfig()), lambda *_: None, fence=always_open())
     header = {"apiVersion": INFERENCE_SERVICE.api_version, "kind": INFERENCE_SERVICE.kind}
-    wanted = (header | minimal(namespace, f"model-{number}") for number in range(SERVICES))
-    services = await all_of(cluster.apply(body) for body in wanted)
+    bodies = (header | minimal(namespace, f"model-{number}") for number in range(SERVICES))
+    services = await all_of(cluster.apply(body) for body in bodies)
     memory = InMemoryCluster()
     operator = RunningOperator(memory)
     for body in services:
@@ -50,8 +50,8 @@ async def served_services(apiserver: ApiServer, namespace: str) -> None:
     def status(body: Object) -> Object:
         found = memory.see(INFERENCE_SERVICE, key_of(body))
         assert found is not None
-        told: Object = found["status"]
-        return told
+        reported: Object = found["status"]
+        return reported
 
     await all_of(cluster.patch_status(body, status(body)) for body in services)
     await cluster.close()

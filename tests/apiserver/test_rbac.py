@@ -32,7 +32,7 @@ NEEDED: set[Right] = {
 TO_PLACE: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_TO_PLACE}
 AT_HOME: set[Right] = {(verb, kind.group, kind.plural) for verb, kind, _ in app.NEEDED_AT_HOME}
 NEVER_CALLED = {("update", names.GROUP, "inferenceservices/finalizers"), ("watch", "keda.sh", "scaledobjects")}
-"""Admission asks for the first: test_without_the_right_to_finalizers_no_child_is_written. The second is called where
+"""Admission requires the first: test_without_the_right_to_finalizers_no_child_is_written. The second is called where
 KEDA is installed."""
 
 
@@ -91,16 +91,16 @@ def test_the_operator_may_not_read_what_is_the_users_own(apiserver: ApiServer, p
 
 
 def called(answers: list[Object]) -> set[Right]:
-    """What was asked for, from the audit log. An apply that made its object (201) was judged as a creation too."""
+    """What was requested, from the audit log. An apply that made its object (201) was judged as a creation too."""
     found = set()
     for event in answers:
-        asked = event.get("objectRef")
-        if asked is None or asked.get("apiGroup") == "authorization.k8s.io":
+        target = event.get("objectRef")
+        if target is None or target.get("apiGroup") == "authorization.k8s.io":
             continue
-        resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
-        found.add((event["verb"], asked.get("apiGroup", ""), resource))
+        resource = "/".join(filter(None, (target["resource"], target.get("subresource"))))
+        found.add((event["verb"], target.get("apiGroup", ""), resource))
         if event["verb"] == "patch" and event["responseStatus"]["code"] == 201:
-            found.add(("create", asked.get("apiGroup", ""), resource))
+            found.add(("create", target.get("apiGroup", ""), resource))
     return found
 
 
@@ -135,7 +135,7 @@ def owner_reference(service: Object) -> Object:
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "blockOwnerDeletion": True} | owner
 
 
-def children_that_are_no_longer_wanted(admin: Client, service: Object) -> None:
+def children_that_are_no_longer_desired(admin: Client, service: Object) -> None:
     """One of each kind: a copy of what was rendered, under a name that is not."""
     for kind in kinds.CHILDREN:
         name = child_name(kind, service["metadata"]["name"])
@@ -176,7 +176,7 @@ def test_every_right_of_the_operator_is_used(
         eventually(lambda: "status" in admin.get(INFERENCE_SERVICE, name, namespace))
         pod_that_waits_for_the_node_cache(admin, name, namespace)
         node_with_a_label_of_a_service_that_is_gone(admin)
-        children_that_are_no_longer_wanted(admin, service)
+        children_that_are_no_longer_desired(admin, service)
         scaled_down_and_overruled(apiserver, admin, name, namespace)
         eventually(
             lambda: called(apiserver.answers_to_the_operator()[before:]),
@@ -231,9 +231,7 @@ def test_a_namespaces_users_may_use_the_kind_as_their_role_lets_them_use_others(
     }
 
 
-def test_everybody_may_look_at_profiles_and_nobody_but_an_administrator_write_them(
-    apiserver: ApiServer, admin: Client
-) -> None:
+def test_every_user_may_read_profiles_and_only_an_administrator_write_them(apiserver: ApiServer, admin: Client) -> None:
     apiserver.kubectl("apply", "-f", str(USER_ROLES))
     admin.create(SERVING_PROFILE, profile("to-look-at", drain={"timeoutSeconds": 9}))
     eventually(lambda: apiserver.may(BOB, "list", SERVING_PROFILE, ""))

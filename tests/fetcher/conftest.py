@@ -32,7 +32,7 @@ POD_UID = "6b0c1d3e-8f7a-4c55-9d0e-2f1a3b4c5d6e"
 
 
 class Pod:
-    """One pod's fetcher: what it is told, where it writes, and its runs one after the other."""
+    """One pod's fetcher: its environment, where it writes, and its runs one after the other."""
 
     command = (sys.executable, "-m", "modelyard.fetcher")
 
@@ -105,7 +105,7 @@ class Pod:
         return running
 
     def state(self) -> dict[str, Any]:
-        """What the state port answers; empty while nobody answers there."""
+        """What the state port answers; empty while nothing answers there."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/", timeout=10) as answer:
                 state: dict[str, Any] = json.load(answer)
@@ -113,12 +113,12 @@ class Pod:
         except urllib.error.URLError:
             return {}
 
-    def last_word(self) -> dict[str, Any]:
-        word: dict[str, Any] = json.loads(self.termination_log.read_text())
-        return word
+    def last_report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(self.termination_log.read_text())
+        return report
 
     def error(self) -> dict[str, str]:
-        """Waits until the fetcher tells an error."""
+        """Waits until the fetcher reports an error."""
         error: dict[str, str] = eventually(self.state, lambda state: bool(state.get("error")))["error"]
         return error
 
@@ -165,7 +165,7 @@ def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bare_pod(tmp_path: Path) -> Iterator[Pod]:
-    """A pod that is not told yet what to fetch."""
+    """A pod that is not configured yet: without a model to fetch."""
     with ExitStack() as runs:
         yield Pod(tmp_path, runs)
 
@@ -207,7 +207,7 @@ def node(tmp_path: Path, link: FaultyProxy) -> Iterator[Node]:
 
 @pytest.fixture
 def agent(node: Node) -> Iterator[CacheAgent]:
-    """Answers on the node's socket, and grants what it is asked for."""
+    """Answers on the node's socket, and grants each request."""
     with cache_agent(node.layout.agent_socket) as agent:
         yield agent
 

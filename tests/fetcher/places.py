@@ -36,7 +36,7 @@ def certificates() -> Certificates:
 
 
 class Place:
-    """A model at one kind of source. What is asked of every source is a method; the class says how it is done there."""
+    """A model at one kind of source. What every source must do is a method; the class knows how it is done there."""
 
     is_fetched: ClassVar[bool] = True
     wrong_secret: ClassVar[dict[str, str]] = {}
@@ -55,12 +55,12 @@ class Place:
         """The model has a file that would leave its folder."""
         raise NotImplementedError
 
-    def ask_for_what_is_not_there(self) -> str:
-        """The pod asks for something that does not exist. Returns what the error must name."""
+    def request_what_is_missing(self) -> str:
+        """The pod requests something that does not exist. Returns what the error must name."""
         raise NotImplementedError
 
-    def ask_for_what_is_denied(self) -> str:
-        """The pod asks for something that it may not have. Returns what the error must name."""
+    def request_what_is_denied(self) -> str:
+        """The pod requests something that it may not have. Returns what the error must name."""
         raise NotImplementedError
 
 
@@ -71,11 +71,11 @@ class Server(Place):
     right_secret: ClassVar[dict[str, str]]
 
     def reach(self, address: str) -> None:
-        """The pod is told this address, such as https://127.0.0.1:1234."""
+        """The pod gets this address, such as https://127.0.0.1:1234."""
         raise NotImplementedError
 
-    def want_secret(self) -> None:
-        """The server answers nobody without ``right_secret``, and the pod is told to use one."""
+    def require_secret(self) -> None:
+        """The server requires ``right_secret``, and the pod is configured to use a Secret."""
         self.pod.environment[names.ENV_CREDENTIALS_SECRET] = "s3-read"
 
 
@@ -99,11 +99,11 @@ class S3(Server):
     def put_unsafe(self) -> None:
         self._store.put("model/a\tb", b"")
 
-    def ask_for_what_is_not_there(self) -> str:
+    def request_what_is_missing(self) -> str:
         self.pod.environment[names.ENV_MODEL_URI] = f"s3://{MODELS}/absent"
         return "'absent'"
 
-    def ask_for_what_is_denied(self) -> str:
+    def request_what_is_denied(self) -> str:
         self.pod.environment[names.ENV_MODEL_URI] = f"s3://{FORBIDDEN}/model"
         return f"s3://{FORBIDDEN}/model"
 
@@ -128,16 +128,16 @@ class Hub(Server):
     def put_unsafe(self) -> None:
         self.hub.commit({"../outside": b""})
 
-    def ask_for_what_is_not_there(self) -> str:
+    def request_what_is_missing(self) -> str:
         self.pod.environment[names.ENV_MODEL_URI] = "hf://org/absent"
         return "'org/absent'"
 
-    def ask_for_what_is_denied(self) -> str:
+    def request_what_is_denied(self) -> str:
         self.pod.environment[names.ENV_MODEL_URI] = f"hf://{GATED}"
         return GATED
 
-    def want_secret(self) -> None:
-        super().want_secret()
+    def require_secret(self) -> None:
+        super().require_secret()
         self.hub.token = self.right_secret["HF_TOKEN"]
 
 
@@ -163,17 +163,17 @@ class Web(Server):
     def put_unsafe(self) -> None:
         self._put_manifest({"../outside": b""})
 
-    def ask_for_what_is_not_there(self) -> str:
+    def request_what_is_missing(self) -> str:
         self.pod.environment[names.ENV_MODEL_URI] += "/absent/manifest.json"
         return "/absent/manifest.json"
 
-    def ask_for_what_is_denied(self) -> str:
+    def request_what_is_denied(self) -> str:
         self.server.statuses["/model/manifest.json"] = 403
         return "/model/manifest.json"
 
-    def want_secret(self) -> None:
-        super().want_secret()
-        self.server.wants_authorization = f"Bearer {self.right_secret['HTTPS_BEARER_TOKEN']}"
+    def require_secret(self) -> None:
+        super().require_secret()
+        self.server.required_authorization = f"Bearer {self.right_secret['HTTPS_BEARER_TOKEN']}"
 
     def _put_manifest(self, files: Files) -> None:
         listed = [
@@ -207,18 +207,18 @@ class Claim(Place):
     def put_unsafe(self) -> None:
         (self.folder / "weights").symlink_to("../../elsewhere")
 
-    def ask_for_what_is_not_there(self) -> str:
+    def request_what_is_missing(self) -> str:
         self.pod.environment[names.ENV_MODEL_URI] = "pvc://models/teams/absent"
         return "'teams' in claim 'models' does not contain 'absent'"
 
-    def ask_for_what_is_denied(self) -> str:
+    def request_what_is_denied(self) -> str:
         (self.folder / "weights").write_bytes(b"")
         (self.folder / "weights").chmod(0)
         return "'teams/model/weights' in claim 'models'"
 
 
 PLACES: dict[str, type[Place]] = {"s3": S3, "hf": Hub, "https": Web, "pvc": Claim}
-"""By scheme. A new source gets a class here, and test_every_source.py asks of it what it asks of all."""
+"""By scheme. A new source gets a class here, and test_every_source.py then covers it like all others."""
 
 FETCHED = [scheme for scheme, place in PLACES.items() if place.is_fetched]
 
@@ -262,5 +262,5 @@ def _folder() -> Iterator[str]:
 
 
 def unused_address(scheme: str) -> str:
-    """Where nobody listens."""
+    """Where nothing listens."""
     return f"{'https' if scheme == 'https' else 'http'}://127.0.0.1:{free_port()}"

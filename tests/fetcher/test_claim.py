@@ -20,7 +20,7 @@ def claim(bare_pod: Pod) -> Iterator[Claim]:
         yield claim
 
 
-def test_nothing_is_copied_and_no_digest_is_told(claim: Claim) -> None:
+def test_nothing_is_copied_and_no_digest_is_reported(claim: Claim) -> None:
     state = claim.pod.attempt()
     assert (state.mounted, state.digest, state.cache_hit) == (True, None, None)
     assert not claim.pod.cache.exists()
@@ -45,7 +45,7 @@ def test_a_folder_that_comes_later_is_found_by_the_running_fetcher(claim: Claim)
     assert "'teams' in claim 'models' does not contain 'model' (it contains nothing)" in error["message"]
     moved.rename(claim.folder)
     assert running.ends() == 0
-    assert claim.pod.last_word()["error"] is None
+    assert claim.pod.last_report()["error"] is None
 
 
 def test_what_is_there_instead_is_listed_but_not_without_end(claim: Claim) -> None:
@@ -63,7 +63,7 @@ def test_a_folder_without_a_file_is_no_model(claim: Claim) -> None:
     assert "'teams/model' in claim 'models' contains no files" in error.message
 
 
-def test_a_file_in_place_of_a_folder_is_told(claim: Claim) -> None:
+def test_a_file_in_place_of_a_folder_is_reported(claim: Claim) -> None:
     claim.pod.environment[names.ENV_MODEL_URI] += "/config.json"
     error = claim.pod.failed_attempt()
     assert error.reason == "ModelNotFound"
@@ -85,7 +85,7 @@ def test_a_folder_that_is_a_link_out_of_the_claim_is_refused(claim: Claim, targe
     assert f"is a link to '{target}', which the engine cannot see" in error.message
 
 
-def test_links_within_the_folder_are_fine_and_those_to_shared_files_beside_it_are_told(claim: Claim) -> None:
+def test_links_within_the_folder_are_fine_and_those_to_shared_files_beside_it_are_reported(claim: Claim) -> None:
     (claim.folder / "again.json").symlink_to("config.json")
     assert claim.pod.attempt().bytes_total == 4
     (claim.volume / "blobs").mkdir()
@@ -96,7 +96,7 @@ def test_links_within_the_folder_are_fine_and_those_to_shared_files_beside_it_ar
     assert "cp --dereference" in error.message
 
 
-def test_a_link_to_nothing_is_told(claim: Claim) -> None:
+def test_a_dangling_link_is_reported(claim: Claim) -> None:
     (claim.folder / "weights").symlink_to("absent")
     error = claim.pod.failed_attempt()
     assert error.reason == "ModelNotFound"
@@ -106,7 +106,7 @@ def test_a_link_to_nothing_is_told(claim: Claim) -> None:
 def test_a_path_that_leaves_the_claim_ends_the_fetcher_by_name(claim: Claim) -> None:
     claim.pod.environment[names.ENV_MODEL_URI] = "pvc://models/../etc"
     assert claim.pod.start().ends() == 1
-    assert claim.pod.last_word()["error"]["reason"] == "InvalidConfiguration"
+    assert claim.pod.last_report()["error"]["reason"] == "InvalidConfiguration"
 
 
 def test_more_files_than_a_model_has_are_a_wrong_folder(claim: Claim) -> None:
@@ -115,8 +115,8 @@ def test_more_files_than_a_model_has_are_a_wrong_folder(claim: Claim) -> None:
     assert claim.pod.failed_attempt().reason == "TooManyFiles"
 
 
-def test_a_pod_that_may_not_read_is_told_who_it_is_and_whose_the_file_is(claim: Claim) -> None:
-    claim.ask_for_what_is_denied()
+def test_a_file_that_the_pod_may_not_read_is_reported_with_both_user_ids(claim: Claim) -> None:
+    claim.request_what_is_denied()
     without = "-dac_override,-dac_read_search"  # which let root read what it likes
     before = ("setpriv", "--groups=65532,777", f"--inh-caps={without}", f"--bounding-set={without}")
     claim.pod.start(*(before if os.getuid() == 0 else ()))

@@ -117,14 +117,14 @@ def test_an_answer_that_was_not_read_to_its_end_leaves_no_connection_to_keep() -
         connection.close()
 
 
-def test_the_head_is_told_with_names_in_lower_case() -> None:
+def test_header_names_are_returned_in_lower_case() -> None:
     with server(b'HTTP/1.1 206 Partial Content\r\nETag: "x"\r\nContent-Length: 0\r\n\r\n') as url:
         connection = opened(url)
         assert connection.ask("GET", url, {}) == Head(206, {"etag": '"x"', "content-length": "0"})
         connection.close()
 
 
-def test_an_answer_to_head_has_no_body_whatever_its_length_says() -> None:
+def test_an_answer_to_head_has_no_body_whatever_its_content_length() -> None:
     with server(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n", ANSWERS["with a length"]) as url:
         connection = opened(url)
         assert connection.ask("HEAD", url, {}).headers["content-length"] == "11"
@@ -138,7 +138,7 @@ def test_an_answer_to_head_has_no_body_whatever_its_length_says() -> None:
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nhello world", CHUNKED + b"ff\r\nhello world"]
 )
-def test_a_body_that_ends_early_gives_what_came_and_is_told_then(answer: bytes) -> None:
+def test_a_body_that_ends_early_gives_what_came_and_then_raises(answer: bytes) -> None:
     with server(answer) as url:
         connection = opened(url)
         connection.ask("GET", url, {})
@@ -152,7 +152,7 @@ def test_a_body_that_ends_early_gives_what_came_and_is_told_then(answer: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "problem"),
     [
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "is not HTTP/1.1"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "is no number"),
@@ -163,15 +163,15 @@ def test_a_body_that_ends_early_gives_what_came_and_is_told_then(answer: bytes) 
         (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000, "no end"),
     ],
 )
-def test_what_is_no_answer_is_told(answer: bytes, told: str) -> None:
+def test_a_malformed_answer_is_rejected(answer: bytes, problem: str) -> None:
     with server(answer) as url:
         connection = opened(url)
-        with pytest.raises(ConnectionFailedError, match=told):
+        with pytest.raises(ConnectionFailedError, match=problem):
             connection.ask("GET", url, {})
         connection.close()
 
 
-def test_a_connection_that_the_server_ends_without_an_answer_is_told_apart() -> None:
+def test_a_connection_that_the_server_closes_without_an_answer_is_an_error_of_its_own() -> None:
     with server() as url:
         connection = opened(url)
         with pytest.raises(ConnectionClosedError):
@@ -210,6 +210,6 @@ def _read_all(connection: HttpConnection) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://[", "ftp://host/file", "https:///file", "http://host:99999/file"])
-def test_what_is_no_address_is_told(url: str) -> None:
+def test_a_malformed_url_is_rejected(url: str) -> None:
     with pytest.raises(ConnectionFailedError):
         Route.to(url, None)

@@ -52,15 +52,15 @@ def test_a_pod_that_finds_other_content_fails_by_name_and_goes_on_when_the_first
     running = pod.start()
     error = pod.error()
     assert error["reason"] == "SourceChanged"
-    for told in (first, "restore that content", "set a new spec.model.revision"):
-        assert told in error["message"]
+    for words in (first, "restore that content", "set a new spec.model.revision"):
+        assert words in error["message"]
     assert pod.files() == {}
     store.put("model/weights", MODEL["weights"])
     assert running.ends() == 0
     assert pod.files() == MODEL
 
 
-def test_the_content_of_a_new_revision_is_taken(store: ObjectStore, pod: Pod, revision: Path) -> None:
+def test_the_content_of_a_new_revision_is_accepted(store: ObjectStore, pod: Pod, revision: Path) -> None:
     digest = pod.attempt().digest
     assert digest
     revision.write_text(digest)
@@ -73,12 +73,12 @@ def test_the_content_of_a_new_revision_is_taken(store: ObjectStore, pod: Pod, re
 def test_a_digest_that_becomes_known_while_the_model_arrives_counts_too(
     pod: Pod, proxy: FaultyProxy, revision: Path
 ) -> None:
-    def tell(answer: Answer, data: bytes) -> bytes:
+    def record_another(answer: Answer, data: bytes) -> bytes:
         if answer.request.startswith("GET /models/model/weights"):
             revision.write_text(OTHER)
         return data
 
-    proxy.fault = tell
+    proxy.fault = record_another
     assert pod.failed_attempt().reason == "SourceChanged"
 
 

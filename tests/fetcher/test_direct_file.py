@@ -83,10 +83,10 @@ def test_a_link_in_the_files_place_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_writing_through_the_page_cache_is_said_once(
+def test_writing_through_the_page_cache_is_logged_once(
     ramfs: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct_file, "_said_buffered", False)
+    monkeypatch.setattr(direct_file, "_logged_buffered", False)
     with caplog.at_level(logging.WARNING):
         for name in ("a", "b"):
             DirectFile(ramfs / name, len(CONTENT)).close()

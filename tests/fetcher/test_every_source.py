@@ -1,4 +1,4 @@
-"""What holds for every source alike: each that is registered is asked the same, in front of a real server or folder."""
+"""What holds for every source alike: each registered one gets the same tests, in front of a real server or folder."""
 
 import os
 import random
@@ -95,16 +95,16 @@ def test_the_program_ends_well_with_the_launcher_in_place(place: Place) -> None:
         original = Path(str(program.__file__))
         assert (place.pod.launcher_folder / original.name).read_bytes() == original.read_bytes()
     assert len(list(place.pod.launcher_folder.iterdir())) == 2
-    word = place.pod.last_word()
-    assert (word["phase"], word["error"], word["bytesDone"]) == ("Done", None, 2)
-    assert word["mounted"] is not place.is_fetched
-    assert (word["digest"] is None) is not place.is_fetched
+    report = place.pod.last_report()
+    assert (report["phase"], report["error"], report["bytesDone"]) == ("Done", None, 2)
+    assert report["mounted"] is not place.is_fetched
+    assert (report["digest"] is None) is not place.is_fetched
 
 
-def test_what_is_not_there_is_told_by_name_and_found_once_it_comes(place: Place) -> None:
+def test_what_is_missing_is_reported_by_name_and_found_once_it_appears(place: Place) -> None:
     place.put({"config.json": b"{}"})
     uri = place.pod.environment[names.ENV_MODEL_URI]
-    named = place.ask_for_what_is_not_there()
+    named = place.request_what_is_missing()
     error = place.pod.failed_attempt()
     assert error.reason == "ModelNotFound"
     assert named in error.message
@@ -113,9 +113,9 @@ def test_what_is_not_there_is_told_by_name_and_found_once_it_comes(place: Place)
     assert place.pod.attempt().error is None
 
 
-def test_what_is_denied_is_told_by_name(place: Place) -> None:
+def test_what_is_denied_is_reported_by_name(place: Place) -> None:
     place.put({"config.json": b"{}"})
-    named = place.ask_for_what_is_denied()
+    named = place.request_what_is_denied()
     # root reads what it likes, as long as it has these two rights
     without = "-dac_override,-dac_read_search"
     before = ("setpriv", f"--inh-caps={without}", f"--bounding-set={without}") if os.getuid() == 0 else ()
@@ -160,15 +160,15 @@ def test_bytes_that_stay_wrong_are_refused_with_the_file_named(server: Server) -
 
 
 @pytest.mark.parametrize(
-    ("where", "status", "reason", "told"),
+    ("where", "status", "reason", "words"),
     [
         ("everything", 429, "Throttled", "429"),
         ("everything", 500, "SourceError", "500"),
         ("weights", 502, "SourceError", "502"),
     ],
 )
-def test_a_source_that_limits_requests_or_fails_by_itself_is_told_as_that(
-    server: Server, where: str, status: int, reason: str, told: str
+def test_a_source_that_throttles_or_fails_is_reported_as_such(
+    server: Server, where: str, status: int, reason: str, words: str
 ) -> None:
     def fail(answer: Answer, data: bytes) -> bytes:
         if where == "weights" and not is_weights(answer):
@@ -179,7 +179,7 @@ def test_a_source_that_limits_requests_or_fails_by_itself_is_told_as_that(
     server.link.fault = fail
     failure = server.pod.failed_attempt()
     assert failure.reason == reason
-    assert told in failure.message
+    assert words in failure.message
     assert "correct" not in failure.message
 
 
@@ -204,7 +204,7 @@ def test_bytes_that_stay_wrong_are_not_fetched_a_third_time_until_there_are_othe
     assert server.pod.files() == {"weights": b"other bytes"}
 
 
-def test_a_server_that_breaks_off_before_every_first_byte_is_told(server: Server) -> None:
+def test_a_server_that_disconnects_before_each_first_byte_is_reported(server: Server) -> None:
     server.put(SIMPLE)
     server.link.fault = lambda answer, data: None if is_weights(answer) else data
     assert server.pod.failed_attempt().reason == "EndpointUnreachable"
@@ -236,7 +236,7 @@ def test_a_model_that_is_replaced_in_mid_fetch_is_never_mixed(server: Server) ->
         assert server.pod.files() == (new if server.after_a_change == "new" else old)
 
 
-def test_a_server_that_refuses_connections_is_told_at_once(server: Server) -> None:
+def test_a_server_that_refuses_connections_is_reported_at_once(server: Server) -> None:
     server.reach(unused_address(server.pod.environment.get(names.ENV_MODEL_URI, "").partition(":")[0]))
     server.pod.environment.setdefault(names.ENV_HTTPS_SHA256, "0" * 64)
     error = server.pod.failed_attempt()
@@ -245,7 +245,7 @@ def test_a_server_that_refuses_connections_is_told_at_once(server: Server) -> No
     assert "spec.model." in error.message
 
 
-def test_a_server_whose_name_nobody_knows_is_told(server: Server) -> None:
+def test_a_server_whose_name_does_not_resolve_is_reported(server: Server) -> None:
     server.reach(f"https://{ONLY_THE_PROXY_KNOWS}")
     server.pod.environment.setdefault(names.ENV_HTTPS_SHA256, "0" * 64)
     error = server.pod.failed_attempt()
@@ -265,7 +265,7 @@ def test_a_private_ca_is_not_trusted_until_its_bundle_is_given(tls_server: Serve
 
 @pytest.fixture
 def proxy(tls_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForwardProxy]:
-    """A proxy before a server whose name nobody else knows."""
+    """A proxy before a server whose name only the proxy knows."""
     tls_server.pod.environment[names.ENV_CA_BUNDLE] = str(certificates().ca)
     tls_server.reach(f"https://{ONLY_THE_PROXY_KNOWS}:{tls_server.link.port}")
     with forward_proxy() as proxy:
@@ -278,7 +278,7 @@ def test_a_model_comes_through_a_proxy(tls_server: Server, proxy: ForwardProxy) 
     tls_server.put(SIMPLE)
     tls_server.pod.attempt()
     assert tls_server.pod.files() == SIMPLE
-    assert f"{ONLY_THE_PROXY_KNOWS}:{tls_server.link.port}" in proxy.asked
+    assert f"{ONLY_THE_PROXY_KNOWS}:{tls_server.link.port}" in proxy.targets
 
 
 def test_a_host_that_is_excepted_is_reached_without_the_proxy(
@@ -289,32 +289,32 @@ def test_a_host_that_is_excepted_is_reached_without_the_proxy(
     monkeypatch.setenv(names.ENV_NO_PROXY, ".example.com,127.0.0.1,localhost")
     tls_server.pod.attempt()
     assert tls_server.pod.files() == SIMPLE
-    assert proxy.asked == []
+    assert proxy.targets == []
 
 
-@pytest.mark.parametrize(("status", "told"), [(407, "requires a user and password"), (403, "refused to connect")])
-def test_a_proxy_that_refuses_is_named(tls_server: Server, proxy: ForwardProxy, status: int, told: str) -> None:
+@pytest.mark.parametrize(("status", "words"), [(407, "requires a user and password"), (403, "refused to connect")])
+def test_a_proxy_that_refuses_is_named(tls_server: Server, proxy: ForwardProxy, status: int, words: str) -> None:
     tls_server.put(SIMPLE)
     proxy.refusal = status
     error = tls_server.pod.failed_attempt()
     assert error.reason == "ProxyFailed"
-    assert f"the proxy {proxy.url} {told}" in error.message
+    assert f"the proxy {proxy.url} {words}" in error.message
 
 
 @pytest.mark.usefixtures("proxy")
 def test_a_proxy_that_cannot_be_reached_is_named(tls_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     tls_server.put(SIMPLE)
-    nobody = unused_address("http")
+    unreachable = unused_address("http")
     for name in names.ENV_PROXY:
-        monkeypatch.setenv(name, nobody)
+        monkeypatch.setenv(name, unreachable)
     error = tls_server.pod.failed_attempt()
     assert error.reason == "ProxyFailed"
-    assert f"the proxy {nobody} is unreachable: the connection is refused" in error.message
+    assert f"the proxy {unreachable} is unreachable: the connection is refused" in error.message
 
 
 def test_a_missing_secret_is_named_and_the_fetch_goes_on_when_it_comes(server: Server) -> None:
     server.put(SIMPLE)
-    server.want_secret()
+    server.require_secret()
     server.pod.take_secret()
     error = server.pod.failed_attempt()
     assert error.reason == "CredentialsMissing"
@@ -325,9 +325,9 @@ def test_a_missing_secret_is_named_and_the_fetch_goes_on_when_it_comes(server: S
     assert server.pod.files() == SIMPLE
 
 
-def test_a_secret_that_no_request_can_carry_is_named_and_not_told(server: Server) -> None:
+def test_a_secret_that_no_request_can_carry_is_named_and_not_shown(server: Server) -> None:
     server.put(SIMPLE)
-    server.want_secret()
+    server.require_secret()
     *_, key = server.right_secret
     server.pod.give_keys(server.right_secret | {key: "bro\nken"})
     error = server.pod.failed_attempt()
@@ -336,17 +336,17 @@ def test_a_secret_that_no_request_can_carry_is_named_and_not_told(server: Server
     assert "bro" not in error.message.replace("broken", "")
 
 
-def test_no_secret_is_ever_told_be_it_right_or_wrong(server: Server) -> None:
+def test_no_secret_is_ever_shown_be_it_right_or_wrong(server: Server) -> None:
     server.put(SIMPLE)
-    server.want_secret()
+    server.require_secret()
     server.pod.give_keys(server.right_secret | server.wrong_secret)
     running = server.pod.start()
     error = server.pod.error()
     assert error["reason"] == "CredentialsInvalid"
     assert "Secret 's3-read'" in error["message"]
-    told = str(server.pod.state())
+    shown = str(server.pod.state())
     server.pod.give_keys(server.right_secret)
     assert running.ends() == 0, running.output
-    told += running.output + server.pod.termination_log.read_text()
+    shown += running.output + server.pod.termination_log.read_text()
     secrets = {*server.wrong_secret.values(), *server.right_secret.values()} - {"reader"}  # an AWS key id is public
-    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in shown] == []

@@ -92,13 +92,13 @@ def test_a_store_that_takes_few_connections_at_once_and_resets_the_others_gives_
     assert pod.files() == files | {"weights": WEIGHTS}
 
 
-def test_an_object_that_is_removed_in_mid_download_is_told(store: ObjectStore, held: Held, pod: Pod) -> None:
+def test_an_object_that_is_removed_in_mid_download_is_reported(store: ObjectStore, held: Held, pod: Pod) -> None:
     store.put("model/config.json", b"{}")
     running = pod.start()
     pod.bytes_come()
     store.admin.delete_object(Bucket=MODELS, Key="model/weights")
     held.go_on.set()
-    running.says("SourceChanged")
+    running.logs("SourceChanged")
     assert running.ends() == 0
     assert pod.files() == {"config.json": b"{}"}
 
@@ -109,7 +109,7 @@ def test_sigterm_ends_a_blocked_download_within_two_seconds(pod: Pod) -> None:
     pod.bytes_come()
     running.signal(signal.SIGTERM)
     assert running.ends(within_s=2.0) == 128 + signal.SIGTERM
-    assert pod.last_word()["phase"] == "Stopped"
+    assert pod.last_report()["phase"] == "Stopped"
     assert pod.files() == {}
 
 
@@ -119,7 +119,7 @@ def test_sigterm_ends_the_wait_for_a_cure_within_two_seconds(pod: Pod) -> None:
     pod.error()
     running.signal(signal.SIGTERM)
     assert running.ends(within_s=2.0) == 128 + signal.SIGTERM
-    assert pod.last_word()["error"]["reason"] == "CredentialsMissing"
+    assert pod.last_report()["error"]["reason"] == "CredentialsMissing"
 
 
 def test_a_fetch_killed_in_the_middle_goes_on_after_the_last_whole_file(
@@ -135,16 +135,16 @@ def test_a_fetch_killed_in_the_middle_goes_on_after_the_last_whole_file(
     assert pod.files() == {}
 
     held.go_on.set()
-    asked: list[str] = []
+    requests: list[str] = []
 
     def note(answer: Answer, data: bytes) -> bytes:
-        asked.append(answer.request)
+        requests.append(answer.request)
         return data
 
     proxy.fault = note
     pod.run()
     assert pod.files() == {"config.json": b"{}", "weights": WEIGHTS}
-    assert [request for request in asked if request.startswith("GET /models/model/config.json")] == []
+    assert [request for request in requests if request.startswith("GET /models/model/config.json")] == []
     assert pod.left_in_staging() == []
 
 

@@ -1,4 +1,4 @@
-"""A disk that is full: told by name, nothing half done, and what has arrived is kept."""
+"""A disk that is full: reported by name, nothing half done, and what has arrived is kept."""
 
 import os
 import random
@@ -79,18 +79,18 @@ def test_a_disk_that_becomes_full_in_the_middle_is_named_and_whole_files_do_not_
     assert "Data that has arrived is kept" in error["message"]
     assert pod.files() == {}
     assert list(CacheLayout(disk).entries.iterdir()) == []
-    asked: set[str] = set()
+    requested: set[str] = set()
 
     def note(answer: Answer, data: bytes) -> bytes:
         if is_weights(answer):
-            asked.add(answer.request)
+            requested.add(answer.request)
         return data
 
     proxy.fault = note
     filler.unlink()
     assert running.ends() == 0
     assert pod.files() == MODEL
-    assert 0 < len(asked) < FILES
+    assert 0 < len(requested) < FILES
 
 
 def test_what_a_killed_fetch_has_allocated_counts_as_here(

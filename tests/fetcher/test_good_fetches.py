@@ -84,20 +84,20 @@ def test_an_upload_in_unequal_parts_is_verified(store: ObjectStore, pod: Pod, al
     assert pod.files() == {"weights": b"".join(parts)}
 
 
-def test_the_last_word_tells_what_was_fetched(store: ObjectStore, pod: Pod) -> None:
+def test_the_final_report_states_what_was_fetched(store: ObjectStore, pod: Pod) -> None:
     store.put("model/weights", WEIGHTS, ChecksumAlgorithm="SHA256")
     pod.run()
-    word = pod.last_word()
-    assert word["phase"] == "Done"
-    assert word["uri"] == "s3://models/model"
-    assert word["bytesDone"] == word["bytesTotal"] == len(WEIGHTS)
-    assert word["cacheHit"] is False
-    assert word["medium"] == "Ephemeral"
-    assert word["fetchedBytes"] == len(WEIGHTS)
-    assert word["seconds"] > 0
-    assert word["waitingForPod"] is None
-    assert word["error"] is None
-    assert word["digest"] == digest_of_weights(store, "SHA256")
+    report = pod.last_report()
+    assert report["phase"] == "Done"
+    assert report["uri"] == "s3://models/model"
+    assert report["bytesDone"] == report["bytesTotal"] == len(WEIGHTS)
+    assert report["cacheHit"] is False
+    assert report["medium"] == "Ephemeral"
+    assert report["fetchedBytes"] == len(WEIGHTS)
+    assert report["seconds"] > 0
+    assert report["waitingForPod"] is None
+    assert report["error"] is None
+    assert report["digest"] == digest_of_weights(store, "SHA256")
 
 
 def test_a_model_that_is_here_already_costs_no_bytes(store: ObjectStore, pod: Pod) -> None:

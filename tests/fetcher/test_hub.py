@@ -1,4 +1,4 @@
-"""Models on a hub: revisions, who may see what, and whom the token is told."""
+"""Models on a hub: revisions, who may see what, and who gets the token."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def hub(bare_pod: Pod) -> Iterator[Hub]:
         yield hub
 
 
-def test_the_digest_comes_from_what_the_hub_tells_of_large_and_small_files(hub: Hub) -> None:
+def test_the_digest_comes_from_the_hubs_checksums_of_large_and_small_files(hub: Hub) -> None:
     lines = [
         ["config.json", 2, "GitBlob", git_blob(b"{}")],
         ["weights", LARGE_BYTES, "SHA256", hashlib.sha256(LARGE).hexdigest()],
@@ -60,8 +60,8 @@ def test_a_repository_that_was_renamed_is_followed(hub: Hub) -> None:
     assert hub.pod.files() == MODEL
 
 
-def test_the_token_is_told_to_the_hub_and_to_nobody_else(hub: Hub) -> None:
-    hub.want_secret()
+def test_the_token_is_sent_to_the_hub_only(hub: Hub) -> None:
+    hub.require_secret()
     hub.pod.give_keys(hub.right_secret)
     hub.pod.attempt()
     assert any("/cdn/" in request for request in hub.hub.requests)
@@ -77,14 +77,14 @@ def test_the_token_follows_a_redirect_to_the_same_hub_however_that_is_written(hu
     }
     listing = f"/api/models/{REPOSITORY}/revision/main?blobs=true"
     hub.hub.redirects["/api/models/old/revision/main"] = f"{address}{listing}"
-    hub.want_secret()
+    hub.require_secret()
     hub.pod.give_keys(hub.right_secret)
     failure = hub.pod.failed_attempt()  # the files of the old name are not there
     assert failure.reason == "ModelNotFound"
     assert listing in hub.hub.requests
 
 
-def test_a_private_repository_without_a_token_says_where_to_put_one(hub: Hub) -> None:
+def test_a_private_repository_without_a_token_is_reported_with_where_to_put_one(hub: Hub) -> None:
     hub.hub.token = "hf_token"
     error = hub.pod.failed_attempt()
     assert error.reason == "CredentialsMissing"
@@ -92,17 +92,17 @@ def test_a_private_repository_without_a_token_says_where_to_put_one(hub: Hub) ->
     assert "spec.model.credentials.secretName" in error.message
 
 
-def test_a_gated_repository_is_told_with_the_hubs_own_words_and_the_secret(hub: Hub) -> None:
-    hub.want_secret()
+def test_a_gated_repository_is_reported_with_the_hubs_own_message_and_the_secret(hub: Hub) -> None:
+    hub.require_secret()
     hub.pod.give_keys(hub.right_secret)
-    hub.ask_for_what_is_denied()
+    hub.request_what_is_denied()
     error = hub.pod.failed_attempt()
     assert error.reason == "AccessDenied"
     assert "you are not in the authorized list" in error.message
     assert "the token in key HF_TOKEN of Secret 's3-read'" in error.message
 
 
-def test_a_host_that_the_hub_redirects_to_and_that_refuses_is_told_by_its_own_name(hub: Hub) -> None:
+def test_a_redirect_target_that_refuses_is_reported_by_its_own_name(hub: Hub) -> None:
     hub.hub.cdn_refuses = True
     error = hub.pod.failed_attempt()
     assert error.reason == "SourceError"
@@ -110,7 +110,7 @@ def test_a_host_that_the_hub_redirects_to_and_that_refuses_is_told_by_its_own_na
     assert "Signature" not in error.message
 
 
-def test_a_redirect_to_nowhere_is_told(hub: Hub) -> None:
+def test_a_redirect_without_a_target_is_reported(hub: Hub) -> None:
     hub.hub.redirects["/api/models/old/revision/main"] = ""
     hub.pod.environment[names.ENV_MODEL_URI] = "hf://old"
     failure = hub.pod.failed_attempt()
@@ -147,14 +147,14 @@ def test_a_revision_without_files_is_no_model(hub: Hub) -> None:
         b'{"sha": "%s", "siblings": [5, ["weights"]]}' % (b"0" * 40),
     ],
 )
-def test_an_endpoint_that_is_no_hub_is_told(hub: Hub, listing: bytes) -> None:
+def test_an_endpoint_that_is_no_hub_is_reported(hub: Hub, listing: bytes) -> None:
     hub.hub.listing = listing
     error = hub.pod.failed_attempt()
     assert error.reason == "SourceError"
     assert "correct spec.model.hf.endpoint" in error.message
 
 
-def test_a_hub_that_is_out_of_reach_says_what_can_be_done_in_a_cluster_without_a_way_out(hub: Hub) -> None:
+def test_an_unreachable_hub_is_reported_with_what_to_do_in_a_cluster_without_internet_access(hub: Hub) -> None:
     hub.reach("https://huggingface.invalid")
     error = hub.pod.failed_attempt()
     assert error.reason == "EndpointUnreachable"
@@ -162,13 +162,13 @@ def test_a_hub_that_is_out_of_reach_says_what_can_be_done_in_a_cluster_without_a
         assert way in error.message
 
 
-def test_hugging_faces_own_hub_is_asked_where_no_other_is_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hugging_faces_own_hub_is_used_where_no_other_is_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     del hub.pod.environment[names.ENV_HF_ENDPOINT]
     with forward_proxy() as proxy:
         proxy.refusal = 403
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         assert "to https://huggingface.co" in hub.pod.failed_attempt().message
-        assert proxy.asked == ["huggingface.co:443"]
+        assert proxy.targets == ["huggingface.co:443"]
 
 
 def test_a_mirror_without_tls_is_reached_through_a_proxy_too(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,5 +177,5 @@ def test_a_mirror_without_tls_is_reached_through_a_proxy_too(hub: Hub, monkeypat
         hub.hub.cdn = hub.link.endpoint
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         hub.pod.attempt()
-        assert f"hub.invalid:{hub.link.port}" in proxy.asked
+        assert f"hub.invalid:{hub.link.port}" in proxy.targets
     assert hub.pod.files() == MODEL

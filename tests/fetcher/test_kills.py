@@ -60,7 +60,7 @@ def is_whole_or_absent(node: Node, pod: Pod) -> bool:
 
 
 def duration_s(program: Preloaded, node: Node, pod: Pod) -> float:
-    """How long an attempt takes that nobody disturbs."""
+    """How long an undisturbed attempt takes."""
     begun_s = time.monotonic()
     assert program.exit_code(program.start(pod.environment)) == 0
     assert is_whole_or_absent(node, pod)

@@ -1,4 +1,4 @@
-"""Pods of one node and namespace fetch a model once, however many ask and whoever of them dies."""
+"""Pods of one node and namespace fetch a model once, however many request it and whichever of them dies."""
 
 import random
 import shutil
@@ -30,7 +30,7 @@ def model(store: ObjectStore) -> None:
 
 
 class Traffic:
-    """A fault that only counts the bytes that pass, unless it is told to hold the weights back after FIRST_BYTES."""
+    """A fault that only counts the bytes that pass, unless it is set to hold the weights back after FIRST_BYTES."""
 
     def __init__(self) -> None:
         self.passed_bytes = 0
@@ -65,18 +65,18 @@ def test_twenty_pods_at_once_fetch_the_bytes_once(node: Node, traffic: Traffic) 
     ) as program:
         running = [program.start(pod.environment) for pod in pods]
         codes = [program.exit_code(pid) for pid in running]
-    assert [pod.last_word()["error"] for pod in pods] == [None] * len(pods)
+    assert [pod.last_report()["error"] for pod in pods] == [None] * len(pods)
     assert codes == [0] * len(pods)
     assert [pod.files() == MODEL for pod in pods] == [True] * len(pods)
-    words = [pod.last_word() for pod in pods]
+    reports = [pod.last_report() for pod in pods]
     size_bytes = len(WEIGHTS) + 2
-    assert sum(word["fetchedBytes"] for word in words) == size_bytes
-    assert sorted(word["cacheHit"] for word in words) == [False, *[True] * 19]
+    assert sum(report["fetchedBytes"] for report in reports) == size_bytes
+    assert sorted(report["cacheHit"] for report in reports) == [False, *[True] * 19]
     assert size_bytes < traffic.passed_bytes < 1.05 * size_bytes  # the rest is lists and headers
     assert list(node.layout.staging.iterdir()) == []
 
 
-def test_who_waits_shows_the_progress_of_the_pod_that_fetches(node: Node, traffic: Traffic) -> None:
+def test_a_pod_that_waits_shows_the_progress_of_the_pod_that_fetches(node: Node, traffic: Traffic) -> None:
     traffic.go_on.clear()
     first, second = node.pod(), node.pod()
     fetching = first.start()
@@ -85,14 +85,14 @@ def test_who_waits_shows_the_progress_of_the_pod_that_fetches(node: Node, traffi
     state = eventually(second.state, lambda state: state.get("phase") == "Waiting" and state["bytesDone"] > 0)
     assert state["waitingForPod"] == first.uid
     assert (state["bytesTotal"], state["fetchedBytes"], state["cacheHit"]) == (len(WEIGHTS) + 2, 0, None)
-    assert waiting.says(f"pod {first.uid} on this node is fetching")
+    assert waiting.logs(f"pod {first.uid} on this node is fetching")
     traffic.go_on.set()
     assert (fetching.ends(), waiting.ends()) == (0, 0)
     assert second.files() == MODEL
-    word = second.last_word()
-    assert (word["phase"], word["cacheHit"], word["fetchedBytes"]) == ("Done", True, 0)
-    assert word["waitingForPod"] == first.uid
-    assert first.last_word()["fetchedBytes"] == len(WEIGHTS) + 2
+    report = second.last_report()
+    assert (report["phase"], report["cacheHit"], report["fetchedBytes"]) == ("Done", True, 0)
+    assert report["waitingForPod"] == first.uid
+    assert first.last_report()["fetchedBytes"] == len(WEIGHTS) + 2
 
 
 def test_when_the_pod_that_fetches_dies_one_of_those_who_wait_goes_on_where_it_ended(
@@ -112,12 +112,12 @@ def test_when_the_pod_that_fetches_dies_one_of_those_who_wait_goes_on_where_it_e
     traffic.go_on.set()
     assert [process.ends() for process in running] == [0, 0, 0]
     assert [pod.files() for pod in others] == [MODEL] * 3
-    words = [pod.last_word() for pod in others]
-    assert sorted(word["cacheHit"] for word in words) == [False, True, True]
-    assert max(word["fetchedBytes"] for word in words) <= len(WEIGHTS)  # config.json was there already
+    reports = [pod.last_report() for pod in others]
+    assert sorted(report["cacheHit"] for report in reports) == [False, True, True]
+    assert max(report["fetchedBytes"] for report in reports) <= len(WEIGHTS)  # config.json was there already
 
 
-def test_a_pod_that_fails_keeps_nobody_waiting(node: Node, traffic: Traffic) -> None:
+def test_a_pod_that_fails_keeps_no_other_waiting(node: Node, traffic: Traffic) -> None:
     traffic.go_on.clear()
     holder, other = node.pod(), node.pod()
     dying = holder.start()
@@ -163,7 +163,7 @@ def opened_by_a_hit(node: Node) -> list[str]:
     command = (sys.executable, "-m", "tests.support.opened_files", log, "modelyard.fetcher.__main__")
     with BackgroundProcess(command, pod.environment) as running:
         assert running.ends() == 0, running.output
-    assert pod.last_word()["cacheHit"] is True
+    assert pod.last_report()["cacheHit"] is True
     root = f"{node.layout.root}/"
     return [line.removeprefix(root) for line in log.read_text().splitlines() if line.startswith(root)]
 
@@ -186,7 +186,7 @@ def test_a_hit_opens_the_record_the_lock_and_the_links_however_many_files_the_mo
     assert len(few) < 10
 
 
-def test_an_entry_that_is_evicted_while_a_pod_asks_for_it_is_fetched_again(
+def test_an_entry_that_is_evicted_while_a_pod_requests_it_is_fetched_again(
     node: Node, traffic: Traffic, link: FaultyProxy
 ) -> None:
     digest = node.pod().attempt().digest
@@ -206,7 +206,7 @@ def test_an_entry_that_is_evicted_while_a_pod_asks_for_it_is_fetched_again(
     assert pod.files() == MODEL
 
 
-def test_who_may_not_read_the_bucket_does_not_get_the_copy_that_is_in_the_cache(store: ObjectStore, node: Node) -> None:
+def test_a_user_who_may_not_read_the_bucket_does_not_get_the_cached_copy(store: ObjectStore, node: Node) -> None:
     for name, content in MODEL.items():
         store.admin.put_object(Bucket=FORBIDDEN, Key=f"model/{name}", Body=content)
     allowed, denied = node.pod(), node.pod()
@@ -219,7 +219,7 @@ def test_who_may_not_read_the_bucket_does_not_get_the_copy_that_is_in_the_cache(
     assert not denied.model().is_symlink()
 
 
-def test_who_may_list_the_model_but_not_read_each_file_of_it_does_not_get_the_copy(
+def test_a_user_who_may_list_the_model_but_not_read_each_file_does_not_get_the_copy(
     node: Node, link: FaultyProxy
 ) -> None:
     node.pod().attempt()

@@ -123,9 +123,9 @@ def test_bytes_that_are_wrong_twice_alike_are_not_fetched_again_until_the_store_
     failure = pod.failed_attempt()
     assert failure.reason == "ChecksumMismatch"
     assert "twice with the same bytes" in failure.message
-    asked = store.asked("GET", "model/weights")
+    before = store.times_requested("GET", "model/weights")
     assert pod.failed_attempt().message == failure.message
-    assert store.asked("GET", "model/weights") == asked
+    assert store.times_requested("GET", "model/weights") == before
     store.objects["model/weights"] = WEIGHTS
     pod.attempt()
     assert pod.files() == MODEL
@@ -200,7 +200,7 @@ def test_an_etag_of_parts_whose_sizes_the_store_does_not_know_is_no_checksum(pod
         ),
     ],
 )
-def test_a_listing_that_cannot_be_followed_is_told_with_the_store_and_what_it_lacks(
+def test_a_listing_that_cannot_be_followed_is_reported_with_the_store_and_what_it_lacks(
     pod: Pod, store: ScriptedStore, change: Callable[[Response], Response], lack: str
 ) -> None:
     store.script = in_listings(change)
@@ -264,7 +264,7 @@ def test_a_listing_of_a_hundred_megabytes_is_not_read(pod: Pod, store: ScriptedS
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason", "told"),
+    ("answer", "reason", "words"),
     [
         (error(503, "SlowDown"), "Throttled", "limits the rate of requests (SlowDown"),
         (Response(429), "Throttled", "limits the rate of requests (429"),
@@ -281,17 +281,17 @@ def test_a_listing_of_a_hundred_megabytes_is_not_read(pod: Pod, store: ScriptedS
     ],
 )
 def test_an_error_of_the_listing_has_a_name(
-    pod: Pod, store: ScriptedStore, answer: Response, reason: str, told: str
+    pod: Pod, store: ScriptedStore, answer: Response, reason: str, words: str
 ) -> None:
     store.script = in_listings(lambda _: answer)
     failure = pod.failed_attempt()
     assert failure.reason == reason
-    assert told in failure.message
+    assert words in failure.message
     assert store.endpoint in failure.message
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason", "told"),
+    ("answer", "reason", "words"),
     [
         (Response(429), "Throttled", "limits the rate of requests (429"),
         (error(500, "InternalError"), "SourceError", "failed for s3://models/model/weights with an error of its own"),
@@ -299,15 +299,15 @@ def test_an_error_of_the_listing_has_a_name(
     ],
 )
 def test_an_error_of_an_objects_bytes_has_a_name(
-    pod: Pod, store: ScriptedStore, answer: Response, reason: str, told: str
+    pod: Pod, store: ScriptedStore, answer: Response, reason: str, words: str
 ) -> None:
     store.script = for_the_weights("GET", lambda _: answer)
     failure = pod.failed_attempt()
     assert failure.reason == reason
-    assert told in failure.message
+    assert words in failure.message
 
 
-def test_a_listing_that_fails_once_is_asked_for_again(pod: Pod, store: ScriptedStore) -> None:
+def test_a_listing_that_fails_once_is_requested_again(pod: Pod, store: ScriptedStore) -> None:
     failures = iter((Response(500), error(503, "SlowDown")))
     store.script = in_listings(lambda response: next(failures, response))
     pod.attempt()
@@ -327,7 +327,7 @@ def test_an_error_with_status_200_is_one(pod: Pod, store: ScriptedStore) -> None
         Response(301, {"x-amz-bucket-region": "eu-central-1"}),
     ],
 )
-def test_a_bucket_of_another_region_is_asked_for_there(pod: Pod, store: ScriptedStore, elsewhere: Response) -> None:
+def test_a_bucket_of_another_region_is_requested_there(pod: Pod, store: ScriptedStore, elsewhere: Response) -> None:
     store.script = lambda request, response: (
         response if "/eu-central-1/s3/" in request.headers["authorization"] else elsewhere
     )
@@ -358,7 +358,7 @@ def test_a_store_that_ignores_if_match_and_an_object_without_a_checksum_are_one_
     assert "'of-the-next-upload'" in failure.message
 
 
-def test_bytes_that_no_version_and_no_checksum_vouches_for_are_not_taken(pod: Pod, store: ScriptedStore) -> None:
+def test_bytes_that_no_version_and_no_checksum_vouches_for_are_not_accepted(pod: Pod, store: ScriptedStore) -> None:
     store.headers["model/weights"] = KMS
     store.script = for_the_weights("GET", lambda response: response.with_headers(ETag=None))
     failure = pod.failed_attempt()
@@ -380,7 +380,7 @@ def test_bytes_with_a_checksum_need_no_etag_with_each_answer(pod: Pod, store: Sc
         (lambda response: response.with_headers(Content_Length="9" * 5000), "no valid Content-Length"),
     ],
 )
-def test_an_object_whose_head_lacks_what_is_needed_is_told(
+def test_an_object_whose_head_lacks_what_is_needed_is_reported(
     pod: Pod, store: ScriptedStore, change: Callable[[Response], Response], lack: str
 ) -> None:
     store.script = for_the_weights("HEAD", change)
@@ -418,7 +418,7 @@ def test_where_get_is_denied_too_the_permission_is_named(pod: Pod, store: Script
         {"x-amz-storage-class": "INTELLIGENT_TIERING", "x-amz-archive-status": "ARCHIVE_ACCESS"},
     ],
 )
-def test_an_archived_object_is_told_before_the_others_are_fetched(
+def test_an_archived_object_is_reported_before_the_others_are_fetched(
     pod: Pod, store: ScriptedStore, headers: dict[str, str]
 ) -> None:
     store.headers["model/weights"] = headers
@@ -426,7 +426,7 @@ def test_an_archived_object_is_told_before_the_others_are_fetched(
     assert failure.reason == "ModelArchived"
     assert "s3://models/model/weights is archived" in failure.message
     assert "restore it" in failure.message
-    assert store.asked("GET", "model/config.json") == 0
+    assert store.times_requested("GET", "model/config.json") == 0
 
 
 @pytest.mark.parametrize(

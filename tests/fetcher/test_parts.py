@@ -75,15 +75,15 @@ def test_what_an_earlier_fetch_brought_counts_as_done(metered: Metered, pod: Pod
 
 
 def refusal(status: bytes, code: bytes) -> bytes:
-    body = b"<Error><Code>%s</Code><Message>as this test wants it</Message></Error>" % code
+    body = b"<Error><Code>%s</Code><Message>as this test needs it</Message></Error>" % code
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(body), body)
 
 
 class Refusing:
     """A fault: the answers to some GETs of the weights are this one."""
 
-    def __init__(self, said: bytes, which: frozenset[int]) -> None:
-        self._said = said
+    def __init__(self, response: bytes, which: frozenset[int]) -> None:
+        self._response = response
         self._which = which
         self._lock = threading.Lock()
         self._numbers: dict[int, int] = {}
@@ -97,7 +97,7 @@ class Refusing:
             if self._numbers.get(id(answer), -1) not in self._which:
                 return data
         if answer.passed_bytes == 0:
-            return self._said
+            return self._response
         raise ConnectionAbortedError
 
 
@@ -142,7 +142,7 @@ def test_a_token_that_expires_in_mid_fetch_is_named_and_the_next_attempt_goes_on
     assert metered.passed_bytes - len(WEIGHTS) <= FIRST * PART_LIMIT_BYTES
 
 
-def test_a_clock_that_is_wrong_is_told(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_clock_is_reported(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = (datetime.now(UTC) - timedelta(hours=3)).replace(tzinfo=None)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: wrong)
     error = pod.failed_attempt()

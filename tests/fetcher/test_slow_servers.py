@@ -1,4 +1,4 @@
-"""Servers that fall silent, trickle, or take few connections at once: asked anew, and reported in time."""
+"""Servers that fall silent, trickle, or take few connections at once: retried, and reported in time."""
 
 import contextlib
 import re
@@ -63,11 +63,11 @@ class Scripted:
         return request
 
     def next_range(self, client: socket.socket) -> bytes:
-        """The head of an answer to the next request, for as many bytes as that asks for."""
-        asked = re.search(r"Range: bytes=(\d+)-(\d+)", self.next_request(client))
-        if asked is None:
+        """The head of an answer to the next request, for as many bytes as that requests."""
+        range_ = re.search(r"Range: bytes=(\d+)-(\d+)", self.next_request(client))
+        if range_ is None:
             return b""
-        begin, end = int(asked[1]), int(asked[2])
+        begin, end = int(range_[1]), int(range_[2])
         head = f"Content-Length: {end + 1 - begin}\r\nContent-Range: bytes {begin}-{end}/{SIZE_BYTES}"
         return f"HTTP/1.1 206 Partial Content\r\n{head}\r\n\r\n".encode()
 
@@ -167,13 +167,13 @@ def test_a_server_that_resets_all_but_a_few_connections_is_given_no_more(monkeyp
     with scripted(few) as server:
         connections = pool()
 
-        def ask(_: int) -> bytes:
+        def send(_: int) -> bytes:
             with connections.ask("GET", server.url, {}) as answer:
                 return answer.document(100)
 
-        ask(0)  # the server is known to answer
+        send(0)  # the server is known to answer
         with ThreadPoolExecutor(16) as threads:
-            assert list(threads.map(ask, range(200))) == [b"hello"] * 200
+            assert list(threads.map(send, range(200))) == [b"hello"] * 200
         assert few.resets < 20
 
 
@@ -184,7 +184,7 @@ def test_a_server_that_resets_every_connection_is_reported() -> None:
         assert server.connections == 2
 
 
-def test_a_server_that_falls_silent_is_asked_anew_once_over_a_new_connection() -> None:
+def test_a_request_to_a_server_that_falls_silent_is_repeated_once_over_a_new_connection() -> None:
     silent = threading.Event()
 
     def serve(client: socket.socket, server: Scripted) -> None:
@@ -217,7 +217,7 @@ def test_connections_that_the_server_closed_are_followed_by_a_new_one() -> None:
                 assert answer.document(100) == b"hello"
 
 
-def test_a_body_that_trickles_is_asked_for_anew_and_then_reported() -> None:
+def test_a_body_that_trickles_is_requested_again_and_then_reported() -> None:
     def serve(client: socket.socket, server: Scripted) -> None:
         while head := server.next_range(client):
             client.sendall(head)
@@ -244,8 +244,8 @@ def test_a_document_that_trickles_is_reported() -> None:
         assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("ask", [lambda client, url: client.head(url, {}), lambda client, url: client.get(url)])
-def test_a_head_that_trickles_is_reported(ask: Callable[[RangedClient, str], object]) -> None:
+@pytest.mark.parametrize("send", [lambda client, url: client.head(url, {}), lambda client, url: client.get(url)])
+def test_a_head_that_trickles_is_reported(send: Callable[[RangedClient, str], object]) -> None:
     def serve(client: socket.socket, server: Scripted) -> None:
         while server.next_request(client):
             server.trickle(client, b"HTTP/1.1 200 OK\r\nA: " + b"x" * 1000)
@@ -253,7 +253,7 @@ def test_a_head_that_trickles_is_reported(ask: Callable[[RangedClient, str], obj
     with scripted(serve) as server:
         client = client_of(server)
         with pytest.raises(FetchError, match="does not respond in time"):
-            ask(client, server.url)
+            send(client, server.url)
 
 
 def test_interim_answers_without_end_are_reported() -> None:

@@ -1,4 +1,4 @@
-"""Room in the node's cache is the node agent's to give: asked for before the first byte, held until the last."""
+"""The node agent grants space in the node's cache: requested before the first byte, held until the last."""
 
 import random
 import signal
@@ -46,7 +46,7 @@ def refuse(reason: str, message: str = "5 GiB are needed: use larger nodes") -> 
     return lambda _: {"granted": False, "reason": reason, "message": message}
 
 
-def test_the_whole_models_size_is_asked_for_and_given_back_at_the_end(
+def test_space_for_the_whole_model_is_requested_and_released_at_the_end(
     node: Node, agent: CacheAgent, held: threading.Event
 ) -> None:
     pod = node_local(node)
@@ -55,15 +55,15 @@ def test_the_whole_models_size_is_asked_for_and_given_back_at_the_end(
     assert agent.grants == 1
     held.set()
     assert running.ends() == 0
-    word = pod.last_word()
-    assert word["medium"] == "NodeLocal"
-    assert agent.asked == [{"ask": "space", "digest": word["digest"], "bytes": len(WEIGHTS) + 2}]
+    report = pod.last_report()
+    assert report["medium"] == "NodeLocal"
+    assert agent.requests == [{"ask": "space", "digest": report["digest"], "bytes": len(WEIGHTS) + 2}]
     eventually(lambda: agent.grants == 0)
     assert pod.files() == MODEL
 
 
 @pytest.mark.parametrize("reason", ["BudgetTooSmall", "CacheFull", "OverBudget"])
-def test_a_refusal_is_told_by_the_agents_reason_and_words(node: Node, agent: CacheAgent, reason: str) -> None:
+def test_a_refusal_is_reported_with_the_agents_reason_and_message(node: Node, agent: CacheAgent, reason: str) -> None:
     agent.answer = refuse(reason)
     error = node_local(node).failed_attempt()
     assert (error.reason, error.message) == (reason, "5 GiB are needed: use larger nodes")
@@ -85,7 +85,7 @@ def test_a_refused_fetch_goes_on_once_there_is_room(node: Node, agent: CacheAgen
     assert pod.files() == MODEL
 
 
-def test_without_an_agent_the_fetch_says_where_to_look(node: Node) -> None:
+def test_without_an_agent_the_error_names_where_to_look(node: Node) -> None:
     error = node_local(node).failed_attempt()
     assert error.reason == "CacheAgentUnavailable"
     assert "check the pod of modelyard-node on this node" in error.message
@@ -94,7 +94,7 @@ def test_without_an_agent_the_fetch_says_where_to_look(node: Node) -> None:
 @pytest.mark.parametrize(
     "answer", [None, {"error": "failed"}, b"", b"hello\n", b"[]\n", b'{"granted": ', b"x" * 5000, b"[" * 4000 + b"\n"]
 )
-def test_an_agent_that_gives_no_answer_is_told(
+def test_an_agent_that_gives_no_answer_is_reported(
     node: Node, agent: CacheAgent, answer: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agent_client, "ANSWER_LIMIT_S", 0.2)
@@ -110,26 +110,26 @@ def test_what_is_in_the_cache_needs_no_agent(node: Node) -> None:
     assert second.files() == MODEL
 
 
-def test_a_cache_of_the_pods_own_asks_nobody(node: Node, agent: CacheAgent) -> None:
+def test_a_cache_of_the_pods_own_needs_no_agent(node: Node, agent: CacheAgent) -> None:
     node.pod().attempt()
-    assert agent.asked == []
+    assert agent.requests == []
 
 
-def test_an_agent_that_restarts_in_mid_fetch_is_asked_again_while_the_download_goes_on(
+def test_space_is_requested_again_from_an_agent_that_restarts_while_the_download_goes_on(
     node: Node, agent: CacheAgent, held: threading.Event
 ) -> None:
     pod = node_local(node)
     running = pod.start()
     pod.bytes_come()
     agent.stop()
-    running.says("the node agent disconnected")
+    running.logs("the node agent disconnected")
     assert pod.state()["phase"] == "Downloading"
     agent.start()
     eventually(lambda: agent.grants == 1)
-    assert agent.asked[0] == agent.asked[1]
+    assert agent.requests[0] == agent.requests[1]
     held.set()
     assert running.ends() == 0
-    assert pod.last_word()["fetchedBytes"] == len(WEIGHTS) + 2
+    assert pod.last_report()["fetchedBytes"] == len(WEIGHTS) + 2
 
 
 def test_a_fetch_ends_well_while_the_agent_is_away(node: Node, agent: CacheAgent, held: threading.Event) -> None:
@@ -151,7 +151,7 @@ def test_a_fetch_whose_room_a_restarted_agent_gave_away_stops_and_keeps_what_it_
     agent.stop()
     agent.answer = refuse("CacheFull")
     agent.start()
-    eventually(lambda: len(agent.asked) > 1)
+    eventually(lambda: len(agent.requests) > 1)
     held.set()
     assert pod.error()["reason"] == "CacheFull"
     assert pod.files() == {}
@@ -191,4 +191,4 @@ def test_a_corrupt_entry_is_fetched_anew_and_engines_keep_the_old_one(node: Node
     assert [folder.name.startswith("broken-") for folder in node.layout.staging.iterdir()] == [True]
     with mounted:
         assert mounted.read() == WEIGHTS
-    assert {request["ask"] for request in agent.asked} == {"space"}
+    assert {request["ask"] for request in agent.requests} == {"space"}

@@ -61,10 +61,10 @@ def test_what_one_user_brought_is_a_hit_for_another(node: Node, agent: CacheAgen
     running = start(john, JOHN)
     assert running.ends() == 0, running.output
     assert (jane.files(), john.files()) == (MODEL, MODEL)
-    assert john.last_word()["cacheHit"]
+    assert john.last_report()["cacheHit"]
     owners = {path.stat().st_uid for path in node.layout.entries.rglob("*")}
     assert owners == {JANE}
-    assert [request["ask"] for request in agent.asked] == ["space"]  # Jane did
+    assert [request["ask"] for request in agent.requests] == ["space"]  # Jane did
 
 
 def test_a_fetch_that_another_user_left_half_done_is_begun_anew_beside_it(
@@ -80,9 +80,9 @@ def test_a_fetch_that_another_user_left_half_done_is_begun_anew_beside_it(
     assert running.ends() == 0, running.output
     assert john.files() == MODEL
     left = [(folder.name, folder.stat().st_uid) for folder in node.layout.staging.iterdir()]
-    digest = john.last_word()["digest"]
+    digest = john.last_report()["digest"]
     assert left == [(node.layout.staged(digest).name, JANE)]
-    assert [request["ask"] for request in agent.asked] == ["space", "space"]
+    assert [request["ask"] for request in agent.requests] == ["space", "space"]
 
 
 @pytest.mark.usefixtures("agent")
@@ -102,7 +102,7 @@ def corrupt(node: Node, jane: Pod) -> str:
     """The digest of an entry of Jane's that the agent has found corrupt."""
     running = start(jane, JANE)
     assert running.ends() == 0, running.output
-    digest: str = jane.last_word()["digest"]
+    digest: str = jane.last_report()["digest"]
     node.layout.corrupt(digest).touch()
     return digest
 
@@ -125,16 +125,16 @@ def test_an_entry_that_the_agent_found_corrupt_is_put_out_of_the_way_by_the_agen
     running = start(other, user)
     assert running.ends() == 0, running.output
     assert other.files() == jane.files() == MODEL
-    assert agent.asked[-1] == {"ask": "discard", "digest": digest}
+    assert agent.requests[-1] == {"ask": "discard", "digest": digest}
     assert {path.stat().st_uid for path in node.layout.entries.rglob("*")} == {user}
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "words"),
     [({"discarded": False, "message": "it is in use"}, "it is in use"), ({"discarded": True}, "cannot be replaced")],
 )
-def test_an_entry_that_stays_in_the_way_is_told(
-    node: Node, agent: CacheAgent, answer: dict[str, object], told: str
+def test_an_entry_that_stays_in_the_way_is_reported(
+    node: Node, agent: CacheAgent, answer: dict[str, object], words: str
 ) -> None:
     jane, john = pod_of(node, JANE), pod_of(node, JOHN)
     corrupt(node, jane)
@@ -142,5 +142,5 @@ def test_an_entry_that_stays_in_the_way_is_told(
     start(john, JOHN)
     error = john.error()
     assert error["reason"] == "CacheNotWritable"
-    assert told in error["message"]
+    assert words in error["message"]
     assert Path(node.layout.link(jane.uid)).exists()

@@ -89,7 +89,7 @@ SHA256 = "0" * 64
         {"files": [{"path": "a", "size": 10**30, "sha256": SHA256}]},
     ],
 )
-def test_what_is_no_manifest_is_told_with_the_form_of_one(web: Web, manifest: object) -> None:
+def test_what_is_no_manifest_is_refused_with_the_form_of_one(web: Web, manifest: object) -> None:
     text = (manifest if isinstance(manifest, str) else json.dumps(manifest)).encode()
     web.server.files["/model/manifest.json"] = text
     web.pod.environment[names.ENV_HTTPS_SHA256] = hashlib.sha256(text).hexdigest()
@@ -116,18 +116,18 @@ def test_a_manifest_without_end_is_given_up(web: Web) -> None:
     assert "exceeds" in error.message
 
 
-def test_user_and_password_are_sent_as_a_web_server_wants_them(web: Web) -> None:
+def test_user_and_password_are_sent_by_basic_authentication(web: Web) -> None:
     web.put({"weights": WEIGHTS})
-    web.want_secret()
-    web.server.wants_authorization = f"Basic {base64.b64encode('jane:päss'.encode()).decode()}"
+    web.require_secret()
+    web.server.required_authorization = f"Basic {base64.b64encode('jane:päss'.encode()).decode()}"
     web.pod.give_keys({"username": "jane", "password": "päss"})
     web.pod.attempt()
     assert web.pod.files() == {"weights": WEIGHTS}
 
 
-def test_a_server_that_wants_credentials_says_where_to_put_them(web: Web) -> None:
+def test_a_server_that_requires_credentials_is_reported_with_where_to_put_them(web: Web) -> None:
     put_file(web)
-    web.server.wants_authorization = "Bearer token"
+    web.server.required_authorization = "Bearer token"
     error = web.pod.failed_attempt()
     assert error.reason == "CredentialsMissing"
     assert "key HTTPS_BEARER_TOKEN or in keys username and password" in error.message
@@ -148,7 +148,7 @@ def test_a_redirect_to_another_host_is_followed_without_the_credential(
 ) -> None:
     other, link = elsewhere
     put_file(web)
-    web.want_secret()
+    web.require_secret()
     web.pod.give_keys(web.right_secret)
     web.server.redirects["/files/model.gguf"] = f"{link.endpoint}/files/model.gguf?signature=secret"
     web.pod.attempt()
@@ -156,7 +156,7 @@ def test_a_redirect_to_another_host_is_followed_without_the_credential(
     assert (other.authorizations, len(web.server.authorizations)) == ([], 2)
 
 
-def test_the_signature_of_an_address_that_a_server_redirects_to_is_never_told(
+def test_the_signature_of_an_address_that_a_server_redirects_to_is_never_shown(
     web: Web, elsewhere: tuple[FileServer, FaultyProxy]
 ) -> None:
     other, link = elsewhere
@@ -184,7 +184,7 @@ def test_a_redirect_to_what_is_no_web_server_is_refused(web: Web, target: str) -
     assert web.pod.failed_attempt().reason == "SourceError"
 
 
-def test_an_address_that_is_none_is_told(web: Web) -> None:
+def test_a_malformed_address_is_rejected(web: Web) -> None:
     put_file(web)
     web.pod.environment[names.ENV_MODEL_URI] = "https://[/model.gguf"
     error = web.pod.failed_attempt()
@@ -200,7 +200,7 @@ def test_a_connection_that_was_closed_before_it_was_used_again_is_made_anew(web:
     assert web.pod.files() == {"model.gguf": WEIGHTS}
 
 
-def test_a_server_that_fails_in_the_middle_is_asked_again_from_there(web: Web) -> None:
+def test_a_download_that_breaks_in_the_middle_resumes_there(web: Web) -> None:
     put_file(web)
     failures = iter(range(1))
 
@@ -247,7 +247,7 @@ def test_a_large_file_of_a_server_that_knows_no_ranges_comes_over_one_connection
     assert web.pod.files() == {"model.gguf": large}
 
 
-def test_where_a_file_was_redirected_to_is_asked_for_anew_once_it_is_refused_there(
+def test_a_redirect_is_resolved_again_once_its_target_refuses(
     web: Web, elsewhere: tuple[FileServer, FaultyProxy]
 ) -> None:
     other, link = elsewhere
@@ -292,7 +292,7 @@ def test_each_refusal_has_a_name(web: Web, status: int, reason: str) -> None:
 @pytest.mark.parametrize("token", ["two words", "tökén"])
 def test_a_token_that_is_none_is_named(web: Web, token: str) -> None:
     put_file(web)
-    web.want_secret()
+    web.require_secret()
     web.pod.give_keys({"HTTPS_BEARER_TOKEN": token})
     error = web.pod.failed_attempt()
     assert error.reason == "CredentialsInvalid"
@@ -300,7 +300,7 @@ def test_a_token_that_is_none_is_named(web: Web, token: str) -> None:
     assert token not in error.message
 
 
-def test_a_server_that_takes_connections_and_never_says_a_word_is_given_up(web: Web) -> None:
+def test_a_server_that_accepts_connections_and_stays_silent_is_given_up(web: Web) -> None:
     put_file(web)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         web.pod.environment[names.ENV_MODEL_URI] = f"https://127.0.0.1:{silent.getsockname()[1]}/model.gguf"
@@ -309,7 +309,7 @@ def test_a_server_that_takes_connections_and_never_says_a_word_is_given_up(web: 
     assert "it does not respond in time" in error.message
 
 
-def test_a_server_without_tls_is_told(web: Web) -> None:
+def test_a_server_without_tls_is_reported(web: Web) -> None:
     put_file(web)
     web.pod.environment[names.ENV_MODEL_URI] = f"https://127.0.0.1:{web.server.port}/files/model.gguf"
     error = web.pod.failed_attempt()
@@ -331,4 +331,4 @@ def test_an_address_or_sha256_that_cannot_be_ends_the_fetcher_by_name(web: Web, 
     put_file(web)
     web.pod.environment[name] = value
     assert web.pod.start().ends() == 1
-    assert web.pod.last_word()["error"]["reason"] == "InvalidConfiguration"
+    assert web.pod.last_report()["error"]["reason"] == "InvalidConfiguration"

@@ -65,7 +65,7 @@ def test_every_expected_file_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=_name)
-def test_a_case_says_first_why_it_exists(case: Path) -> None:
+def test_a_case_first_explains_why_it_exists(case: Path) -> None:
     assert case.read_text().startswith("# ")
 
 

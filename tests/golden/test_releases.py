@@ -1,7 +1,8 @@
 """Pods that a released operator made stay as they are under this one; a refresh takes what is new.
 
-`make release-golden` keeps a release's cases and children in releases/<version>/; docs/releasing.md says when. Besides
-them stands an earlier version that is made of this one, so that the mechanism is tested also before the first release.
+`make release-golden` keeps a release's cases and children in releases/<version>/; docs/releasing.md explains when.
+Besides them stands an earlier version that is made of this one, so that the mechanism is tested before the first
+release, too.
 """
 
 import json
@@ -131,8 +132,8 @@ def test_a_refresh_takes_what_is_new_and_is_announced(case: Case) -> None:
     settings = changed_settings(case)
     update = available(case.body, settings, case.deployment, case.profile)
     assert any(change.endswith(f"-> {NEW_FETCH_IMAGE}") for change in update.changes)
-    asked = case.body | {"metadata": case.body["metadata"] | {"annotations": {names.ANNOTATION_REFRESH: "1"}}}
-    refreshed = deployment(asked, settings, case.deployment, case.profile)
+    annotated = case.body | {"metadata": case.body["metadata"] | {"annotations": {names.ANNOTATION_REFRESH: "1"}}}
+    refreshed = deployment(annotated, settings, case.deployment, case.profile)
     assert refreshed["spec"]["template"]["spec"]["initContainers"][0]["image"] == NEW_FETCH_IMAGE
     assert refreshed["spec"]["selector"] == case.deployment["spec"]["selector"]
-    assert available(asked, settings, refreshed, case.profile).changes == ()
+    assert available(annotated, settings, refreshed, case.profile).changes == ()

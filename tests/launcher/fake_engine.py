@@ -7,9 +7,9 @@ MANNER: loading    never ready, ignores SIGTERM
         hanging    ready; holds each connection to /stream open, and does not end on SIGTERM
         forgetful  ready once, then its health endpoint answers 503; drains as above
         worker     starts a worker that ignores SIGTERM, then fails as vLLM does with a cut model
-        orphans    leaves ten orphans behind, and says when none of them is a zombie any more
+        orphans    leaves ten orphans behind, and logs when none of them is a zombie any more
         flood      writes 200 MB without a line's end, then exits 0
-        compiling  ready; says what it finds in VLLM_CACHE_ROOT, adds the files that COMPILES names, drains as above
+        compiling  ready; logs what it finds in VLLM_CACHE_ROOT, adds the files that COMPILES names, drains as above
         brittle    fails where it finds anything in VLLM_CACHE_ROOT, else as compiling
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 SIZE = 10_000
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
@@ -53,7 +53,7 @@ def serve(port: int) -> None:
 
 
 def drain(*_: object) -> None:
-    say("engine: drained")
+    log("engine: drained")
     os._exit(0)
 
 
@@ -69,7 +69,7 @@ def use_compile_cache(*, is_brittle: bool) -> None:
     cache = Path(os.environ["VLLM_CACHE_ROOT"])
     found = sorted(path for path in cache.rglob("*") if path.is_file())
     broken = [path.name for path in found if path.read_text() != path.name * SIZE]
-    say(f"engine: found {[path.name for path in found]}, broken {broken}")
+    log(f"engine: found {[path.name for path in found]}, broken {broken}")
     if found and is_brittle:
         sys.exit(1)
     for name in os.environ["COMPILES"].split(","):
@@ -91,14 +91,14 @@ def main(manner: str, port: int) -> None:
     if manner == "worker":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         subprocess.Popen(["sleep", "98765"])
-        say("(Worker pid=1) ERROR 11-21 23:20:41 [executor.py:9] safetensors.SafetensorError: file not fully covered")
-        say("RuntimeError: Engine core initialization failed. See root cause above.")
+        log("(Worker pid=1) ERROR 11-21 23:20:41 [executor.py:9] safetensors.SafetensorError: file not fully covered")
+        log("RuntimeError: Engine core initialization failed. See root cause above.")
         sys.exit(1)
     if manner == "orphans":
         leave_orphans()
         while len(list(Path("/proc").glob("[0-9]*"))) > 2 or zombies():
             time.sleep(0.05)
-        say("engine: all orphans are gone")
+        log("engine: all orphans are gone")
         return
     if manner in {"compiling", "brittle"}:
         use_compile_cache(is_brittle=manner == "brittle")
@@ -106,7 +106,7 @@ def main(manner: str, port: int) -> None:
     Handler.forgetful = manner == "forgetful"
     if manner != "loading":
         serve(port)
-    say(f"engine: {manner}")
+    log(f"engine: {manner}")
     threading.Event().wait()
 
 

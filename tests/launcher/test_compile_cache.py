@@ -53,7 +53,7 @@ class Node:
     def serve(self, pod: str, *compiles: str, manner: str = "compiling") -> str:
         """A pod's whole life; returns its output."""
         running = self.start(pod, *compiles, manner=manner)
-        running.says("the engine is ready")
+        running.logs("the engine is ready")
         self.has_published(pod)
         running.signal(signal.SIGTERM)
         assert running.ends() == 0
@@ -123,14 +123,14 @@ def test_a_container_that_starts_again_in_its_pod_goes_on_with_its_own(node: Nod
 def test_a_pod_is_a_user_of_the_cache_until_its_own_is_kept(node: Node) -> None:
     node.serve("one", "a")
     running = node.start("two", "a", manner="loading")
-    running.says("engine: loading")
+    running.logs("engine: loading")
     assert (node.cache / "pods" / "two").is_dir()
 
 
 def test_many_pods_at_once_never_share_a_file_and_leave_whole_snapshots(node: Node) -> None:
     pods = [node.start(f"pod-{number}", "a", "b", f"own-{number}") for number in range(5)]
     for running in pods:
-        running.says("the engine is ready")
+        running.logs("the engine is ready")
         assert FOUND_NOTHING in running.output
     for number in range(5):
         node.has_published(f"pod-{number}")
@@ -175,16 +175,16 @@ def test_an_engine_that_does_not_become_ready_with_what_was_restored_starts_with
 
 def test_a_cache_that_is_not_there_keeps_no_engine_from_serving(node: Node) -> None:
     running = node.start("one", "a", cache=node.folder / "absent")
-    running.says("the engine is ready")
-    running.says("publish failed, the engine does without")
+    running.logs("the engine is ready")
+    running.logs("publish failed, the engine does without")
     assert "restore failed, the engine does without" in running.output
 
 
 def test_a_disk_without_space_keeps_no_engine_from_serving(node: Node) -> None:
     on_a_small_disk = f'mount -t tmpfs -o size=32k none {node.cache} && exec "$0" "$@"'
     running = node.start("one", "a", "b", "c", before=("unshare", "--mount", "sh", "-c", on_a_small_disk))
-    running.says("the engine is ready")
-    running.says("are too much to keep")
+    running.logs("the engine is ready")
+    running.logs("are too much to keep")
 
 
 def test_a_disk_that_becomes_full_in_the_midst_leaves_nothing_behind(node: Node) -> None:
@@ -232,10 +232,10 @@ def with_cache_program(tmp_path: Path) -> Program:
     return made
 
 
-def test_a_restore_that_hangs_holds_up_no_pod_that_is_told_to_stop(node: Node, with_cache_program: Program) -> None:
+def test_a_restore_that_hangs_delays_no_pod_that_must_stop(node: Node, with_cache_program: Program) -> None:
     hangs = with_cache_program("print('hanging', flush=True)\nimport threading\nthreading.Event().wait()")
     running = node.start("one", "a", program=hangs, manner="loading")
-    running.says("hanging")
+    running.logs("hanging")
     running.signal(signal.SIGTERM)
     assert running.ends() in {128 + signal.SIGTERM, 128 + signal.SIGKILL}
     assert "before the model was ready" in running.output
@@ -245,6 +245,6 @@ def test_a_cache_program_that_fails_or_is_missing_keeps_no_engine_from_serving(
     node: Node, with_cache_program: Program
 ) -> None:
     program = with_cache_program("raise SystemError")
-    node.start("one", "a", program=program).says("the engine is ready")
+    node.start("one", "a", program=program).logs("the engine is ready")
     (program.parent / "compile_cache.py").unlink()
-    node.start("two", "a", program=program).says("the engine is ready")
+    node.start("two", "a", program=program).logs("the engine is ready")

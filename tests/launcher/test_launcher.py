@@ -86,7 +86,7 @@ def test_each_is_one_file_for_any_python_from_3_8_on_with_the_standard_library_a
 
 def test_an_engine_that_loads_and_ignores_sigterm_is_ended_at_once(start: Start) -> None:
     running = start("loading", pause_s=1000, drain_s=1000)
-    running.says("engine: loading")
+    running.logs("engine: loading")
     running.signal(signal.SIGTERM)
     assert running.ends() == 128 + signal.SIGKILL
     assert "before the model was ready" in running.output
@@ -94,7 +94,7 @@ def test_an_engine_that_loads_and_ignores_sigterm_is_ended_at_once(start: Start)
 
 def test_a_ready_engine_drains_and_its_exit_code_is_the_launchers(start: Start, termination_log: Path) -> None:
     running = start("draining")
-    running.says("the engine is ready")
+    running.logs("the engine is ready")
     running.signal(signal.SIGTERM)
     assert running.ends() == 0
     assert "engine: drained" in running.output
@@ -103,17 +103,17 @@ def test_a_ready_engine_drains_and_its_exit_code_is_the_launchers(start: Start, 
 
 def test_a_ready_engine_serves_on_during_the_propagation_pause(start: Start, port: int) -> None:
     running = start("draining", pause_s=1000)
-    running.says("the engine is ready")
+    running.logs("the engine is ready")
     running.signal(signal.SIGTERM)
-    running.says("serving for another 1000 s")
+    running.logs("serving for another 1000 s")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
         assert answer.status == 200
     assert "engine: drained" not in running.output
 
 
-def test_an_engine_that_was_ready_once_is_drained_also_when_it_is_too_busy_to_say_so(start: Start, port: int) -> None:
+def test_an_engine_that_was_ready_once_is_drained_even_if_too_busy_to_answer(start: Start, port: int) -> None:
     running = start("forgetful")
-    running.says("the engine is ready")
+    running.logs("the engine is ready")
     with pytest.raises(urllib.error.HTTPError, match="503") as refusal:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/health")
     refusal.value.close()
@@ -124,7 +124,7 @@ def test_an_engine_that_was_ready_once_is_drained_also_when_it_is_too_busy_to_sa
 
 def test_clients_see_a_closed_connection_when_the_drains_time_is_up(start: Start, port: int) -> None:
     running = start("hanging", drain_s=0.5)
-    running.says("the engine is ready")
+    running.logs("the engine is ready")
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
         received = b""
@@ -142,7 +142,7 @@ def test_an_engine_that_fails_leaves_its_first_real_error_and_no_worker(start: S
     assert eventually(lambda: command_lines_with("sleep 98765"), lambda lines: not lines) == []
 
 
-def test_an_engine_that_ends_without_an_error_line_is_told_with_its_last_lines(
+def test_an_engine_that_ends_without_an_error_line_is_reported_with_its_last_lines(
     start: Start, termination_log: Path
 ) -> None:
     running = start("sh", "-c", "echo one; echo two; exit 7")
@@ -150,19 +150,19 @@ def test_an_engine_that_ends_without_an_error_line_is_told_with_its_last_lines(
     assert termination_log.read_text() == "`sh` exited with code 7; its last output:\none\ntwo"
 
 
-def test_an_engine_that_the_kernel_kills_is_told_as_short_of_memory(start: Start, termination_log: Path) -> None:
+def test_an_engine_that_the_kernel_kills_is_reported_as_short_of_memory(start: Start, termination_log: Path) -> None:
     running = start("sh", "-c", "kill -9 $$")
     assert running.ends() == 128 + signal.SIGKILL
     assert "raise memory in spec.resources" in termination_log.read_text()
 
 
-def test_a_command_that_the_image_lacks_is_told_by_name(start: Start, termination_log: Path) -> None:
+def test_a_command_that_the_image_lacks_is_reported_by_name(start: Start, termination_log: Path) -> None:
     running = start("no-such-engine", "serve")
     assert running.ends() == 127
     assert termination_log.read_text().startswith("this image has no `no-such-engine` on its PATH (")
 
 
-def test_a_command_that_may_not_run_is_told_by_name(start: Start, termination_log: Path, tmp_path: Path) -> None:
+def test_a_command_that_may_not_run_is_reported_by_name(start: Start, termination_log: Path, tmp_path: Path) -> None:
     script = tmp_path / "engine"
     script.touch(mode=0o644)
     running = start(str(script), "serve")
@@ -172,7 +172,7 @@ def test_a_command_that_may_not_run_is_told_by_name(start: Start, termination_lo
 
 def test_other_signals_reach_the_engine(start: Start) -> None:
     running = start("sh", "-c", "trap 'echo got it; exit 3' USR1; echo listening; while :; do sleep 0.05; done")
-    running.says("listening")
+    running.logs("listening")
     running.signal(signal.SIGUSR1)
     assert running.ends() == 3
     assert "got it" in running.output
@@ -204,14 +204,14 @@ UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc")
 def test_as_pid_1_it_stops_a_loading_engine(start: Start) -> None:
     running = start("loading", before=UNSHARE)
     pid_1 = as_pid_1(running)
-    running.says("engine: loading")
+    running.logs("engine: loading")
     os.kill(pid_1, signal.SIGTERM)
     assert running.ends() == 128 + signal.SIGKILL
 
 
 def test_as_pid_1_it_reaps_orphans(start: Start) -> None:
     running = start("orphans", before=UNSHARE)
-    running.says("engine: all orphans are gone")
+    running.logs("engine: all orphans are gone")
     assert running.ends() == 0
 
 
@@ -240,7 +240,7 @@ def test_in_an_image_without_the_entrypoint_the_command_runs_as_it_is(start: Sta
         ("", False, False),
     ],
 )
-def test_an_engine_is_told_to_listen_on_ipv6_where_the_pod_is_reached_by_it(
+def test_an_engine_gets_the_flag_to_listen_on_ipv6_where_the_pod_is_reached_by_it(
     pod_ips: str, on_its_own: bool, dual_stack: bool
 ) -> None:
     least = ["--ready-url=http://localhost:9", "--pause-s=0", "--drain-s=0", "--ipv6-argument=--host=::"]
@@ -256,13 +256,13 @@ def test_the_arguments_for_ipv6_stand_behind_the_engines_own(termination_log: Pa
         [sys.executable, LAUNCHER, *options, "--ipv6-argument=--host=::", "--", *command],
         os.environ | {"MODELYARD_POD_IPS": "fd00::1"},
     ) as running:
-        running.says("['--host=0.0.0.0', '--host=::']")
+        running.logs("['--host=0.0.0.0', '--host=::']")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])])
 def test_an_engine_is_seen_ready_on_whichever_family_it_listens(start: Start, port: int, address: str) -> None:
     running = start(*serving_health_on(address, port))
-    running.says("the engine is ready")
+    running.logs("the engine is ready")
 
 
 def serving_health_on(address: str, port: int) -> tuple[str, ...]:
@@ -348,12 +348,12 @@ def test_a_version_that_cannot_be_looked_up_leaves_every_flag(start: Start, tmp_
     assert f"engine got: {' '.join(SERVE[1:])}\n" in running.output
 
 
-def test_a_lookup_that_hangs_ends_when_the_pod_is_told_to_stop(start: Start, tmp_path: Path) -> None:
+def test_a_lookup_that_hangs_ends_when_the_pod_must_stop(start: Start, tmp_path: Path) -> None:
     python = tmp_path / "python3"
     python.write_text("#!/bin/sh\necho looking up >&2; exec sleep 98765\n")
     python.chmod(0o755)
     running = start(*SERVE, before=console_script(tmp_path, f"#!{python}"), more=DOUBTFUL)
     eventually(lambda: command_lines_with("sleep 98765"))
     running.signal(signal.SIGTERM)
-    running.says("every flag is given to it")
+    running.logs("every flag is given to it")
     running.ends()

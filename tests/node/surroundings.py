@@ -1,4 +1,4 @@
-"""What an agent has around it on a node, made small: a kubelet and its folders, and pods that ask for room."""
+"""What an agent has around it on a node, made small: a kubelet and its folders, and pods that request space."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ TIMEOUT_S = 30
 
 
 def digest(letter: str) -> str:
-    """A digest, told from others by a hexadecimal digit."""
+    """A digest that differs from others in its hexadecimal digit."""
     return f"sha256:{letter * 64}"
 
 
@@ -99,7 +99,7 @@ class Pod:
         return CacheLayout(self.mount)
 
     def context(self) -> dict[str, str]:
-        """What the kubelet tells the driver of it."""
+        """What the kubelet passes to the driver for it."""
         return {
             publish_request.NAMESPACE: self.namespace,
             publish_request.POD_UID: self.uid,
@@ -110,13 +110,13 @@ class Pod:
 
     def request(self, **changed: Any) -> csi_pb2.NodePublishVolumeRequest:
         """The kubelet's call for its volume."""
-        asked: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "volume_id": "csi-1",
             "target_path": str(self.mount),
             "volume_capability": csi_pb2.VolumeCapability(mount=csi_pb2.VolumeCapability.MountVolume()),
             "volume_context": self.context(),
         }
-        return csi_pb2.NodePublishVolumeRequest(**asked | changed)
+        return csi_pb2.NodePublishVolumeRequest(**fields | changed)
 
     def writes_entry(self, digest: str, size_bytes: int, *, used_s: float | None = None) -> Path:
         """Puts a whole model there, as a fetcher does."""
@@ -151,19 +151,19 @@ class Line:
             raise
         self._file = self._socket.makefile("rb")
 
-    def ask(self, **asked: Any) -> Any:
-        """One question, and its answer."""
-        return self.say(json.dumps(asked).encode() + b"\n")
+    def send(self, **fields: Any) -> Any:
+        """One request, and its answer."""
+        return self.send_line(json.dumps(fields).encode() + b"\n")
 
-    def say(self, line: bytes) -> Any:
+    def send_line(self, line: bytes) -> Any:
         """Any bytes, and what comes back; None where the agent hangs up."""
         self._socket.sendall(line)
         answer = self._file.readline()
         return json.loads(answer) if answer else None
 
     def space(self, digest: str, size_bytes: int) -> Any:
-        """Asks for room."""
-        return self.ask(ask="space", pod="any", digest=digest, bytes=size_bytes)
+        """Requests space."""
+        return self.send(ask="space", pod="any", digest=digest, bytes=size_bytes)
 
     def close(self) -> None:
         self._file.close()
@@ -252,7 +252,7 @@ class Surroundings:
         return line
 
     def fetches(self, pod: Pod, digest: str, size_bytes: int, *, used_s: float | None = None) -> Path:
-        """The pod asks for room for a model and brings it, and is through."""
+        """The pod requests space for a model, brings it, and is done."""
         line = self.line(pod)
         assert line.space(digest, size_bytes) == {"granted": True}
         entry = pod.writes_entry(digest, size_bytes, used_s=used_s)

@@ -39,7 +39,7 @@ OTHERS_OLD, OTHERS_NEW = item("b", "b-old", 15, 0), item("b", "b-new", 15, 3)
 
 
 @pytest.mark.parametrize(
-    ("wanted_bytes", "holdings", "free_bytes", "evicted"),
+    ("requested_bytes", "holdings", "free_bytes", "evicted"),
     [
         pytest.param(40, [holding("a", OLD, NEW)], ROOMY, [], id="nothing goes while there is room"),
         pytest.param(41, [holding("a", OLD, NEW)], ROOMY, ["old"], id="the least recently used goes first"),
@@ -67,16 +67,16 @@ OTHERS_OLD, OTHERS_NEW = item("b", "b-old", 15, 0), item("b", "b-new", 15, 3)
         ),
     ],
 )
-def test_what_goes_for_the_namespace_a(
-    wanted_bytes: int, holdings: list[Holding], free_bytes: int, evicted: list[str]
+def test_models_are_evicted_for_the_namespace_a(
+    requested_bytes: int, holdings: list[Holding], free_bytes: int, evicted: list[str]
 ) -> None:
-    plan = evictions_for("a", wanted_bytes, holdings, LIMITS, free_bytes)
+    plan = evictions_for("a", requested_bytes, holdings, LIMITS, free_bytes)
     assert isinstance(plan, list)
     assert [each.name for each in plan] == evicted
 
 
 @pytest.mark.parametrize(
-    ("wanted_bytes", "holdings", "free_bytes", "reason", "words"),
+    ("requested_bytes", "holdings", "free_bytes", "reason", "words"),
     [
         pytest.param(101, [], ROOMY, Reason.BUDGET_TOO_SMALL, "the model needs 101 B", id="more than the budget"),
         pytest.param(
@@ -91,10 +91,10 @@ def test_what_goes_for_the_namespace_a(
         ),
     ],
 )
-def test_who_gets_no_room_hears_why_with_the_figures(
-    wanted_bytes: int, holdings: list[Holding], free_bytes: int, reason: Reason, words: str
+def test_a_refused_request_for_space_gives_the_reason_and_the_figures(
+    requested_bytes: int, holdings: list[Holding], free_bytes: int, reason: Reason, words: str
 ) -> None:
-    plan = evictions_for("a", wanted_bytes, holdings, LIMITS, free_bytes)
+    plan = evictions_for("a", requested_bytes, holdings, LIMITS, free_bytes)
     assert isinstance(plan, Refusal)
     assert plan.reason is reason
     assert words in plan.message
@@ -107,7 +107,7 @@ def test_a_model_that_fits_the_budget_but_never_the_disk_is_too_large() -> None:
     assert plan.reason is Reason.BUDGET_TOO_SMALL
 
 
-def test_whoever_wrote_without_asking_gives_first() -> None:
+def test_a_namespace_that_wrote_without_a_grant_is_evicted_first() -> None:
     honest = holding("a", item("a", "honest", 60, 1))
     greedy = holding("b", item("b", "greedy", 60, 9), is_over=True)
     assert [each.name for each in evictions_to_fit([honest, greedy], LIMITS, ROOMY)] == ["greedy"]
@@ -135,13 +135,15 @@ def nodes(draw: st.DrawFn) -> list[Holding]:
     return found
 
 
-@given(node=nodes(), wanted_bytes=st.integers(0, 120), free_bytes=st.integers(0, 300))
-def test_whatever_is_there_a_grant_keeps_every_promise(node: list[Holding], wanted_bytes: int, free_bytes: int) -> None:
-    plan = evictions_for("a", wanted_bytes, node, LIMITS, free_bytes)
+@given(node=nodes(), requested_bytes=st.integers(0, 120), free_bytes=st.integers(0, 300))
+def test_whatever_is_there_a_grant_keeps_every_promise(
+    node: list[Holding], requested_bytes: int, free_bytes: int
+) -> None:
+    plan = evictions_for("a", requested_bytes, node, LIMITS, free_bytes)
     if isinstance(plan, Refusal):
         return
     gone_bytes = sum(each.size_bytes for each in plan)
-    assert shortage_bytes(wanted_bytes, node, LIMITS, free_bytes) <= gone_bytes
+    assert shortage_bytes(requested_bytes, node, LIMITS, free_bytes) <= gone_bytes
     assert not [each for each in plan if each.pins]
     for other in node:
         lost_bytes = sum(each.size_bytes for each in plan if each.namespace == other.namespace)
@@ -149,11 +151,11 @@ def test_whatever_is_there_a_grant_keeps_every_promise(node: list[Holding], want
             assert other.used_bytes - lost_bytes >= LIMITS.guaranteed_bytes
 
 
-@given(node=nodes(), wanted_bytes=st.integers(0, 90), free_bytes=st.integers(0, 300))
+@given(node=nodes(), requested_bytes=st.integers(0, 90), free_bytes=st.integers(0, 300))
 def test_whatever_is_there_others_lose_only_once_nothing_of_ones_own_is_left(
-    node: list[Holding], wanted_bytes: int, free_bytes: int
+    node: list[Holding], requested_bytes: int, free_bytes: int
 ) -> None:
-    plan = evictions_for("a", wanted_bytes, node, LIMITS, free_bytes)
+    plan = evictions_for("a", requested_bytes, node, LIMITS, free_bytes)
     if isinstance(plan, Refusal) or all(each.namespace == "a" for each in plan):
         return
     own = [each for each in node if each.namespace == "a"]

@@ -60,7 +60,7 @@ def test_an_entry_that_lost_a_file_is_corrupt(around: Surroundings, loss: str) -
         weights.symlink_to("/etc/passwd")
     os.utime(entry, (1, 1))
     agent._byte_check.run()
-    assert entry.exists() == (loss == "a link")  # a link is followed by nobody, so nothing is known of it
+    assert entry.exists() == (loss == "a link")  # a link is never followed, so nothing is known of it
 
 
 def a_record(path: str) -> str:

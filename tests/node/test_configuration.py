@@ -1,4 +1,4 @@
-"""What the agent is told by its environment."""
+"""What the agent reads from its environment."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ GOOD = {
 
 
 def test_amounts_are_of_the_disk_and_the_share_is_of_the_budget() -> None:
-    said = {names.ENV_NODE_BUDGET: "50%", names.ENV_NODE_RESERVE: "100", names.ENV_NODE_GUARANTEED_SHARE: "10%"}
-    limits = Configuration.from_environment(GOOD | said).limits(capacity_bytes=1000)
+    given = {names.ENV_NODE_BUDGET: "50%", names.ENV_NODE_RESERVE: "100", names.ENV_NODE_GUARANTEED_SHARE: "10%"}
+    limits = Configuration.from_environment(GOOD | given).limits(capacity_bytes=1000)
     assert (limits.budget_bytes, limits.reserve_bytes, limits.guaranteed_bytes) == (500, 100, 50)
 
 

@@ -1,4 +1,4 @@
-"""deploy/components/node-cache says the names that the code has, and an agent reads what it is told there."""
+"""deploy/components/node-cache uses the code's names, and an agent can read the settings that it gives."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def part(file: str) -> Any:
     return next(iter(yaml.safe_load_all((COMPONENT / file).read_text())))
 
 
-def told() -> dict[str, str]:
+def settings() -> dict[str, str]:
     [generated] = part("kustomization.yaml")["configMapGenerator"]
     return dict(literal.split("=", 1) for literal in generated["literals"])
 
@@ -34,7 +34,7 @@ def test_the_driver_and_the_taint_have_the_names_that_the_code_has() -> None:
 
 
 def test_the_values_are_the_agents_own_defaults() -> None:
-    environment = told() | IN_A_CLUSTER | {names.ENV_NODE_NAME: "worker"}
+    environment = settings() | IN_A_CLUSTER | {names.ENV_NODE_NAME: "worker"}
     assert Configuration.from_environment(environment) == Configuration(
         node="worker", cache=Path("/mnt/modelyard"), api_server="https://10.0.0.1:443"
     )
@@ -46,10 +46,10 @@ def test_the_agent_sees_the_folders_that_it_uses_at_their_own_paths() -> None:
     assert {name: mount["mountPath"] for name, mount in mounts.items()} == volumes
     assert volumes["kubelet"] == configuration.KUBELET_FOLDER
     assert mounts["kubelet"]["mountPropagation"] == "Bidirectional"
-    assert volumes["cache"] == str(Path(told()[names.ENV_NODE_CACHE_PATH]).parent)
+    assert volumes["cache"] == str(Path(settings()[names.ENV_NODE_CACHE_PATH]).parent)
 
 
-def test_it_serves_the_port_that_the_operator_asks_and_scrapers_are_told() -> None:
+def test_it_serves_the_port_that_the_operator_queries_and_that_scrapers_are_given() -> None:
     assert [port["containerPort"] for port in pod()["containers"][0]["ports"]] == [names.NODE_PORT]
     template = part("daemon_set.yaml")["spec"]["template"]["metadata"]
     assert template["annotations"]["prometheus.io/port"] == str(names.NODE_PORT)

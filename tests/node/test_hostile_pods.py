@@ -43,7 +43,7 @@ def context(**changed: str | None) -> Callable[[Pod], dict[str, Any]]:
     [
         pytest.param(context(path="/etc"), "does not support the attribute", id="attributes"),
         pytest.param(context(ephemeral="false"), "inline", id="a persistent volume"),
-        pytest.param(context(ephemeral=None), "inline", id="not said to be ephemeral"),
+        pytest.param(context(ephemeral=None), "inline", id="not declared ephemeral"),
         pytest.param(context(uid=None), "podInfoOnMount", id="no pod"),
         pytest.param(context(uid="another"), "not of 'another'", id="another pod's target"),
         pytest.param(context(namespace="../team-b"), "is not a namespace", id="no namespace name"),
@@ -103,17 +103,17 @@ def test_a_mount_point_that_is_a_symlink_is_not_followed(around: Surroundings, t
 
 
 @pytest.mark.parametrize(("namespace", "pods_folder"), [("a", "/var/lib/kubelet/pods")])
-def test_paths_of_the_kubelet_are_taken(namespace: str, pods_folder: str) -> None:
+def test_paths_of_the_kubelet_are_accepted(namespace: str, pods_folder: str) -> None:
     uid = "6d9b1f3e-0f5e-4f7c-8a57-2f0d1f5f0a10"
     values = {publish_request.NAMESPACE: namespace, publish_request.POD_UID: uid, publish_request.EPHEMERAL: "true"}
     path = f"{pods_folder}/{uid}/volumes/kubernetes.io~csi/cache/mount"
-    asked = publish_request.publication(path, values, PurePosixPath(pods_folder), is_read_only=False)
-    assert f"{pods_folder}/{asked.target.path}" == path
+    found = publish_request.publication(path, values, PurePosixPath(pods_folder), is_read_only=False)
+    assert f"{pods_folder}/{found.target.path}" == path
 
 
 @contextmanager
 def outside(folder: Path) -> Iterator[Path]:
-    """A file that nobody may touch; it must be there, unchanged, when the test is over."""
+    """A file that must not be touched; it must be there, unchanged, when the test is over."""
     file = folder / "precious"
     file.write_text("precious")
     before = file.stat()
@@ -156,7 +156,7 @@ def test_entries_that_are_links_lead_nowhere_when_they_are_evicted(around: Surro
         assert not entry.exists()
 
 
-def test_pipes_sockets_and_hard_links_block_nobody(around: Surroundings) -> None:
+def test_pipes_sockets_and_hard_links_block_no_one_else(around: Surroundings) -> None:
     around.started()
     pod = around.published()
     entry = pod.writes_entry(digest("a"), MIB)
@@ -190,7 +190,7 @@ def test_a_tree_deeper_than_any_stack_is_removed_all_the_same(around: Surroundin
     entry = pod.writes_entry(digest("a"), MIB)
     deep(entry, 3000)
     assert around.line(pod).space(digest("b"), MIB)["reason"] == "OverBudget"
-    assert around.line(pod).ask(ask="discard", digest=digest("a")) == {"discarded": True}
+    assert around.line(pod).send(ask="discard", digest=digest("a")) == {"discarded": True}
     eventually(lambda: around.line(pod).space(digest("b"), MIB)["granted"])
     with agent._parts.trash() as trash:
         eventually(lambda: untrusted_files.empty(trash))
@@ -206,7 +206,7 @@ def test_a_tree_larger_than_any_patience_is_none_that_gets_more_room(around: Sur
     assert around.line(pod).space(digest("a"), MIB)["reason"] == "OverBudget"
 
 
-def test_whoever_keeps_a_folder_open_cannot_add_to_it_while_it_is_removed(around: Surroundings) -> None:
+def test_a_process_that_holds_a_folder_open_cannot_add_to_it_while_it_is_removed(around: Surroundings) -> None:
     agent = around.started()
     pod = around.published()
     pod.writes_entry(digest("a"), MIB)

@@ -49,7 +49,7 @@ def test_while_the_api_server_is_away_nothing_is_gone(around: Surroundings) -> N
     assert around.part().root.exists()
 
 
-def test_a_volume_of_a_pod_that_nobody_knows_ends_at_the_second_look(around: Surroundings) -> None:
+def test_a_volume_of_an_unknown_pod_is_removed_at_the_second_look(around: Surroundings) -> None:
     agent = around.started()
     pod, living = around.published(), around.published()
     around.api.pods = [{"uid": living.uid}]
@@ -123,16 +123,16 @@ def test_what_is_young_stays(around: Surroundings) -> None:
 def test_a_fetch_that_goes_on_keeps_what_it_staged(around: Surroundings) -> None:
     agent = around.started(leftover_age_s=0.001)
     pod = around.published()
-    locked, asked = pod.layout.staged(digest("a")), pod.layout.staged(digest("b"))
+    locked, granted = pod.layout.staged(digest("a")), pod.layout.staged(digest("b"))
     locked.mkdir()
-    asked.mkdir()
+    granted.mkdir()
     line = around.line(pod)
     assert line.space(digest("b"), MIB)["granted"]
     with pod.layout.lock(digest("a")).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         tidied(agent)
         assert locked.exists()
-        assert asked.exists()
+        assert granted.exists()
     tidied(agent)
     assert not locked.exists()
 

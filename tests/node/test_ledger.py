@@ -1,4 +1,4 @@
-"""What was asked for, told from what was not."""
+"""What was granted, distinguished from what was not."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def granted(folder: str, size_mib: int, *, replaces: bool = False) -> Ledger:
         pytest.param(held(), False, 10, id="nothing has come"),
         pytest.param(held((Kind.STAGING, ONE, 4)), False, 6, id="a part has come"),
         pytest.param(held((Kind.STAGING, f"{ONE}.1000", 4)), False, 6, id="by another user"),
-        pytest.param(held((Kind.STAGING, ONE, 12)), False, 0, id="more than was asked for"),
+        pytest.param(held((Kind.STAGING, ONE, 12)), False, 0, id="more than was granted"),
         pytest.param(held((Kind.ENTRY, ONE, 10)), False, 0, id="it is whole"),
         pytest.param(held((Kind.ENTRY, ONE, 10)), True, 10, id="what is there is broken"),
         pytest.param(held((Kind.ENTRY, TWO, 10)), False, 10, id="another model is there"),
@@ -42,7 +42,7 @@ def test_what_is_still_to_come(contents: Contents, replaces: bool, promised_mib:
     assert ledger.promised_bytes("another", contents) == {}
 
 
-def test_pods_that_ask_for_the_same_model_are_promised_it_once() -> None:
+def test_pods_that_request_the_same_model_reserve_its_space_once() -> None:
     ledger = granted(ONE, 10)
     ledger.grant(Grant("ns", ONE, 10 * MIB))
     assert ledger.promised_bytes("ns", held()) == {ONE: 10 * MIB}
@@ -59,10 +59,10 @@ def test_a_grant_that_is_released_promises_nothing_and_is_remembered() -> None:
 @pytest.mark.parametrize(
     ("contents", "unasked_mib"),
     [
-        pytest.param(held((Kind.ENTRY, ONE, 10)), 0, id="what was asked for"),
+        pytest.param(held((Kind.ENTRY, ONE, 10)), 0, id="what was granted"),
         pytest.param(held((Kind.ENTRY, ONE, 10), other_mib=3), 3, id="files elsewhere"),
-        pytest.param(held((Kind.ENTRY, ONE, 30)), 18.9, id="more than was asked for"),
-        pytest.param(held((Kind.ENTRY, TWO, 7)), 7, id="a model that nobody asked for"),
+        pytest.param(held((Kind.ENTRY, ONE, 30)), 18.9, id="more than was granted"),
+        pytest.param(held((Kind.ENTRY, TWO, 7)), 7, id="a model without a grant"),
         pytest.param(held((Kind.ENTRY, ONE, 10), (Kind.STAGING, f"broken-{ONE}-12ab", 10)), 0, id="a replaced one"),
         pytest.param(
             held((Kind.STAGING, f"broken-{ONE}-12ab", 10), (Kind.STAGING, f"broken-{ONE}-34cd", 10)),
@@ -72,7 +72,7 @@ def test_a_grant_that_is_released_promises_nothing_and_is_remembered() -> None:
         pytest.param(held((Kind.COMPILE_CACHE, "0123456789abcdef", 5)), 5, id="compile caches"),
     ],
 )
-def test_what_nobody_asked_for(contents: Contents, unasked_mib: float) -> None:
+def test_bytes_without_a_grant_are_counted(contents: Contents, unasked_mib: float) -> None:
     assert granted(ONE, 10).unasked_bytes("ns", contents) == pytest.approx(unasked_mib * MIB)
 
 
@@ -89,7 +89,7 @@ def test_what_was_granted_is_forgotten_with_the_last_of_its_bytes() -> None:
     assert ledger.granted == {}
 
 
-def test_what_was_granted_outlives_the_process_and_who_asked_does_not(tmp_path: Path) -> None:
+def test_grants_outlive_the_process_and_requesters_do_not(tmp_path: Path) -> None:
     granted(ONE, 10).save(tmp_path / "granted.json")
     loaded = Ledger.load(tmp_path / "granted.json")
     assert loaded == Ledger(live=[], granted={"ns": {ONE: 10 * MIB}})

@@ -12,7 +12,7 @@ from tests.support.eventually import eventually
 
 
 def environment(around: Surroundings, folder: Path) -> dict[str, str]:
-    """Of a node whose API server nobody reaches."""
+    """Of a node whose API server is unreachable."""
     (folder / "token").write_text("any")
     (folder / "ca.crt").write_text("")
     return {
@@ -28,12 +28,12 @@ def environment(around: Surroundings, folder: Path) -> dict[str, str]:
     }
 
 
-def test_it_registers_without_an_api_server_and_ends_well_when_told_to(around: Surroundings, tmp_path: Path) -> None:
+def test_it_registers_without_an_api_server_and_exits_cleanly_on_a_signal(around: Surroundings, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "modelyard.node"]
     with BackgroundProcess(command, environment(around, tmp_path)) as agent:
         registry = around.kubelet / f"plugins_registry/{names.CSI_DRIVER}-reg.sock"
         eventually(registry.is_socket)
-        agent.says("GET /api/v1/pods")
+        agent.logs("GET /api/v1/pods")
         agent.signal(signal.SIGTERM)
         assert agent.ends() == 0
 

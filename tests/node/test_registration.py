@@ -39,7 +39,7 @@ def answer(around: Surroundings, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_the_kubelet_finds_the_driver_where_the_registration_says(around: Surroundings) -> None:
+def test_the_kubelet_finds_the_driver_at_the_registered_address(around: Surroundings) -> None:
     around.started()
     info = registered(around)
     assert (info.type, info.name) == ("CSIPlugin", names.CSI_DRIVER)
@@ -73,7 +73,7 @@ def test_a_node_without_the_taint_is_not_written_to() -> None:
     assert taint_removal({"spec": {}}) == []
 
 
-def test_the_agent_is_well_while_the_kubelet_can_find_its_sockets(around: Surroundings) -> None:
+def test_the_agent_is_healthy_while_the_kubelet_can_find_its_sockets(around: Surroundings) -> None:
     around.started()
     assert answer(around, "/healthz")[0] == 200
     (around.kubelet / f"plugins_registry/{names.CSI_DRIVER}-reg.sock").unlink()
@@ -89,25 +89,25 @@ def test_the_agent_is_ready_once_the_kubelet_took_the_driver(around: Surrounding
     assert answer(around, "/readyz")[0] == 200
 
 
-def test_the_cache_tells_who_holds_what(around: Surroundings) -> None:
+def test_the_cache_reports_who_holds_what(around: Surroundings) -> None:
     around.started()
     pod = around.published()
     around.fetches(pod, digest("a"), MIB)
     pod.links(digest("a"))
     eventually(lambda: around.agent._cache._known_ledger().live == [])
-    told = json.loads(answer(around, "/cache")[1])
-    [namespace] = told.pop("namespaces")
+    report = json.loads(answer(around, "/cache")[1])
+    [namespace] = report.pop("namespaces")
     entry = namespace.pop("entries")[0]
-    assert told.keys() == {"node", "path_missing", "budget_bytes", "used_bytes", "free_bytes"}
-    assert (told["node"], told["path_missing"], told["budget_bytes"]) == (NODE, False, 40 * MIB)
+    assert report.keys() == {"node", "path_missing", "budget_bytes", "used_bytes", "free_bytes"}
+    assert (report["node"], report["path_missing"], report["budget_bytes"]) == (NODE, False, 40 * MIB)
     assert (entry["digest"], entry["pins"]) == (digest("a"), 1)
     assert entry["size_bytes"] == pytest.approx(MIB, abs=8192)
     assert (namespace["name"], namespace["uid"]) == ("team-a", around.api.namespaces["team-a"])
     assert namespace["over_budget"] is False
-    assert namespace["used_bytes"] == told["used_bytes"]
+    assert namespace["used_bytes"] == report["used_bytes"]
 
 
-def test_a_node_without_the_caches_folder_says_so_and_its_pods_hear_it(around: Surroundings) -> None:
+def test_a_node_without_the_caches_folder_reports_it_and_refuses_volumes(around: Surroundings) -> None:
     around.cache.rmdir()
     around.started()
     assert json.loads(answer(around, "/cache")[1])["path_missing"] is True
@@ -121,7 +121,7 @@ def test_a_node_without_the_caches_folder_says_so_and_its_pods_hear_it(around: S
     eventually(lambda: json.loads(answer(around, "/cache")[1])["path_missing"] is False)
 
 
-def test_the_metrics_tell_of_what_happened(around: Surroundings) -> None:
+def test_the_metrics_count_what_happened(around: Surroundings) -> None:
     around.started()
     pod = around.published()
     around.line(pod).space(digest("a"), 100 * MIB)

@@ -1,4 +1,4 @@
-"""Room for models: what pods ask over the socket in their volume, and what they hear."""
+"""Space for models: what pods request over the socket in their volume, and the answers."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_a_grant_holds_until_its_connection_ends_however_it_ends(around: Surroun
     eventually(lambda: other.space(digest("b"), 30 * MIB)["granted"])
 
 
-def test_what_is_staged_already_is_not_asked_for_twice(around: Surroundings) -> None:
+def test_what_is_already_staged_is_not_requested_twice(around: Surroundings) -> None:
     around.started()
     pod = around.published()
     killed = around.line(pod)
@@ -98,7 +98,7 @@ def test_another_namespaces_guaranteed_share_stays_and_what_is_above_goes(around
     assert [other.layout.entry(digest(letter)).exists() for letter in "abc"] == [False, True, True]
 
 
-def test_a_namespace_that_wrote_more_than_its_share_without_asking_gets_no_new_entries(around: Surroundings) -> None:
+def test_a_namespace_that_wrote_more_than_its_share_without_a_grant_gets_no_new_entries(around: Surroundings) -> None:
     around.started()
     pod = around.published()
     (pod.mount / "greedy").write_bytes(os.urandom(12 * MIB))
@@ -107,7 +107,7 @@ def test_a_namespace_that_wrote_more_than_its_share_without_asking_gets_no_new_e
     assert around.line(pod).space(digest("a"), MIB) == {"granted": True}
 
 
-def test_what_was_asked_for_stays_asked_for_when_the_agent_restarts(around: Surroundings) -> None:
+def test_requests_for_space_outlive_a_restart_of_the_agent(around: Surroundings) -> None:
     around.started()
     pod = around.published()
     assert around.line(pod).space(digest("a"), 20 * MIB)["granted"]
@@ -122,9 +122,9 @@ def test_a_broken_entry_is_discarded_for_a_user_who_may_not(around: Surroundings
     pod = around.published()
     entry = pod.writes_entry(digest("a"), MIB)
     line = around.line(pod)
-    assert line.ask(ask="discard", digest=digest("a")) == {"discarded": True}
+    assert line.send(ask="discard", digest=digest("a")) == {"discarded": True}
     assert not entry.exists()
-    assert line.ask(ask="discard", digest=digest("a"))["discarded"] is False
+    assert line.send(ask="discard", digest=digest("a"))["discarded"] is False
 
 
 def test_what_was_noted_of_an_entry_that_never_came_is_discarded_too(around: Surroundings) -> None:
@@ -133,7 +133,7 @@ def test_what_was_noted_of_an_entry_that_never_came_is_discarded_too(around: Sur
     pod.writes_entry(digest("a"), MIB).rename(pod.layout.staging / "b")
     record = pod.layout.record(digest("a"))
     record.write_text("{}")
-    assert around.line(pod).ask(ask="discard", digest=digest("a")) == {"discarded": True}
+    assert around.line(pod).send(ask="discard", digest=digest("a")) == {"discarded": True}
     assert not record.exists()
 
 
@@ -144,7 +144,7 @@ def test_a_broken_entry_in_use_loses_its_name_and_keeps_its_files(around: Surrou
     pod.links(digest("a"))
     descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        assert around.line(pod).ask(ask="discard", digest=digest("a")) == {"discarded": True}
+        assert around.line(pod).send(ask="discard", digest=digest("a")) == {"discarded": True}
         assert not entry.exists()
         assert os.listdir(descriptor) == ["weights"]  # noqa: PTH208 - by descriptor, as a mount sees it
     finally:
@@ -166,15 +166,15 @@ def test_a_broken_entry_in_use_loses_its_name_and_keeps_its_files(around: Surrou
         b"[" * 2000 + b"\n",
     ],
 )
-def test_a_wrong_question_gets_an_error_and_the_next_one_its_answer(around: Surroundings, line: bytes) -> None:
+def test_a_malformed_request_gets_an_error_and_the_next_one_its_answer(around: Surroundings, line: bytes) -> None:
     around.started()
     connection = around.line(around.published())
-    assert "error" in connection.say(line)
+    assert "error" in connection.send_line(line)
     assert connection.space(digest("a"), 1) == {"granted": True}
 
 
 def test_a_line_without_an_end_ends_the_connection(around: Surroundings) -> None:
     around.started()
     pod = around.published()
-    assert around.line(pod).say(b"x" * 10_000) is None
+    assert around.line(pod).send_line(b"x" * 10_000) is None
     assert around.line(pod).space(digest("a"), 1) == {"granted": True}

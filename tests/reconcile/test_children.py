@@ -39,10 +39,10 @@ async def test_a_restart_with_unchanged_services_writes_nothing(
     assert cluster.writes == []
 
 
-async def test_what_was_just_written_is_known_before_the_watch_tells_of_it(cluster: InMemoryCluster) -> None:
+async def test_what_was_just_written_is_known_before_the_watch_delivers_it(cluster: InMemoryCluster) -> None:
     operator = RunningOperator(cluster, watches=False)
     cluster.put(factories.service())
-    operator.hear()
+    operator.deliver()
     await operator.run()
     cluster.calls.clear()
     operator.queue.add(KEY)
@@ -89,7 +89,7 @@ async def test_a_service_that_is_being_deleted_gets_no_children(
     assert condition(cluster, "Ready")["reason"] == "Deleting"
 
 
-async def test_a_child_that_is_no_longer_wanted_is_pruned(cluster: InMemoryCluster, serving: RunningOperator) -> None:
+async def test_a_child_that_is_no_longer_desired_is_pruned(cluster: InMemoryCluster, serving: RunningOperator) -> None:
     cluster.put(factories.child(kinds.SERVICE, name="smollm-former", uid="former"))
     await serving.run(for_s=1)
     assert [body["metadata"]["name"] for body in cluster.see_all(kinds.SERVICE)] == ["smollm"]

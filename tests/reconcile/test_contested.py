@@ -1,4 +1,4 @@
-"""A child that somebody keeps changing: neither side wears out the cluster, and the status says so."""
+"""A child that another writer keeps changing: neither side wears out the cluster, and the status reports it."""
 
 from modelyard.api import kinds
 from modelyard.api.kinds import Kind
@@ -13,7 +13,7 @@ def other_replicas(body: Object) -> None:
     body["spec"]["replicas"] = 7
 
 
-async def test_a_child_that_somebody_keeps_changing_is_set_back_once_a_minute_and_that_is_said(
+async def test_a_child_that_keeps_being_changed_is_reverted_once_a_minute_and_that_is_reported(
     cluster: InMemoryCluster, serving: RunningOperator
 ) -> None:
     def applies() -> int:
@@ -21,17 +21,17 @@ async def test_a_child_that_somebody_keeps_changing_is_set_back_once_a_minute_an
 
     def fight(type_: str, kind: Kind, body: Object) -> None:
         """As an HPA on the Deployment that answers each repair at once."""
-        hear(type_, kind, body)
+        notify(type_, kind, body)
         if kind == kinds.DEPLOYMENT and body["spec"]["replicas"] != 7:
             cluster.edit(kinds.DEPLOYMENT, KEY, other_replicas)
 
-    hear, cluster.on_change = cluster.on_change, fight
+    notify, cluster.on_change = cluster.on_change, fight
     cluster.edit(kinds.DEPLOYMENT, KEY, other_replicas)
     await serving.run(for_s=300)
     assert UNHINDERED + 3 <= applies() <= UNHINDERED + 5
-    told = condition(cluster, "Accepted")
-    assert (told["status"], told["reason"]) == ("True", "Contested")
-    assert "spec.replicas of Deployment smollm" in told["message"]
+    accepted = condition(cluster, "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("True", "Contested")
+    assert "spec.replicas of Deployment smollm" in accepted["message"]
     assert len([event for event in cluster.events if event["reason"] in {"Repaired", "Contested"}]) == 2
 
     cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(replicas=7))
@@ -42,7 +42,7 @@ async def test_a_child_that_somebody_keeps_changing_is_set_back_once_a_minute_an
     assert condition(cluster, "Accepted")["reason"] == "Accepted"
 
 
-async def test_a_contested_child_takes_what_its_user_asks_at_once(
+async def test_a_contested_child_adopts_a_change_of_its_spec_at_once(
     cluster: InMemoryCluster, serving: RunningOperator
 ) -> None:
     for _ in range(UNHINDERED + 1):

@@ -36,7 +36,7 @@ async def test_an_unknown_version_is_shown_once_a_pod_reports_it_and_stays(
     assert version(cluster) == "0.11.0"
 
 
-async def test_a_pod_is_not_asked_for_a_version_that_is_known(
+async def test_a_known_version_is_not_read_from_the_pod_again(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service(engine={"image": "vllm/vllm-openai:v0.30.0"}))

@@ -1,4 +1,4 @@
-"""What is left of a reconcile that failed, was killed, or heard of things late: the same as if nothing had been."""
+"""What is left of a reconcile that failed, was killed, or learned of things late: the same as if nothing had been."""
 
 import asyncio
 import itertools
@@ -116,7 +116,7 @@ async def test_an_operator_killed_in_the_middle_of_ten_creations_converges(clust
     assert outcome(cluster) == EXPECTED
 
 
-async def test_an_operator_that_hears_nothing_converges_by_its_resyncs(cluster: InMemoryCluster) -> None:
+async def test_an_operator_without_events_converges_by_its_resyncs(cluster: InMemoryCluster) -> None:
     deaf = RunningOperator(cluster, watches=False)
     ten_services(cluster)
     await deaf.resync()
@@ -130,16 +130,16 @@ async def test_an_operator_that_hears_nothing_converges_by_its_resyncs(cluster: 
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_the_order_in_which_events_are_heard_does_not_change_the_outcome(
+async def test_the_order_in_which_events_arrive_does_not_change_the_outcome(
     cluster: InMemoryCluster, seed: int
 ) -> None:
     operator = RunningOperator(cluster, watches=False)
     shuffle = random.Random(seed).shuffle
     ten_services(cluster)
     for _ in itertools.count():
-        order = list(range(len(operator.unheard)))
+        order = list(range(len(operator.pending_events)))
         shuffle(order)
-        if not operator.hear(order):
+        if not operator.deliver(order):
             break
         await operator.run(for_s=1)
     assert outcome(cluster) == EXPECTED
@@ -150,13 +150,13 @@ async def test_a_service_that_changes_while_it_is_looked_at_gets_no_status_of_it
 ) -> None:
     operator = RunningOperator(cluster, watches=False)
     cluster.put(factories.service())
-    operator.hear()
+    operator.deliver()
     cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(replicas=3))
     await operator.run()
     service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
     assert service is not None
     assert "status" not in service
-    operator.hear()
+    operator.deliver()
     await operator.run()
     service, deployment = cluster.see(kinds.INFERENCE_SERVICE, KEY), cluster.see(kinds.DEPLOYMENT, KEY)
     assert service is not None

@@ -17,7 +17,7 @@ from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.observed import FETCHED, NOW, conditions, running
-from tests.support.prefetching import asking
+from tests.support.prefetching import prefetching_service
 from tests.support.running_operator import SETTINGS, RunningOperator
 
 
@@ -55,7 +55,9 @@ def serving_pod(number: int, template: Object) -> Object:
 
 
 @pytest.mark.parametrize(
-    "body", [factories.service(replicas=4), asking(replicas=4)], ids=["pods alone", "nodes are warmed besides"]
+    "body",
+    [factories.service(replicas=4), prefetching_service(replicas=4)],
+    ids=["pods alone", "nodes are warmed besides"],
 )
 async def test_a_reconcile_that_changes_nothing_renders_once_per_pool_and_parses_once_per_pod(
     cluster: InMemoryCluster, operator: RunningOperator, body: Object, monkeypatch: pytest.MonkeyPatch

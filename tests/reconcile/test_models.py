@@ -1,4 +1,4 @@
-"""A repository of models is asked for what its readiness leaves open, and asked again until it is cured."""
+"""A repository of models is queried for what its readiness leaves open, and again until it is cured."""
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
@@ -57,7 +57,7 @@ async def test_an_empty_repository_is_not_ready_until_it_has_a_model(
     assert ready(cluster)[0] == "True"
 
 
-async def test_a_model_that_somebody_unloads_is_noticed_within_a_minute(
+async def test_a_model_that_is_unloaded_is_noticed_within_a_minute(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service(engine={"type": "triton", "triton": {"models": ["detect", "classify"]}}))

@@ -1,4 +1,4 @@
-"""A pod that waits for the node cache: who is asked whether its node has one, and what is said then."""
+"""A pod that waits for the node cache: how its node is checked for one, and what is reported then."""
 
 import pytest
 
@@ -23,8 +23,8 @@ def operator(cluster: InMemoryCluster) -> RunningOperator:
     return RunningOperator(cluster, settings=SETTINGS.running_in("modelyard-system"))
 
 
-async def waiting(cluster: InMemoryCluster, operator: RunningOperator, said: str) -> None:
-    """A service whose pod waits on its node for a volume, of which the kubelet ``said`` this."""
+async def waiting(cluster: InMemoryCluster, operator: RunningOperator, message: str) -> None:
+    """A service whose pod waits on its node for a volume, of which the kubelet posted this ``message``."""
     cluster.put(factories.service())
     await operator.run()
     deployment = cluster.see(kinds.DEPLOYMENT, KEY)
@@ -33,12 +33,12 @@ async def waiting(cluster: InMemoryCluster, operator: RunningOperator, said: str
     status: Object = {"phase": "Pending", "startTime": SEEN}
     pod = factories.pod(spec={"nodeName": "worker", "volumes": volumes}, status=status)
     pod["metadata"]["annotations"] = deployment["spec"]["template"]["metadata"]["annotations"]
-    event = {"reason": "FailedMount", "message": said, "lastTimestamp": SEEN}
+    event = {"reason": "FailedMount", "message": message, "lastTimestamp": SEEN}
     cluster.core_events["involvedObject.uid=uid-of-the-pod"] = (event,)
     cluster.put(pod)
 
 
-def asked(cluster: InMemoryCluster) -> list[str]:
+def nodes_read(cluster: InMemoryCluster) -> list[str]:
     return [call.place.name for call in cluster.calls if call.kind == kinds.CSI_NODE]
 
 
@@ -50,7 +50,7 @@ def only_another_has_the_driver(cluster: InMemoryCluster, *, joined: str) -> Non
     cluster.put(factories.agent(node="another"))
 
 
-async def test_a_node_of_old_without_the_driver_is_told_soon(
+async def test_an_old_node_without_the_driver_is_reported_soon(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     await waiting(cluster, operator, NOT_REGISTERED)
@@ -59,7 +59,7 @@ async def test_a_node_of_old_without_the_driver_is_told_soon(
     assert condition(cluster, "Ready")["reason"] == "NoNodeCache"
 
 
-async def test_a_node_that_just_joined_without_the_driver_is_told_after_the_kubelets_longest_wait(
+async def test_a_node_that_just_joined_without_the_driver_is_reported_after_the_kubelets_longest_wait(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     await waiting(cluster, operator, NOT_REGISTERED)
@@ -69,14 +69,14 @@ async def test_a_node_that_just_joined_without_the_driver_is_told_after_the_kube
     assert "waiting for the node's cache" in condition(cluster, "Ready")["message"]
     await operator.run(for_s=90)
     assert condition(cluster, "Ready")["reason"] == "NoNodeCache"
-    assert set(asked(cluster)) == {"worker"}
+    assert set(nodes_read(cluster)) == {"worker"}
 
 
-async def test_a_cluster_without_any_node_agent_is_told_at_once(
+async def test_a_cluster_without_any_node_agent_is_reported_at_once(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     await waiting(cluster, operator, NOT_REGISTERED)
-    cluster.put(factories.agent(namespace="team-a"))  # anybody may give a pod of theirs such labels
+    cluster.put(factories.agent(namespace="team-a"))  # any user may give a pod such labels
     await operator.run(for_s=60)
     assert "is not running on any node" in condition(cluster, "Ready")["message"]
 
@@ -99,14 +99,14 @@ async def test_a_driver_that_came_meanwhile_is_waited_for(cluster: InMemoryClust
     assert "the node's cache has started" in condition(cluster, "Ready")["message"]
 
 
-async def test_nobody_is_asked_about_another_failure(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+async def test_another_failure_reads_no_csi_nodes(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     await waiting(cluster, operator, SOMETHING_ELSE)
     await operator.run(for_s=120)
     assert condition(cluster, "Ready")["reason"] == "ConfigMapMissing"
-    assert asked(cluster) == []
+    assert nodes_read(cluster) == []
 
 
-async def test_a_node_whose_drivers_cannot_be_asked_for_is_asked_again(
+async def test_drivers_of_a_node_that_cannot_be_read_are_read_again(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     await waiting(cluster, operator, NOT_REGISTERED)

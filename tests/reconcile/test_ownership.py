@@ -13,7 +13,7 @@ from tests.support.running_operator import RunningOperator
 
 
 @pytest.mark.parametrize("kind", kinds.CHILDREN)
-async def test_an_object_of_somebody_else_is_left_alone_and_said(
+async def test_an_object_of_another_owner_is_left_alone_and_reported(
     cluster: InMemoryCluster, operator: RunningOperator, kind: Kind
 ) -> None:
     foreign = cluster.put(
@@ -43,7 +43,7 @@ async def test_a_name_that_becomes_free_is_taken_within_a_minute(
     assert condition(cluster, "Accepted")["status"] == "True"
 
 
-async def test_an_orphan_is_adopted_and_said(cluster: InMemoryCluster, serving: RunningOperator) -> None:
+async def test_an_orphan_is_adopted_and_reported(cluster: InMemoryCluster, serving: RunningOperator) -> None:
     def orphan(body: Object) -> None:
         del body["metadata"]["ownerReferences"]
 
@@ -91,11 +91,11 @@ async def test_what_the_service_does_not_own_is_never_pruned(
     assert cluster.writes == []
 
 
-async def test_a_late_cache_never_deletes_what_is_somebody_elses_by_now(cluster: InMemoryCluster) -> None:
+async def test_a_late_cache_never_deletes_what_belongs_to_another_owner_by_now(cluster: InMemoryCluster) -> None:
     operator = RunningOperator(cluster, watches=False)
     cluster.put(factories.service())
     former = cluster.put(factories.child(kinds.SERVICE, name="smollm-former"))
-    operator.hear()
+    operator.deliver()
     cluster.remove(kinds.SERVICE, Key("team-a", "smollm-former"))
     theirs = factories.child(kinds.SERVICE, name="smollm-former", uid="theirs", owner_uid=None, service_label=None)
     cluster.put(theirs)
@@ -107,15 +107,15 @@ async def test_a_late_cache_never_deletes_what_is_somebody_elses_by_now(cluster:
     assert "delete" not in [call.verb for call in cluster.writes]
 
 
-async def test_a_child_that_was_replaced_by_somebody_elses_is_not_written_over(cluster: InMemoryCluster) -> None:
+async def test_a_child_that_was_replaced_by_another_owners_is_not_overwritten(cluster: InMemoryCluster) -> None:
     operator = RunningOperator(cluster, watches=False)
     cluster.put(factories.service())
-    operator.hear()
+    operator.deliver()
     await operator.run()
-    operator.hear()
+    operator.deliver()
     cluster.remove(kinds.DEPLOYMENT, KEY)
     theirs = cluster.put(factories.child(kinds.DEPLOYMENT, uid="theirs", owner_uid=None, service_label=None))
     cluster.edit(kinds.INFERENCE_SERVICE, KEY, lambda body: body["spec"].update(replicas=2))
-    operator.hear([2])  # the service's change is heard before what happened to the child
+    operator.deliver([2])  # the service's change arrives before what happened to the child
     await operator.run()
     assert cluster.see(kinds.DEPLOYMENT, KEY) == theirs

@@ -56,7 +56,7 @@ async def test_refused_pods_of_a_paused_service_are_not_tried_again(
     assert {call.verb for call in cluster.writes} <= {"patch_status", "create_event"}
 
 
-async def test_a_paused_service_writes_nothing_more_once_its_status_says_so(
+async def test_a_paused_service_writes_nothing_more_once_its_status_reports_it(
     cluster: InMemoryCluster,
 ) -> None:
     operator = RunningOperator(cluster)

@@ -45,15 +45,15 @@ WEBHOOK = ApiError(500, "InternalError", "failed calling webhook policy.example"
         (None, INVALID_VALUE, "ChildRefused"),
     ],
 )
-async def test_a_refused_deployment_is_the_pod_templates_fault_only_where_the_server_says_so(
+async def test_a_refused_deployment_is_the_pod_templates_fault_only_where_the_server_names_it(
     cluster: InMemoryCluster, operator: RunningOperator, template: Object | None, error: ApiError, reason: str
 ) -> None:
     cluster.fail_until_healed("apply", error, kinds.DEPLOYMENT)
     cluster.put(factories.service(podTemplate=template))
     await operator.run()
-    told = condition(cluster, "Accepted")
-    assert (told["status"], told["reason"]) == ("False", reason)
-    assert error.message in told["message"]
+    accepted = condition(cluster, "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", reason)
+    assert error.message in accepted["message"]
 
 
 async def test_a_wrong_pod_template_is_not_tried_again_until_it_changes(

@@ -15,7 +15,6 @@ from tests.support.in_memory_cluster import CrashError, InMemoryCluster
 from tests.support.prefetching import (
     JOB,
     KEY,
-    asking,
     complete,
     gpu_node,
     holding,
@@ -23,6 +22,7 @@ from tests.support.prefetching import (
     job_of,
     pod_of,
     prefetch_status,
+    prefetching_service,
     time_of,
     warm,
 )
@@ -38,7 +38,7 @@ async def prefetching(cluster: InMemoryCluster, operator: RunningOperator) -> Ru
     """The operator once its Job for two of three nodes is there."""
     for name in NODES:
         cluster.put(gpu_node(name))
-    cluster.put(asking(2))
+    cluster.put(prefetching_service(2))
     await operator.run()
     return operator
 
@@ -68,14 +68,14 @@ def events(cluster: InMemoryCluster) -> list[str]:
 
 
 @pytest.mark.usefixtures("prefetching")
-async def test_a_job_is_made_for_as_many_nodes_as_are_asked_for(cluster: InMemoryCluster) -> None:
+async def test_a_job_is_made_for_as_many_nodes_as_requested(cluster: InMemoryCluster) -> None:
     job = job_of(cluster)
     assert (job["spec"]["completions"], job["spec"]["parallelism"]) == (2, 2)
     assert hosts(job) == list(NODES)
     assert job["metadata"]["ownerReferences"][0]["uid"] == factories.UID
-    said = prefetch_status(cluster)
-    assert (said["desired"], said["ready"], said["reason"]) == (2, 0, "Prefetching")
-    assert "finishedAt" not in said
+    found = prefetch_status(cluster)
+    assert (found["desired"], found["ready"], found["reason"]) == (2, 0, "Prefetching")
+    assert "finishedAt" not in found
 
 
 async def test_a_job_at_work_is_left_alone_whatever_becomes_of_the_nodes(
@@ -90,7 +90,7 @@ async def test_a_job_at_work_is_left_alone_whatever_becomes_of_the_nodes(
     assert prefetch_status(cluster)["ready"] == 1
 
 
-async def test_a_job_that_is_over_is_told_of_and_stays(cluster: InMemoryCluster, prefetching: RunningOperator) -> None:
+async def test_a_finished_job_is_reported_and_stays(cluster: InMemoryCluster, prefetching: RunningOperator) -> None:
     warm(cluster, "gpu-1", "gpu-2")
     complete(cluster, prefetching)
     ended_at = time_of(prefetching)
@@ -98,10 +98,10 @@ async def test_a_job_that_is_over_is_told_of_and_stays(cluster: InMemoryCluster,
     await prefetching.run(for_s=1)
     assert {call.verb for call in cluster.writes} == {"patch_status", "create_event"}
     assert job_of(cluster)["status"]
-    said = prefetch_status(cluster)
-    assert (said["desired"], said["ready"], said["reason"]) == (2, 2, "Prefetched")
-    assert [(node["name"], node["state"]) for node in said["nodes"]] == [("gpu-1", "Ready"), ("gpu-2", "Ready")]
-    assert said["finishedAt"] == ended_at
+    found = prefetch_status(cluster)
+    assert (found["desired"], found["ready"], found["reason"]) == (2, 2, "Prefetched")
+    assert [(node["name"], node["state"]) for node in found["nodes"]] == [("gpu-1", "Ready"), ("gpu-2", "Ready")]
+    assert found["finishedAt"] == ended_at
     assert events(cluster).count("Prefetched") == 1
 
 
@@ -122,7 +122,7 @@ async def test_a_restarted_operator_makes_nothing_again(cluster: InMemoryCluster
     assert cluster.writes == []
 
 
-async def test_evicted_models_are_brought_anew_after_a_pause_and_told_of(
+async def test_evicted_models_are_fetched_again_after_a_pause_and_reported(
     cluster: InMemoryCluster, prefetched: RunningOperator
 ) -> None:
     cluster.put(gpu_node("gpu-2"))
@@ -138,8 +138,8 @@ async def test_evicted_models_are_brought_anew_after_a_pause_and_told_of(
     complete(cluster, prefetched)
     await prefetched.run(for_s=1)
     assert job_of(cluster)["metadata"]["uid"] == job["metadata"]["uid"]
-    said = prefetch_status(cluster)
-    assert (said["ready"], said["reason"]) == (2, "Prefetched")
+    found = prefetch_status(cluster)
+    assert (found["ready"], found["reason"]) == (2, "Prefetched")
 
 
 async def test_a_cache_that_is_too_small_is_filled_no_more_often_than_every_ten_minutes(
@@ -182,8 +182,8 @@ async def test_something_else_to_bring_is_brought_at_once(
     change_spec(cluster, change)
     await prefetched.run(for_s=1)
     assert hosts(job_of(cluster)) == ["gpu-1", "gpu-2", "gpu-3"]
-    said = prefetch_status(cluster)
-    assert (said["ready"], said["reason"]) == (0, "Prefetching")
+    found = prefetch_status(cluster)
+    assert (found["ready"], found["reason"]) == (0, "Prefetching")
 
 
 async def test_what_does_not_reach_the_nodes_brings_nothing_anew(
@@ -207,7 +207,7 @@ async def test_another_job_takes_the_place_of_one_for_something_else(
 
 
 async def test_a_job_that_goes_slowly_is_waited_for(cluster: InMemoryCluster, prefetching: RunningOperator) -> None:
-    """As one that somebody deletes in the foreground: it goes when its pods are gone."""
+    """As one that is deleted in the foreground: it goes when its pods are gone."""
 
     def delete_in_the_foreground(body: Object) -> None:
         body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -223,7 +223,7 @@ async def test_a_job_that_goes_slowly_is_waited_for(cluster: InMemoryCluster, pr
     assert job_of(cluster)["metadata"]["uid"] != before["metadata"]["uid"]
 
 
-async def test_a_job_that_somebody_edits_is_set_back_and_not_made_anew(
+async def test_a_job_that_is_edited_is_reverted_and_not_made_anew(
     cluster: InMemoryCluster, prefetching: RunningOperator
 ) -> None:
     before = job_of(cluster)
@@ -234,15 +234,13 @@ async def test_a_job_that_somebody_edits_is_set_back_and_not_made_anew(
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
 
 
-async def test_a_job_that_somebody_deletes_is_made_again(
-    cluster: InMemoryCluster, prefetching: RunningOperator
-) -> None:
+async def test_a_job_that_is_deleted_is_made_again(cluster: InMemoryCluster, prefetching: RunningOperator) -> None:
     cluster.remove(kinds.JOB, JOB)
     await prefetching.run(for_s=1)
     assert hosts(job_of(cluster)) == list(NODES)
 
 
-async def test_nothing_is_left_when_prefetching_is_no_longer_asked_for(
+async def test_nothing_is_left_when_prefetching_is_no_longer_requested(
     cluster: InMemoryCluster, prefetching: RunningOperator
 ) -> None:
     cluster.put(pod_of(job_of(cluster), "prefetching", node="gpu-1"))
@@ -257,7 +255,7 @@ async def test_nothing_is_left_when_prefetching_is_no_longer_asked_for(
 
 async def test_a_service_without_replicas_is_prefetched(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     cluster.put(gpu_node("gpu-1"))
-    cluster.put(asking(1, replicas=0))
+    cluster.put(prefetching_service(1, replicas=0))
     await operator.run()
     assert hosts(job_of(cluster)) == ["gpu-1"]
     assert condition(cluster, "Ready")["reason"] == "ScaledToZero"
@@ -265,7 +263,7 @@ async def test_a_service_without_replicas_is_prefetched(cluster: InMemoryCluster
 
 async def test_a_paused_service_gets_no_job(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     cluster.put(gpu_node("gpu-1"))
-    cluster.put(asking(1, annotations={names.ANNOTATION_PAUSED: "true"}))
+    cluster.put(prefetching_service(1, annotations={names.ANNOTATION_PAUSED: "true"}))
     await operator.run(for_s=60)
     assert cluster.see(kinds.JOB, JOB) is None
 
@@ -298,11 +296,17 @@ async def test_what_pods_that_prefetch_verified_is_the_models_content_for_all_th
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(gpu_node("gpu-1"))
-    cluster.put(asking(1, replicas=0))
+    cluster.put(prefetching_service(1, replicas=0))
     await operator.run()
-    told = {"digest": DIGEST, "bytesTotal": 270, "fetchedBytes": 270, "seconds": 3.2, "uri": "s3://models/smollm2-135m"}
+    report = {
+        "digest": DIGEST,
+        "bytesTotal": 270,
+        "fetchedBytes": 270,
+        "seconds": 3.2,
+        "uri": "s3://models/smollm2-135m",
+    }
     pod = pod_of(job_of(cluster), "prefetching", node="gpu-1", phase="Succeeded")
-    ended = {"exitCode": 0, "message": json.dumps(told), "finishedAt": "2026-01-01T00:00:00Z"}
+    ended = {"exitCode": 0, "message": json.dumps(report), "finishedAt": "2026-01-01T00:00:00Z"}
     pod["status"]["initContainerStatuses"] = [{"name": names.CONTAINER_FETCH, "state": {"terminated": ended}}]
     cluster.put(pod)
     await operator.run(for_s=1)
@@ -320,22 +324,22 @@ async def test_what_pods_that_prefetch_verified_is_the_models_content_for_all_th
     assert list(kept.values()) == [DIGEST]
 
 
-async def test_fewer_nodes_than_asked_for_are_told_and_those_that_join_are_used(
+async def test_fewer_nodes_than_requested_are_reported_and_those_that_join_are_used(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(gpu_node("gpu-1"))
     cluster.put(gpu_node("tainted", taint="maintenance"))
     cluster.put(gpu_node("without", gpus=0))
-    cluster.put(asking(3))
+    cluster.put(prefetching_service(3))
     await operator.run()
     assert (job_of(cluster)["spec"]["completions"], hosts(job_of(cluster))) == (1, ["gpu-1"])
     warm(cluster, "gpu-1")
     complete(cluster, operator)
     await operator.run(for_s=1)
     label(cluster, "gpu-1")
-    said = prefetch_status(cluster)
-    assert (said["desired"], said["ready"], said["reason"]) == (3, 1, "PrefetchLacksNodes")
-    assert "untolerated taint maintenance:NoSchedule" in said["message"]
+    found = prefetch_status(cluster)
+    assert (found["desired"], found["ready"], found["reason"]) == (3, 1, "PrefetchLacksNodes")
+    assert "untolerated taint maintenance:NoSchedule" in found["message"]
     cluster.put(gpu_node("gpu-8"))
     await operator.run(for_s=90)
     assert hosts(job_of(cluster)) == ["gpu-8"]
@@ -346,10 +350,10 @@ async def test_fewer_nodes_than_asked_for_are_told_and_those_that_join_are_used(
     assert hosts(job_of(cluster)) == ["gpu-8"]
 
 
-async def test_no_node_at_all_is_told_and_the_first_one_is_used(
+async def test_no_node_at_all_is_reported_and_the_first_one_is_used(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
-    cluster.put(asking(1))
+    cluster.put(prefetching_service(1))
     await operator.run()
     assert prefetch_status(cluster)["reason"] == "PrefetchLacksNodes"
     cluster.put(gpu_node("gpu-1"))
@@ -362,7 +366,7 @@ async def test_every_node_with_the_labels_is_prefetched_on_where_no_number_is_gi
 ) -> None:
     for name in NODES:
         cluster.put(gpu_node(name, pool="gpu" if name != "gpu-3" else "other"))
-    cluster.put(asking(None, selector={"pool": "gpu"}))
+    cluster.put(prefetching_service(None, selector={"pool": "gpu"}))
     await operator.run()
     assert hosts(job_of(cluster)) == ["gpu-1", "gpu-2"]
     assert job_of(cluster)["spec"]["completions"] == 2
@@ -371,15 +375,15 @@ async def test_every_node_with_the_labels_is_prefetched_on_where_no_number_is_gi
 async def test_nodes_whose_pods_serve_need_no_job(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     for name in NODES:
         cluster.put(gpu_node(name))
-    cluster.put(asking(None))
+    cluster.put(prefetching_service(None))
     await operator.run()
     for node in ("gpu-2", "gpu-3"):
         cluster.put(serving_pod(cluster, node))
     change_spec(cluster, {"cache": {"medium": "NodeLocal", "prefetch": 2}})
     await operator.run(for_s=1)
     assert cluster.see(kinds.JOB, JOB) is None
-    said = prefetch_status(cluster)
-    assert (said["ready"], said["reason"]) == (2, "Prefetched")
+    found = prefetch_status(cluster)
+    assert (found["ready"], found["reason"]) == (2, "Prefetched")
     change_spec(cluster, {"cache": {"medium": "NodeLocal", "prefetch": 3}})
     await operator.run(for_s=1)
     assert (job_of(cluster)["spec"]["completions"], hosts(job_of(cluster))) == (1, ["gpu-1"])
@@ -416,9 +420,9 @@ async def test_a_job_whose_pods_find_no_node_is_given_up_for_a_while(
     before = job_of(cluster)
     await prefetching.run(for_s=300)
     assert job_of(cluster) == before
-    said = prefetch_status(cluster)
-    assert said["reason"] == "Unschedulable"
-    assert "next attempt is in 10 minutes" in said["message"]
+    found = prefetch_status(cluster)
+    assert found["reason"] == "Unschedulable"
+    assert "next attempt is in 10 minutes" in found["message"]
     await prefetching.run(for_s=PAUSE_S + 60)
     assert job_of(cluster)["metadata"]["uid"] != before["metadata"]["uid"]
 
@@ -432,7 +436,7 @@ def another_revision(cluster: InMemoryCluster, _: RunningOperator) -> None:
     change_spec(cluster, {"model": {"uri": "s3://models/smollm2-135m", "revision": "2"}})
 
 
-def no_longer_asked(cluster: InMemoryCluster, _: RunningOperator) -> None:
+def no_longer_requested(cluster: InMemoryCluster, _: RunningOperator) -> None:
     change_spec(cluster, {"cache": {"medium": "NodeLocal"}})
 
 
@@ -444,7 +448,7 @@ def half_reached(cluster: InMemoryCluster, operator: RunningOperator) -> None:
 CHANGES = {
     "over": (over, "Prefetched", 2),
     "another revision": (another_revision, "Prefetching", 2),
-    "no longer asked": (no_longer_asked, "", 0),
+    "no longer requested": (no_longer_requested, "", 0),
     "half reached": (half_reached, "Prefetching", 1),
 }
 
@@ -481,7 +485,7 @@ async def one_at_work() -> tuple[InMemoryCluster, RunningOperator]:
     operator = RunningOperator(cluster)
     for name in NODES:
         cluster.put(gpu_node(name))
-    cluster.put(asking(2))
+    cluster.put(prefetching_service(2))
     await operator.run()
     return cluster, operator
 
@@ -492,7 +496,7 @@ async def test_an_operator_that_dies_while_it_makes_the_job_makes_it_once() -> N
         operator = RunningOperator(cluster)
         for name in NODES:
             cluster.put(gpu_node(name))
-        cluster.put(asking(2))
+        cluster.put(prefetching_service(2))
         cluster.crash_at(call)
         try:
             await operator.run()

@@ -15,7 +15,7 @@ OVERHEAD_S = SETTINGS.propagation_pause_s + 15
 
 
 def drain_s(cluster: InMemoryCluster, key: Key = KEY) -> int | None:
-    """How long the pods that the service wants may drain; None while there is no Deployment."""
+    """How long the service's desired pods may drain; None while there is no Deployment."""
     deployment = cluster.see(kinds.DEPLOYMENT, key)
     if deployment is None:
         return None
@@ -52,16 +52,14 @@ async def test_a_service_has_the_profile_that_its_namespaces_label_names(
 async def test_a_new_service_has_its_profile_also_while_the_watches_are_late(cluster: InMemoryCluster) -> None:
     late = RunningOperator(cluster, watches=False)
     cluster.put(factories.service())
-    late.hear()
+    late.deliver()
     cluster.put(factories.namespace())
     cluster.put(DRAINS_90_S)
     await late.run()
     assert drain_s(cluster) == 90
 
 
-async def test_a_namespace_and_its_profile_are_asked_for_once(
-    cluster: InMemoryCluster, operator: RunningOperator
-) -> None:
+async def test_a_namespace_and_its_profile_are_read_once(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     cluster.put(factories.namespace())
     cluster.put(DRAINS_90_S)
     cluster.put(factories.service())
@@ -72,7 +70,7 @@ async def test_a_namespace_and_its_profile_are_asked_for_once(
     assert cluster.calls == []
 
 
-async def test_the_settings_name_the_profile_of_services_that_nobody_else_names_one_for(
+async def test_the_settings_name_the_profile_of_services_without_another(
     cluster: InMemoryCluster,
 ) -> None:
     settings = Settings(fetch_image=SETTINGS.fetch_image, default_profile="gpu-small")
@@ -98,7 +96,7 @@ async def test_a_service_waits_for_its_profile_and_goes_on_when_it_comes(
     assert condition(cluster, "Accepted")["reason"] == "Accepted"
 
 
-async def test_a_changed_profile_restarts_nothing_is_said_and_is_taken_by_a_refresh(
+async def test_a_changed_profile_restarts_nothing_is_reported_and_is_applied_by_a_refresh(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(DRAINS_90_S)
@@ -125,7 +123,7 @@ async def test_a_profile_put_back_takes_the_offer_back(cluster: InMemoryCluster,
     assert condition(cluster, "UpdateAvailable")["reason"] == "UpToDate"
 
 
-async def test_a_changed_label_is_said_to_all_services_of_the_namespace_and_restarts_none(
+async def test_a_changed_label_is_reported_by_all_services_of_the_namespace_and_restarts_none(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(DRAINS_90_S)
@@ -143,7 +141,7 @@ async def test_a_changed_label_is_said_to_all_services_of_the_namespace_and_rest
     assert condition(cluster, "UpdateAvailable")["reason"] == "UpToDate"
 
 
-async def test_a_deleted_profile_changes_nothing_and_is_said(
+async def test_a_deleted_profile_changes_nothing_and_is_reported(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(DRAINS_90_S)

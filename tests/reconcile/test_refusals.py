@@ -18,7 +18,7 @@ from tests.support.running_operator import RunningOperator
         ApiError(500, "InternalError", "failed calling webhook policy.example"),
     ],
 )
-async def test_a_child_that_the_cluster_refuses_is_said_and_tried_again_within_a_minute(
+async def test_a_child_that_the_cluster_refuses_is_reported_and_tried_again_within_a_minute(
     cluster: InMemoryCluster, operator: RunningOperator, error: ApiError
 ) -> None:
     cluster.fail_until_healed("apply", error, kinds.SERVICE)
@@ -60,7 +60,7 @@ async def test_a_namespace_that_is_being_deleted_is_no_refusal_and_no_reason_to_
     assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
 
 
-async def test_a_child_that_the_cluster_does_not_let_go_is_told_of(
+async def test_a_child_that_the_cluster_does_not_delete_is_reported(
     cluster: InMemoryCluster, serving: RunningOperator
 ) -> None:
     cluster.fail_until_healed("delete", ForbiddenError(403, "Forbidden", "admission webhook keep denied the request"))

@@ -1,4 +1,4 @@
-"""A child that somebody changed or deleted is put back."""
+"""A child that was changed or deleted is restored."""
 
 from collections.abc import Callable
 
@@ -69,7 +69,7 @@ async def test_an_edited_child_is_repaired(
     assert [(call.verb, call.kind) for call in cluster.writes if call.verb == "apply"] == [("apply", kind)]
 
 
-async def test_a_repair_is_told_as_an_event_and_our_own_changes_are_not(
+async def test_a_repair_is_reported_as_an_event_and_our_own_changes_are_not(
     cluster: InMemoryCluster, serving: RunningOperator
 ) -> None:
     def scale(body: Object) -> None:
@@ -80,13 +80,13 @@ async def test_a_repair_is_told_as_an_event_and_our_own_changes_are_not(
     assert not [event for event in cluster.events if event["reason"] == "Repaired"]
     cluster.edit(kinds.DEPLOYMENT, KEY, other_replicas)
     await serving.run(for_s=1)
-    [told] = [event for event in cluster.events if event["reason"] == "Repaired"]
-    assert told["type"] == "Warning"
+    [repaired] = [event for event in cluster.events if event["reason"] == "Repaired"]
+    assert repaired["type"] == "Warning"
     assert (
         "Reverted another writer's change to spec.replicas of Deployment smollm. Change the InferenceService instead"
-        in told["note"]
+        in repaired["note"]
     )
-    assert "autoscalers must target it too" in told["note"]
+    assert "autoscalers must target it too" in repaired["note"]
     deployment = cluster.see(kinds.DEPLOYMENT, KEY)
     assert deployment is not None
     assert deployment["spec"]["replicas"] == 2

@@ -26,10 +26,10 @@ def pod(cluster: InMemoryCluster, digest: str, name: str = "smollm-1", minute: i
     deployment = cluster.see(kinds.DEPLOYMENT, KEY)
     assert deployment is not None
     template = deployment["spec"]["template"]
-    told = {"exitCode": 0, "message": json.dumps({"phase": "Done", "digest": digest, "mounted": False})}
+    terminated = {"exitCode": 0, "message": json.dumps({"phase": "Done", "digest": digest, "mounted": False})}
     ended = {
         "name": names.CONTAINER_FETCH,
-        "state": {"terminated": told | {"finishedAt": f"2026-01-01T00:{minute}:00Z"}},
+        "state": {"terminated": terminated | {"finishedAt": f"2026-01-01T00:{minute}:00Z"}},
     }
     status = {"phase": "Pending", "initContainerStatuses": [ended]}
     body = factories.pod(name=name, uid=f"uid-of-{name}", spec=template["spec"] | {"nodeName": "worker"}, status=status)
@@ -52,7 +52,7 @@ async def test_what_the_first_pod_verified_is_kept_for_those_after_it(
     assert kept(cluster) == [DIGEST]
 
 
-async def test_of_pods_that_raced_the_first_decides_and_the_other_is_told(
+async def test_of_pods_that_raced_the_first_decides_and_the_other_is_reported(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service(replicas=2))
@@ -64,7 +64,7 @@ async def test_of_pods_that_raced_the_first_decides_and_the_other_is_told(
     assert condition(cluster, "ModelCached")["reason"] == "ContentsDiffer"
 
 
-async def test_what_was_verified_of_one_revision_says_nothing_of_the_next(
+async def test_what_was_verified_of_one_revision_does_not_count_for_the_next(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service())
@@ -92,7 +92,7 @@ async def test_what_a_prefetching_pod_verified_first_holds_those_that_serve(
     assert kept(cluster) == [DIGEST]
 
 
-async def test_what_another_process_wrote_down_is_kept_by_one_that_has_not_heard_of_it(
+async def test_what_another_process_recorded_is_kept_by_one_that_has_not_seen_it(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service())
@@ -114,7 +114,7 @@ def _key(pod: Object) -> str:
     return str(next(variable["value"] for variable in fetcher["env"] if variable["name"] == names.ENV_REVISION_KEY))
 
 
-async def test_a_config_map_that_somebody_deleted_comes_back_from_what_pods_verified(
+async def test_a_deleted_config_map_comes_back_from_what_pods_verified(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service())

@@ -27,13 +27,13 @@ def key(**fields: str) -> str:
 
 def pod_that_verified(digest: str, *, name: str = "smollm-0", of_key: str = key()) -> Object:
     """A pod of that revision whose fetcher ended well with this content."""
-    told = ended(0, f'{{"phase": "Done", "digest": "{digest}"}}')
+    terminated = ended(0, f'{{"phase": "Done", "digest": "{digest}"}}')
     fetcher = {"name": names.CONTAINER_FETCH, "env": [{"name": names.ENV_REVISION_KEY, "value": of_key}]}
     return factories.pod(
         name=name,
         uid=f"uid-of-{name}",
         spec={"initContainers": [fetcher]},
-        status={"initContainerStatuses": [{"name": names.CONTAINER_FETCH, "state": told}]},
+        status={"initContainerStatuses": [{"name": names.CONTAINER_FETCH, "state": terminated}]},
     )
 
 
@@ -51,7 +51,7 @@ async def test_what_the_first_pod_verified_is_kept(cluster: InMemoryCluster, ser
     assert [call.kind for call in cluster.writes if call.verb == "apply"] == [kinds.CONFIG_MAP]
 
 
-async def test_what_is_kept_never_changes_whatever_later_pods_tell(
+async def test_what_is_kept_never_changes_whatever_later_pods_report(
     cluster: InMemoryCluster, serving: RunningOperator
 ) -> None:
     cluster.put(pod_that_verified(ONE))
@@ -93,7 +93,7 @@ async def test_before_something_is_added_the_config_map_is_looked_at_as_it_is_no
     assert contents(cluster) == {key(): ONE}
 
 
-async def test_one_that_is_deleted_is_made_again_from_what_pods_tell(
+async def test_one_that_is_deleted_is_made_again_from_what_pods_report(
     cluster: InMemoryCluster, serving: RunningOperator
 ) -> None:
     cluster.put(pod_that_verified(ONE))
@@ -103,7 +103,7 @@ async def test_one_that_is_deleted_is_made_again_from_what_pods_tell(
     assert contents(cluster) == {key(): ONE}
 
 
-async def test_one_of_somebody_else_is_no_word_of_ours(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+async def test_one_of_another_owner_does_not_count(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     theirs = factories.child(kinds.CONFIG_MAP, name=PLACE.name, owner_uid="theirs", data={key(): OTHER})
     cluster.put(theirs)
     cluster.put(factories.service())

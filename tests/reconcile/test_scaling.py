@@ -215,7 +215,7 @@ async def test_a_decision_that_a_policy_refuses_is_reported_with_its_words(
     await scaled(cluster, operator, decide, 3)
     decide.desired = 4
     cluster.fail_until_healed("scale", ForbiddenError(403, "Forbidden", "no more than 3 in this namespace"))
-    await operator.tick(3)
+    await operator.tick(6)
     found = service(cluster)["status"]["scaling"]
     assert (replicas(cluster), found["desired"], found["reason"]) == (3, 3, "ScaleRefused")
     assert "rejected 4 replicas: no more than 3 in this namespace." in found["message"]

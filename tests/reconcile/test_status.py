@@ -1,4 +1,4 @@
-"""What the operator says: a status once per change, events on transitions, and when it looks again."""
+"""What the operator reports: a status once per change, events on transitions, and when it looks again."""
 
 from modelyard.api import kinds
 from modelyard.api.service import Object
@@ -23,7 +23,7 @@ def ready(cluster: InMemoryCluster) -> Object:
 
 
 def fetching_pod(cluster: InMemoryCluster) -> Object:
-    """A pod of the Deployment's template, whose fetcher runs and can be asked at 10.0.0.1."""
+    """A pod of the Deployment's template, whose fetcher runs and answers at 10.0.0.1."""
     deployment = cluster.see(kinds.DEPLOYMENT, KEY)
     assert deployment is not None
     pod = factories.pod(
@@ -51,7 +51,7 @@ async def test_a_status_is_written_once_per_change(cluster: InMemoryCluster, ope
     assert status(cluster)["observedGeneration"] == 2
 
 
-async def test_events_follow_the_status_that_they_tell_of(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+async def test_events_follow_the_status_that_they_report(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     cluster.put(factories.service())
     await operator.run()
     verbs = [call.verb for call in cluster.calls if call.verb in ("patch_status", "create_event")]
@@ -60,16 +60,16 @@ async def test_events_follow_the_status_that_they_tell_of(cluster: InMemoryClust
     assert {event["regarding"]["uid"] for event in cluster.events} == {factories.UID}
 
 
-async def test_a_transition_is_told_once(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+async def test_a_transition_is_reported_once(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     cluster.put(factories.service())
     await operator.run()
-    told = len(cluster.events)
+    events_before = len(cluster.events)
     await operator.resync()
     await operator.run(for_s=60)
-    assert len(cluster.events) == told
+    assert len(cluster.events) == events_before
 
 
-async def test_an_invalid_spec_is_said_and_makes_no_call_until_it_changes(
+async def test_an_invalid_spec_is_reported_and_makes_no_call_until_it_changes(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service(engine={"type": "abacus"}))
@@ -83,7 +83,9 @@ async def test_an_invalid_spec_is_said_and_makes_no_call_until_it_changes(
     assert cluster.see(kinds.DEPLOYMENT, KEY) is not None
 
 
-async def test_a_spec_that_a_newer_crd_let_pass_is_said(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+async def test_a_spec_that_a_newer_crd_let_pass_is_reported(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
     cluster.put(factories.service(replicas="many"))
     await operator.run()
     assert ready(cluster)["reason"] == "InvalidSpec"
@@ -101,7 +103,7 @@ async def test_a_service_whose_spec_became_invalid_keeps_its_children(
     assert cluster.see(kinds.DEPLOYMENT, KEY) == before
 
 
-async def test_a_running_fetcher_is_asked_for_its_progress_again_and_again(
+async def test_the_progress_of_a_running_fetcher_is_read_repeatedly(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service())
@@ -123,7 +125,7 @@ async def test_a_service_that_is_deleted_while_its_status_is_written_fails_nothi
 ) -> None:
     operator = RunningOperator(cluster, watches=False)
     cluster.put(factories.service())
-    operator.hear()
+    operator.deliver()
     cluster.remove(kinds.INFERENCE_SERVICE, KEY)
     await operator.run()
     assert operator.failures == []
@@ -134,14 +136,14 @@ async def test_a_successor_of_the_same_name_never_gets_the_status_of_its_predece
 ) -> None:
     operator = RunningOperator(cluster, watches=False)
     cluster.put(factories.service(uid="uid-of-the-first"))
-    operator.hear()
+    operator.deliver()
     cluster.remove(kinds.INFERENCE_SERVICE, KEY)
     successor = cluster.put(factories.service(uid="uid-of-the-second"))
     await operator.run()
     assert cluster.see(kinds.INFERENCE_SERVICE, KEY) == successor
 
 
-async def test_what_befell_a_predecessors_deployment_is_not_said_of_its_successor(
+async def test_what_befell_a_predecessors_deployment_is_not_reported_of_its_successor(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
@@ -155,7 +157,7 @@ async def test_what_befell_a_predecessors_deployment_is_not_said_of_its_successo
 
 
 def refuse(cluster: InMemoryCluster, since: str) -> None:
-    """What the Deployment's controller says when no pod may be made."""
+    """What the Deployment's controller reports when no pod may be made."""
     message = 'pods "smollm-5d9-abc" is forbidden: exceeded quota: gpus'
     failure = {"type": "ReplicaFailure", "status": "True", "message": message, "lastTransitionTime": since}
     cluster.edit(kinds.DEPLOYMENT, KEY, lambda body: body.update(status={"conditions": [failure]}))
@@ -189,7 +191,7 @@ async def test_a_deployment_that_goes_while_its_pods_are_tried_again_fails_nothi
     assert ready(cluster)["reason"] == "QuotaExceeded"
 
 
-async def test_a_cluster_that_refuses_the_deployment_too_is_told_of_all_the_same(
+async def test_a_cluster_that_refuses_the_deployment_too_is_reported_all_the_same(
     cluster: InMemoryCluster, operator: RunningOperator
 ) -> None:
     cluster.put(factories.service())
@@ -201,14 +203,14 @@ async def test_a_cluster_that_refuses_the_deployment_too_is_told_of_all_the_same
     assert ready(cluster)["reason"] == "QuotaExceeded"
 
 
-async def test_a_restart_tells_no_event_again(cluster: InMemoryCluster, operator: RunningOperator) -> None:
+async def test_a_restart_repeats_no_event(cluster: InMemoryCluster, operator: RunningOperator) -> None:
     cluster.put(factories.service())
     await operator.run()
     refuse(cluster, since="2026-01-01T00:00:00Z")
     await operator.run(for_s=1)
-    told = len(cluster.events)
+    events_before = len(cluster.events)
     assert "QuotaExceeded" in [event["reason"] for event in cluster.events]
     restarted = RunningOperator(cluster)
     await restarted.resync()
     await restarted.run(for_s=20)
-    assert len(cluster.events) == told
+    assert len(cluster.events) == events_before

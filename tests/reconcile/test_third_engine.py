@@ -62,7 +62,7 @@ async def test_its_images_are_rows_in_the_settings_like_any_others(cluster: InMe
     assert seen(cluster, kinds.DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE.image
 
 
-async def test_what_it_says_when_it_fails_is_told_as_it_is(cluster: InMemoryCluster) -> None:
+async def test_its_own_words_on_failure_are_reported_as_they_are(cluster: InMemoryCluster) -> None:
     operator = RunningOperator(cluster)
     cluster.put(service(image=IMAGE.image))
     await operator.run()

@@ -14,10 +14,10 @@ Object = dict[str, Any]
 
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
-"""What kubectl asks for when it prints columns."""
+"""What kubectl requests when it prints columns."""
 
 STRICT = {"fieldValidation": "Strict"}
-"""Unknown fields are refused, as kubectl asks for by default."""
+"""Unknown fields are refused, as kubectl requests by default."""
 
 
 class RefusedError(Exception):
@@ -38,7 +38,7 @@ def resource_path(kind: Kind, namespace: str | None = None, name: str | None = N
 
 
 def refusal(error: urllib.error.HTTPError) -> RefusedError:
-    """What an HTTP error says; a body that is no Status object becomes its message."""
+    """The message of an HTTP error; a body that is no Status object becomes its message."""
     with error:
         text = error.read().decode()
     return RefusedError(error.code, json.loads(text) if text.startswith("{") else {"message": text})
@@ -109,11 +109,11 @@ class Client:
     def apply(self, kind: Kind, body: Object, field_manager: str, **query: str) -> Object:
         """A forced server-side apply; apiVersion and kind are added."""
         path = resource_path(kind, body["metadata"].get("namespace"), body["metadata"]["name"])
-        asked = {"fieldManager": field_manager, "force": "true"} | STRICT | query
-        return self.request("PATCH", path, typed(kind, body), content_type="application/apply-patch+yaml", **asked)
+        parameters = {"fieldManager": field_manager, "force": "true"} | STRICT | query
+        return self.request("PATCH", path, typed(kind, body), content_type="application/apply-patch+yaml", **parameters)
 
     def delete(self, kind: Kind, name: str, namespace: str | None = None) -> Object:
-        """Ask for an object's deletion."""
+        """Request an object's deletion."""
         return self.request("DELETE", resource_path(kind, namespace, name))
 
 

@@ -56,7 +56,7 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata", "users": [OPERATOR, LIMITED]}, {"level": "None"}],
 }
-"""Every answer to an operator is written down, and nobody else's."""
+"""Every answer to an operator is recorded, and no other."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,14 @@ class ApiServer:
 
     def may(self, user: str, verb: str, kind: Kind, namespace: str, subresource: str = "") -> bool:
         """Whether RBAC lets ``user`` do this. A role counts soon after it is bound, not at once: wait until it does."""
-        asked = {
+        attributes = {
             "verb": verb,
             "group": kind.group,
             "resource": kind.plural,
             "subresource": subresource,
             "namespace": namespace,
         }
-        review = self.client(user).create(ACCESS_REVIEW, {"metadata": {}, "spec": {"resourceAttributes": asked}})
+        review = self.client(user).create(ACCESS_REVIEW, {"metadata": {}, "spec": {"resourceAttributes": attributes}})
         allowed: bool = review["status"]["allowed"]
         return allowed
 
@@ -140,11 +140,13 @@ class ApiServer:
         eventually(lambda: all(serves(client, kind) for kind in installed))
 
     def is_ready(self) -> bool:
-        """Whether the server says that it is ready; False as well while nobody answers."""
+        """Whether the server reports that it is ready; False as well while it does not answer."""
         try:
             client = self.client()
-            asked = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {client.token}"})
-            with client.opener.open(asked, timeout=5):
+            readiness = urllib.request.Request(
+                f"{self.url}/readyz", headers={"Authorization": f"Bearer {client.token}"}
+            )
+            with client.opener.open(readiness, timeout=5):
                 return True
         except OSError:
             return False
@@ -175,7 +177,7 @@ def serves(client: Client, kind: Kind) -> bool:
 def binaries() -> Path:
     """The folder of etcd, kube-apiserver and kubectl: MODELYARD_BINARIES, else what the cluster's set-up has made.
 
-    Raises RuntimeError that says what to run when there is none.
+    Raises RuntimeError that names what to run when there is none.
     """
     named = os.environ.get("MODELYARD_BINARIES")
     if named is None:
@@ -189,7 +191,7 @@ def binaries() -> Path:
         if made.returncode != 0 or not made.stdout.strip():
             raise RuntimeError(
                 "these tests need a real API server, and its programs could not be had: run "
-                f"`python3 -m e2e.cluster binaries` and see what it says.\n{made.stderr[-2000:]}"
+                f"`python3 -m e2e.cluster binaries` and read its output.\n{made.stderr[-2000:]}"
             )
         named = made.stdout.strip().splitlines()[-1]
     missing = [program for program in PROGRAMS if not (Path(named) / program).exists()]
@@ -230,7 +232,7 @@ def apiserver_flags(folder: Path, etcd_url: str, port: int) -> list[str]:
     """Flags of kube-apiserver on loopback: RBAC, and the default admission plugins without ServiceAccount.
 
     It makes its own certificate, whose key signs service-account tokens as well. The right to block an owner's deletion
-    is asked for, as on OpenShift: elsewhere that is off, and nothing would tell that the operator's role lacks it.
+    is required, as on OpenShift: elsewhere that is off, and nothing would show that the operator's role lacks it.
     """
     key = folder / "certificates" / "apiserver.key"
     policy = folder / "audit-policy.json"

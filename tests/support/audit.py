@@ -1,4 +1,4 @@
-"""What the API server's audit log says of the operator's writes: by which process, of what, in which order."""
+"""What the API server's audit log records of the operator's writes: by which process, of what, in which order."""
 
 from typing import NamedTuple
 
@@ -23,14 +23,14 @@ def writes(apiserver: ApiServer, namespace: str) -> list[Write]:
     """The writes to a namespace, as they came. A process is named by what it adds to its user agent."""
     found = []
     for event in apiserver.answers_to_the_operator():
-        asked, code = event.get("objectRef", {}), event["responseStatus"]["code"]
-        if event["verb"] not in WRITING or asked.get("namespace") != namespace or code >= 300:
+        target, code = event.get("objectRef", {}), event["responseStatus"]["code"]
+        if event["verb"] not in WRITING or target.get("namespace") != namespace or code >= 300:
             continue
-        resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+        resource = "/".join(filter(None, (target["resource"], target.get("subresource"))))
         process = event["userAgent"].rpartition(" ")[2]
         found.append(
             Write(
-                event["requestReceivedTimestamp"], process, resource, asked.get("name", ""), event["verb"], code == 201
+                event["requestReceivedTimestamp"], process, resource, target.get("name", ""), event["verb"], code == 201
             )
         )
     return sorted(found)

@@ -47,7 +47,7 @@ class BackgroundProcess:
     def output(self) -> str:
         return self._output.decode(errors="replace")
 
-    def says(self, text: str) -> str:
+    def logs(self, text: str) -> str:
         """Waits until the text is in the output, and returns all of that."""
         return eventually(lambda: self.output, lambda output: text in output)
 

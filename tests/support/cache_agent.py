@@ -1,4 +1,4 @@
-"""A node agent that a test plays: it speaks the socket's protocol, grants what the test says, and can restart."""
+"""A node agent that a test plays: it speaks the socket's protocol, grants what the test allows, and can restart."""
 
 import contextlib
 import json
@@ -12,19 +12,19 @@ from typing import Any
 from tests.support.loopback_server import LoopbackServer
 
 Answer = Callable[[dict[str, Any]], Any]
-"""What to say to a request: an object for a line of JSON, bytes as they are, or None for nothing at all."""
+"""The answer to a request: an object for a line of JSON, bytes as they are, or None for nothing at all."""
 
 
 def grant(request: dict[str, Any]) -> Any:
-    """What an agent with room says."""
+    """The answers of an agent with space."""
     return {"granted": True} if request["ask"] == "space" else {"discarded": True}
 
 
 class CacheAgent:
-    """``asked`` are all requests so far, ``grants`` how many connections are open; ``answer`` may be set."""
+    """``requests`` are all so far, ``grants`` how many connections are open; ``answer`` may be set."""
 
     def __init__(self, path: Path) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.grants = 0
         self.answer: Answer = grant
         self._path = path
@@ -51,7 +51,7 @@ class CacheAgent:
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as lines:
             if line := lines.readline(4096):
                 request = json.loads(line)
-                self.asked.append(request)
+                self.requests.append(request)
                 answer = self.answer(request)
                 if answer is not None:
                     connection.sendall(answer if isinstance(answer, bytes) else json.dumps(answer).encode() + b"\n")

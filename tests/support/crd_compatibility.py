@@ -1,6 +1,6 @@
 """What a CRD takes from the people who use its former version: pure, over two structural schemas.
 
-Fields may be added and bounds loosened. CEL rules are not judged here, since nobody can tell from its text what a rule
+Fields may be added and bounds loosened. CEL rules are not judged here, since the text of a rule does not show what it
 refuses: the API server judges stored objects by them (test_crd_upgrade.py).
 """
 
@@ -18,7 +18,7 @@ FIXED = (
     "x-kubernetes-list-map-keys",
     "x-kubernetes-map-type",
 )
-"""Keywords that may not change: they say what is stored, and how two writers' parts of it are merged."""
+"""Keywords that may not change: they define what is stored, and how two writers' parts of it are merged."""
 
 
 def breaking_changes(former: Object, present: Object) -> list[str]:
@@ -47,17 +47,17 @@ def _of_node(former: Object, present: Object) -> list[str]:
 
 
 def _tightened(former: Object, present: Object) -> list[str]:
-    said = [
+    changes = [
         f"{key} {present[key]} is above {former.get(key, 'none')}"
         for key in LOWER_BOUNDS
         if key in present and (key not in former or present[key] > former[key])
     ]
-    said += [
+    changes += [
         f"{key} {present[key]} is below {former.get(key, 'none')}"
         for key in UPPER_BOUNDS
         if key in present and (key not in former or present[key] < former[key])
     ]
-    return said
+    return changes
 
 
 def _fewer_choices(former: list[object] | None, present: list[object] | None) -> list[str]:

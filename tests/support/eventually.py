@@ -14,7 +14,7 @@ def eventually(
     within_s: float = 30.0,
     every_s: float = 0.05,
 ) -> Value:
-    """Looks again and again until there is a value that is as wanted, and returns it.
+    """Looks again and again until there is a value that is as expected, and returns it.
 
     Raises AssertionError with the last value seen when ``within_s`` has passed. The limit is there to end a test that
     fails, not to measure one that passes: make it generous.

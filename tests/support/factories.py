@@ -100,7 +100,7 @@ def node(*, name: str = "worker", resource_version: str = "1", **fields: Any) ->
 
 
 def csi_node(*drivers: str, name: str = "worker") -> Object:
-    """What the kubelet of that node says of the drivers that have registered with it."""
+    """The CSINode of that node: the drivers that have registered with its kubelet."""
     return {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "CSINode",

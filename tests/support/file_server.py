@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers by what ``FileServer.answer`` says."""
+    """Answers as ``FileServer.answer`` decides."""
 
     protocol_version = "HTTP/1.1"
     server: "FileServer"
@@ -28,17 +28,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send_file(self, content: bytes) -> None:
-        """All of it, or what the request's range asks for, with the ETag that servers give."""
+        """All of it, or the request's range, with the ETag that servers give."""
         etag = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if not asked or not self.server.knows_ranges:
+        range_ = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not range_ or not self.server.knows_ranges:
             self.send(200, content, etag)
             return
-        begin = int(asked[1])
+        begin = int(range_[1])
         if begin >= len(content):
             self.send(416, headers={"Content-Range": f"bytes */{len(content)}"})
             return
-        end = min(int(asked[2] or len(content)), len(content) - 1)
+        end = min(int(range_[2] or len(content)), len(content) - 1)
         self.send(206, content[begin : end + 1], etag | {"Content-Range": f"bytes {begin}-{end}/{len(content)}"})
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
@@ -54,7 +54,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         self.redirects: dict[str, str] = {}
         self.statuses: dict[str, int] = {}
         """Paths that are answered by a bare status."""
-        self.wants_authorization = ""
+        self.required_authorization = ""
         self.knows_ranges = True
         self.requests: list[str] = []
         self.authorizations: list[tuple[str, str]] = []
@@ -65,7 +65,7 @@ class FileServer(http.server.ThreadingHTTPServer):
         return int(self.server_address[1])
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing: a client that goes in the middle is what tests make."""
+        """Prints nothing: tests make clients that go in the middle."""
 
     def answer(self, handler: Handler) -> None:
         path = unquote(handler.path.partition("?")[0])
@@ -76,7 +76,7 @@ class FileServer(http.server.ThreadingHTTPServer):
             handler.send(302, headers={"Location": self.redirects[path]})
         elif path in self.statuses:
             handler.send(self.statuses[path])
-        elif self.wants_authorization not in {"", given}:
+        elif self.required_authorization not in {"", given}:
             handler.send(401)
         elif path in self.files:
             handler.send_file(self.files[path])

@@ -15,10 +15,10 @@ _HEAD_LIMIT_BYTES = 65536
 
 
 class ForwardProxy:
-    """``asked`` has the host and port of each request; with ``refusal`` (407) it answers that and nothing else."""
+    """``targets`` has the host and port of each request; with ``refusal`` (407) it answers that and nothing else."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.targets: list[str] = []
         self.refusal = 0
         self._server = LoopbackServer(self._serve)
 
@@ -31,7 +31,7 @@ class ForwardProxy:
             line, _, rest = _head(client).partition(b"\r\n")
             method, target, version = line.decode().split(" ")
             address = target if method == "CONNECT" else urlsplit(target).netloc
-            self.asked.append(address)
+            self.targets.append(address)
             if self.refusal:
                 client.sendall(b"HTTP/1.1 %d refused\r\nContent-Length: 0\r\n\r\n" % self.refusal)
             else:

@@ -11,12 +11,12 @@ from contextlib import ExitStack, contextmanager
 from modelyard.contract import names
 
 Lie = Callable[[socketserver.StreamRequestHandler, threading.Event], None]
-"""Writes to who asks, until it has enough of it or the event says that the test is over."""
+"""Writes to the client, until that has enough of it or the event ends the test."""
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n"
 
 
-def saying(body: bytes | str, head: bytes = OK) -> Lie:
+def replying(body: bytes | str, head: bytes = OK) -> Lie:
     """One whole answer."""
     whole = head + b"\r\n" + (body if isinstance(body, bytes) else body.encode())
 
@@ -26,9 +26,9 @@ def saying(body: bytes | str, head: bytes = OK) -> Lie:
     return lie
 
 
-def telling(**fields: object) -> Lie:
-    """What a fetcher tells, with these fields."""
-    return saying(json.dumps({"phase": "Downloading", "bytesDone": 1, "bytesTotal": 2, "error": None} | fields))
+def reporting(**fields: object) -> Lie:
+    """A fetcher's report, with these fields."""
+    return replying(json.dumps({"phase": "Downloading", "bytesDone": 1, "bytesTotal": 2, "error": None} | fields))
 
 
 def _endless(piece: bytes, pause_s: float) -> Lie:
@@ -45,27 +45,27 @@ def _silence(_: socketserver.StreamRequestHandler, over: threading.Event) -> Non
 
 
 def _failing(message: str, reason: str = "AccessDenied") -> Lie:
-    return telling(phase="Waiting", error={"reason": reason, "message": message})
+    return reporting(phase="Waiting", error={"reason": reason, "message": message})
 
 
 LIES: dict[str, Lie] = {
     "endless-body": _endless(b"x" * 65536, 0),
     "slow-drip": _endless(b" ", 0.05),
     "silence": _silence,
-    "one-gigabyte-announced": saying("{}", OK + b"Content-Length: 1000000000\r\n"),
-    "gzip-bomb": saying(gzip.compress(b" " * 10_000_000), OK + b"Content-Encoding: gzip\r\n"),
-    "deep-json": saying("[" * 4000 + "]" * 4000),
-    "deep-objects": saying('{"a":' * 1500 + "1" + "}" * 1500),
-    "wrong-types": saying('{"phase": [], "bytesDone": "many", "bytesTotal": {}, "error": 7, "digest": {}}'),
-    "huge-numbers": saying('{"phase": "Downloading", "bytesDone": 1' + "0" * 4000 + ', "bytesTotal": 1e999}'),
-    "beyond-any-size": telling(bytesDone=2**53 + 1, bytesTotal=-1, bytesPerSecond=2**1000),
+    "one-gigabyte-announced": replying("{}", OK + b"Content-Length: 1000000000\r\n"),
+    "gzip-bomb": replying(gzip.compress(b" " * 10_000_000), OK + b"Content-Encoding: gzip\r\n"),
+    "deep-json": replying("[" * 4000 + "]" * 4000),
+    "deep-objects": replying('{"a":' * 1500 + "1" + "}" * 1500),
+    "wrong-types": replying('{"phase": [], "bytesDone": "many", "bytesTotal": {}, "error": 7, "digest": {}}'),
+    "huge-numbers": replying('{"phase": "Downloading", "bytesDone": 1' + "0" * 4000 + ', "bytesTotal": 1e999}'),
+    "beyond-any-size": reporting(bytesDone=2**53 + 1, bytesTotal=-1, bytesPerSecond=2**1000),
     "control-characters": _failing("\x1b[2J\x00\r\n\u202e\u2028\u200b" + "\U0001f600" * 100),
     "endless-words": _failing("no " * 2500),
     "odd-reason": _failing("no", reason="Ready\n- type: Ready"),
     "unknown-reason": _failing("no", reason="ModelReady"),
-    "hostile-digest": telling(digest="sha256:" + "A" * 64, phase="../../etc/passwd"),
-    "not-http": saying(b"\x00\xff" * 2000, b""),
-    "huge-headers": saying("{}", OK + b"X-Huge: " + b"h" * 1_000_000 + b"\r\n"),
+    "hostile-digest": reporting(digest="sha256:" + "A" * 64, phase="../../etc/passwd"),
+    "not-http": replying(b"\x00\xff" * 2000, b""),
+    "huge-headers": replying("{}", OK + b"X-Huge: " + b"h" * 1_000_000 + b"\r\n"),
 }
 
 
@@ -75,26 +75,26 @@ class _Server(socketserver.ThreadingTCPServer):
     request_queue_size = 64
 
     def handle_error(self, *_: object) -> None:
-        """Who asked has had enough: nothing to report."""
+        """The client has had enough: nothing to report."""
 
 
 @contextmanager
 def answering(address: str, port: int, lie: Lie) -> Iterator[list[str]]:
-    """A pod that lies; gives the addresses of those who asked."""
-    over, asked = threading.Event(), list[str]()
+    """A pod that lies; gives the addresses of its clients."""
+    over, visitors = threading.Event(), list[str]()
 
     class Handler(socketserver.StreamRequestHandler):
         timeout = 30
 
         def handle(self) -> None:
-            asked.append(self.client_address[0])
+            visitors.append(self.client_address[0])
             lie(self, over)
 
     with _Server((address, port), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield asked
+            yield visitors
         finally:
             over.set()
             server.shutdown()

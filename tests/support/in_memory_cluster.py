@@ -2,7 +2,7 @@
 
 Stores objects with versions, generations and uids; applies as server-side apply does (fields that the last apply had
 and this one has not are dropped, what others wrote stays; lists are one value); checks preconditions. Keeps a record of
-calls, and fails, hangs or loses answers when a test says so.
+calls, and fails, hangs or loses answers when a test orders it.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Fault:
 
 
 class InMemoryCluster:
-    """Implements Cluster. ``on_change(type, kind, body)`` is called for each change, as a watch would tell it.
+    """Implements Cluster. ``on_change(type, kind, body)`` is called for each change, as a watch would deliver it.
 
     ``lacks`` are the kinds that it does not have: at first KEDA's.
     """
@@ -71,7 +71,7 @@ class InMemoryCluster:
     # What tests do
 
     def put(self, body: Object) -> Object:
-        """Create or replace an object, as somebody else would. Returns it as stored."""
+        """Create or replace an object, as another writer would. Returns it as stored."""
         place = (_kind_of(body), place_of(body))
         return self._store(*place, copy.deepcopy(body))
 
@@ -230,8 +230,8 @@ class InMemoryCluster:
 
     def _apply(self, kind: Kind, place: Key, body: Object) -> Object:
         before = self._objects.get((kind, place))
-        wanted_uid = body["metadata"].get("uid")
-        if wanted_uid and (before is None or before["metadata"]["uid"] != wanted_uid):
+        expected_uid = body["metadata"].get("uid")
+        if expected_uid and (before is None or before["metadata"]["uid"] != expected_uid):
             raise ConflictError(409, "Conflict", "the object of this uid is gone")
         merged = copy.deepcopy(before) if before else {"metadata": {}}
         _drop(merged, self._applied.get((kind, place), {}), body)

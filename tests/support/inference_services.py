@@ -101,7 +101,7 @@ FULL_SPEC: Object = {
 }
 
 EVERY_CHILD: Object = {"networkPolicy": {"from": []}}
-"""Fields of a spec that asks for a child of every kind; some are made only where a service asks for them."""
+"""Fields of a spec that needs a child of every kind; some are made only where a service requests them."""
 
 OTHER_SCALINGS: list[Object] = [
     {"maxReplicas": 8, "targets": {"queueDepth": 4, "kvCacheUsage": 80, "runningRequests": 100}},
@@ -175,7 +175,7 @@ FULL_STATUS: Object = {
             "observedGeneration": 1,
             "lastTransitionTime": "2026-11-01T12:00:00Z",
             "reason": "ReplicasStarting",
-            "message": "1 of 2 pods can be asked.",
+            "message": "1 of 2 pods are ready.",
         }
     ],
 }

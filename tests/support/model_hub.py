@@ -1,8 +1,8 @@
 """A hub with Hugging Face's API, as its documentation and its client's source describe it, on the loopback.
 
-Its repository is REPOSITORY; GATED is one that nobody was granted. Files of LARGE_BYTES or more are in LFS: they come
+Its repository is REPOSITORY; GATED is one that no user may read. Files of LARGE_BYTES or more are in LFS: they come
 by a redirect to another host with a signed address, which must never see a token. The others come by a redirect on the
-same host. Whom it does not know it tells nothing: 401 also for what is not there.
+same host. To clients that it does not know it reveals nothing: 401 also for what is not there.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class ModelHub(FileServer):
     def __init__(self) -> None:
         super().__init__()
         self.token = ""
-        """What private repositories want; empty: all is public."""
+        """What private repositories require; empty: all is public."""
         self.cdn = ""
         self.commits: dict[str, dict[str, bytes]] = {}
         self.branches: dict[str, str] = {}
@@ -63,8 +63,8 @@ class ModelHub(FileServer):
 
     def _answer_of_repository(self, handler: Handler, path: str) -> None:
         if path.startswith((f"/api/models/{GATED}/", f"/{GATED}/")):
-            said = "Access to model org/gated is restricted and you are not in the authorized list."
-            handler.send(403, headers={"X-Error-Code": "GatedRepo", "X-Error-Message": said})
+            message = "Access to model org/gated is restricted and you are not in the authorized list."
+            handler.send(403, headers={"X-Error-Code": "GatedRepo", "X-Error-Message": message})
         elif path.startswith(f"/api/models/{REPOSITORY}/revision/"):
             self._list(handler, unquote(path.rpartition("/")[2]))
         elif path.startswith(f"/{REPOSITORY}/resolve/"):
@@ -75,8 +75,8 @@ class ModelHub(FileServer):
     def _list(self, handler: Handler, revision: str) -> None:
         sha = self.branches.get(revision, revision)
         if sha not in self.commits:
-            said = f"Invalid rev id: {revision}"
-            handler.send(404, headers={"X-Error-Code": "RevisionNotFound", "X-Error-Message": said})
+            message = f"Invalid rev id: {revision}"
+            handler.send(404, headers={"X-Error-Code": "RevisionNotFound", "X-Error-Message": message})
             return
         if self.listing:
             handler.send(200, self.listing)

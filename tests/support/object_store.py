@@ -115,7 +115,7 @@ def object_store(folder: Path, certificates: Certificates | None = None) -> Iter
         try:
             eventually(lambda: _make_buckets(store), within_s=60, every_s=0.2)
         except AssertionError as error:
-            error.add_note(f"SeaweedFS said:\n{server.output[-4000:]}")
+            error.add_note(f"SeaweedFS logged:\n{server.output[-4000:]}")
             raise
         yield store
 

@@ -1,4 +1,4 @@
-"""Pods, Deployments and nodes as a cluster shows them, and the facts and wishes around them, for tables of worlds."""
+"""Pods, Deployments and nodes as a cluster shows them, with facts and desired state, for tables of worlds."""
 
 import json
 from collections import Counter
@@ -237,7 +237,7 @@ def fetched(
     since_s: float = 10,
 ) -> Object:
     """A fetcher that ended well ``since_s`` seconds ago."""
-    told = {
+    report = {
         "phase": "Done",
         "uri": "s3://models/smollm",
         "digest": digest,
@@ -248,7 +248,7 @@ def fetched(
         "seconds": seconds,
         "waitingForPod": waited,
     }
-    return ended(0, json.dumps(told), since_s=since_s)
+    return ended(0, json.dumps(report), since_s=since_s)
 
 
 def serving(name: str = "smollm-1", **fields: Any) -> Object:
@@ -325,14 +325,14 @@ def _taint(written: str) -> Object:
 
 
 class World:
-    """One observed world: what the cluster shows of the service and what was asked besides."""
+    """One observed world: what the cluster shows of the service and what was queried besides."""
 
     def __init__(
         self,
         *pods: Object,
         replicas: int = 1,
         deployment: Object | None = None,
-        wishes: Target | None = None,
+        desired: Target | None = None,
         problem: InvalidError | NotReadyError | None = None,
         states: Mapping[str, FetchReport | None] | None = None,
         indexes: Mapping[str, Index | None] | None = None,
@@ -347,7 +347,7 @@ class World:
         self.service = service or a_service(replicas=replicas)
         is_paused = "annotations" in self.service["metadata"]
         unresolved = isinstance(problem, InvalidError) or is_paused
-        self.target = wishes or (None if unresolved else target(replicas))
+        self.target = desired or (None if unresolved else target(replicas))
         self.problem = problem
         self.states = states or {}
         self.indexes = indexes or {}
@@ -377,8 +377,8 @@ class World:
         return Children(deployments, tuple(map(pod_facts, self.pods)))
 
     def _hosts(self, nodes: tuple[Object, ...]) -> dict[str, Object | None]:
-        asked = questions(self._children(), NOW).hosts
-        return {name: next((n for n in nodes if text(n, "metadata", "name") == name), None) for name in asked}
+        hosts = questions(self._children(), NOW).hosts
+        return {name: next((n for n in nodes if text(n, "metadata", "name") == name), None) for name in hosts}
 
 
 def conditions(update: StatusUpdate) -> dict[str, Object]:

@@ -18,10 +18,10 @@ class PodPort:
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[PodPort]:
     """A port on loopback that sends ``answer`` and closes."""
-    asked: list[bytes] = []
+    requests: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
         with contextlib.suppress(ConnectionError):
             writer.write(answer)
             await writer.drain()
@@ -29,4 +29,4 @@ async def answering(answer: bytes) -> AsyncIterator[PodPort]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        yield PodPort(server.sockets[0].getsockname()[1], asked)
+        yield PodPort(server.sockets[0].getsockname()[1], requests)

@@ -92,4 +92,4 @@ def _host_access(container: Object) -> Iterator[str]:
     )
     for handler in handlers:
         if any(handler.get(way, {}).get("host") for way in ("httpGet", "tcpSocket")):
-            yield f"{container['name']} has a handler that asks another host"
+            yield f"{container['name']} has a handler that calls another host"

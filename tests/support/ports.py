@@ -1,4 +1,4 @@
-"""Ports of the loopback that nobody uses."""
+"""Unused ports of the loopback."""
 
 import itertools
 import os

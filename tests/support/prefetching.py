@@ -51,8 +51,8 @@ def holding(node: Object, label: str = LABEL) -> Object:
     return node | {"metadata": {**node["metadata"], "labels": labels}}
 
 
-def asking(prefetch: int | None = 2, *, selector: Mapping[str, str] | None = None, **spec: Any) -> Object:
-    """An InferenceService that asks for nodes to be warm."""
+def prefetching_service(prefetch: int | None = 2, *, selector: Mapping[str, str] | None = None, **spec: Any) -> Object:
+    """An InferenceService that requests warm nodes."""
     cache: Object = {"medium": names.MEDIUM_NODE_LOCAL}
     cache |= {} if prefetch is None else {"prefetch": prefetch}
     cache |= {"prefetchNodeSelector": dict(selector)} if selector else {}
@@ -126,7 +126,7 @@ def complete(cluster: InMemoryCluster, operator: RunningOperator) -> None:
 
 
 def prefetch_status(cluster: InMemoryCluster) -> Object:
-    """What the service's status says of prefetching, which must be there."""
+    """What the service's status reports of prefetching, which must be there."""
     service = cluster.see(kinds.INFERENCE_SERVICE, KEY)
     assert service is not None
     found: Object = service["status"]["prefetch"]

@@ -24,13 +24,13 @@ class Preloaded:
 
     def start(self, environment: Mapping[str, str]) -> int:
         """Starts it with these variables, and returns its process id."""
-        return self._ask({"start": dict(environment)})
+        return self._request({"start": dict(environment)})
 
     def exit_code(self, pid: int) -> int:
         """Waits for its end; negative for a signal."""
-        return self._ask({"wait": pid})
+        return self._request({"wait": pid})
 
-    def _ask(self, request: dict[str, Any]) -> int:
+    def _request(self, request: dict[str, Any]) -> int:
         assert self._server.stdin
         assert self._server.stdout
         print(json.dumps(request), file=self._server.stdin, flush=True)

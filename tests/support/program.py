@@ -34,7 +34,7 @@ class Program:
         self._port = port
 
     def answers(self, path: str) -> tuple[int, str]:
-        """Status and text of one of its own URLs; 0 while nobody listens."""
+        """Status and text of one of its own URLs; 0 while nothing listens."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(f"http://127.0.0.1:{self._port}{path}", timeout=10) as reply:
@@ -53,7 +53,7 @@ class Program:
         return [json.loads(line) for line in self.process.output.splitlines()]
 
     def ends_without_trouble(self) -> None:
-        """Tell it to stop; it must end well, having logged nothing above info."""
+        """Send it SIGTERM; it must exit with 0, having logged nothing above info."""
         self.process.signal(signal.SIGTERM)
         assert self.process.ends() == 0
         assert [line for line in self.log() if line["level"] in ("WARNING", "ERROR", "CRITICAL")] == []

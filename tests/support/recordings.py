@@ -1,4 +1,4 @@
-"""What the real engines were recorded to say: metrics, answers and logs (tests/recordings)."""
+"""What was recorded of the real engines: metrics, answers and logs (tests/recordings)."""
 
 from pathlib import Path
 

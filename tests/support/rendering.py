@@ -55,7 +55,7 @@ def with_rendering(found: Resolved, number: int) -> Resolved:
 def deployment(
     body: Object, settings: Settings = SETTINGS, present: Object | None = None, profile: ProfileLookup | None = None
 ) -> Object:
-    """The Deployment that the service wants, ``present`` being the one in the cluster."""
+    """The service's desired Deployment, ``present`` being the one in the cluster."""
     children = desired(resolved(body, settings, present, profile))
     return next(child for child in children if child["kind"] == kinds.DEPLOYMENT.kind)
 

@@ -30,7 +30,7 @@ SETTINGS = Settings(fetch_image="registry.example/modelyard-fetch:1")
 class RunningOperator:
     """One process of the operator. A test plays the worker: run() works until nothing is left to do.
 
-    With ``watches`` False nothing that happens in the cluster is heard of until hear() or resync().
+    With ``watches`` False nothing that happens in the cluster arrives until deliver() or resync().
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RunningOperator:
         self.versions: dict[str, str] = {}
         self.samples: dict[str, EngineSample | Unknown] = {}
         self._cluster = cluster
-        self._unheard: list[tuple[str, Kind, Object]] = []
+        self._pending: list[tuple[str, Kind, Object]] = []
         self.metrics = Metrics()
         self.autoscaler = Autoscaler(
             cluster,
@@ -74,13 +74,13 @@ class RunningOperator:
             now=self.now,
             instance="test",
         )
-        cluster.on_change = self._hear if watches else self._miss
+        cluster.on_change = self._on_event if watches else self._miss
 
     async def resync(self) -> None:
         """A full LIST, as at the start."""
 
         async def done(_: frozenset[Kind]) -> None:
-            """Nobody needs to know."""
+            """Nothing waits for this."""
 
         await Resync(self._cluster, self.cache, self.queue, done, random=lambda: 0.5).first()
 
@@ -104,15 +104,15 @@ class RunningOperator:
             await self._work()
 
     @property
-    def unheard(self) -> list[tuple[str, Kind, Object]]:
-        """The watch events that were not heard yet."""
-        return self._unheard
+    def pending_events(self) -> list[tuple[str, Kind, Object]]:
+        """The watch events that were not delivered yet."""
+        return self._pending
 
-    def hear(self, order: Iterable[int] | None = None) -> int:
-        """Take the watch events that were not heard yet, in the given order of indexes. Returns how many there are."""
-        events, self._unheard = self._unheard, []
+    def deliver(self, order: Iterable[int] | None = None) -> int:
+        """Deliver the pending watch events, in the given order of indexes. Returns how many there were."""
+        events, self._pending = self._pending, []
         for index in range(len(events)) if order is None else order:
-            self._hear(*events[index])
+            self._on_event(*events[index])
         return len(events)
 
     async def _work(self) -> None:
@@ -141,15 +141,15 @@ class RunningOperator:
     async def _read_index(self, address: str) -> Index | None:
         return self.indexes.get(address)
 
-    def _hear(self, type_: str, kind: Kind, body: Object) -> None:
+    def _on_event(self, type_: str, kind: Kind, body: Object) -> None:
         if kind not in kinds.WATCHED:
             return
         if not matches(body, kinds.WATCHED[kind]):
             if self.cache.get(kind, place_of(body)) is None:
                 return
-            type_ = "DELETED"  # what a watch with a selector tells of an object that leaves it
+            type_ = "DELETED"  # what a watch with a selector reports of an object that leaves it
         for key in self.cache.delete(kind, body) if type_ == "DELETED" else self.cache.upsert(kind, body):
             self.queue.add(key)
 
     def _miss(self, type_: str, kind: Kind, body: Object) -> None:
-        self._unheard.append((type_, kind, body))
+        self._pending.append((type_, kind, body))

@@ -1,6 +1,6 @@
 """Objects from a CRD's own schema, for hypothesis: mostly what users would write, with something odd here and there.
 
-The schema knows types, bounds and choices, but not what its CEL rules ask for. So texts are mostly taken from examples,
+The schema knows types, bounds and choices, but not what its CEL rules require. So texts are mostly taken from examples,
 by the place where they stand, and a part of all objects gets through; a new field is covered with its first example.
 """
 

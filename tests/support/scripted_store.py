@@ -73,8 +73,8 @@ class ScriptedStore(http.server.ThreadingHTTPServer):
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def asked(self, method: str, key: str) -> int:
-        """How often this was asked for."""
+    def times_requested(self, method: str, key: str) -> int:
+        """How often this was requested."""
         return sum(request.method == method and request.key == key for request in self.requests)
 
     def answer(self, request: Request) -> Response:
@@ -82,7 +82,7 @@ class ScriptedStore(http.server.ThreadingHTTPServer):
         return self.script(request, self._list(request) if request.is_listing else self._give(request))
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing: a client that goes in the middle is what tests make."""
+        """Prints nothing: tests make clients that go in the middle."""
 
     def _list(self, request: Request) -> Response:
         prefix, token = request.query.get("prefix", ""), request.query.get("continuation-token", "")
@@ -117,10 +117,10 @@ class ScriptedStore(http.server.ThreadingHTTPServer):
         if request.headers.get("if-match", self._etag(request.key)) != self._etag(request.key):
             return error(412, "PreconditionFailed")
         headers = {"ETag": self._etag(request.key), **self.headers.get(request.key, {})}
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
-        if not wanted:
+        range_ = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
+        if not range_:
             return Response(200, headers, content)
-        begin, end = int(wanted[1]), min(int(wanted[2]), len(content) - 1)
+        begin, end = int(range_[1]), min(int(range_[2]), len(content) - 1)
         headers["Content-Range"] = f"bytes {begin}-{end}/{len(content)}"
         return Response(206, headers, content[begin : end + 1])
 

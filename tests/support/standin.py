@@ -72,8 +72,8 @@ class Standin(BackgroundProcess):
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
 
-    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """One request on a connection of its own. Raises OSError when nobody answers."""
+    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """One request on a connection of its own. Raises OSError when nothing answers."""
         connection = self.connect()
         try:
             self.send(connection, method, path, body, headers)
@@ -94,19 +94,19 @@ class Standin(BackgroundProcess):
         connection.request(method, path, sent, {"content-type": "application/json", **(headers or {})})
 
     @contextmanager
-    def streaming(self, **asked: Any) -> Iterator["Stream"]:
+    def streaming(self, **fields: Any) -> Iterator["Stream"]:
         """A completion in flight, its head already read; by default a long one."""
         connection = self.connect()
         try:
-            asked = {"model": "tiny", "prompt": "hi", "max_tokens": 1000, "ignore_eos": True, "stream": True} | asked
-            self.send(connection, "POST", "/v1/completions", asked)
+            fields = {"model": "tiny", "prompt": "hi", "max_tokens": 1000, "ignore_eos": True, "stream": True} | fields
+            self.send(connection, "POST", "/v1/completions", fields)
             yield Stream(connection, connection.getresponse())
         finally:
             connection.close()
 
     def is_refused(self) -> bool:
         try:
-            self.ask("GET", "/health")
+            self.request("GET", "/health")
         except ConnectionRefusedError:
             return True
         except ConnectionError:  # accepted in the moment of closing
@@ -115,7 +115,7 @@ class Standin(BackgroundProcess):
 
     def gauge(self, name: str) -> float | None:
         """The value of one of vLLM's metrics without labels of its own; None where it has no sample."""
-        for line in self.ask("GET", "/metrics").body.decode().splitlines():
+        for line in self.request("GET", "/metrics").body.decode().splitlines():
             if line.startswith(f"{name}{{"):
                 return float(line.rpartition(" ")[2])
         return None

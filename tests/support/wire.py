@@ -20,13 +20,13 @@ from tests.support.apiserver import ApiServer
 T = TypeVar("T")
 
 HANDSHAKE_TIMEOUT_S = 20
-"""How long a client that connected may hold up the end by saying nothing."""
+"""How long a client that connected may hold up the end by sending nothing."""
 
 Matches = Callable[[str], bool]
 """Whether a fault is for a request, given its first line without the protocol: ``GET /api/v1/pods?watch=true``."""
 
 GONE = {"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired"}}
-"""What a watch is told whose version the API server no longer has."""
+"""The answer to a watch whose version the API server no longer has."""
 
 
 def is_watch(request: str) -> bool:
@@ -107,7 +107,7 @@ class Wire:
 
     @contextmanager
     def holding(self, matches: Matches, times: float = 1) -> Iterator[None]:
-        """Hold the next requests, and let them go on at the end, whether or not somebody still waits for them."""
+        """Hold the next requests, and let them go on at the end, whether or not a client still waits for them."""
         held = Fault(matches, times, lifted=asyncio.Event())
         self._faults.append(held)
         try:

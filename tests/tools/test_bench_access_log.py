@@ -1,4 +1,4 @@
-"""What the benchmarks' server says that it served."""
+"""What the benchmarks' server logs that it served."""
 
 from bench.fetch.access_log import Served, file_bytes, largest_part_bytes, most_at_once, parse
 

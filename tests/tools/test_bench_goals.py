@@ -64,7 +64,7 @@ def test_sharing_is_judged_by_connections_bytes_and_seconds() -> None:
     assert "0.400 s to the first request" in report.hits([shared], [SAMPLE])
 
 
-def test_what_of_sharing_failed_is_missed() -> None:
+def test_a_failed_measurement_of_sharing_misses_its_goals() -> None:
     figures = goals.of_sharing(Shared(""))
     assert len(figures) == 4
     assert all(math.isnan(figure.value) and not figure.is_met for figure in figures)

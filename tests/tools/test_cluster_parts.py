@@ -99,7 +99,7 @@ COMMIT
 @pytest.mark.parametrize(
     ("before", "policy"), [("", "ACCEPT"), (":FORWARD ACCEPT [0:0]\n", "ACCEPT"), (":FORWARD DROP [0:0]\n", "DROP")]
 )
-def test_dockers_rules_go_and_everybody_elses_stay(before: str, policy: str) -> None:
+def test_dockers_rules_are_removed_and_all_others_stay(before: str, policy: str) -> None:
     assert without_docker(RULES, before) == (
         "*nat\n:POSTROUTING ACCEPT [3:180]\n-A POSTROUTING -s 192.168.9.0/24 -j MASQUERADE\nCOMMIT\n"
         f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD {policy} [0:0]\n"
@@ -107,17 +107,19 @@ def test_dockers_rules_go_and_everybody_elses_stay(before: str, policy: str) -> 
     )
 
 
-def test_the_demo_says_each_condition_once_until_it_says_something_else() -> None:
-    said: dict[str, str] = {}
+def test_the_demo_prints_each_condition_once_until_it_changes() -> None:
+    shown: dict[str, str] = {}
     ready = {"type": "Ready", "status": "False", "reason": "ModelFetching", "message": "10 of 269 MB"}
-    assert changed_conditions(said, [ready]) == ["Ready=False  ModelFetching: 10 of 269 MB"]
-    assert changed_conditions(said, [ready]) == []
+    assert changed_conditions(shown, [ready]) == ["Ready=False  ModelFetching: 10 of 269 MB"]
+    assert changed_conditions(shown, [ready]) == []
     available = ready | {"type": "Available"}
     assert changed_conditions({}, [ready, available]) == ["Ready=False Available=False  ModelFetching: 10 of 269 MB"]
-    assert changed_conditions(said, [ready | {"status": "True", "reason": "Up", "message": ""}]) == ["Ready=True  Up: "]
+    assert changed_conditions(shown, [ready | {"status": "True", "reason": "Up", "message": ""}]) == [
+        "Ready=True  Up: "
+    ]
 
 
-def test_the_demo_says_where_kubectl_is_to_a_person_who_has_none(
+def test_the_demo_prints_where_kubectl_is_for_a_person_who_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -48,7 +48,7 @@ def test_a_person_sees_what_runs_for_how_long_and_how_long_it_usually_takes() ->
     ]
 
 
-def test_what_was_there_is_passed_over_in_silence() -> None:
+def test_nothing_is_printed_of_what_was_already_made() -> None:
     out = StringIO()
     progress = Progress({"python": 60}, Clock(), out)
     progress.end(PYTHON)
@@ -62,7 +62,7 @@ def test_a_mistake_of_our_own_is_shown_with_its_kind(tmp_path: Path) -> None:
     assert out.getvalue() == "! python: KeyError('podCIDR')\n"
 
 
-def test_the_table_tells_what_was_made_from_what_was_there() -> None:
+def test_the_table_distinguishes_what_was_made_from_what_was_there() -> None:
     rows = [Took("kubernetes", "Kubernetes", 570, made=True), Took("python", "packages", 0.2, made=False)]
     assert table(rows, 575) == (
         "  kubernetes     9:30  Kubernetes\n"

@@ -82,7 +82,7 @@ def test_steps_come_after_what_they_need_and_others_stay_out() -> None:
         ([step("a", needs=("lost",))], "no step is called 'lost'"),
     ],
 )
-def test_a_circle_or_an_unknown_need_is_said_by_name(steps: list[Step], message: str) -> None:
+def test_a_cycle_or_an_unknown_need_is_reported_by_name(steps: list[Step], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         in_order(steps, ["a"])
 
@@ -192,7 +192,7 @@ def test_a_run_that_is_killed_lets_go_and_the_next_one_makes(store: Store, other
     assert other_run.wait() == -signal.SIGKILL
 
 
-def test_a_failure_says_why_and_ends_what_runs_beside_it(store: Store, tmp_path: Path) -> None:
+def test_a_failure_reports_its_cause_and_ends_what_runs_beside_it(store: Store, tmp_path: Path) -> None:
     running = tmp_path / "running"
 
     def run_long(making: Making) -> None:
@@ -214,7 +214,7 @@ def test_a_failure_says_why_and_ends_what_runs_beside_it(store: Store, tmp_path:
     assert not run.took
 
 
-def test_a_failed_command_is_told_with_its_last_words_and_the_log(store: Store) -> None:
+def test_a_failed_command_is_reported_with_its_last_lines_and_the_log(store: Store) -> None:
     out = StringIO()
     broken = step("broken", lambda making: making.commands.run("sh", "-c", "echo the disk is full >&2; exit 3"))
     run = Run(plan([broken], ["broken"], store), store, Progress({"broken": 60}, lambda: 0, out))

@@ -50,7 +50,7 @@ def test_what_is_added_or_loosened_breaks_nothing(present: Object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("present", "said"),
+    ("present", "change"),
     [
         (without("kind"), "kind is gone"),
         (SCHEMA | {"required": ["name", "kind"]}, ": kind is required"),
@@ -72,5 +72,5 @@ def test_what_is_added_or_loosened_breaks_nothing(present: Object) -> None:
         ),
     ],
 )
-def test_what_is_removed_or_tightened_is_told_with_its_place(present: Object, said: str) -> None:
-    assert breaking_changes(SCHEMA, present) == [said]
+def test_what_is_removed_or_tightened_is_reported_with_its_place(present: Object, change: str) -> None:
+    assert breaking_changes(SCHEMA, present) == [change]

@@ -31,7 +31,7 @@ def test_the_archive_is_the_one_of_the_host_in_either_format(name: str, text: st
     assert debian.archive("bookworm", tmp_path) == "http://mirror.example/debian"
 
 
-def test_sources_without_an_archive_of_the_release_are_told(tmp_path: Path) -> None:
+def test_sources_without_an_archive_of_the_release_are_reported(tmp_path: Path) -> None:
     (tmp_path / "sources.list").write_text(ONE_LINE)
     with pytest.raises(CannotMakeError, match="names an archive of Debian sid"):
         debian.archive("sid", tmp_path)

@@ -121,9 +121,9 @@ def test_a_gpu_declared_broken_is_reported_unhealthy_and_healthy_again_when_repa
 
 def test_a_container_learns_its_gpus_from_its_environment(kubelet: Kubelet) -> None:
     messages = kubelet.modules.messages
-    wanted = messages.ContainerAllocateRequest(devices_ids=["gpu-3", "gpu-1"])
+    devices = messages.ContainerAllocateRequest(devices_ids=["gpu-3", "gpu-1"])
     with kubelet.running(), kubelet.plugin() as client:
-        answer = client.Allocate(messages.AllocateRequest(container_requests=[wanted]), timeout=TIMEOUT_S)
+        answer = client.Allocate(messages.AllocateRequest(container_requests=[devices]), timeout=TIMEOUT_S)
     assert [dict(container.envs) for container in answer.container_responses] == [
         {"NVIDIA_VISIBLE_DEVICES": "gpu-1,gpu-3"}
     ]
@@ -131,13 +131,13 @@ def test_a_container_learns_its_gpus_from_its_environment(kubelet: Kubelet) -> N
 
 def test_a_gpu_that_is_not_there_is_refused_by_name(kubelet: Kubelet) -> None:
     messages = kubelet.modules.messages
-    wanted = messages.ContainerAllocateRequest(devices_ids=["gpu-9"])
+    devices = messages.ContainerAllocateRequest(devices_ids=["gpu-9"])
     with (
         kubelet.running(),
         kubelet.plugin() as client,
         pytest.raises(grpc.RpcError, match="unknown devices: gpu-9"),
     ):
-        client.Allocate(messages.AllocateRequest(container_requests=[wanted]), timeout=TIMEOUT_S)
+        client.Allocate(messages.AllocateRequest(container_requests=[devices]), timeout=TIMEOUT_S)
 
 
 def test_the_plugin_registers_again_with_a_kubelet_that_was_restarted(kubelet: Kubelet) -> None:

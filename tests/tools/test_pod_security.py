@@ -48,7 +48,7 @@ def _spec_with(path: str, value: Any) -> Object:
             "engine adds capabilities",
         ),
         ("containers.0.ports", [{"containerPort": 1, "hostPort": 1}], "engine takes a port of the host"),
-        ("containers.0.readinessProbe", {"httpGet": {"host": "x"}}, "engine has a handler that asks another host"),
+        ("containers.0.readinessProbe", {"httpGet": {"host": "x"}}, "engine has a handler that calls another host"),
         ("initContainers.0.securityContext.runAsUser", 0, "modelyard-fetch runs as user 0"),
     ],
 )

@@ -31,7 +31,7 @@ def standin(model: Path, **controls: str) -> Iterator[Standin]:
 
 
 def read(running: Standin) -> EngineSample:
-    return sample(vllm.METRICS, running.ask("GET", "/metrics").body)
+    return sample(vllm.METRICS, running.request("GET", "/metrics").body)
 
 
 def test_its_load_shows_in_every_signal(model: Path) -> None:
@@ -69,7 +69,7 @@ def test_after_a_mass_abort_gauges_freeze_on_request_and_counters_stand(
             later.iterations_total,
         )
         assert (later.running or 0) + (later.waiting or 0) > 0 if frozen else (later.running, later.waiting) == (0, 0)
-        running.ask("POST", "/v1/completions", {"model": "tiny", "prompt": "hi", "max_tokens": 1})
+        running.request("POST", "/v1/completions", {"model": "tiny", "prompt": "hi", "max_tokens": 1})
         assert (read(running).running, read(running).waiting) == (0, 0), "a step brings them up to date"
 
 
@@ -84,7 +84,7 @@ def test_the_first_engines_names_are_read_too(model: Path) -> None:
     with standin(model, metric_names="v0", tokens_per_s="20") as running, running.streaming() as first:
         first.first()
         found = read(running)
-        page = running.ask("GET", "/metrics").body.decode()
+        page = running.request("GET", "/metrics").body.decode()
     assert found.running == 1
     assert found.kv_usage
     assert found.kv_capacity_tokens
@@ -96,15 +96,15 @@ def test_the_first_engines_names_are_read_too(model: Path) -> None:
 
 def test_metrics_fall_silent_and_answer_again(model: Path) -> None:
     with standin(model) as running:
-        running.ask("POST", "/standin/silence_metrics")
+        running.request("POST", "/standin/silence_metrics")
         silent = running.connect()
         silent.request("GET", "/metrics")
         silent.sock.settimeout(0.2)
         with pytest.raises(TimeoutError):
             silent.getresponse()
         silent.close()
-        assert running.ask("GET", "/health").status == 200
-        running.ask("POST", "/standin/answer_metrics")
+        assert running.request("GET", "/health").status == 200
+        running.request("POST", "/standin/answer_metrics")
         assert read(running).running == 0
 
 

@@ -67,7 +67,7 @@ def test_controls_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "problem"),
     [
         ("STANDIN_LOADS", "1", "STANDIN_LOADS is not known"),
         ("STANDIN_LOAD_S", "soon", "STANDIN_LOAD_S is a number, not 'soon'"),
@@ -75,6 +75,6 @@ def test_controls_come_from_the_environment() -> None:
         ("STANDIN_TOKENS_PER_S", "0", "STANDIN_TOKENS_PER_S is too small"),
     ],
 )
-def test_a_wrong_control_is_told_by_name(variable: str, value: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_wrong_control_is_reported_by_name(variable: str, value: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
         controls_from({variable: value})

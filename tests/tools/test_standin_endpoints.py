@@ -44,37 +44,39 @@ def standin(model: Path) -> Iterator[Standin]:
     ],
 )
 def test_a_get_is_answered_as_recorded(standin: Standin, recording: str, path: str) -> None:
-    assert_same(standin.ask("GET", path), recorded_answer(recording))
+    assert_same(standin.request("GET", path), recorded_answer(recording))
 
 
 @pytest.mark.parametrize(
-    ("recording", "asked"),
+    ("recording", "fields"),
     [
         ("completion-404", {"model": "nope", "prompt": "import os"}),
         ("completion-too-long", {"model": "tiny", "prompt": "import os", "max_tokens": 99999}),
     ],
 )
-def test_a_refused_completion_is_told_as_recorded(standin: Standin, recording: str, asked: dict[str, Any]) -> None:
-    assert_same(standin.ask("POST", "/v1/completions", asked), recorded_answer(recording))
+def test_a_refused_completion_gets_the_recorded_answer(
+    standin: Standin, recording: str, fields: dict[str, Any]
+) -> None:
+    assert_same(standin.request("POST", "/v1/completions", fields), recorded_answer(recording))
 
 
 def test_the_head_of_the_metrics_is_the_recorded_one(standin: Standin) -> None:
     recorded = recorded_answer("metrics-idle-cold", suffix=".headers")
-    answer = standin.ask("GET", "/metrics")
+    answer = standin.request("GET", "/metrics")
     assert (answer.status, head(answer)) == (recorded.status, head(recorded))
 
 
 def test_a_completion_has_the_recorded_fields(standin: Standin) -> None:
     recorded = json.loads(vllm_recording("endpoints/completion.json").read_text())
-    answer = standin.ask("POST", "/v1/completions", {"model": "tiny", "prompt": "import os", "max_tokens": 16}).json
+    answer = standin.request("POST", "/v1/completions", {"model": "tiny", "prompt": "import os", "max_tokens": 16}).json
     recorded["choices"][0]["text"] = answer["choices"][0]["text"]
     assert steady(answer) == steady(recorded)
 
 
 def test_a_streamed_chat_has_the_recorded_events(standin: Standin) -> None:
     recorded = events(vllm_recording("endpoints/chat-stream.txt").read_bytes())
-    asked = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 16, "stream": True}
-    answer = standin.ask("POST", "/v1/chat/completions", asked | {"stream_options": {"include_usage": True}})
+    fields = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 16, "stream": True}
+    answer = standin.request("POST", "/v1/chat/completions", fields | {"stream_options": {"include_usage": True}})
     found = events(answer.body)
     assert answer.status == 200
     assert dict(answer.headers)["content-type"] == "text/event-stream; charset=utf-8"
@@ -82,8 +84,8 @@ def test_a_streamed_chat_has_the_recorded_events(standin: Standin) -> None:
 
 
 def test_a_streamed_completion_ends_with_its_reason_and_done(standin: Standin) -> None:
-    asked = {"prompt": "hi", "max_tokens": 3, "stream": True}
-    *pieces, last, done = events(standin.ask("POST", "/v1/completions", asked).body)
+    fields = {"prompt": "hi", "max_tokens": 3, "stream": True}
+    *pieces, last, done = events(standin.request("POST", "/v1/completions", fields).body)
     assert [piece["choices"][0]["finish_reason"] for piece in pieces] == [None, None]
     assert last["choices"][0]["finish_reason"] == "length"
     assert "system_fingerprint" in last
@@ -91,8 +93,8 @@ def test_a_streamed_completion_ends_with_its_reason_and_done(standin: Standin) -
 
 
 def test_a_chat_is_answered_whole(standin: Standin) -> None:
-    asked = {"messages": [{"role": "user", "content": "hi"}]}
-    answer = standin.ask("POST", "/v1/chat/completions", asked).json
+    fields = {"messages": [{"role": "user", "content": "hi"}]}
+    answer = standin.request("POST", "/v1/chat/completions", fields).json
     assert answer["choices"][0]["message"]["content"]
     assert answer["choices"][0]["finish_reason"] == "stop"
     assert answer["usage"]["prompt_tokens"] == 4
@@ -121,14 +123,14 @@ def test_a_chat_is_answered_whole(standin: Standin) -> None:
 def test_a_wrong_request_is_refused_with_400(
     standin: Standin, body: Any, headers: dict[str, str], message: str, param: str | None
 ) -> None:
-    answer = standin.ask("POST", "/v1/chat/completions", body, headers)
+    answer = standin.request("POST", "/v1/chat/completions", body, headers)
     assert answer.status == 400
     assert answer.json["error"]["message"].startswith(message)
     assert answer.json["error"]["param"] == param
 
 
 def test_a_wrong_method_is_refused_with_405(standin: Standin) -> None:
-    answer = standin.ask("GET", "/v1/completions")
+    answer = standin.request("GET", "/v1/completions")
     assert (answer.status, answer.json) == (405, {"detail": "Method Not Allowed"})
 
 
@@ -140,19 +142,19 @@ def test_an_idle_connection_serves_several_requests(standin: Standin) -> None:
     connection.close()
 
 
-def test_only_the_openai_api_asks_for_the_key(model: Path) -> None:
+def test_only_the_openai_api_requires_the_key(model: Path) -> None:
     with Standin(model, "--api-key", "sekret") as standin:
         standin.is_ready()
-        assert standin.ask("GET", "/metrics").status == 200
-        refused = standin.ask("GET", "/v1/models")
+        assert standin.request("GET", "/metrics").status == 200
+        refused = standin.request("GET", "/v1/models")
         assert (refused.status, refused.json) == (401, {"error": "Unauthorized"})
-        assert standin.ask("GET", "/v1/models", headers={"authorization": "Bearer sekret"}).status == 200
+        assert standin.request("GET", "/v1/models", headers={"authorization": "Bearer sekret"}).status == 200
 
 
 def test_without_statistics_there_are_no_metrics_of_the_engine(model: Path) -> None:
     with Standin(model, "--disable-log-stats") as standin:
-        standin.is_ready().ask("POST", "/v1/completions", {"prompt": "hi"})
-        text = standin.ask("GET", "/metrics").body.decode()
+        standin.is_ready().request("POST", "/v1/completions", {"prompt": "hi"})
+        text = standin.request("GET", "/metrics").body.decode()
     assert "vllm:" not in text
     assert 'http_requests_total{handler="/v1/completions",method="POST",status="2xx"} 1.0' in text
 
@@ -160,7 +162,7 @@ def test_without_statistics_there_are_no_metrics_of_the_engine(model: Path) -> N
 def test_several_api_servers_have_no_gauges_before_the_first_request(model: Path) -> None:
     with Standin(model, "--api-server-count", "2") as standin:
         assert standin.is_ready().gauge("vllm:num_requests_running") is None
-        standin.ask("POST", "/v1/completions", {"prompt": "hi"})
+        standin.request("POST", "/v1/completions", {"prompt": "hi"})
         assert standin.gauge("vllm:num_requests_running") == 0.0
 
 

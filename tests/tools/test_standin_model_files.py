@@ -86,18 +86,18 @@ def test_a_shard_that_the_index_names_is_missed(model: Path) -> None:
         assert "FileNotFoundError: Weight files referenced in index but missing" in standin.output
 
 
-def test_corrupt_weights_are_served_without_a_word(model: Path) -> None:
+def test_corrupt_weights_are_served_without_an_error(model: Path) -> None:
     weights = bytearray((model / "model.safetensors").read_bytes())
     weights[-4096:] = b"\xff" * 4096
     (model / "model.safetensors").write_bytes(weights)
     with Standin(model) as standin:
-        assert standin.is_ready().ask("GET", "/health").status == 200
+        assert standin.is_ready().request("GET", "/health").status == 200
 
 
 def test_dummy_weights_need_none(model: Path) -> None:
     (model / "model.safetensors").unlink()
     with Standin(model, "--load-format", "dummy") as standin:
-        assert standin.is_ready().ask("GET", "/health").status == 200
+        assert standin.is_ready().request("GET", "/health").status == 200
 
 
 def test_an_engine_that_crashes_while_loading_is_never_ready(model: Path) -> None:
@@ -109,11 +109,11 @@ def test_an_engine_that_crashes_while_loading_is_never_ready(model: Path) -> Non
 
 
 def cause(log: str, model: str) -> list[str]:
-    """The first error that a log tells, as lines (a reason may follow in the next one), without figures."""
+    """The first error in a log, as lines (a reason may follow in the next one), without figures."""
     lines = [LOG_PREFIX.sub("", line).replace(model, "/model") for line in log.splitlines()]
     first = next(place for place, line in enumerate(lines) if ERROR.match(line))
-    told = [line for line in lines[first : first + 2] if ERROR.match(line) or line.startswith("  Value error")]
-    return [re.sub(r"\d+", "N", re.split(r"[(`]", line)[0].strip()) for line in told]
+    found = [line for line in lines[first : first + 2] if ERROR.match(line) or line.startswith("  Value error")]
+    return [re.sub(r"\d+", "N", re.split(r"[(`]", line)[0].strip()) for line in found]
 
 
 def ends_vaguely(log: str) -> bool:

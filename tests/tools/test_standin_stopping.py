@@ -23,20 +23,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_connections_are_refused_until_the_model_is_loaded(model: Path) -> None:
     with Standin(model, environment={"STANDIN_LOAD_S": "600"}) as standin:
-        standin.says("Starting to load model")
+        standin.logs("Starting to load model")
         assert standin.is_refused()
 
 
 def test_sigterm_while_loading_is_lost_and_it_goes_on_to_serve(model: Path) -> None:
     with Standin(model, environment={"STANDIN_LOAD_S": "0.5"}) as standin:
-        standin.says("Starting to load model")
+        standin.logs("Starting to load model")
         standin.signal(signal.SIGTERM)
-        assert standin.is_ready().ask("GET", "/health").status == 200
+        assert standin.is_ready().request("GET", "/health").status == 200
 
 
 def test_sigterm_while_loading_can_end_it_at_once(model: Path) -> None:
     with Standin(model, environment={"STANDIN_LOAD_S": "600", "STANDIN_SIGTERM_WHILE_LOADING": "exits"}) as standin:
-        standin.says("Starting to load model")
+        standin.logs("Starting to load model")
         standin.signal(signal.SIGTERM)
         assert standin.ends() == -signal.SIGTERM
 
@@ -99,10 +99,10 @@ def test_a_drain_finishes_running_and_queued_requests_and_refuses_new_ones_with_
         streams = [stack.enter_context(standin.streaming(max_tokens=40)) for _ in range(3)]
         eventually(lambda: standin.gauge(WAITING) == 2)
         standin.signal(signal.SIGTERM)
-        standin.says("mode=drain")
-        assert standin.ask("GET", "/health").status == 200
+        standin.logs("mode=drain")
+        assert standin.request("GET", "/health").status == 200
         assert standin.gauge(RUNNING) == 1
-        refused = standin.ask("POST", "/v1/completions", {"prompt": "hi"})
+        refused = standin.request("POST", "/v1/completions", {"prompt": "hi"})
         assert (refused.status, refused.json["error"]["message"]) == (500, "cannot schedule new futures after shutdown")
         for stream in streams:
             *_, last, done = stream.rest()
@@ -126,9 +126,9 @@ def test_the_engines_death_fails_its_streams_and_its_health_and_ends_with_0(mode
     with Standin(model, environment={**SLOW, "STANDIN_DEATH_EXIT_S": "1"}) as standin:
         with standin.is_ready().streaming() as stream:
             stream.first()
-            standin.ask("POST", "/standin/kill_engine")
-            assert standin.ask("GET", "/health").status == 503
-            assert standin.ask("POST", "/v1/completions", {"prompt": "hi"}).status == 500
+            standin.request("POST", "/standin/kill_engine")
+            assert standin.request("GET", "/health").status == 503
+            assert standin.request("POST", "/v1/completions", {"prompt": "hi"}).status == 500
             *_, error, done = stream.rest()
             assert (error["error"]["code"], done) == (500, "[DONE]")
         assert standin.ends() == 0
@@ -136,17 +136,17 @@ def test_the_engines_death_fails_its_streams_and_its_health_and_ends_with_0(mode
 
 def test_several_api_servers_end_with_1_when_their_engine_dies(model: Path) -> None:
     with Standin(model, "--api-server-count", "2", environment={"STANDIN_DEATH_EXIT_S": "0"}) as standin:
-        standin.is_ready().ask("POST", "/standin/kill_engine")
+        standin.is_ready().request("POST", "/standin/kill_engine")
         assert standin.ends() == 1
 
 
 def test_a_server_can_stay_up_after_its_engine_has_died(model: Path) -> None:
     environment = {"VLLM_KEEP_ALIVE_ON_ENGINE_DEATH": "1", "STANDIN_DEATH_EXIT_S": "0"}
     with Standin(model, environment=environment) as standin:
-        standin.is_ready().ask("POST", "/standin/kill_engine")
-        assert standin.ask("GET", "/health").status == 503
-        assert standin.ask("GET", "/metrics").status == 200
-        assert standin.ask("GET", "/v1/models").status == 200
+        standin.is_ready().request("POST", "/standin/kill_engine")
+        assert standin.request("GET", "/health").status == 503
+        assert standin.request("GET", "/metrics").status == 200
+        assert standin.request("GET", "/v1/models").status == 200
         standin.signal(signal.SIGTERM)
         assert standin.ends() == 0
 
@@ -155,7 +155,7 @@ def test_requests_beyond_the_queues_limit_are_refused_with_503(model: Path) -> N
     arguments = ("--max-num-seqs", "1", "--max-num-queued-reqs", "2")
     with Standin(model, *arguments, environment=SLOW) as standin:
         with standin.is_ready().streaming(), standin.streaming():
-            refused = standin.ask("POST", "/v1/completions", {"prompt": "hi"})
+            refused = standin.request("POST", "/v1/completions", {"prompt": "hi"})
             assert refused.status == 503
             assert refused.json["error"]["message"].startswith("The engine is currently busy")
             assert standin.gauge("vllm:admission_rejections_total") == 1

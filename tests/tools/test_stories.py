@@ -50,15 +50,15 @@ def test_a_story_with_one_cause_is_true(before: list[str], after: list[str]) -> 
     ("before", "after", "refused"),
     [
         (["Ready", "AccessDenied"], ["Ready"], "Ready before the cure"),
-        (["AccessDenied", "Fetching", "AccessDenied"], ["Ready"], "told {'AccessDenied'} before"),
+        (["AccessDenied", "Fetching", "AccessDenied"], ["Ready"], "reported {'AccessDenied'} before"),
         (["AccessDenied", "Fetching"], ["Ready"], "before|came and went"),
-        (["Unschedulable", "AccessDenied"], ["Ready"], "told {'Unschedulable'} before"),
-        (["NodeRefused", "AccessDenied"], ["Ready"], "told {'NodeRefused'} before"),
-        (["AccessDenied"], ["Fetching", "AccessDenied", "Ready"], "told {'AccessDenied'} after"),
-        (["AccessDenied"], ["Fetching", "ImagePullFailed", "Ready"], "told {'ImagePullFailed'} after"),
+        (["Unschedulable", "AccessDenied"], ["Ready"], "reported {'Unschedulable'} before"),
+        (["NodeRefused", "AccessDenied"], ["Ready"], "reported {'NodeRefused'} before"),
+        (["AccessDenied"], ["Fetching", "AccessDenied", "Ready"], "reported {'AccessDenied'} after"),
+        (["AccessDenied"], ["Fetching", "ImagePullFailed", "Ready"], "reported {'ImagePullFailed'} after"),
     ],
 )
-def test_a_story_that_tells_anything_else_is_refused(before: list[str], after: list[str], refused: str) -> None:
+def test_a_story_with_anything_else_is_refused(before: list[str], after: list[str], refused: str) -> None:
     with pytest.raises(AssertionError, match=refused):
         judge(CAUSE, story(before, after), CURED_S)
 
@@ -69,22 +69,22 @@ def test_a_service_that_is_on_its_way_and_held_up_at_once_is_refused() -> None:
         judge(CAUSE, [both, *story([], ["Ready"])], CURED_S)
 
 
-def heard(*reasons: str) -> Stories:
+def collected(*reasons: str) -> Stories:
     stories = Stories()
     for reason in reasons:
         body = moment(0, reason).body | {"metadata": {"name": "service"}}
-        stories.hear(json.dumps({"type": "MODIFIED", "object": body}))
+        stories.add(json.dumps({"type": "MODIFIED", "object": body}))
     return stories
 
 
-def test_what_is_in_force_at_a_time_counts_as_told_then() -> None:
-    stories = heard("Fetching", "AccessDenied")
+def test_what_is_in_force_at_a_time_counts_as_reported_then() -> None:
+    stories = collected("Fetching", "AccessDenied")
     now_s = stories.of("service")[-1].at_s + 1
-    first = stories.first("service", lambda m: m.says()[0] == "AccessDenied", since_s=now_s, within_s=60)
+    first = stories.first("service", lambda m: m.reports()[0] == "AccessDenied", since_s=now_s, within_s=60)
     assert first.at_s == now_s
 
 
-def test_what_is_not_told_in_time_is_an_error_that_shows_what_was_told() -> None:
-    stories = heard("Fetching")
+def test_what_is_not_reported_in_time_is_an_error_that_shows_what_was_reported() -> None:
+    stories = collected("Fetching")
     with pytest.raises(AssertionError, match="Fetching"):
         stories.first("service", lambda m: m.is_ready, since_s=stories.of("service")[0].at_s, within_s=0.01)

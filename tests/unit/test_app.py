@@ -16,17 +16,17 @@ from tests.support.in_memory_cluster import InMemoryCluster
 from tests.support.running_operator import SETTINGS
 
 
-async def nobody() -> Credentials:
+async def no_login() -> Credentials:
     raise AssertionError("these tests have no watches")
 
 
 def operator(cluster: Cluster, settings: Settings = SETTINGS, home: str = "modelyard-system") -> app.Operator:
     return app.Operator(
-        settings, cluster, PodClient(), Metrics(), always_open(), namespace=home, identity="me", login=nobody
+        settings, cluster, PodClient(), Metrics(), always_open(), namespace=home, identity="me", login=no_login
     )
 
 
-async def test_without_its_crd_it_says_how_to_install_it() -> None:
+async def test_without_its_crd_the_error_explains_how_to_install_it() -> None:
     cluster = InMemoryCluster()
     cluster.fail_next("list", NotFoundError(404, "NotFound", "no such resource"), kinds.INFERENCE_SERVICE)
     with pytest.raises(app.StartError, match=r"kubectl apply --server-side -f crds/"):
@@ -59,7 +59,7 @@ async def test_it_waits_for_an_api_server_that_is_in_trouble(
     assert len(started._services()) == 1
 
 
-async def test_it_does_not_wait_where_waiting_helps_nobody() -> None:
+async def test_it_does_not_wait_where_waiting_cannot_help() -> None:
     cluster = InMemoryCluster()
     cluster.fail_next("may", RejectedError(400, "BadRequest", "what is this?"))
     with pytest.raises(RejectedError):

@@ -31,7 +31,7 @@ def defines(path: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize(("change", "files"), ROWS, ids=[change for change, _ in ROWS])
-def test_what_a_row_names_is_where_it_says(change: str, files: str) -> None:
+def test_the_files_of_a_row_exist_and_define_what_it_names(change: str, files: str) -> None:
     paths = PATH.findall(files)
     assert paths, f"{change}: the row names no file"
     assert [path for path in paths if not file(path).exists()] == []

@@ -18,8 +18,8 @@ def health(body: Object) -> tuple[str, str]:
 
 
 def service(*conditions: tuple[str, str, str], observed: int = 2) -> Object:
-    told = [{"type": type_, "status": status, "reason": why, "message": "So."} for type_, status, why in conditions]
-    return {"metadata": {"generation": 2}, "status": {"observedGeneration": observed, "conditions": told}}
+    written = [{"type": type_, "status": status, "reason": why, "message": "So."} for type_, status, why in conditions]
+    return {"metadata": {"generation": 2}, "status": {"observedGeneration": observed, "conditions": written}}
 
 
 READY, ACCEPTED = ("Ready", "True", "Ready"), ("Accepted", "True", "Accepted")
@@ -28,8 +28,8 @@ READY, ACCEPTED = ("Ready", "True", "Ready"), ("Accepted", "True", "Accepted")
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
-        ({"metadata": {"generation": 1}}, "Progressing", "The operator has not looked at the present spec yet."),
-        (service(READY, ACCEPTED, observed=1), "Progressing", "The operator has not looked at the present spec yet."),
+        ({"metadata": {"generation": 1}}, "Progressing", "The operator has not observed the current spec yet."),
+        (service(READY, ACCEPTED, observed=1), "Progressing", "The operator has not observed the current spec yet."),
         (service(READY, ACCEPTED), "Healthy", "Ready: So."),
         (service(READY, ACCEPTED, ("Reconciling", "True", "RollingOut")), "Progressing", "RollingOut: So."),
         (service(READY, ACCEPTED, ("Stalled", "True", "ImagePullFailed")), "Degraded", "ImagePullFailed: So."),
@@ -44,5 +44,5 @@ READY, ACCEPTED = ("Ready", "True", "Ready"), ("Accepted", "True", "Accepted")
         (service(), "Progressing", ""),
     ],
 )
-def test_argo_cd_sees_what_the_conditions_say(body: Object, status: str, message: str) -> None:
+def test_argo_cd_shows_what_the_conditions_report(body: Object, status: str, message: str) -> None:
     assert health(body) == (status, message)

@@ -1,4 +1,4 @@
-"""The cache holds the newest that was said of each object, whatever the order in which it was said."""
+"""The cache holds the newest state of each object, whatever the order in which states arrive."""
 
 import itertools
 
@@ -73,7 +73,7 @@ def test_a_late_answer_after_a_list_does_not_bring_back_what_was_deleted_during_
     assert versions(cache) == {}
 
 
-def test_a_list_says_which_objects_the_watch_has_not_told_of(cache: Cache) -> None:
+def test_a_list_counts_the_objects_that_the_watch_has_not_delivered(cache: Cache) -> None:
     cache.upsert(kinds.DEPLOYMENT, factories.child(name="known", uid="known", resource_version="5"))
     cache.upsert(kinds.DEPLOYMENT, factories.child(name="stale", uid="stale", resource_version="6"))
     cache.delete(kinds.DEPLOYMENT, factories.child(name="deleted", uid="deleted", resource_version="9"))
@@ -138,7 +138,7 @@ def test_a_change_concerns_the_service_that_label_and_owner_name_now_and_named_b
     assert cache.upsert(kinds.DEPLOYMENT, changed) == {KEY, Key("team-a", "other")}
 
 
-def test_the_echo_of_a_known_version_concerns_nobody(cache: Cache) -> None:
+def test_the_echo_of_a_known_version_wakes_no_service(cache: Cache) -> None:
     cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="5"))
     assert cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="5")) == frozenset()
 
@@ -168,7 +168,7 @@ def test_a_change_of_a_node_concerns_those_with_pods_on_it_or_on_none(cache: Cac
     assert cache.delete(kinds.NODE, cordoned("3")) == concerned
 
 
-def test_a_heartbeat_of_a_node_concerns_nobody_and_is_remembered(cache: Cache) -> None:
+def test_a_heartbeat_of_a_node_wakes_no_service_and_is_remembered(cache: Cache) -> None:
     cache.upsert(kinds.POD, pod_on("worker"))
     cache.upsert(kinds.NODE, factories.node())
     assert cache.upsert(kinds.NODE, factories.node(resource_version="2", status={"images": []})) == frozenset()
@@ -196,13 +196,13 @@ def test_a_pod_that_is_gone_is_on_no_node(cache: Cache, node: str) -> None:
     assert cache.upsert(kinds.NODE, factories.node()) == frozenset()
 
 
-def test_a_list_of_pods_says_as_well_where_they_are(cache: Cache) -> None:
+def test_a_list_of_pods_also_shows_where_they_are(cache: Cache) -> None:
     cache.upsert(kinds.POD, pod_on("worker", "ghost"))
     cache.replace_all(kinds.POD, [pod_on("worker", version="7")], "20")
     assert cache.upsert(kinds.NODE, factories.node()) == {KEY}
 
 
-def test_bulk_that_nobody_reads_is_dropped(cache: Cache) -> None:
+def test_bulk_that_is_never_read_is_dropped(cache: Cache) -> None:
     body: Object = factories.service(annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}", "kept": ""})
     body["metadata"]["managedFields"] = [{"manager": "kubectl"}]
     cache.upsert(kinds.INFERENCE_SERVICE, body)
@@ -215,7 +215,7 @@ def test_bulk_that_nobody_reads_is_dropped(cache: Cache) -> None:
     assert "managedFields" in body["metadata"], "the caller's object stays as it was"
 
 
-def test_versions_that_are_no_numbers_are_taken_as_they_come(cache: Cache) -> None:
+def test_versions_that_are_no_numbers_are_kept_as_they_are(cache: Cache) -> None:
     cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="abc"))
     cache.upsert(kinds.DEPLOYMENT, factories.child(resource_version="abd"))
     assert versions(cache) == {"smollm": "abd"}

@@ -52,25 +52,25 @@ LINES = [
 
 @pytest.mark.parametrize(("reason", "line"), LINES)
 def test_an_error_line_is_known(reason: str, line: str) -> None:
-    found, told = classify(line)
+    found, shown = classify(line)
     assert found
-    assert (found.name, told) == (reason, line)
+    assert (found.name, shown) == (reason, line)
 
 
 @pytest.mark.parametrize(
     "line", ["RuntimeError: something new", "OSError: [Errno 24] Too many open files", "CUDA error: device-side assert"]
 )
-def test_an_unknown_line_is_told_as_it_is(line: str) -> None:
+def test_an_unknown_line_is_reported_as_it_is(line: str) -> None:
     assert classify(f"{line}\nand another") == (None, line)
 
 
-def test_a_later_line_that_is_known_tells_more_than_an_unknown_first_one() -> None:
-    found, told = classify("RuntimeError: worker died\n\nOSError: [Errno 98] Address already in use")
+def test_a_known_later_line_explains_more_than_an_unknown_first_one() -> None:
+    found, shown = classify("RuntimeError: worker died\n\nOSError: [Errno 98] Address already in use")
     assert found
-    assert (found.name, told) == ("PortInUse", "OSError: [Errno 98] Address already in use")
+    assert (found.name, shown) == ("PortInUse", "OSError: [Errno 98] Address already in use")
 
 
-def test_silence_has_no_reason() -> None:
+def test_an_empty_log_has_no_reason() -> None:
     assert classify(" \n") == (None, "")
 
 
@@ -107,14 +107,14 @@ def test_every_recorded_failure_has_its_reason() -> None:
 
 
 @pytest.mark.parametrize(("log", "expected"), RECORDED.items())
-def test_a_recorded_failure_is_told_by_its_reason_and_the_engines_own_line(
+def test_a_recorded_failure_is_reported_by_its_reason_and_the_engines_own_line(
     log: str, expected: tuple[str, str], tmp_path: Path
 ) -> None:
     finder = CauseFinder()
     finder.feed((RECORDINGS / log).read_bytes())
-    told = tmp_path / "termination-log"
-    write_termination_log(str(told), finder.causes())
-    reason, line = classify(told.read_text())
+    written = tmp_path / "termination-log"
+    write_termination_log(str(written), finder.causes())
+    reason, line = classify(written.read_text())
     assert reason
     assert reason.name == expected[0]
     assert expected[1] in line

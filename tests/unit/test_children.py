@@ -21,7 +21,7 @@ def test_children_come_in_apply_order() -> None:
     assert list(_children()) == [kind.kind for kind in kinds.CHILDREN]
 
 
-def test_a_network_policy_is_a_child_only_where_it_is_asked_for() -> None:
+def test_a_network_policy_is_a_child_only_where_it_is_requested() -> None:
     assert [child["kind"] for child in desired(resolved(service()))] == [
         "Service",
         "PodDisruptionBudget",
@@ -45,7 +45,7 @@ def test_each_child_is_the_services_by_name_label_and_owner(kind: kinds.Kind) ->
 
 
 @pytest.mark.parametrize("kind", kinds.CHILDREN)
-def test_the_rendered_hash_tells_one_rendering_from_another(kind: kinds.Kind) -> None:
+def test_the_rendered_hash_distinguishes_one_rendering_from_another(kind: kinds.Kind) -> None:
     def rendered(**spec: Any) -> str:
         return str(_children(**spec)[kind.kind]["metadata"]["annotations"][names.ANNOTATION_RENDERED])
 
@@ -136,7 +136,7 @@ def test_accelerators_are_limits_and_their_taint_is_tolerated() -> None:
     assert pod_spec(body)["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
 
 
-def test_a_pod_on_cpu_asks_for_no_accelerator_and_tolerates_no_taint() -> None:
+def test_a_pod_on_cpu_requests_no_accelerator_and_tolerates_no_taint() -> None:
     body = service(accelerator={"type": "cpu"})
     assert engine_container(body)["resources"] == {}
     assert "tolerations" not in pod_spec(body)
@@ -150,12 +150,12 @@ def test_a_users_variable_replaces_ours_and_stays_in_the_users_order() -> None:
     assert len(environment(container)) == len(container["env"])
 
 
-def test_no_container_waits_in_a_hook_before_it_is_told_to_stop() -> None:
+def test_no_container_waits_in_a_hook_before_its_stop_signal() -> None:
     spec = pod_spec(service())
     assert all("lifecycle" not in container for container in spec["containers"] + spec["initContainers"])
 
 
-def test_the_fetcher_states_all_that_a_quota_can_ask_for() -> None:
+def test_the_fetcher_states_all_that_a_quota_can_require() -> None:
     resources = pod_spec(service())["initContainers"][0]["resources"]
     assert {kind: sorted(resources[kind]) for kind in resources} == {
         "limits": ["cpu", "memory"],

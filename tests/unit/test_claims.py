@@ -59,13 +59,13 @@ def test_one_that_is_limited_writes_where_its_claim_is() -> None:
 
 
 @pytest.mark.parametrize("known", [(), (claim("theirs"),), (claim("ours", "team-b"),)])
-def test_and_nowhere_else(known: tuple[Object, ...]) -> None:
+def test_one_that_is_limited_writes_in_no_other_namespace(known: tuple[Object, ...]) -> None:
     limited = claims(*known, namespaces=("team-a",))
     assert [limited.wait_s(namespace) for namespace in ("team-a", "team-b")] == [None, None]
 
 
 @pytest.mark.parametrize(("age_s", "wait_s"), [(-5, 80), (0, 75), (70, 5), (75, 0), (100, 0)])
-def test_a_new_claim_counts_once_all_have_heard_of_it(age_s: float, wait_s: float) -> None:
+def test_a_new_claim_counts_once_all_have_seen_it(age_s: float, wait_s: float) -> None:
     new = claims(claim("ours"), namespaces=("team-a",), age=timedelta(seconds=age_s))
     assert new.wait_s("team-a") == wait_s
 
@@ -87,7 +87,7 @@ async def test_one_for_the_whole_cluster_claims_nothing() -> None:
     assert cluster.calls == []
 
 
-async def test_a_namespace_of_somebody_else_is_refused_with_what_to_do() -> None:
+async def test_a_namespace_of_another_operator_is_refused_with_what_to_do() -> None:
     cluster = InMemoryCluster()
     cluster.put(claim("theirs"))
     with pytest.raises(ClaimError, match=r"installation theirs.*kubectl -n team-a delete lease modelyard-claim"):
@@ -96,7 +96,7 @@ async def test_a_namespace_of_somebody_else_is_refused_with_what_to_do() -> None
 
 async def test_of_two_that_claim_at_once_one_is_refused() -> None:
     class Slow(InMemoryCluster):
-        """Somebody else claims between the look and the creation."""
+        """Another operator claims between the look and the creation."""
 
         async def create_lease(self, lease: Object) -> Object:
             if self.see(kinds.LEASE, Key("team-a", names.CLAIM_LEASE)) is None:
@@ -125,5 +125,5 @@ def test_a_claim_concerns_the_services_of_its_namespace() -> None:
     assert cache.delete(kinds.LEASE, made) == {Key("team-a", "smollm")}
 
 
-def test_a_claim_that_names_nobody_is_nobodys() -> None:
+def test_a_claim_without_a_holder_belongs_to_no_one() -> None:
     assert holder_of({"metadata": {}}) == ""

@@ -6,7 +6,7 @@ from modelyard.api.conditions import amount
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "said"),
+    ("size_bytes", "expected"),
     [
         (0, "0 B"),
         (999, "999 B"),
@@ -21,5 +21,5 @@ from modelyard.api.conditions import amount
         (2**53, "9007 TB"),
     ],
 )
-def test_a_size_has_three_digits_and_a_unit(size_bytes: int, said: str) -> None:
-    assert amount(size_bytes) == said
+def test_a_size_has_three_digits_and_a_unit(size_bytes: int, expected: str) -> None:
+    assert amount(size_bytes) == expected

@@ -74,7 +74,7 @@ def test_a_page_is_read_as_it_was_written(page: CachePage) -> None:
 
 
 @pytest.mark.parametrize("request_", [SpaceRequest(DIGEST, 7), SpaceRequest(DIGEST, 0), DiscardRequest(DIGEST)])
-def test_a_question_is_read_as_it_was_asked(request_: SpaceRequest | DiscardRequest) -> None:
+def test_a_request_is_parsed_as_it_was_sent(request_: SpaceRequest | DiscardRequest) -> None:
     assert agent_protocol.parse_request(request_.as_line()) == request_
 
 

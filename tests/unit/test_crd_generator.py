@@ -16,7 +16,7 @@ from tests.support.crd_schema import Object, nodes
 
 
 class Inner(ApiModel):
-    """What the type says of itself,
+    """What the type documents,
     on two lines.
     """
 
@@ -47,7 +47,7 @@ def test_a_reference_without_words_of_the_field_has_the_words_of_its_type() -> N
     class Holder(ApiModel):
         inner: Inner
 
-    assert structural(Holder)["properties"]["inner"]["description"] == "What the type says of itself, on two lines."
+    assert structural(Holder)["properties"]["inner"]["description"] == "What the type documents, on two lines."
 
 
 def test_an_optional_field_has_neither_null_nor_default() -> None:
@@ -136,7 +136,7 @@ def test_the_same_types_give_the_same_file_without_anchors(make: Callable[[], Ob
     assert "&id" not in text
 
 
-def test_profiles_have_no_default_that_would_pass_for_the_platform_teams_word() -> None:
+def test_profiles_have_no_default_that_would_pass_for_the_platform_teams_choice() -> None:
     assert [place for place, node in nodes(crd.schema(ServingProfile)) if "default" in node] == []
 
 

@@ -1,4 +1,4 @@
-"""What is decided for a service, on plain data: what is written and what goes, and what its status says of that."""
+"""What is decided for a service, on plain data: what is written and what goes, and what its status reports of that."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def test_what_is_as_it_shall_be_is_not_written() -> None:
     assert conditions(outcome(plan))["Progressing"]["reason"] == "Complete"
 
 
-def test_a_wrong_spec_gives_a_plan_that_writes_nothing_and_says_why() -> None:
+def test_a_wrong_spec_gives_a_plan_that_writes_nothing_and_explains_why() -> None:
     plan = decide(observed(factories.service(engine={"type": "unheard-of"})))
     assert (plan.children, plan.writes, plan.deletions) == ((), (), ())
     assert isinstance(plan.problem, InvalidError)
@@ -45,7 +45,7 @@ def test_a_name_that_is_taken_is_shown_before_anything_is_written() -> None:
     assert conditions(outcome(plan))["Accepted"]["reason"] == "NameTaken"
 
 
-def test_what_others_changed_is_reverted_and_told_once_it_is_done() -> None:
+def test_what_others_changed_is_reverted_and_reported_once_it_is_done() -> None:
     there = applied(decide(observed(factories.service())).children)
     edited = there[-1] | {"spec": there[-1]["spec"] | {"replicas": 7}}
     plan = decide(observed(factories.service(), *there[:-1], edited))

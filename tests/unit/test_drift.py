@@ -91,5 +91,5 @@ def test_an_object_without_our_annotation_is_drift() -> None:
     assert not is_as_rendered(rendered(replicas=1), existing)
 
 
-def test_a_quantity_that_nobody_understands_is_compared_as_it_is() -> None:
+def test_a_malformed_quantity_is_compared_as_it_is() -> None:
     assert differing_field(rendered(limits={"cpu": "?"}), rendered(limits={"cpu": "?"})) is None

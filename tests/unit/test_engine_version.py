@@ -19,7 +19,7 @@ from modelyard.integrations.engines.version import EngineVersion
         ("triton", "mirror.example.com/nvidia/tritonserver:24.10-vllm-python-py3", "24.10"),
     ],
 )
-def test_the_tag_of_an_image_that_its_project_publishes_tells_the_version(engine: str, image: str, text: str) -> None:
+def test_the_tag_of_an_image_that_its_project_publishes_gives_the_version(engine: str, image: str, text: str) -> None:
     assert str(EngineVersion.of_image(image, ENGINES[engine].published)) == text
 
 

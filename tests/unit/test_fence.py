@@ -32,11 +32,11 @@ def test_it_closes_by_time_alone_and_what_began_must_end_in_time(
     assert fence.time_left_s == pytest.approx(left_s)
 
 
-def test_closed_it_lets_nothing_begin(fence: Fence) -> None:
+def test_a_closed_fence_lets_no_call_begin(fence: Fence) -> None:
     fence.open(begin_until_s=106.0, end_by_s=109.0)
     fence.close()
     assert fence.time_left_s == 0
 
 
-def test_who_is_alone_may_write_as_long_as_it_takes() -> None:
+def test_an_operator_without_a_lease_may_write_as_long_as_it_takes() -> None:
     assert always_open().time_left_s == float("inf")

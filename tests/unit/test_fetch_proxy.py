@@ -1,4 +1,4 @@
-"""Which proxy a model is fetched through: the service's own word, else the platform team's."""
+"""Which proxy a model is fetched through: the service's own, else the platform team's."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ WITH_PROXY = SETTINGS.model_copy(update={"fetch_proxy": OURS})
 URI = "s3://models/a"
 
 
-def told(model: dict[str, Any], settings: Settings = SETTINGS) -> dict[str, Any]:
+def proxy_environment(model: dict[str, Any], settings: Settings = SETTINGS) -> dict[str, Any]:
     """The fetcher's variables that name a proxy."""
     fetch = pod_spec(service(model=model), settings)["initContainers"][0]
     return {name: value for name, value in environment(fetch).items() if name.endswith("_PROXY")}
@@ -43,14 +43,14 @@ def proxied(url: str, *exceptions: str) -> dict[str, Any]:
         ({"uri": "pvc://claim/a"}, WITH_PROXY, {}),
     ],
 )
-def test_the_services_word_is_above_the_settings(
+def test_the_services_proxy_wins_over_the_settings(
     model: dict[str, Any], settings: Settings, expected: dict[str, Any]
 ) -> None:
-    assert told(model, settings) == expected
+    assert proxy_environment(model, settings) == expected
 
 
-def test_clouds_identities_are_never_asked_for_through_a_proxy() -> None:
-    assert "169.254.169.254" in told({"uri": URI}, WITH_PROXY)["NO_PROXY"].split(",")
+def test_cloud_identities_are_never_requested_through_a_proxy() -> None:
+    assert "169.254.169.254" in proxy_environment({"uri": URI}, WITH_PROXY)["NO_PROXY"].split(",")
 
 
 def test_a_proxy_that_comes_to_the_settings_restarts_nothing() -> None:
@@ -58,7 +58,7 @@ def test_a_proxy_that_comes_to_the_settings_restarts_nothing() -> None:
     assert deployment(service(), WITH_PROXY, present) == present
 
 
-def test_a_record_without_a_proxy_does_not_speak_of_one() -> None:
+def test_a_record_without_a_proxy_does_not_mention_one() -> None:
     record = recorded(deployment(service()))
     assert record
     assert "proxy" not in annotation(record)

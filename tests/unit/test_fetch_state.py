@@ -18,7 +18,7 @@ from modelyard.integrations.signals.pod_http import PodClient
 from tests.support.pod_port import answering
 from tests.support.ports import free_port
 
-TOLD = {
+REPORT = {
     "phase": "Downloading",
     "since": "2026-11-22T12:00:00+00:00",
     "uri": "s3://models/smollm",
@@ -53,8 +53,8 @@ UNDERSTOOD = FetchReport(
 )
 
 
-def test_what_the_fetcher_tells_is_understood() -> None:
-    assert parse(json.dumps(TOLD)) == UNDERSTOOD
+def test_the_fetchers_report_is_parsed() -> None:
+    assert parse(json.dumps(REPORT)) == UNDERSTOOD
 
 
 def test_what_a_fetcher_writes_is_read_as_it_was_meant() -> None:
@@ -77,13 +77,13 @@ def test_every_reason_of_a_fetcher_reaches_its_reader(reason: Reason) -> None:
 
 
 def test_a_reason_and_a_phase_that_no_fetcher_has_are_unknown() -> None:
-    told = {"phase": "Melting", "error": {"reason": "Ready", "message": "words"}}
-    assert parse(json.dumps(told)) == FetchReport(error=FetchFailure(None, "words"))
+    report = {"phase": "Melting", "error": {"reason": "Ready", "message": "words"}}
+    assert parse(json.dumps(report)) == FetchReport(error=FetchFailure(None, "words"))
 
 
-def test_an_error_is_understood_and_its_text_cleaned_and_cut() -> None:
-    told = {"error": {"reason": "AccessDenied", "message": "no\x1b[31m\n" + "x" * 3000}}
-    state = parse(json.dumps(told))
+def test_an_error_is_parsed_and_its_text_cleaned_and_cut() -> None:
+    report = {"error": {"reason": "AccessDenied", "message": "no\x1b[31m\n" + "x" * 3000}}
+    state = parse(json.dumps(report))
     assert state
     assert state.error
     assert state.error.reason == "AccessDenied"
@@ -101,8 +101,8 @@ def test_what_is_no_bounded_json_object_is_unknown(text: str | bytes | None) -> 
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "10", 2**60, None, [], {}])
 def test_an_odd_size_is_unknown_and_never_zero(value: object) -> None:
-    told = dict.fromkeys(("bytesDone", "bytesTotal", "bytesPerSecond", "fetchedBytes"), value)
-    assert parse(json.dumps(told)) == FetchReport()
+    report = dict.fromkeys(("bytesDone", "bytesTotal", "bytesPerSecond", "fetchedBytes"), value)
+    assert parse(json.dumps(report)) == FetchReport()
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 10**9, True, "10", None, []])
@@ -111,7 +111,7 @@ def test_an_odd_time_is_unknown_and_never_zero(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "report",
     [
         {"phase": 7},
         {"digest": "sha256:XYZ"},
@@ -124,8 +124,8 @@ def test_an_odd_time_is_unknown_and_never_zero(value: object) -> None:
         {"waitingForPod": "../../etc"},
     ],
 )
-def test_a_field_of_another_type_or_form_is_unknown(told: object) -> None:
-    assert parse(json.dumps(told)) == FetchReport()
+def test_a_field_of_another_type_or_form_is_unknown(report: object) -> None:
+    assert parse(json.dumps(report)) == FetchReport()
 
 
 def test_an_error_without_words_is_still_an_error() -> None:
@@ -135,12 +135,12 @@ def test_an_error_without_words_is_still_an_error() -> None:
 @settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_no_answer_raises(value: object) -> None:
-    parse(json.dumps(dict.fromkeys((*TOLD, "error"), value)))
+    parse(json.dumps(dict.fromkeys((*REPORT, "error"), value)))
     parse(json.dumps({"error": {"reason": value, "message": value}}))
 
 
 async def test_a_fetcher_is_read_from_its_port(pods: PodClient) -> None:
-    body = json.dumps(TOLD).encode()
+    body = json.dumps(REPORT).encode()
     head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with answering(head + body) as pod:
         assert await read(pods, "127.0.0.1", pod.port) == UNDERSTOOD

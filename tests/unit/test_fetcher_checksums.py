@@ -58,7 +58,7 @@ def test_a_git_blob_is_named_as_git_names_it() -> None:
     assert computed(Checksum.git_blob(name, 3), b"abc") == name
 
 
-def test_a_sha256_is_told_as_it_was_given_in_hexadecimal() -> None:
+def test_a_sha256_is_shown_in_hexadecimal_as_it_was_given() -> None:
     value = hashlib.sha256(b"abc").hexdigest()
     assert computed(Checksum.sha256(value), b"abc") == value
 

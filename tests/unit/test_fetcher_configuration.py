@@ -1,4 +1,4 @@
-"""What the fetcher is told, and what it refuses to be told."""
+"""What the fetcher reads from its environment, and what it refuses there."""
 
 from pathlib import Path
 
@@ -21,15 +21,19 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
 
 
 def test_the_ca_bundle_is_a_path() -> None:
-    told = Configuration.from_environment(LEAST | {names.ENV_CA_BUNDLE: "/etc/modelyard/ca/ca.crt"})
-    assert told.ca_bundle == Path("/etc/modelyard/ca/ca.crt")
+    configuration = Configuration.from_environment(LEAST | {names.ENV_CA_BUNDLE: "/etc/modelyard/ca/ca.crt"})
+    assert configuration.ca_bundle == Path("/etc/modelyard/ca/ca.crt")
 
 
 def test_what_only_some_sources_need_is_read_too() -> None:
-    told = Configuration.from_environment(
+    configuration = Configuration.from_environment(
         LEAST | {names.ENV_HF_ENDPOINT: "https://hub", names.ENV_HTTPS_SHA256: "0", names.ENV_CLAIM: "/mnt"}
     )
-    assert (told.hf_endpoint, told.https_sha256, told.claim) == ("https://hub", "0", Path("/mnt"))
+    assert (configuration.hf_endpoint, configuration.https_sha256, configuration.claim) == (
+        "https://hub",
+        "0",
+        Path("/mnt"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,10 +60,14 @@ def test_a_wrong_variable_is_refused_by_its_name(name: str, value: str) -> None:
 
 def test_what_the_node_cache_needs_is_read() -> None:
     key = "0123456789abcdef"
-    told = Configuration.from_environment(
+    configuration = Configuration.from_environment(
         LEAST
         | {names.ENV_CACHE_MEDIUM: "NodeLocal", names.ENV_REVISION_KEY: key, names.ENV_COMPILE_KEY: key}
         | {names.ENV_REVISION_FOLDER: "/elsewhere"}
     )
-    assert (told.cache_medium, told.revision_key, told.compile_key) == ("NodeLocal", key, key)
-    assert told.revision_folder == Path("/elsewhere")
+    assert (configuration.cache_medium, configuration.revision_key, configuration.compile_key) == (
+        "NodeLocal",
+        key,
+        key,
+    )
+    assert configuration.revision_folder == Path("/elsewhere")

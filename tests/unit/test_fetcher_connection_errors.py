@@ -11,7 +11,7 @@ PROXIED = Server("https://hub.example", "spec.model.hf.endpoint", "http://proxy.
 
 
 @pytest.mark.parametrize(
-    ("text", "reason", "told"),
+    ("text", "reason", "words"),
     [
         ("Failed to resolve 'hub.example' ([Errno -2] Name or service not known)", "EndpointUnreachable", "to DNS"),
         ("[Errno 111] Connection refused", "EndpointUnreachable", "the port in spec.model.hf.endpoint"),
@@ -27,19 +27,19 @@ PROXIED = Server("https://hub.example", "spec.model.hf.endpoint", "http://proxy.
         ),
     ],
 )
-def test_each_failure_has_a_name_and_a_remedy(text: str, reason: str, told: str) -> None:
+def test_each_failure_has_a_name_and_a_remedy(text: str, reason: str, words: str) -> None:
     error = explain_connection(text, DIRECT)
     assert error.reason == reason
     assert "https://hub.example" in error.message
-    assert told in error.message
+    assert words in error.message
 
 
-def test_what_else_can_be_done_is_said_where_nothing_answers() -> None:
+def test_where_nothing_answers_the_error_names_what_else_can_be_done() -> None:
     assert explain_connection("Connection refused", DIRECT).message.endswith("spec.model.hf.endpoint. Or use s3://")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "words"),
     [
         ("('Unable to connect to proxy', NewConnectionError('[Errno 111] Connection refused'))", "is refused"),
         (str(ProxyConnectionError(proxy_url="http://proxy.example:3128", error="timed out")), "is unreachable"),
@@ -48,14 +48,14 @@ def test_what_else_can_be_done_is_said_where_nothing_answers() -> None:
         ("OSError('Tunnel connection failed: 502 Bad Gateway')", "cannot reach https://hub.example"),
     ],
 )
-def test_a_proxy_that_is_the_cause_is_named_as_such(text: str, told: str) -> None:
+def test_a_proxy_that_is_the_cause_is_named_as_such(text: str, words: str) -> None:
     error = explain_connection(text, PROXIED)
     assert error.reason is Reason.PROXY_FAILED
     assert "the proxy http://proxy.example:3128" in error.message
-    assert told in error.message
+    assert words in error.message
 
 
-def test_a_server_that_is_silent_behind_a_proxy_is_told_with_the_proxy() -> None:
+def test_a_silent_server_behind_a_proxy_is_reported_with_the_proxy() -> None:
     error = explain_connection("Read timed out. (read timeout=20)", PROXIED)
     assert error.reason is Reason.ENDPOINT_UNREACHABLE
     assert "through the proxy http://proxy.example:3128" in error.message

@@ -1,4 +1,4 @@
-"""What a journal says after any end of its writer: a kill, a torn line, another boot."""
+"""What a journal holds after any end of its writer: a kill, a torn line, another boot."""
 
 from pathlib import Path
 

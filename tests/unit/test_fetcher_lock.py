@@ -99,7 +99,7 @@ def test_who_shares_waits_for_who_writes(path: Path) -> None:
         pass
 
 
-def test_a_file_that_its_holder_removed_locks_nobody_out_and_lets_nobody_in_twice(path: Path) -> None:
+def test_a_file_that_its_holder_removed_locks_no_one_out_and_is_never_locked_twice(path: Path) -> None:
     with locked(path, pytest.fail), waiting_for(path) as second:
         assert second.waits.wait(10)
         path.unlink()
@@ -108,7 +108,7 @@ def test_a_file_that_its_holder_removed_locks_nobody_out_and_lets_nobody_in_twic
     assert is_free(path)
 
 
-def test_everybody_may_lock_the_file_whoever_made_it_and_whatever_the_umask(path: Path) -> None:
+def test_every_user_may_lock_the_file_whatever_its_owner_and_the_umask(path: Path) -> None:
     before = os.umask(0o077)
     try:
         assert is_free(path)

@@ -12,7 +12,7 @@ def limit(tmp_path: Path) -> Path:
     return tmp_path / "memory.max"
 
 
-def test_without_a_limit_it_is_what_is_of_use(limit: Path) -> None:
+def test_without_a_limit_the_budget_is_the_most_that_is_of_use(limit: Path) -> None:
     assert budget_bytes((limit,)) == BUDGET_LIMIT_BYTES
     limit.write_text("max\n")
     assert budget_bytes((limit,)) == BUDGET_LIMIT_BYTES
@@ -31,6 +31,6 @@ def test_a_tight_limit_leaves_less_and_one_that_is_used_up_a_single_block(limit:
     assert budget_bytes((limit,)) == BUDGET_LIMIT_BYTES
 
 
-def test_cgroup_v1_is_asked_where_there_is_no_v2(limit: Path, tmp_path: Path) -> None:
+def test_cgroup_v1_is_read_where_there_is_no_v2(limit: Path, tmp_path: Path) -> None:
     limit.write_text("1")
     assert budget_bytes((tmp_path / "absent", limit)) == BLOCK_BYTES

@@ -41,7 +41,7 @@ def test_a_link_that_becomes_slow_for_all_replaces_them_for_a_minute_at_most() -
     assert not pace.is_far_below(*SLOW)
 
 
-def test_a_connection_that_ended_after_a_few_bytes_says_nothing() -> None:
+def test_a_connection_that_ended_after_a_few_bytes_is_not_judged() -> None:
     pace = Pace()
     pace.note(1000, 0.00001)
     assert not pace.is_far_below(*SLOW)

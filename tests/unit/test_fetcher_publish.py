@@ -22,12 +22,12 @@ POD = "0a-1b"
 FILES = [RemoteFile(PurePosixPath(f"weights/{name}"), 3, name, "v", None) for name in ("a", "b")]
 
 
-def nobody(digest: str) -> NoReturn:
+def never_called(digest: str) -> NoReturn:
     raise AssertionError(f"nothing of {digest} is another user's")
 
 
 def opened(layout: CacheLayout) -> Store:
-    store = Store(layout, nobody)
+    store = Store(layout, never_called)
     store.make_folders()
     return store
 

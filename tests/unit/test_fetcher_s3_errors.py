@@ -37,13 +37,13 @@ KEY = "llama/weights"
         (Failure(503, "SlowDown"), Reason.THROTTLED, "the fetch continues"),
         (Failure(429, "TooMany"), Reason.THROTTLED, "the fetch continues"),
         (Failure(503), Reason.THROTTLED, "the fetch continues"),
-        (Failure(500, "InternalError", "S3 said so"), Reason.SOURCE_ERROR, "(500, InternalError: S3 said so): check"),
+        (Failure(500, "InternalError", "S3 failed"), Reason.SOURCE_ERROR, "(500, InternalError: S3 failed): check"),
         (Failure(504), Reason.SOURCE_ERROR, "check the store's log and health"),
         (Failure(301, "PermanentRedirect"), Reason.WRONG_REGION, "set spec.model.s3.region"),
         (Failure(307, region="eu-west-1"), Reason.WRONG_REGION, "in region 'eu-west-1': set spec.model.s3.region"),
         (Failure(302), Reason.SOURCE_ERROR, "set spec.model.s3.endpoint to the address that it redirects to"),
         (Failure(403, "InvalidObjectState"), Reason.MODEL_ARCHIVED, "s3://models/llama/weights is archived"),
-        (Failure(400, "Odd", "S3 said so"), Reason.SOURCE_ERROR, "(Odd: S3 said so). If this is not an S3 server"),
+        (Failure(400, "Odd", "S3 failed"), Reason.SOURCE_ERROR, "(Odd: S3 failed). If this is not an S3 server"),
     ],
 )
 def test_each_answer_has_a_name_and_a_remedy(failure: Failure, reason: Reason, remedy: str) -> None:
@@ -52,7 +52,7 @@ def test_each_answer_has_a_name_and_a_remedy(failure: Failure, reason: Reason, r
     assert remedy in error.message
 
 
-def test_a_listing_that_is_denied_wants_another_permission() -> None:
+def test_a_listing_that_is_denied_names_the_permission_to_list() -> None:
     assert "grant s3:ListBucket on the bucket" in explain(Failure(403), CONTEXT, "").message
 
 
@@ -83,7 +83,7 @@ URL = "https://sts.example"
         ),
     ],
 )
-def test_an_identity_that_gives_no_credentials_is_told(
+def test_an_identity_that_gives_no_credentials_is_reported(
     error: BotoCoreError | ClientError, reason: Reason, remedy: str
 ) -> None:
     explained = explain_identity(error, CONTEXT)
@@ -92,7 +92,7 @@ def test_an_identity_that_gives_no_credentials_is_told(
 
 
 def test_a_proxy_that_answers_in_the_stores_place_is_named() -> None:
-    asked = replace(CONTEXT, proxy="http://proxy.example:3128")
-    error = explain(Failure(407), asked, "")
+    proxied = replace(CONTEXT, proxy="http://proxy.example:3128")
+    error = explain(Failure(407), proxied, "")
     assert error.reason is Reason.PROXY_FAILED
     assert "the proxy http://proxy.example:3128 requires a user and password" in error.message

@@ -27,17 +27,17 @@ def test_the_mark_of_a_folder_is_no_file() -> None:
 
 
 def test_a_slow_listing_of_empty_pages_ends_within_the_limit_of_a_silence() -> None:
-    asked: list[str] = []
+    requested: list[str] = []
     tokens = map(str, count())
 
     def page_at(token: str) -> Page:
-        asked.append(token)
+        requested.append(token)
         return page(token=next(tokens))
 
     times_s: Iterator[float] = (STALL_LIMIT_S / 4 * number for number in count())
     with pytest.raises(UnreadableError, match="continues after 4 pages without an object"):
         list(listed_below("m/", page_at, lambda: next(times_s)))
-    assert len(asked) == 4
+    assert len(requested) == 4
 
 
 def test_a_page_that_comes_again_under_other_tokens_ends_the_listing() -> None:
@@ -46,7 +46,7 @@ def test_a_page_that_comes_again_under_other_tokens_ends_the_listing() -> None:
         list(listed_below("m/", lambda _: page("m/a", token=next(tokens))))
 
 
-def test_more_objects_than_a_model_has_are_told_and_never_cut_off() -> None:
+def test_more_objects_than_a_model_has_are_refused_and_never_cut_off() -> None:
     keys = (f"m/{number}/" for number in count())  # the marks of folders count too
     tokens = map(str, count(1))
 

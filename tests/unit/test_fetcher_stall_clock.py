@@ -22,7 +22,7 @@ def clock(time: Time) -> StallClock:
     return StallClock(20.0, time)
 
 
-def test_silence_is_over_at_the_limit_and_asked_anew_at_half(clock: StallClock, time: Time) -> None:
+def test_silence_ends_at_the_limit_and_is_retried_at_half(clock: StallClock, time: Time) -> None:
     assert clock.patience_s == 10.0
     time.now_s += 10.0
     assert clock.patience_s == 20.0
@@ -63,6 +63,6 @@ def test_time_in_which_nothing_is_waited_for_does_not_count(clock: StallClock, t
     assert clock.stalled_s == 6.0
 
 
-def test_what_was_ended_is_over_at_once(clock: StallClock) -> None:
+def test_a_stall_clock_that_was_ended_is_over_at_once(clock: StallClock) -> None:
     clock.end()
     assert clock.is_over

@@ -1,4 +1,4 @@
-"""What the fetcher tells about itself, and that nobody can make it tell too much or keep it from telling."""
+"""What the fetcher reports about itself, and that no client can make it report too much or keep it from reporting."""
 
 import json
 import socket
@@ -40,7 +40,7 @@ def state(stopwatch: Stopwatch) -> State:
     return State("s3://models/a", "2026-11", lambda: NOW, stopwatch, "NodeLocal")
 
 
-def test_a_fetch_under_way_tells_its_progress_and_rate(state: State, stopwatch: Stopwatch) -> None:
+def test_a_running_fetch_reports_its_progress_and_rate(state: State, stopwatch: Stopwatch) -> None:
     state.enter(Phase.LISTING)
     state.found(DIGEST, 1000, unverified_files=0)
     state.begin(100)
@@ -71,11 +71,11 @@ def test_a_fetch_under_way_tells_its_progress_and_rate(state: State, stopwatch: 
 def test_a_mounted_model_is_done_at_once_and_has_no_digest(state: State) -> None:
     state.found_mounted(1000)
     state.enter(Phase.DONE)
-    told = json.loads(state.report().as_json())
-    assert (told["mounted"], told["digest"], told["bytesDone"], told["bytesTotal"]) == (True, None, 1000, 1000)
+    report = json.loads(state.report().as_json())
+    assert (report["mounted"], report["digest"], report["bytesDone"], report["bytesTotal"]) == (True, None, 1000, 1000)
 
 
-def test_an_error_stays_told_until_the_next_attempt_gets_further(state: State) -> None:
+def test_an_error_stays_reported_until_the_next_attempt_gets_further(state: State) -> None:
     state.enter(Phase.LISTING)
     state.fail(Phase.RETRYING, Reason.ACCESS_DENIED, "no")
     state.enter(Phase.LISTING)
@@ -136,7 +136,7 @@ def test_bytes_that_must_come_again_are_not_done(state: State) -> None:
     assert (state.report().bytes_done, state.report().fetched_bytes) == (0, 700)
 
 
-def test_a_pod_that_waits_tells_the_progress_of_the_one_that_fetches(state: State) -> None:
+def test_a_pod_that_waits_reports_the_progress_of_the_one_that_fetches(state: State) -> None:
     state.found(DIGEST, 1000, unverified_files=0)
     state.wait(None, 0, 0)
     assert as_line(state.report()) == "Waiting: 0 of 1000 bytes, 0 bytes/s"
@@ -155,7 +155,7 @@ def test_what_another_pod_brought_is_a_hit_without_bytes_that_names_that_pod(sta
     assert (now.cache_hit, now.fetched_bytes, now.waiting_for_pod, now.bytes_done) == (True, 0, OTHER_POD, 1000)
 
 
-def test_a_pod_that_goes_on_with_what_another_left_waits_for_nobody(state: State) -> None:
+def test_a_pod_that_resumes_what_another_left_waits_for_no_pod(state: State) -> None:
     state.found(DIGEST, 1000, unverified_files=0)
     state.wait(OTHER_POD, 400, 60)
     state.begin(300)

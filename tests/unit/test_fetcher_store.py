@@ -93,9 +93,9 @@ def lose_the_record(layout: CacheLayout) -> None:
     layout.record(DIGEST).unlink()
 
 
-def tell_another_file(layout: CacheLayout) -> None:
-    told = layout.record(DIGEST).read_text()
-    layout.record(DIGEST).write_text(told.replace("weights/a", "weights/b"))
+def name_another_file(layout: CacheLayout) -> None:
+    record = layout.record(DIGEST).read_text()
+    layout.record(DIGEST).write_text(record.replace("weights/a", "weights/b"))
 
 
 def mark_as_corrupt(layout: CacheLayout) -> None:
@@ -119,7 +119,7 @@ def put_a_link_for_the_record(layout: CacheLayout) -> None:
         lose_a_file,
         touch_a_file,
         lose_the_record,
-        tell_another_file,
+        name_another_file,
         mark_as_corrupt,
         put_a_link_for_a_file,
         put_a_link_for_the_record,
@@ -137,11 +137,11 @@ def test_a_broken_entry_is_no_hit_and_is_replaced_by_a_whole_one(
     assert (layout.entry(DIGEST) / "weights/a").read_bytes() == b"abc"
 
 
-@pytest.mark.parametrize("told", ["", "[]", "null", '{"files": 1}', "[" * 100_000, '{"digest": "x"}', "\x00"])
-def test_a_record_that_is_none_makes_no_hit(layout: CacheLayout, told: str) -> None:
+@pytest.mark.parametrize("record", ["", "[]", "null", '{"files": 1}', "[" * 100_000, '{"digest": "x"}', "\x00"])
+def test_a_record_that_is_none_makes_no_hit(layout: CacheLayout, record: str) -> None:
     store = opened(layout)
     publish(store, stage(store))
-    layout.record(DIGEST).write_text(told)
+    layout.record(DIGEST).write_text(record)
     assert not store.holds(DIGEST, [FILE])
 
 
@@ -175,7 +175,7 @@ def test_what_arrived_whole_is_there_after_a_restart_and_what_did_not_is_not(lay
     assert not staging.holds(second)
 
 
-def test_leftovers_of_other_content_are_removed_unless_somebody_fetches_it(layout: CacheLayout) -> None:
+def test_leftovers_of_other_content_are_removed_unless_another_pod_fetches_it(layout: CacheLayout) -> None:
     store = opened(layout)
     for digest in (DIGEST, OTHER):
         stage(store, digest=digest)

@@ -24,13 +24,13 @@ def unread(folder: Path, time: Time) -> Unread:
 
 
 def waits(program: Unread, reason: str, delays_s: tuple[float, ...] = (1, 2, 4, 8, 16, 30, 30, 30)) -> list[bool]:
-    """What each wait between attempts says, up to the end of the program."""
-    told = []
+    """The result of each wait between attempts, up to the end of the program."""
+    goes_on = []
     for delay_s in delays_s:
-        told.append(program.wait(reason, delay_s))
-        if not told[-1]:
+        goes_on.append(program.wait(reason, delay_s))
+        if not goes_on[-1]:
             break
-    return told
+    return goes_on
 
 
 def test_a_failure_that_is_not_read_ends_the_program_in_time(tmp_path: Path) -> None:

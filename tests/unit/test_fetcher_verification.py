@@ -86,7 +86,7 @@ def test_any_order_gives_the_files_checksum(case: tuple[Checksum, tuple[Part, ..
     assert verification.crc64nvme() == crt.crc64nvme(CONTENT)
 
 
-def test_one_wrong_byte_is_told_with_both_checksums(case: tuple[Checksum, tuple[Part, ...]]) -> None:
+def test_one_wrong_byte_is_reported_with_both_checksums(case: tuple[Checksum, tuple[Part, ...]]) -> None:
     checksum, parts = case
     wrong = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
     verification = Verification(checksum, parts)

@@ -72,7 +72,7 @@ def test_it_is_not_alive_when_one_watch_lags_twice_in_a_row(health: Health) -> N
     assert health.problems() == []
 
 
-async def test_the_endpoint_tells_all_three(health: Health, world: World) -> None:
+async def test_the_endpoint_reports_all_three(health: Health, world: World) -> None:
     runner = web.AppRunner(endpoint(health, lambda: b"a_metric 1\n"), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -33,5 +33,5 @@ def test_the_wait_counts_from_the_end_of_the_run(words: str, wait_s: int) -> Non
         pytest.param(running(3), ended(1), id="it runs"),
     ],
 )
-def test_nothing_is_claimed_of_a_next_try_that_is_not_told(engine: Object, last: Object) -> None:
+def test_nothing_is_claimed_of_a_next_try_that_is_not_known(engine: Object, last: Object) -> None:
     assert next_try(pod_facts(pod(engine=engine, engine_last=last)).engine) is None

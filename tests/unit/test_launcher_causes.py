@@ -58,7 +58,7 @@ def test_every_recorded_log_has_an_expectation() -> None:
 
 
 @pytest.mark.parametrize(("log", "cause"), CAUSES.items())
-def test_the_first_line_kept_tells_the_cause(log: str, cause: str) -> None:
+def test_the_first_line_kept_names_the_cause(log: str, cause: str) -> None:
     causes = found_in((RECORDINGS / log).read_bytes())
     assert causes[0].startswith(cause) if cause else causes == []
 

@@ -56,7 +56,7 @@ def test_what_is_done_about_a_lease(seen: Object | None, age_s: float, step: Ste
     assert (decided, round(looks_again_s, 6)) == (step, wait_s)
 
 
-def test_its_time_counts_from_the_first_look_that_saw_it_whatever_the_holders_clock_says() -> None:
+def test_its_time_counts_from_the_first_look_that_saw_it_whatever_the_holders_clock() -> None:
     first = observed(None, lease("other", renewed="2000-01-01T00:00:00Z"), 5.0)
     again = observed(first, lease("other", renewed="2000-01-01T00:00:00Z"), 9.0)
     renewed = observed(again, lease("other", renewed="2000-01-01T00:00:02Z"), 11.0)
@@ -263,7 +263,7 @@ async def test_a_leader_that_was_frozen_for_longer_than_it_may_write_looks_at_ev
     assert (alone.writes, alone.gained) == (True, 2)
 
 
-async def test_a_leader_that_cannot_renew_stops_by_itself_before_anybody_can_follow(world: World) -> None:
+async def test_a_leader_that_cannot_renew_stops_by_itself_before_another_can_follow(world: World) -> None:
     alone = world.start("alone")
     await world.pass_time(3)
     world.cluster.fail_until_healed("replace_lease", UNREACHABLE)
@@ -277,7 +277,7 @@ async def test_a_leader_that_cannot_renew_stops_by_itself_before_anybody_can_fol
     assert (alone.writes, alone.gained) == (True, 2)
 
 
-async def test_what_it_wrote_last_ends_before_anybody_can_follow(world: World) -> None:
+async def test_what_it_wrote_last_ends_before_another_can_follow(world: World) -> None:
     leader = world.start("leader")
     await world.pass_time(STEP_S)
     left_s = leader.fence.time_left_s
@@ -297,7 +297,7 @@ async def test_one_failed_renewal_costs_nothing(world: World, error: Exception, 
     assert (leader.gained, leader.lost) == (1, 0)
 
 
-async def test_a_lease_that_somebody_edits_stays_with_its_holder(world: World) -> None:
+async def test_a_lease_that_is_edited_stays_with_its_holder(world: World) -> None:
     leader = world.start("leader")
     await world.pass_time(1)
     world.start("second")

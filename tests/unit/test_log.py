@@ -42,7 +42,7 @@ def test_a_line_is_json_with_the_service_that_it_is_about() -> None:
     assert "service" not in other
 
 
-def test_libraries_are_heard_only_when_something_is_wrong() -> None:
+def test_libraries_log_only_warnings_and_errors() -> None:
     [line] = logged(
         "logging.getLogger('kopf.activities').info('Initial authentication has finished.')\n"
         "logging.getLogger('kopf.clients').error('Request attempt failed.')"
@@ -50,7 +50,7 @@ def test_libraries_are_heard_only_when_something_is_wrong() -> None:
     assert line["message"] == "Request attempt failed."
 
 
-def test_what_ends_kopf_is_not_told_by_each_of_its_tasks_besides() -> None:
+def test_an_error_that_ends_kopf_is_not_logged_again_by_each_of_its_tasks() -> None:
     """The names are those of kopf's own modules: its next version may have others, and this test then fails."""
     modules = ("kopf._core.reactor.orchestration", "kopf._core.reactor.running")
     assert all(importlib.util.find_spec(module) for module in modules)

@@ -55,7 +55,7 @@ def test_services_are_counted_by_each_of_their_conditions() -> None:
     assert not [line for line in shown(metrics) if line.startswith("modelyard_services{")]
 
 
-def test_who_leads_and_which_watch_told_something_is_shown() -> None:
+def test_the_leader_and_the_last_event_of_each_watch_are_shown() -> None:
     metrics = Metrics()
     leading = [True]
     metrics.watch_leadership(lambda: leading[0])

@@ -29,7 +29,7 @@ def policy(peers: list[Object], settings: Settings = SETTINGS) -> Object:
     return next(child for child in children if child["kind"] == "NetworkPolicy")
 
 
-def test_an_empty_list_lets_nobody_in_but_the_operator() -> None:
+def test_an_empty_list_admits_only_the_operator() -> None:
     assert policy([])["spec"]["ingress"] == [OPERATOR]
 
 
@@ -38,7 +38,7 @@ def test_an_operator_outside_the_cluster_needs_no_way_in() -> None:
     assert policy([], alone)["spec"]["ingress"] == []
 
 
-def test_the_operators_namespace_is_where_it_runs_unless_the_settings_say_another() -> None:
+def test_the_operators_namespace_is_where_it_runs_unless_the_settings_name_another() -> None:
     assert Settings(fetch_image="x").running_in("here").operator_namespace == "here"
     assert Settings(fetch_image="x", operator_namespace="there").running_in("here").operator_namespace == "there"
 
@@ -71,7 +71,7 @@ def test_what_the_api_server_would_drop_is_not_rendered_since_it_would_look_like
     [
         {"ingress": [{}]},
         {"ingress": [{"from": [{"podSelector": {}, "namespaceSelector": {}}], "ports": []}]},
-        {"podSelector": {"matchLabels": {"nobody": "matches"}}},
+        {"podSelector": {"matchLabels": {"no": "match"}}},
         {"policyTypes": ["Ingress", "Egress"]},
     ],
 )

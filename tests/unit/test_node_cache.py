@@ -25,7 +25,7 @@ from tests.support.rendering import (
 
 ON_NODES = SETTINGS.model_copy(update={"cache_medium": "NodeLocal"})
 NODE_LOCAL: dict[str, Any] = {"cache": {"medium": "NodeLocal"}}
-WISH = {
+PREFERENCE = {
     "weight": 50,
     "preference": {"matchExpressions": [{"key": f"model.serving.modelyard.dev/{UID}", "operator": "Exists"}]},
 }
@@ -38,7 +38,7 @@ def cache_volume(spec: Object) -> Object:
 
 
 def medium(settings: Settings = SETTINGS, defaults: Object | None = None, **spec: Any) -> str | None:
-    """What status.effective tells."""
+    """What status.effective shows."""
     chosen = offer(profile(**defaults)) if defaults else None
     return resolved(service(**spec), settings, None, chosen).lead.effective().cache_medium
 
@@ -49,7 +49,7 @@ def test_a_cache_of_the_nodes_is_an_inline_volume_of_the_driver() -> None:
     assert environment(spec["initContainers"][0])[names.ENV_CACHE_MEDIUM] == "NodeLocal"
 
 
-def test_a_cache_of_the_pods_own_is_an_empty_volume_and_the_fetcher_is_told_nothing() -> None:
+def test_a_cache_of_the_pods_own_is_an_empty_volume_and_the_fetcher_gets_no_setting() -> None:
     spec = pod_spec(service())
     assert cache_volume(spec) == {"name": "cache", "emptyDir": {}}
     assert names.ENV_CACHE_MEDIUM not in environment(spec["initContainers"][0])
@@ -77,32 +77,32 @@ def test_a_mounted_model_has_no_medium_whatever_the_default() -> None:
 
 
 def test_pods_would_rather_go_where_the_model_is() -> None:
-    assert pod_spec(service(**NODE_LOCAL))["affinity"] == {"nodeAffinity": {PREFERRED: [WISH]}}
+    assert pod_spec(service(**NODE_LOCAL))["affinity"] == {"nodeAffinity": {PREFERRED: [PREFERENCE]}}
     assert "affinity" not in pod_spec(service())
 
 
-def test_a_users_own_wishes_stay_beside_that() -> None:
+def test_a_users_own_preferences_stay_beside_that() -> None:
     theirs = {"weight": 1, "preference": {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}}
     affinity = {"nodeAffinity": {PREFERRED: [theirs]}, "podAntiAffinity": {}}
     spec = pod_spec(service(**NODE_LOCAL, podTemplate={"spec": {"affinity": affinity}}))
-    assert spec["affinity"] == {"nodeAffinity": {PREFERRED: [theirs, WISH]}, "podAntiAffinity": {}}
+    assert spec["affinity"] == {"nodeAffinity": {PREFERRED: [theirs, PREFERENCE]}, "podAntiAffinity": {}}
 
 
-def test_it_is_no_condition_so_a_product_that_is_asked_for_stays_the_only_one() -> None:
+def test_it_is_no_condition_so_a_requested_product_stays_the_only_one() -> None:
     spec = pod_spec(service(**NODE_LOCAL, accelerator={"product": ["NVIDIA-A10G"]}))
     required = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     expressions = [term["matchExpressions"] for term in required["nodeSelectorTerms"]]
     assert expressions == [[{"key": "nvidia.com/gpu.product", "operator": "In", "values": ["NVIDIA-A10G"]}]]
-    assert spec["affinity"]["nodeAffinity"][PREFERRED] == [WISH]
+    assert spec["affinity"]["nodeAffinity"][PREFERRED] == [PREFERENCE]
 
 
-def test_wishes_that_are_no_list_are_refused_by_name() -> None:
+def test_preferences_that_are_no_list_are_refused_by_name() -> None:
     affinity = {"nodeAffinity": {PREFERRED: "zone"}}
     with pytest.raises(InvalidError, match=r"spec.podTemplate.spec.affinity.nodeAffinity is malformed"):
         resolved(service(**NODE_LOCAL, podTemplate={"spec": {"affinity": affinity}}))
 
 
-def test_another_default_moves_nobodys_model_until_a_refresh_and_is_announced() -> None:
+def test_another_default_moves_no_model_until_a_refresh_and_is_announced() -> None:
     present = deployment(service(), SETTINGS)
     assert deployment(service(), ON_NODES, present) == present
     assert "volumes[cache].emptyDir removed" in available(service(), ON_NODES, present).changes
@@ -123,8 +123,8 @@ def test_writing_down_the_medium_that_pods_have_restarts_nothing() -> None:
 
 def test_what_is_prefetched_is_in_no_template() -> None:
     present = deployment(service(**NODE_LOCAL), SETTINGS)
-    asked = service(cache={"medium": "NodeLocal", "prefetch": 4, "prefetchNodeSelector": {"pool": "gpu"}})
-    assert deployment(asked, SETTINGS, present) == present
+    prefetched = service(cache={"medium": "NodeLocal", "prefetch": 4, "prefetchNodeSelector": {"pool": "gpu"}})
+    assert deployment(prefetched, SETTINGS, present) == present
 
 
 def compile_key(settings: Settings = SETTINGS, **spec: Any) -> str:

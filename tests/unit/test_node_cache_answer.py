@@ -1,4 +1,4 @@
-"""What a node agent says of its cache is believed in one form only."""
+"""What a node agent reports of its cache is accepted in one form only."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ def namespace(name: str, *digests: str) -> dict[str, Any]:
     return {"name": name, "uid": f"uid-of-{name}", "used_bytes": 9, "over_budget": False, "entries": entries}
 
 
-TOLD = {
+ANSWER = {
     "node": "worker",
     "path_missing": False,
     "budget_bytes": 100,
@@ -32,8 +32,8 @@ TOLD = {
 UNDERSTOOD = NodeCache("worker", False, {"team-a": frozenset({DIGEST, OTHER}), "team-b": frozenset()})
 
 
-def test_what_an_agent_tells_is_understood() -> None:
-    assert parse(json.dumps(TOLD).encode()) == UNDERSTOOD
+def test_an_agents_report_is_parsed() -> None:
+    assert parse(json.dumps(ANSWER).encode()) == UNDERSTOOD
 
 
 @pytest.mark.parametrize(
@@ -51,39 +51,39 @@ def test_what_an_agent_tells_is_understood() -> None:
     ],
     ids=str,
 )
-def test_an_answer_of_which_a_part_is_odd_tells_nothing(odd: dict[str, Any]) -> None:
-    assert parse(json.dumps(TOLD | odd).encode()) is None
+def test_an_answer_with_a_malformed_part_is_dropped(odd: dict[str, Any]) -> None:
+    assert parse(json.dumps(ANSWER | odd).encode()) is None
 
 
 @pytest.mark.parametrize("text", [None, b"", b"nonsense", b"[]", b"null", b"\xff", b"[" * 9000, b"9" * 5000])
-def test_what_is_no_such_object_tells_nothing(text: bytes | None) -> None:
+def test_an_answer_that_is_no_report_is_dropped(text: bytes | None) -> None:
     assert parse(text) is None
 
 
 def test_a_field_that_is_missing_makes_the_answer_none() -> None:
     for field in ("node", "path_missing", "namespaces"):
-        told = copy.deepcopy(TOLD)
-        del told[field]
-        assert parse(json.dumps(told).encode()) is None
+        answer = copy.deepcopy(ANSWER)
+        del answer[field]
+        assert parse(json.dumps(answer).encode()) is None
 
 
 @settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_no_answer_raises(value: object) -> None:
     parse(json.dumps(value).encode())
-    parse(json.dumps(TOLD | {"namespaces": value}).encode())
+    parse(json.dumps(ANSWER | {"namespaces": value}).encode())
 
 
-async def test_an_agent_is_asked_on_its_port(pods: PodClient) -> None:
-    async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(TOLD).encode()) as agent:
+async def test_an_agent_is_queried_on_its_port(pods: PodClient) -> None:
+    async with answering(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(ANSWER).encode()) as agent:
         assert await read(pods, "127.0.0.1", agent.port) == UNDERSTOOD
         assert agent.requests[0].startswith(b"GET /cache HTTP/1.1\r\n")
 
 
-async def test_an_answer_that_is_longer_than_any_agents_tells_nothing(
+async def test_an_answer_that_is_longer_than_any_agents_is_dropped(
     pods: PodClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(TOLD).encode()
+    answer = b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(ANSWER).encode()
     for limit_bytes, understood in ((len(answer), UNDERSTOOD), (len(answer) - 1, None)):
         monkeypatch.setattr(cache_page, "SIZE_LIMIT_BYTES", limit_bytes)
         async with answering(answer) as agent:

@@ -86,5 +86,5 @@ def test_the_order_of_taints_and_conditions_does_not_matter() -> None:
     assert not matters(before, after)
 
 
-def test_a_node_that_says_nothing_of_itself_yet_is_no_trouble() -> None:
+def test_a_node_without_a_status_yet_is_no_trouble() -> None:
     assert not matters(factories.node(), factories.node(spec=None, status=None))

@@ -1,4 +1,4 @@
-"""Which labels tell the scheduler what nodes hold."""
+"""Which labels show the scheduler what nodes hold."""
 
 from modelyard.api.service import Object
 from modelyard.contract import names
@@ -29,7 +29,7 @@ def test_a_node_that_holds_a_services_model_is_labelled_for_it() -> None:
     assert label_changes([node()], [LLAMA], {"worker": HOLDS}) == (change(llama=A),)
 
 
-def test_what_a_node_says_already_is_not_written_again() -> None:
+def test_a_label_that_a_node_already_has_is_not_written_again() -> None:
     assert label_changes([node(llama=A)], [LLAMA], {"worker": HOLDS}) == ()
 
 
@@ -38,7 +38,7 @@ def test_an_evicted_model_takes_its_label_along() -> None:
         assert label_changes([node(llama=A)], [LLAMA], {"worker": held}) == (change(llama=None),)
 
 
-def test_the_same_content_in_another_namespace_counts_for_nobody_here() -> None:
+def test_the_same_content_in_another_namespace_does_not_count_here() -> None:
     assert label_changes([node()], [LLAMA], {"worker": {"team-b": frozenset({DIGEST})}}) == ()
 
 
@@ -58,12 +58,12 @@ def test_a_new_revision_moves_the_label_to_the_nodes_that_hold_it() -> None:
     )
 
 
-def test_labels_stay_while_nobody_says_what_the_node_holds() -> None:
+def test_labels_stay_while_it_is_unknown_what_the_node_holds() -> None:
     unknown = ServedModel("bert", "team-a", None)
     assert label_changes([node(llama=A, bert=B)], [LLAMA, unknown], {"worker": None}) == ()
 
 
-def test_the_label_of_a_service_that_is_gone_goes_also_from_a_node_that_says_nothing() -> None:
+def test_the_label_of_a_deleted_service_is_removed_even_from_a_node_that_reports_nothing() -> None:
     for held in ({"worker": None}, {"worker": HOLDS}, {}):
         assert label_changes([node(gone=B)], [], held) == (change(gone=None),)
 
@@ -72,7 +72,7 @@ def test_a_node_whose_cache_was_uninstalled_loses_its_labels() -> None:
     assert label_changes([node(llama=A)], [LLAMA], {}) == (change(llama=None),)
 
 
-def test_a_label_that_somebody_changed_is_set_right() -> None:
+def test_a_label_that_was_changed_is_corrected() -> None:
     assert label_changes([node(llama="elsewhere")], [LLAMA], {"worker": HOLDS}) == (change(llama=A),)
 
 

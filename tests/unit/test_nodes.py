@@ -76,7 +76,7 @@ def test_a_label_that_fits_excludes_nothing(rules: list[dict[str, Any]]) -> None
 
 
 @pytest.mark.parametrize(
-    ("rules", "says"),
+    ("rules", "words"),
     [
         ([rule("In", "5", "6")], "zone must be 5 or 6, but is 7"),
         ([rule("In", "5", key="rack")], "rack must be 5, but is missing"),
@@ -89,8 +89,8 @@ def test_a_label_that_fits_excludes_nothing(rules: list[dict[str, Any]]) -> None
         ([rule("In", "7"), rule("In", "5", key="rack")], "label rack"),
     ],
 )
-def test_a_label_that_does_not_fit_is_named_with_what_the_node_carries(rules: list[dict[str, Any]], says: str) -> None:
-    assert says in excluded(IN_ZONE_7, **affinity(rules))
+def test_a_label_that_does_not_fit_is_named_with_what_the_node_carries(rules: list[dict[str, Any]], words: str) -> None:
+    assert words in excluded(IN_ZONE_7, **affinity(rules))
 
 
 def test_one_term_that_fits_is_enough_and_a_selector_counts_with_each() -> None:
@@ -101,35 +101,35 @@ def test_one_term_that_fits_is_enough_and_a_selector_counts_with_each() -> None:
 
 def test_many_nodes_are_counted_and_few_are_named() -> None:
     nodes = [node_facts(node(f"worker-{number}", cordoned=True), GPU, None) for number in range(9)]
-    told = exclusions(placement(pod()), nodes)
-    assert told == "Excluded: 9 nodes (worker-0, worker-1, worker-2, ...): cordoned."
+    text = exclusions(placement(pod()), nodes)
+    assert text == "Excluded: 9 nodes (worker-0, worker-1, worker-2, ...): cordoned."
 
 
-def test_of_many_causes_the_most_common_are_told() -> None:
+def test_of_many_causes_the_most_common_are_reported() -> None:
     nodes = [node_facts(node(f"worker-{number}", labels={"rack": str(number)}), GPU, None) for number in range(9)]
-    told = exclusions(placement(pod(spec={"nodeSelector": {"rack": "9"}})), nodes)
-    assert told.count("but is") == 4
-    assert told.endswith("; 5 more for other reasons.")
+    text = exclusions(placement(pod(spec={"nodeSelector": {"rack": "9"}})), nodes)
+    assert text.count("but is") == 4
+    assert text.endswith("; 5 more for other reasons.")
 
 
-def test_unhealthy_devices_are_told_beside_what_is_offered() -> None:
+def test_unhealthy_devices_are_reported_beside_what_is_offered() -> None:
     assert offer(GPU, [node_facts(node(gpus=0, unhealthy=2), GPU, None)]) == (
         "1 node offers 0 (at most 0 on one). Unhealthy: 2 on worker-1."
     )
 
 
-def asking(count: int, **fields: Any) -> dict[str, Any]:
+def requesting(count: int, **fields: Any) -> dict[str, Any]:
     return {"resources": {"requests": {GPU: str(count), "cpu": "4"}}, **fields}
 
 
 @pytest.mark.parametrize(
     ("spec", "count"),
     [
-        ({"containers": [asking(1), asking(2)]}, 3),
-        ({"containers": [asking(1)], "initContainers": [asking(4)]}, 4),
-        ({"containers": [asking(1)], "initContainers": [asking(4, restartPolicy="Always")]}, 5),
+        ({"containers": [requesting(1), requesting(2)]}, 3),
+        ({"containers": [requesting(1)], "initContainers": [requesting(4)]}, 4),
+        ({"containers": [requesting(1)], "initContainers": [requesting(4, restartPolicy="Always")]}, 5),
         ({"containers": [{"resources": {"requests": {GPU: "2k"}}}]}, 2000),
-        ({"containers": [{"name": "asks for nothing"}]}, 0),
+        ({"containers": [{"name": "requests nothing"}]}, 0),
         ({"containers": [None, {"resources": {"requests": {GPU: "a lot"}}}]}, 0),
     ],
 )
@@ -140,13 +140,13 @@ def test_a_pod_takes_what_the_scheduler_counts(spec: dict[str, Any], count: int)
 
 
 def test_a_pod_without_a_node_takes_nothing() -> None:
-    assert not requested([{"spec": {"containers": [asking(1)]}}])
+    assert not requested([{"spec": {"containers": [requesting(1)]}}])
 
 
 @pytest.mark.parametrize(
     ("written", "count"), [("8", 8), (8, 8), ("1k", 1000), ("1e3", 1000), ("2M", 2_000_000), ("a lot", 0), (None, 0)]
 )
-def test_a_node_offers_what_its_quantity_says(written: object, count: int) -> None:
+def test_a_node_offers_its_quantity(written: object, count: int) -> None:
     one = node() | {"status": {"allocatable": {GPU: written}, "capacity": {GPU: written}}}
     facts = node_facts(one, GPU, None)
     assert (facts.offered, facts.present) == (count, count)

@@ -127,18 +127,18 @@ def test_another_number_of_replicas_leaves_the_template_alone() -> None:
 
 def test_a_refresh_takes_the_present_settings_once() -> None:
     present = deployment(service(), OLD)
-    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
-    refreshed = deployment(asked, NEW, present)
+    body = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    refreshed = deployment(body, NEW, present)
     assert _fetch_image(refreshed) == "fetch:2"
-    assert deployment(asked, OLD, refreshed) == refreshed
+    assert deployment(body, OLD, refreshed) == refreshed
 
 
 def test_a_refresh_annotation_that_is_taken_away_changes_nothing() -> None:
-    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
-    present = deployment(asked, OLD)
+    body = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    present = deployment(body, OLD)
     without = deployment(service(), NEW, present)
     assert without == present
-    assert deployment(asked, NEW, without) == present
+    assert deployment(body, NEW, without) == present
 
 
 def test_a_refresh_with_nothing_new_restarts_nothing() -> None:
@@ -155,7 +155,7 @@ def test_ids_that_the_cluster_assigns_stay_assigned_by_it() -> None:
 
 
 @pytest.mark.parametrize("annotation", ["", "{", "[]", '{"template": "x"}', '{"template": "x", "inputs": {}}'])
-def test_a_record_that_nobody_can_read_counts_as_none(annotation: str) -> None:
+def test_an_unreadable_record_counts_as_none(annotation: str) -> None:
     assert recorded({"metadata": {"annotations": {names.ANNOTATION_INPUTS: annotation}}}) is None
 
 
@@ -205,12 +205,12 @@ def test_a_setting_that_older_operators_did_not_have_is_in_no_record_that_does_n
 
 
 def test_the_label_of_products_is_kept_where_they_are_chosen() -> None:
-    asked = service(accelerator={"product": ["NVIDIA-A10G"]})
+    body = service(accelerator={"product": ["NVIDIA-A10G"]})
     other = AcceleratorType(resource="nvidia.com/gpu", taints=("nvidia.com/gpu",), product_label="example.com/gpu")
-    present = deployment(asked, OLD)
+    present = deployment(body, OLD)
     changed = OLD.model_copy(update={"accelerators": {"nvidia": other}})
-    assert deployment(asked, changed, present) == present
-    assert "example.com/gpu" in json.dumps(_template(deployment(asked, changed)))
+    assert deployment(body, changed, present) == present
+    assert "example.com/gpu" in json.dumps(_template(deployment(body, changed)))
 
 
 def test_labels_of_the_service_leave_the_pods_alone() -> None:

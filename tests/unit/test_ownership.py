@@ -29,5 +29,5 @@ def owned_by(**owner: str) -> Object:
         (owned_by(apiVersion=f"{names.GROUP}/v1", kind=names.KIND, name="smollm", uid="x"), Ownership.PREVIOUS),
     ],
 )
-def test_owners_and_labels_tell_whose_an_object_is(existing: Object, whose: Ownership) -> None:
+def test_owners_and_labels_determine_whose_an_object_is(existing: Object, whose: Ownership) -> None:
     assert ownership(existing, "smollm", factories.UID) is whose

@@ -1,4 +1,4 @@
-"""Pages that any pod may ask for, on every address of the pod."""
+"""Pages that any pod may request, on every address of the pod."""
 
 import http.client
 import socket

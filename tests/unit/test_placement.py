@@ -1,4 +1,4 @@
-"""The loop that labels nodes: whom it asks, what it writes, and what a silent or hostile agent can do."""
+"""The loop that labels nodes: which agents it queries, what it writes, and what a silent or hostile agent can do."""
 
 import asyncio
 
@@ -31,9 +31,9 @@ class Cluster:
         self.cache = Cache()
         self.metrics = Metrics()
         self.caches: dict[str, NodeCache] = {}
-        self.asked: list[str] = []
+        self.queried: list[str] = []
         self.now_s = 1000.0
-        self.api.on_change = self._hear
+        self.api.on_change = self._on_event
         self.placement = Placement(
             self.api,
             self.cache,
@@ -45,7 +45,7 @@ class Cluster:
         )
 
     def node(self, name: str = "worker", *held: str, ip: str = "10.0.0.9", labels: Object | None = None) -> None:
-        """A node whose agent says that pods of team-a brought these models."""
+        """A node whose agent reports that pods of team-a brought these models."""
         body = factories.node(name=name)
         body["metadata"]["labels"] = {"kubernetes.io/hostname": name} | (labels or {})
         self.api.put(body)
@@ -64,18 +64,18 @@ class Cluster:
 
     async def round(self) -> None:
         self.api.calls.clear()
-        self.asked.clear()
+        self.queried.clear()
         await self.placement.round()
 
     def shown(self, line: str) -> bool:
         return line in self.metrics.text().decode().splitlines()
 
     async def _read(self, address: str) -> NodeCache | None:
-        self.asked.append(address)
+        self.queried.append(address)
         await asyncio.sleep(0)
         return self.caches.get(address)
 
-    def _hear(self, type_: str, kind: kinds.Kind, body: Object) -> None:
+    def _on_event(self, type_: str, kind: kinds.Kind, body: Object) -> None:
         if type_ == "DELETED":
             self.cache.delete(kind, body)
         else:
@@ -117,17 +117,15 @@ async def test_a_silent_agent_changes_nothing(cluster: Cluster) -> None:
         {**factories.agent(), "spec": {}},
     ],
 )
-async def test_who_is_no_running_agent_of_the_operators_own_namespace_is_not_asked(
-    cluster: Cluster, pod: Object
-) -> None:
+async def test_only_running_agents_of_the_operators_own_namespace_are_queried(cluster: Cluster, pod: Object) -> None:
     cluster.node("worker", DIGEST)
     cluster.api.remove(kinds.POD, place_of(factories.agent()))
     cluster.api.put(pod)
     await cluster.round()
-    assert cluster.asked == []
+    assert cluster.queried == []
 
 
-def test_the_agents_that_are_installed_are_seen_by_the_operator_and_asked() -> None:
+def test_the_agents_that_are_installed_are_seen_by_the_operator_and_queried() -> None:
     installed = yaml.safe_load((REPOSITORY / "deploy/components/node-cache/daemon_set.yaml").read_text())
     pod = installed["spec"]["template"]
     pod["metadata"]["namespace"] = HOME
@@ -135,7 +133,7 @@ def test_the_agents_that_are_installed_are_seen_by_the_operator_and_asked() -> N
     assert agents([pod], HOME) == [pod]
 
 
-async def test_an_agent_speaks_for_its_own_node_alone(cluster: Cluster) -> None:
+async def test_an_agents_report_counts_for_its_own_node_only(cluster: Cluster) -> None:
     cluster.service()
     cluster.node("worker")
     cluster.caches["10.0.0.9"] = NodeCache("another", path_missing=False, held={"team-a": frozenset({DIGEST})})
@@ -162,13 +160,13 @@ async def test_an_operator_that_just_started_takes_no_agent_for_gone(cluster: Cl
     assert cluster.label() == "a" * 16
 
 
-async def test_of_two_agents_on_a_node_the_one_that_runs_is_asked(cluster: Cluster) -> None:
+async def test_of_two_agents_on_a_node_the_running_one_is_queried(cluster: Cluster) -> None:
     cluster.node("worker")
     late = factories.agent(ip="10.0.0.10", phase="Pending")
     late["metadata"] |= {"name": "late", "uid": "late"}
     cluster.api.put(late)
     await cluster.round()
-    assert cluster.asked == ["10.0.0.9"]
+    assert cluster.queried == ["10.0.0.9"]
 
 
 async def test_a_node_without_a_folder_for_models_is_counted_as_such(cluster: Cluster) -> None:
@@ -179,7 +177,7 @@ async def test_a_node_without_a_folder_for_models_is_counted_as_such(cluster: Cl
     assert cluster.shown('modelyard_node_caches{state="answering"} 0.0')
 
 
-async def test_a_node_that_went_meanwhile_holds_nobody_up(cluster: Cluster) -> None:
+async def test_a_node_that_was_removed_meanwhile_holds_nothing_up(cluster: Cluster) -> None:
     cluster.service()
     cluster.node("gone", DIGEST, ip="10.0.0.1")
     cluster.node("worker", DIGEST, ip="10.0.0.2")
@@ -204,7 +202,7 @@ async def test_a_refused_write_ends_the_round_and_is_made_up_for_in_the_next(
     assert cluster.shown("modelyard_nodes_to_label 0.0")
 
 
-async def test_a_thousand_services_on_five_hundred_nodes_cost_a_question_per_node_and_a_bounded_number_of_writes(
+async def test_a_thousand_services_on_five_hundred_nodes_cost_a_request_per_node_and_a_bounded_number_of_writes(
     cluster: Cluster,
 ) -> None:
     digests = [f"sha256:{number:064x}" for number in range(1000)]
@@ -217,7 +215,7 @@ async def test_a_thousand_services_on_five_hundred_nodes_cost_a_question_per_nod
     while rounds < 11 and (rounds == 0 or cluster.api.calls):
         await cluster.round()
         rounds += 1
-        assert len(cluster.asked) == 500
+        assert len(cluster.queried) == 500
         assert {call.verb for call in cluster.api.calls} <= {"label"}
         assert len(cluster.api.calls) == (CHANGES_PER_ROUND if rounds <= 10 else 0)
     assert rounds == 11

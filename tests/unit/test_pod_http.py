@@ -1,4 +1,4 @@
-"""Pods are asked over HTTP: whatever one answers is bounded, and one that is slow or silent takes no worker's time."""
+"""Pods are queried over HTTP: each answer is bounded, and a pod that is slow or silent takes no worker's time."""
 
 import asyncio
 import contextlib
@@ -16,21 +16,21 @@ from tests.support.clock import JumpingLoop
 
 
 class Pods:
-    """Pods that answer when they are told to."""
+    """Pods that answer when the test orders it."""
 
     def __init__(self) -> None:
         self.answers: dict[str, asyncio.Future[str | None]] = {}
-        self.asked: list[str] = []
+        self.addresses: list[str] = []
 
     async def question(self, address: str) -> str | None:
-        self.asked.append(address)
+        self.addresses.append(address)
         return await self.answers.setdefault(address, asyncio.get_running_loop().create_future())
 
-    def say(self, address: str, text: str | None) -> None:
+    def answer(self, address: str, text: str | None) -> None:
         self.answers.pop(address).set_result(text)
 
 
-async def test_a_pod_that_answers_is_heard_at_once() -> None:
+async def test_the_answer_of_a_pod_is_read_at_once() -> None:
     async def question(address: str) -> str | None:
         return f"here is {address}"
 
@@ -44,14 +44,14 @@ async def test_a_late_answer_is_that_of_the_next_read(monkeypatch: pytest.Monkey
     reader = Reader(pods.question)
     assert await reader.read("10.0.0.1") is None
     assert await reader.read("10.0.0.1") is None
-    assert pods.asked == ["10.0.0.1"], "it is not asked twice at once"
-    pods.say("10.0.0.1", "late")
+    assert pods.addresses == ["10.0.0.1"], "it gets no second request meanwhile"
+    pods.answer("10.0.0.1", "late")
     await asyncio.sleep(0)
     assert await reader.read("10.0.0.1") == "late"
 
 
 def test_five_hundred_silent_pods_hold_up_sixteen_workers_once_and_then_hardly() -> None:
-    """The pods are asked one after the other by 16 workers, as their services' reconciles would."""
+    """The pods are queried one after the other by 16 workers, as their services' reconciles would."""
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(_silent_pods())
 
@@ -74,22 +74,22 @@ async def _silent_pods() -> None:
     each = math.ceil(500 / 16)
     assert await round_s() == pytest.approx(each * pod_http.WAIT_S)
     for address in list(pods.answers):
-        pods.say(address, None)
+        pods.answer(address, None)
     await asyncio.sleep(0)
     assert await round_s() == pytest.approx(each * pod_http.SHORT_WAIT_S)
-    assert len(pods.asked) == 1000
+    assert len(pods.addresses) == 1000
 
 
-async def test_so_many_questions_are_on_their_way_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_so_many_requests_are_in_flight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pod_http, "CONNECTIONS_LIMIT", 3)
     monkeypatch.setattr(pod_http, "WAIT_S", 0.01)
     pods = Pods()
     reader = Reader(pods.question)
     await asyncio.gather(*(reader.read(f"10.0.0.{number}") for number in range(10)))
-    assert len(pods.asked) == 3
+    assert len(pods.addresses) == 3
 
 
-async def test_what_nobody_asks_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_no_longer_requested_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pod_http, "KEPT_S", 0.0)
 
     async def question(address: str) -> str | None:
@@ -141,7 +141,7 @@ async def answering(answer: Answer, host: str = "127.0.0.1") -> AsyncIterator[Po
     await asyncio.gather(*(task for task in conversations if task))
 
 
-def saying(text: bytes, *, then_close: bool = True) -> Answer:
+def replying(text: bytes, *, then_close: bool = True) -> Answer:
     """One whole answer."""
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: int) -> None:
@@ -157,7 +157,7 @@ def whole(body: bytes) -> bytes:
     return OK + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-async def ask(pods: PodClient, pod: Pod, **how: str) -> bytes | None:
+async def send(pods: PodClient, pod: Pod, **how: str) -> bytes | None:
     return await pods.ask("127.0.0.1", pod.port, size_limit_bytes=LIMIT_BYTES, **how)  # type: ignore[arg-type] # texts
 
 
@@ -173,8 +173,8 @@ async def ask(pods: PodClient, pod: Pod, **how: str) -> bytes | None:
     ids=repr,
 )
 async def test_a_whole_answer_is_read(pods: PodClient, text: bytes) -> None:
-    async with answering(saying(text)) as pod:
-        assert await ask(pods, pod) == b"{}"
+    async with answering(replying(text)) as pod:
+        assert await send(pods, pod) == b"{}"
 
 
 REFUSED = {
@@ -199,16 +199,16 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 async def test_an_answer_that_is_no_whole_200_is_none(pods: PodClient, text: bytes) -> None:
-    async with answering(saying(text)) as pod:
-        assert await ask(pods, pod) is None
+    async with answering(replying(text)) as pod:
+        assert await send(pods, pod) is None
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(pods: PodClient, status: int) -> None:
-    async with answering(saying(whole(b"{}"))) as elsewhere:
+    async with answering(replying(whole(b"{}"))) as elsewhere:
         there = f"HTTP/1.1 {status} Moved\r\nLocation: http://127.0.0.1:{elsewhere.port}/\r\nContent-Length: 0\r\n\r\n"
-        async with answering(saying(there.encode())) as pod:
-            assert await ask(pods, pod) is None
+        async with answering(replying(there.encode())) as pod:
+            assert await send(pods, pod) is None
         assert elsewhere.requests == []
 
 
@@ -243,7 +243,7 @@ async def test_what_has_no_end_is_cut_off_by_its_size(
             await writer.drain()
 
     async with answering(answer) as pod, asyncio.timeout(60):
-        assert await ask(pods, pod) is None
+        assert await send(pods, pod) is None
 
 
 @pytest.mark.parametrize("drip", [b"", b"HTTP", b"\r\n", OK + b"\r\n{", CHUNKED + b"1\r\n"], ids=repr)
@@ -262,31 +262,31 @@ async def test_what_comes_too_slowly_is_cut_off_by_the_time_for_all_of_it(
                 await asyncio.wait_for(reader.read(1), timeout=0.01)
 
     async with answering(answer) as pod:
-        assert await ask(pods, pod) is None
+        assert await send(pods, pod) is None
 
 
-async def test_no_encoding_is_asked_for_and_none_undone(pods: PodClient) -> None:
+async def test_no_encoding_is_requested_and_none_undone(pods: PodClient) -> None:
     bomb = gzip.compress(b" " * 1_000_000)
     text = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb) + bomb
-    async with answering(saying(text)) as pod:
-        assert await ask(pods, pod) == bomb
+    async with answering(replying(text)) as pod:
+        assert await send(pods, pod) == bomb
     assert b"\r\nAccept-Encoding: identity\r\n" in pod.requests[0][0]
 
 
 async def test_a_cookie_is_not_given_back(pods: PodClient) -> None:
     text = OK + b"Set-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}"
-    async with answering(saying(text, then_close=False)) as pod:
+    async with answering(replying(text, then_close=False)) as pod:
         for _ in range(2):
-            assert await ask(pods, pod) == b"{}"
+            assert await send(pods, pod) == b"{}"
         await pods.close()
     assert b"Cookie" not in b"".join(pod.requests[0])
 
 
 async def test_a_connection_is_kept_and_each_answer_on_it_bounded_anew(pods: PodClient) -> None:
     text = whole(b"{" + b" " * (LIMIT_BYTES // 2) + b"}")
-    async with answering(saying(text, then_close=False)) as pod:
+    async with answering(replying(text, then_close=False)) as pod:
         for _ in range(10):
-            assert await ask(pods, pod) is not None
+            assert await send(pods, pod) is not None
         await pods.close()
     assert [len(connection) for connection in pod.requests] == [10]
 
@@ -301,19 +301,19 @@ async def test_a_kept_connection_that_the_pod_closed_is_replaced_by_a_new_one(po
 
     async with answering(answer) as pod:
         for _ in range(3):
-            assert await ask(pods, pod, method=method) == b"{}"
+            assert await send(pods, pod, method=method) == b"{}"
         await pods.close()
     assert [len(connection) for connection in pod.requests] == [2, 2, 1]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_pod_that_always_hangs_up_is_asked_twice_and_no_more(pods: PodClient, method: str) -> None:
-    async with answering(saying(b"")) as pod:
-        assert await ask(pods, pod, method=method) is None
+async def test_a_pod_that_always_hangs_up_gets_two_requests_and_no_more(pods: PodClient, method: str) -> None:
+    async with answering(replying(b"")) as pod:
+        assert await send(pods, pod, method=method) is None
     assert len(pod.requests) == 2
 
 
-async def test_an_answer_that_nobody_waits_for_leaves_no_connection_behind(pods: PodClient) -> None:
+async def test_an_answer_that_is_not_awaited_leaves_no_connection_behind(pods: PodClient) -> None:
     begun, gone = asyncio.Event(), asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int) -> None:
@@ -326,27 +326,27 @@ async def test_an_answer_that_nobody_waits_for_leaves_no_connection_behind(pods:
         writer.close()
 
     async with answering(answer) as pod:
-        asked = asyncio.create_task(ask(pods, pod))
+        task = asyncio.create_task(send(pods, pod))
         async with asyncio.timeout(60):
             await begun.wait()
-            asked.cancel()
+            task.cancel()
             await gone.wait()
 
 
-async def test_a_pod_with_an_address_of_ipv6_is_asked(pods: PodClient) -> None:
+async def test_a_pod_with_an_ipv6_address_is_queried(pods: PodClient) -> None:
     try:
-        async with answering(saying(whole(b"{}")), host="::1") as pod:
+        async with answering(replying(whole(b"{}")), host="::1") as pod:
             assert await pods.ask("::1", pod.port, size_limit_bytes=LIMIT_BYTES) == b"{}"
     except OSError:
         pytest.skip("this machine has no IPv6")
 
 
-async def test_a_port_where_nobody_listens_answers_nothing(pods: PodClient) -> None:
-    async with answering(saying(b"")) as pod:
+async def test_a_port_without_a_listener_gives_no_answer(pods: PodClient) -> None:
+    async with answering(replying(b"")) as pod:
         pass
-    assert await ask(pods, pod) is None
+    assert await send(pods, pod) is None
 
 
 @pytest.mark.parametrize("address", ["", "metadata.google.internal", "10.0.0.1:80", "10.0.0.1/../x"])
-async def test_only_an_address_is_asked_never_a_name(pods: PodClient, address: str) -> None:
+async def test_requests_go_to_addresses_and_never_to_names(pods: PodClient, address: str) -> None:
     assert await pods.ask(address, 9470, size_limit_bytes=100) is None

@@ -1,4 +1,4 @@
-"""A user's podTemplate: what it may say, what is refused by name, and what it never reaches."""
+"""A user's podTemplate: what it may set, what is refused by name, and what it never reaches."""
 
 import re
 from typing import Any
@@ -98,7 +98,7 @@ def test_what_the_service_lives_by_is_refused_with_its_place(spec: Object, place
         {"containers": [], "initContainers": [], "volumes": []},
     ],
 )
-def test_what_leaves_the_service_whole_is_taken(spec: Object) -> None:
+def test_what_leaves_the_service_whole_is_accepted(spec: Object) -> None:
     rendered = pod_spec(_with(spec))
     assert rendered["containers"][0]["name"] == "engine"
     assert rendered["initContainers"][0]["name"] == "modelyard-fetch"

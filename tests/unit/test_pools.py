@@ -88,7 +88,7 @@ def test_the_status_is_over_both_pools() -> None:
     assert conditions(all_serve)["Available"]["status"] == "True"
 
 
-def test_pods_that_one_pool_may_not_make_are_told_beside_another_pool_that_is_complete() -> None:
+def test_pods_that_one_pool_may_not_create_are_reported_beside_another_pool_that_is_complete() -> None:
     there = applied(decide(observed(BODY, split=SPLIT)).children)
     on_demand = template_of(deployments(list(there))["smollm"])
     failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: spot"}

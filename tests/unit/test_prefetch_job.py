@@ -15,7 +15,7 @@ from modelyard.prefetch import job as prefetch_job
 from modelyard.prefetch.round import Request, Round, round_of
 from tests.support.factories import service
 from tests.support.inference_services import FULL_SPEC
-from tests.support.prefetching import asking, hosts, job_for
+from tests.support.prefetching import hosts, job_for, prefetching_service
 from tests.support.rendering import SETTINGS, deployment, resolved
 
 ROUND = Round(fingerprint="x", hosts=("gpu-1", "gpu-2"), count=2, planned=datetime(2026, 11, 22, tzinfo=UTC))
@@ -35,7 +35,7 @@ def request(body: Object, settings: Settings = SETTINGS, present: Object | None 
 
 
 def job(**spec: Any) -> Object:
-    return children(asking(**spec))["Job"]
+    return children(prefetching_service(**spec))["Job"]
 
 
 def pod_spec(**spec: Any) -> Object:
@@ -44,7 +44,7 @@ def pod_spec(**spec: Any) -> Object:
 
 
 def fingerprint(**spec: Any) -> str:
-    found = request(asking(**spec))
+    found = request(prefetching_service(**spec))
     assert found is not None
     return found.fingerprint
 
@@ -53,13 +53,15 @@ def with_pod_template(**fields: Any) -> Object:
     return {"podTemplate": {"spec": fields}}
 
 
-def test_a_service_that_asks_for_nothing_gets_nothing() -> None:
-    assert request(asking(None)) is None
+def test_a_service_that_requests_nothing_gets_nothing() -> None:
+    assert request(prefetching_service(None)) is None
 
 
 def test_its_pods_fetch_exactly_as_the_services_pods_do() -> None:
     secrets = {"uri": "s3://models/a", "revision": "7", "credentials": {"secretName": "s3-read"}}
-    both = children(asking(model=secrets, serviceAccountName="reader", imagePullSecrets=[{"name": "registry"}]))
+    both = children(
+        prefetching_service(model=secrets, serviceAccountName="reader", imagePullSecrets=[{"name": "registry"}])
+    )
     of_the_service, of_the_job = (both[kind]["spec"]["template"]["spec"] for kind in ("Deployment", "Job"))
     [fetch] = of_the_service["initContainers"]
     fetch["env"] = [entry for entry in fetch["env"] if entry["name"] != names.ENV_COMPILE_KEY]
@@ -78,10 +80,10 @@ def test_the_container_of_the_engine_pulls_its_image_and_ends() -> None:
     assert set(container) == {"name", "image", "command", "resources", "securityContext"}
 
 
-def test_no_accelerator_is_asked_for_and_nothing_that_a_node_must_make_room_for() -> None:
+def test_no_accelerator_is_requested_and_nothing_that_a_node_must_make_room_for() -> None:
     spec = pod_spec(resources={"requests": {"cpu": 32, "memory": "256Gi"}}, accelerator={"count": 8})
-    asked = [container["resources"] for container in spec["containers"]]
-    assert asked == [prefetch_job.SMALL]
+    resources = [container["resources"] for container in spec["containers"]]
+    assert resources == [prefetch_job.SMALL]
     assert "nvidia.com/gpu" not in str(spec["initContainers"])
 
 
@@ -113,7 +115,7 @@ def test_what_a_podtemplate_adds_for_serving_does_not_reach_its_pods(fields: Obj
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_what_a_podtemplate_says_of_nodes_and_networks_reaches_its_pods(fields: Object) -> None:
+def test_what_a_podtemplate_sets_for_nodes_and_networks_reaches_its_pods(fields: Object) -> None:
     assert fields.items() <= pod_spec(**with_pod_template(**fields)).items()
 
 
@@ -129,12 +131,12 @@ def test_each_of_a_users_terms_for_nodes_holds_beside_the_chosen_nodes() -> None
 @pytest.mark.parametrize("affinity", ["nvme", {"nodeAffinity": []}])
 def test_terms_for_nodes_that_are_none_are_refused_by_name(affinity: Any) -> None:
     with pytest.raises(InvalidError, match=r"spec\.podTemplate\.spec\.affinity\.nodeAffinity") as refused:
-        resolved(asking(**with_pod_template(affinity=affinity)))
+        resolved(prefetching_service(**with_pod_template(affinity=affinity)))
     assert refused.value.reason == "PodTemplateRefused"
 
 
 def test_its_pods_are_not_taken_for_the_services() -> None:
-    both = children(asking(networkPolicy={"from": []}))
+    both = children(prefetching_service(networkPolicy={"from": []}))
     labels = both["Job"]["spec"]["template"]["metadata"]["labels"]
     assert labels[names.LABEL_SERVICE] == "smollm"
     for selector in (
@@ -147,11 +149,13 @@ def test_its_pods_are_not_taken_for_the_services() -> None:
 
 
 def test_a_network_policy_holds_for_its_pods_too_where_there_are_such() -> None:
-    asks_for_none = children(asking(None, networkPolicy={"from": []}))["NetworkPolicy"]["spec"]["podSelector"]
-    selector = children(asking(networkPolicy={"from": []}))["NetworkPolicy"]["spec"]["podSelector"]
-    assert asks_for_none == {"matchLabels": {names.LABEL_SERVICE: "smollm", names.LABEL_APP_COMPONENT: "engine"}}
-    assert selector["matchLabels"] == {names.LABEL_SERVICE: "smollm"}
-    assert selector["matchExpressions"] == [
+    alone, with_prefetch = (
+        children(prefetching_service(prefetch, networkPolicy={"from": []}))["NetworkPolicy"]["spec"]["podSelector"]
+        for prefetch in (None, 2)
+    )
+    assert alone == {"matchLabels": {names.LABEL_SERVICE: "smollm", names.LABEL_APP_COMPONENT: "engine"}}
+    assert with_prefetch["matchLabels"] == {names.LABEL_SERVICE: "smollm"}
+    assert with_prefetch["matchExpressions"] == [
         {"key": names.LABEL_APP_COMPONENT, "operator": "In", "values": ["engine", "prefetch"]}
     ]
 
@@ -160,7 +164,7 @@ def test_a_job_that_is_over_stays_as_what_is_remembered() -> None:
     assert "ttlSecondsAfterFinished" not in job()["spec"]
 
 
-def test_the_job_says_what_it_is_for() -> None:
+def test_the_job_states_what_it_is_for() -> None:
     assert round_of(job()) == ROUND
     assert (job()["spec"]["completions"], job()["spec"]["parallelism"]) == (2, 2)
     assert hosts(job()) == ["gpu-1", "gpu-2"]
@@ -198,7 +202,7 @@ def test_what_only_serving_reads_is_nothing_else_to_bring(spec: Object) -> None:
 
 
 def test_pods_that_keep_their_model_to_themselves_are_a_reason_to_refuse_with_the_cure() -> None:
-    body = asking(2)
+    body = prefetching_service(2)
     body["spec"] |= EPHEMERAL
     with pytest.raises(InvalidError, match=r"set spec\.cache\.medium to NodeLocal") as refused:
         request(body)
@@ -207,27 +211,27 @@ def test_pods_that_keep_their_model_to_themselves_are_a_reason_to_refuse_with_th
     assert request(body, node_local) is not None
 
 
-def test_asking_for_it_replaces_no_pods_whatever_the_settings_say_by_now() -> None:
+def test_requesting_it_replaces_no_pods_whatever_the_settings_are_by_now() -> None:
     before = deployment(service())
-    body = asking(2)
+    body = prefetching_service(2)
     body["spec"] |= EPHEMERAL
     node_local = SETTINGS.model_copy(update={"cache_medium": "NodeLocal"})
     with pytest.raises(InvalidError, match="which replaces the pods"):
         request(body, node_local, before)
 
 
-def test_asking_for_it_changes_no_pod_template() -> None:
-    assert deployment(asking(2)) == deployment(asking(None))
+def test_requesting_it_changes_no_pod_template() -> None:
+    assert deployment(prefetching_service(2)) == deployment(prefetching_service(None))
 
 
 def test_a_mounted_model_is_not_brought_anywhere() -> None:
-    body = asking(2)
+    body = prefetching_service(2)
     body["spec"]["model"] = {"uri": "pvc://models/llama"}
     with pytest.raises(InvalidError):
         request(body)
 
 
 def test_a_service_that_uses_every_field_is_rendered() -> None:
-    body = asking()
+    body = prefetching_service()
     body["spec"] |= {**FULL_SPEC, "profile": None, "engine": {**FULL_SPEC["engine"], "triton": None}}
     assert kinds.of(job_for(body, ROUND)) == kinds.JOB

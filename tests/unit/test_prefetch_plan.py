@@ -13,7 +13,7 @@ from modelyard.prefetch import job as prefetch_job
 from modelyard.prefetch.plan import GIVEN_UP, LARGEST_ROUND, PAUSE, Plan, State, Step, plan
 from modelyard.prefetch.round import Request, Round
 from tests.support import factories
-from tests.support.prefetching import asking, gpu_node, holding
+from tests.support.prefetching import gpu_node, holding, prefetching_service
 from tests.support.rendering import resolved
 
 OTHER_MODEL = f"{names.LABEL_MODEL_DOMAIN}/another"
@@ -39,7 +39,7 @@ IN_ZONE_A = {
 
 
 def request(**spec: Any) -> Request:
-    found = prefetch_job.request(resolved(asking(**spec)))
+    found = prefetch_job.request(resolved(prefetching_service(**spec)))
     assert found is not None
     return found
 
@@ -74,7 +74,7 @@ SUITABLE = {
     "the accelerators' own taint": (gpu_node("n", taint="nvidia.com/gpu"), {}),
     "a tolerated taint": (gpu_node("n", taint="team-b"), EVERYTHING_TOLERATED),
     "enough accelerators": (gpu_node("n", gpus=8), {"accelerator": {"count": 8}}),
-    "no accelerators where none are asked for": (gpu_node("n", gpus=0), {"accelerator": {"type": "cpu"}}),
+    "no accelerators where none are requested": (gpu_node("n", gpus=0), {"accelerator": {"type": "cpu"}}),
     "the labels that the user named": (gpu_node("n", pool="gpu"), {"selector": {"pool": "gpu"}}),
     "one of the user's terms": (gpu_node("n", zone="aa"), IN_ZONE_A),
     "term and labels": (gpu_node("n", zone="a", pool="gpu"), {**IN_ZONE_A, "selector": {"pool": "gpu"}}),
@@ -119,7 +119,7 @@ def test_nodes_that_hold_the_model_come_first_where_not_all_can_be_named() -> No
     assert hosts[0] == f"n{LARGEST_ROUND + 4:03}"
 
 
-def test_without_a_number_all_nodes_with_the_labels_are_wanted() -> None:
+def test_without_a_number_all_nodes_with_the_labels_are_chosen() -> None:
     nodes = [gpu_node(name, pool="gpu") for name in "ab"]
     found = decided(*nodes, gpu_node("c", pool="x"), prefetch=None, selector={"pool": "gpu"})
     assert found.desired == 2

@@ -1,4 +1,4 @@
-"""What status.prefetch tells: how many nodes are warm, how far the others are, and what to do about what fails."""
+"""What status.prefetch reports: how many nodes are warm, how far the others are, and what to do about what fails."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ ACCESS_DENIED = FetchReport(
 HALF = FetchReport(phase=Phase.DOWNLOADING, bytes_done=50, bytes_total=100)
 
 
-def told(
+def status_of(
     *pods: Object,
     step: Step = Step.UNDER_WAY,
     warm: tuple[str, ...] = (),
@@ -77,15 +77,15 @@ def pod(name: str = "one", **fields: Any) -> Object:
     ],
     ids=["none yet", "prepared", "fetching", "pulling", "about to end", "has ended", "without a node"],
 )
-def test_each_node_is_told_with_how_far_it_is(pods: tuple[Object, ...], state: str | None, words: str) -> None:
-    status = told(*pods)
+def test_each_node_is_reported_with_its_progress(pods: tuple[Object, ...], state: str | None, words: str) -> None:
+    status = status_of(*pods)
     assert [node.state for node in status.nodes] == ([state] if state else [])
     assert words in (status.message or "")
     assert status.finished_at is None
 
 
-def test_progress_is_told_as_for_the_services_own_pods() -> None:
-    status = told(pod(fetch=FETCHING), warm=("worker-2",), states={"uid-of-one": HALF})
+def test_progress_is_reported_as_for_the_services_own_pods() -> None:
+    status = status_of(pod(fetch=FETCHING), warm=("worker-2",), states={"uid-of-one": HALF})
     assert status.reason == "Prefetching"
     assert (status.message or "").startswith("1 of 3 nodes have the model and the engine's image. Node worker-1: ")
     assert "50 %" in (status.message or "")
@@ -94,23 +94,23 @@ def test_progress_is_told_as_for_the_services_own_pods() -> None:
 
 PROBLEMS = {
     "the fetcher": (
-        told(pod(fetch=FETCHING), warm=("worker-2",), states={"uid-of-one": ACCESS_DENIED}),
+        status_of(pod(fetch=FETCHING), warm=("worker-2",), states={"uid-of-one": ACCESS_DENIED}),
         "AccessDenied",
         "1 of 3 nodes have the model and the engine's image. Node worker-1: The key may not list the bucket.",
     ),
     "the image": (
-        told(pod(fetch=FETCHED, engine=waiting("ErrImagePull", "not found"))),
+        status_of(pod(fetch=FETCHED, engine=waiting("ErrImagePull", "not found"))),
         "ImagePullFailed",
         "Correct the image's name",
     ),
     "an image without python3": (
-        told(pod(fetch=FETCHED, engine=waiting("RunContainerError", 'exec: "python3": not found'))),
+        status_of(pod(fetch=FETCHED, engine=waiting("RunContainerError", 'exec: "python3": not found'))),
         "ContainerStartFailed",
         "must contain python3",
     ),
-    "the scheduler": (told(pod(refused="0/3 nodes are available.")), "Unschedulable", "0/3 nodes are available"),
+    "the scheduler": (status_of(pod(refused="0/3 nodes are available.")), "Unschedulable", "0/3 nodes are available"),
     "a quota": (
-        told(
+        status_of(
             events={
                 FAILED_PREFETCHES: (
                     event("FailedCreate", 'Error creating: pods "a-1" is forbidden: exceeded quota: x'),
@@ -124,22 +124,22 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize(("status", "reason", "words"), PROBLEMS.values(), ids=PROBLEMS)
-def test_what_fails_is_told_with_the_reasons_of_the_services_own_pods(
+def test_failures_are_reported_with_the_reasons_of_the_services_own_pods(
     status: PrefetchStatus, reason: str, words: str
 ) -> None:
     assert status.reason == reason
     assert words in (status.message or "")
 
 
-def test_a_failing_node_is_told_before_the_others_and_its_message_stands_by_it() -> None:
+def test_a_failing_node_is_reported_before_the_others_with_its_message() -> None:
     failing, fine = pod("one", fetch=FETCHING), pod("two", fetch=FETCHING, node="worker-0")
-    status = told(failing, fine, states={"uid-of-one": ACCESS_DENIED, "uid-of-two": HALF})
+    status = status_of(failing, fine, states={"uid-of-one": ACCESS_DENIED, "uid-of-two": HALF})
     assert {node.name: node.state for node in status.nodes} == {"worker-1": "Failed", "worker-0": "Fetching"}
     assert "may not list" in (status.message or "")
 
 
 def test_of_many_nodes_a_bounded_number_is_named_those_that_are_not_ready_first() -> None:
-    status = told(pod(fetch=FETCHING), warm=tuple(f"node-{number:03}" for number in range(100)))
+    status = status_of(pod(fetch=FETCHING), warm=tuple(f"node-{number:03}" for number in range(100)))
     assert len(status.nodes) == NODES_LIMIT
     assert status.nodes[0].name == "worker-1"
 
@@ -147,21 +147,21 @@ def test_of_many_nodes_a_bounded_number_is_named_those_that_are_not_ready_first(
 @pytest.mark.parametrize(
     ("status", "reason", "finished"),
     [
-        (told(step=Step.SETTLED, warm=("a", "b", "c")), "Prefetched", True),
-        (told(step=Step.SETTLED, warm=("a",)), "PrefetchLacksNodes", True),
-        (told(pod(refused="none"), step=Step.PAUSED, warm=("a",)), "Unschedulable", True),
-        (told(lost=1, warm=("a", "b")), "PrefetchLost", False),
+        (status_of(step=Step.SETTLED, warm=("a", "b", "c")), "Prefetched", True),
+        (status_of(step=Step.SETTLED, warm=("a",)), "PrefetchLacksNodes", True),
+        (status_of(pod(refused="none"), step=Step.PAUSED, warm=("a",)), "Unschedulable", True),
+        (status_of(lost=1, warm=("a", "b")), "PrefetchLost", False),
     ],
 )
-def test_the_end_is_told_with_its_cause(status: PrefetchStatus, reason: str, *, finished: bool) -> None:
+def test_the_end_is_reported_with_its_cause(status: PrefetchStatus, reason: str, *, finished: bool) -> None:
     assert status.reason == reason
     assert status.finished_at == (timestamp(ENDED) if finished else None)
 
 
 def test_the_next_attempt_is_announced_during_the_pause() -> None:
     failed = pod(refused="0/3 nodes are available.")
-    assert "The next attempt is in 10 minutes" in (told(failed, step=Step.PAUSED).message or "")
-    assert "next attempt" not in (told(failed).message or "")
+    assert "The next attempt is in 10 minutes" in (status_of(failed, step=Step.PAUSED).message or "")
+    assert "next attempt" not in (status_of(failed).message or "")
 
 
 AFTER_THE_PAUSE_S = (ENDED + PAUSE - NOW).total_seconds() + 1
@@ -180,20 +180,20 @@ AFTER_THE_PAUSE_S = (ENDED + PAUSE - NOW).total_seconds() + 1
         (Step.PAUSED, (), (), ENDED, 60),
     ],
 )
-def test_it_is_looked_at_again_when_something_may_have_changed_that_no_watch_tells(
+def test_it_is_looked_at_again_when_something_may_have_changed_that_no_watch_reports(
     step: Step, pods: tuple[Object, ...], warm: tuple[str, ...], ended: datetime | None, expected_s: float | None
 ) -> None:
     assert reported(*pods, step=step, warm=warm, ended=ended).look_again_s == expected_s
 
 
-def test_the_events_of_a_job_without_pods_are_asked_for_when_that_lasts() -> None:
-    asked = questions(Children({}, (), JOB, ()), NOW)
-    assert asked.events == {FAILED_PREFETCHES: "involvedObject.uid=uid-of-the-job,reason=FailedCreate"}
+def test_the_events_of_a_job_without_pods_are_read_when_that_lasts() -> None:
+    found = questions(Children({}, (), JOB, ()), NOW)
+    assert found.events == {FAILED_PREFETCHES: "involvedObject.uid=uid-of-the-job,reason=FailedCreate"}
     assert questions(Children({}, (), JOB, ()), NOW - timedelta(seconds=50)).events == {}
     assert FAILED_PREFETCHES not in questions(Children({}, (), JOB, (pod_facts(pod()),)), NOW).events
 
 
-def test_fetchers_that_prefetch_are_asked_for_their_progress() -> None:
+def test_the_progress_of_prefetching_fetchers_is_read() -> None:
     assert questions(Children({}, (), JOB, (pod_facts(pod(fetch=FETCHING)),)), NOW).fetchers == {
         "uid-of-one": "10.0.0.7"
     }

@@ -38,13 +38,13 @@ def completed(**spec: Any) -> Object:
     return whole.model_dump(by_alias=True, exclude_defaults=True, exclude={"model"})
 
 
-def test_a_service_that_says_nothing_gets_all() -> None:
+def test_a_service_that_sets_nothing_gets_all() -> None:
     assert completed() == PROFILE
 
 
 @pytest.mark.parametrize("section", sorted(PROFILE))
-def test_what_a_service_says_of_everything_is_above_the_profile(section: str) -> None:
-    said: Object = {
+def test_what_a_service_sets_wins_over_the_profile(section: str) -> None:
+    given: Object = {
         "engine": {
             "type": "vllm",
             "version": "0.32.0",
@@ -58,11 +58,11 @@ def test_what_a_service_says_of_everything_is_above_the_profile(section: str) ->
         "drain": {"timeoutSeconds": 5},
         "cache": {"medium": "Ephemeral"},
     }
-    assert completed(**{section: said[section]}) == PROFILE | {section: said[section]}
+    assert completed(**{section: given[section]}) == PROFILE | {section: given[section]}
 
 
 @pytest.mark.parametrize(
-    ("said", "becomes"),
+    ("given", "becomes"),
     [
         ({"version": "0.33.0"}, ENGINE),
         ({"version": "0.32.0"}, {f: v for f, v in ENGINE.items() if f != "image"} | {"version": "0.32.0"}),
@@ -73,8 +73,8 @@ def test_what_a_service_says_of_everything_is_above_the_profile(section: str) ->
         ({"env": [{"name": "MODE"}]}, ENGINE | {"env": [{"name": "LEVEL", "value": "debug"}, {"name": "MODE"}]}),
     ],
 )
-def test_an_engine_is_completed_with_what_goes_with_it(said: Object, becomes: Object) -> None:
-    assert completed(engine=said)["engine"] == becomes
+def test_an_engine_is_completed_with_what_goes_with_it(given: Object, becomes: Object) -> None:
+    assert completed(engine=given)["engine"] == becomes
 
 
 def test_a_service_on_another_accelerator_takes_neither_its_devices_nor_the_image_made_for_it() -> None:
@@ -149,23 +149,23 @@ def test_a_profile_that_does_not_exist_is_named_with_those_that_do() -> None:
         resolved(service(profile="nope"), profile=missing("nope"))
 
 
-def test_a_profile_that_nobody_can_read_is_named_with_the_field() -> None:
+def test_an_unreadable_profile_is_named_with_the_field() -> None:
     with pytest.raises(InvalidError, match=r"profile gpu-small is invalid: spec\.drain\.timeoutSeconds") as raised:
         resolved(service(), profile=offer(profile(drain={"timeoutSeconds": "soon"})))
     assert raised.value.reason == "InvalidProfile"
 
 
-def test_a_refused_value_of_a_profile_is_said_to_be_the_profiles() -> None:
+def test_a_refused_value_of_a_profile_is_reported_as_the_profiles() -> None:
     with pytest.raises(InvalidError, match=r"must not contain --port.*Profile gpu-small sets engine\.args\.$"):
         resolved(service(), profile=offer(profile(engine={"type": "vllm", "args": ["--port=1"]})))
 
 
-def test_an_engine_that_a_profile_names_wrong_is_said_to_be_the_profiles() -> None:
+def test_an_unknown_engine_in_a_profile_is_reported_as_the_profiles() -> None:
     with pytest.raises(InvalidError, match=r"'vlm' is not a supported engine.*Profile gpu-small sets engine\.type\."):
         resolved(service(), profile=offer(profile(engine={"type": "vlm"})))
 
 
-def test_a_resource_that_a_profile_asks_for_twice_is_said_to_be_the_profiles() -> None:
+def test_a_resource_that_a_profile_requests_twice_is_reported_as_the_profiles() -> None:
     twice = profile(accelerator={"type": "nvidia", "count": 2}, resources={"limits": {"nvidia.com/gpu": 2}})
     with pytest.raises(
         InvalidError, match=r"Profile gpu-small sets accelerator\.type, accelerator\.count, resources\.limits\.$"
@@ -173,7 +173,7 @@ def test_a_resource_that_a_profile_asks_for_twice_is_said_to_be_the_profiles() -
         resolved(service(), profile=offer(twice))
 
 
-def test_a_profile_is_not_blamed_for_what_the_user_says() -> None:
+def test_a_profile_is_not_blamed_for_what_the_user_sets() -> None:
     with pytest.raises(InvalidError, match=r"must not contain --port.*Remove it\.$"):
         resolved(service(engine={"args": ["--port=1"]}), profile=offer(profile(drain={"timeoutSeconds": 9})))
 

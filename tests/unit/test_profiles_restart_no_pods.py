@@ -1,4 +1,4 @@
-"""A profile that changes, goes, or is named otherwise restarts nobody's pods but those of the user who asked for it."""
+"""A profile that changes, is deleted, or is named anew restarts only the pods of a user who requested that."""
 
 import json
 from typing import Any
@@ -43,9 +43,9 @@ def test_another_profile_by_label_or_setting_and_a_deleted_one_change_nothing(no
 
 
 def test_a_deleted_profile_that_the_spec_names_changes_nothing() -> None:
-    asked = service(profile="gpu-small")
-    present = deployment(asked, OLD, profile=offer(GPU_SMALL))
-    assert deployment(asked, NEW, present, missing("gpu-small")) == present
+    body = service(profile="gpu-small")
+    present = deployment(body, OLD, profile=offer(GPU_SMALL))
+    assert deployment(body, NEW, present, missing("gpu-small")) == present
 
 
 def test_a_changed_spec_takes_the_present_profile() -> None:
@@ -56,10 +56,10 @@ def test_a_changed_spec_takes_the_present_profile() -> None:
 
 def test_a_refresh_takes_the_present_profile_once() -> None:
     present = deployment(service(), OLD, profile=offer(GPU_SMALL))
-    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
-    refreshed = deployment(asked, OLD, present, offer(CHANGED))
+    body = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    refreshed = deployment(body, OLD, present, offer(CHANGED))
     assert _template(refreshed) == _template(deployment(service(), OLD, profile=offer(CHANGED)))
-    assert deployment(asked, OLD, refreshed, offer(OTHER)) == refreshed
+    assert deployment(body, OLD, refreshed, offer(OTHER)) == refreshed
 
 
 @pytest.mark.parametrize(("before", "after"), [({}, {"profile": "gpu-large"}), ({"profile": "gpu-small"}, {})])
@@ -75,7 +75,7 @@ def test_a_user_who_names_no_profile_any_more_goes_without() -> None:
     assert _template(deployment(service(), OLD, present)) == _template(deployment(service(), OLD))
 
 
-def test_a_user_who_names_a_profile_that_does_not_exist_is_told_while_the_pods_stay() -> None:
+def test_a_profile_that_does_not_exist_is_reported_while_the_pods_stay() -> None:
     present = deployment(service(), OLD, profile=offer(GPU_SMALL))
     with pytest.raises(InvalidError, match="does not exist"):
         deployment(service(profile="nope"), OLD, present, missing("nope"))
@@ -84,9 +84,9 @@ def test_a_user_who_names_a_profile_that_does_not_exist_is_told_while_the_pods_s
 
 def test_a_refused_refresh_is_taken_back_by_removing_its_annotation() -> None:
     present = deployment(service(), OLD, profile=offer(GPU_SMALL))
-    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    body = service(annotations={names.ANNOTATION_REFRESH: "1"})
     with pytest.raises(InvalidError, match="does not exist"):
-        deployment(asked, OLD, present, missing("gpu-small"))
+        deployment(body, OLD, present, missing("gpu-small"))
     assert deployment(service(), OLD, present, missing("gpu-small")) == present
 
 
@@ -100,8 +100,8 @@ def test_writing_down_the_profile_that_already_holds_restarts_nothing_and_neithe
 
 def test_writing_down_what_the_profile_gives_restarts_nothing() -> None:
     present = deployment(service(), OLD, profile=offer(GPU_SMALL))
-    said = service(drain={"timeoutSeconds": 90}, engine={"args": ["--max-model-len=8192"]})
-    assert deployment(said, NEW, present, offer(CHANGED)) == present
+    written = service(drain={"timeoutSeconds": 90}, engine={"args": ["--max-model-len=8192"]})
+    assert deployment(written, NEW, present, offer(CHANGED)) == present
 
 
 def test_the_record_of_a_profile_is_read_as_it_was_written_and_holds_no_more_than_it_gives() -> None:

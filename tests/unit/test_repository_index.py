@@ -1,4 +1,4 @@
-"""What a repository of models tells is read without trust, from what the real Triton 2.51 answered."""
+"""The index of a repository of models is read without trust, from what the real Triton 2.51 answered."""
 
 import json
 from typing import Any
@@ -30,13 +30,13 @@ def recorded(name: str) -> bytes:
         ("index-unloaded", {"count": "UNAVAILABLE", "double": "READY", "reverse": ""}),
     ],
 )
-def test_what_triton_answers_is_understood(answer: str, models: dict[str, str]) -> None:
+def test_tritons_answer_is_parsed(answer: str, models: dict[str, str]) -> None:
     index = parse(recorded(answer))
     assert index is not None
     assert {model.name: model.state for model in index} == models
 
 
-def test_of_a_models_error_the_line_that_tells_is_kept() -> None:
+def test_of_a_models_error_the_line_with_the_cause_is_kept() -> None:
     index = parse(recorded("index-unavailable"))
     assert index is not None
     assert index[2] == IndexedModel("reverse", "UNAVAILABLE", "Internal: RuntimeError: weights are missing")
@@ -64,7 +64,7 @@ def test_whatever_json_comes_nothing_breaks(answer: Any) -> None:
     parse(json.dumps(answer).encode())
 
 
-async def test_a_server_is_asked_by_one_post(pods: PodClient) -> None:
+async def test_a_server_is_queried_by_one_post(pods: PodClient) -> None:
     async with answering(triton_recording("endpoints/index-explicit.txt").read_bytes()) as pod:
         index = await read(pods, f"127.0.0.1:{pod.port}")
     assert index == parse(recorded("index-explicit"))

@@ -1,4 +1,4 @@
-"""A pod that Kubernetes calls ready makes its service Ready only if its models can be asked, where that is known."""
+"""A pod that Kubernetes calls ready makes its service Ready only if its models can be queried, where that is known."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_models_that_are_ready_make_the_service_ready(models: str, index: Index)
 
 
 @pytest.mark.parametrize(
-    ("models", "index", "says"),
+    ("models", "index", "words"),
     [
         ("*", (), "the repository is empty"),
         ("*", (DOUBLE, BROKEN), "reverse is unavailable (Internal: RuntimeError: weights are missing)"),
@@ -45,10 +45,10 @@ def test_models_that_are_ready_make_the_service_ready(models: str, index: Index)
         ("a,b,c,d,e", (), "a is not in the repository, b is not in the repository, c is not in the repository, and 2"),
     ],
 )
-def test_a_model_that_is_not_is_named_and_the_service_is_not_ready(models: str, index: Index, says: str) -> None:
+def test_a_model_that_is_not_ready_is_named_and_the_service_is_not_ready(models: str, index: Index, words: str) -> None:
     found = conditions(world(models, index).verdict())
     assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", "ModelsNotReady")
-    assert f"not every model is ready: {says}" in found["Ready"]["message"]
+    assert f"not every model is ready: {words}" in found["Ready"]["message"]
     assert found["Available"]["status"] == "False"
     assert found["Stalled"]["reason"] == "ModelsNotReady"
 
@@ -66,7 +66,7 @@ def test_an_index_that_cannot_be_read_is_waited_for_and_readiness_is_then_believ
     assert ready(world("*", None, ready_s=60)) == ("True", "Ready")
 
 
-def test_what_was_known_of_the_models_stays_while_they_cannot_be_asked_for() -> None:
+def test_what_was_known_of_the_models_stays_while_they_cannot_be_read() -> None:
     stored = world("*", ()).verdict().status
     unknown, known = world("*", None).verdict(stored), world("*", (DOUBLE,)).verdict(stored)
     assert conditions(unknown)["Ready"] == conditions(world("*", ()).verdict(stored))["Ready"]
@@ -81,5 +81,5 @@ def test_a_pod_without_a_repository_is_not_judged_by_one() -> None:
 @pytest.mark.parametrize(
     ("index", "ready_s", "after_s"), [((DOUBLE,), 60, 30), ((), 60, 5), (None, 2, 5), (None, 60, 30)]
 )
-def test_repositories_are_asked_again(index: Index | None, ready_s: float, after_s: float) -> None:
+def test_repositories_are_queried_again(index: Index | None, ready_s: float, after_s: float) -> None:
     assert world("*", index, ready_s=ready_s).verdict().requeue_after_s == after_s

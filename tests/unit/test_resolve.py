@@ -80,7 +80,7 @@ def test_one_slice_and_several_whole_devices_are_served(accelerator: dict[str, A
     assert resolved(service(accelerator=accelerator)).lead.accelerator.devices.count == accelerator.get("count", 1)
 
 
-def test_what_nobody_says_comes_from_the_settings() -> None:
+def test_what_is_not_set_comes_from_the_settings() -> None:
     effective = resolved(service(), Settings(fetch_image="fetch:1", startup_timeout_s=77, drain_s=7)).lead.effective()
     assert effective.model_dump() == {
         "profile": None,
@@ -98,7 +98,7 @@ def test_what_nobody_says_comes_from_the_settings() -> None:
     }
 
 
-def test_the_users_word_is_above_the_settings() -> None:
+def test_the_users_values_win_over_the_settings() -> None:
     body = service(
         startup={"timeoutSeconds": 99},
         drain={"timeoutSeconds": 9},
@@ -170,12 +170,12 @@ def test_what_cannot_work_is_refused_with_a_remedy(spec: dict[str, Any], reason:
     assert refused.value.reason == reason
 
 
-def test_an_engine_without_default_version_is_said_to_have_none() -> None:
+def test_an_engine_without_a_default_version_is_reported_to_have_none() -> None:
     with pytest.raises(InvalidError, match=r"no default version"):
         resolved(service(), SETTINGS.model_copy(update={"default_versions": {}}))
 
 
-def test_products_tell_the_label_that_they_are_looked_for_in() -> None:
+def test_products_name_the_label_that_they_are_looked_for_in() -> None:
     effective = resolved(service(accelerator={"type": "amd", "product": ["AMD_Instinct_MI300X_OAM"]})).lead.effective()
     assert (effective.accelerator_resource, effective.accelerator_product_label) == (
         "amd.com/gpu",

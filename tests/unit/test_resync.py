@@ -1,4 +1,4 @@
-"""The full LIST: what it repairs, and what it says of the watches."""
+"""The full LIST: what it repairs, and what it reveals of the watches."""
 
 import asyncio
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ async def test_a_watch_that_stays_silent_is_behind_and_its_objects_are_taken_ove
     assert len(world.cache.all_of(kinds.INFERENCE_SERVICE)) == 1
 
 
-async def test_one_that_fails_comes_again_soon(world: World) -> None:
+async def test_a_resync_that_fails_comes_again_soon(world: World) -> None:
     def script() -> Iterator[None]:
         world.cluster.fail_next("list", unavailable())
         yield
@@ -109,7 +109,9 @@ async def test_one_that_fails_comes_again_soon(world: World) -> None:
 
 
 @pytest.mark.parametrize(("random", "interval_s"), [(0.0, 480.0), (1.0, 720.0)])
-async def test_chance_keeps_many_operators_from_asking_at_once(world: World, random: float, interval_s: float) -> None:
+async def test_jitter_keeps_many_operators_from_sending_requests_at_once(
+    world: World, random: float, interval_s: float
+) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:

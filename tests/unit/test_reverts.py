@@ -1,4 +1,4 @@
-"""What is remembered of children that were set back."""
+"""What is remembered of children that were reverted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = Key("team-a", "smollm")
 
 
-def test_children_that_are_left_in_peace_are_forgotten_also_where_nobody_asks_for_them_again() -> None:
+def test_children_that_are_left_in_peace_are_forgotten_even_if_never_looked_up_again() -> None:
     reverts = Reverts()
     for number in range(100):
         reverts.note(kinds.SERVICE, Key("team-a", f"deleted-{number}"), "spec.type", NOW)

@@ -21,8 +21,8 @@ NODE_LOCAL = {"cache": {"medium": "NodeLocal"}}
 
 def config_map(contents: Mapping[str, str], **spec: Any) -> Object | None:
     """The ConfigMap of a service with this spec, of which so much is known."""
-    wanted = desired(replace(resolved(service(**spec)), contents=contents))
-    return next((child for child in wanted if kinds.of(child) == kinds.CONFIG_MAP), None)
+    children = desired(replace(resolved(service(**spec)), contents=contents))
+    return next((child for child in children if kinds.of(child) == kinds.CONFIG_MAP), None)
 
 
 def data(contents: Mapping[str, str], **spec: Any) -> Any:
@@ -47,7 +47,7 @@ def test_a_key_is_of_the_uri_and_the_revision() -> None:
     assert key() == key(digest=DIGEST, name="other")
 
 
-def test_a_pod_is_told_its_key_and_finds_its_file_where_the_config_map_is_mounted() -> None:
+def test_a_pod_gets_its_key_and_finds_its_file_where_the_config_map_is_mounted() -> None:
     container, spec = fetcher(), pod_spec(service())
     assert environment(container)[names.ENV_REVISION_KEY] == key()
     assert {"name": "revision", "mountPath": names.PATH_REVISION, "readOnly": True} in container["volumeMounts"]
@@ -63,7 +63,7 @@ def test_what_is_known_of_contents_changes_no_template() -> None:
     assert template({}) == template({key(): ONE})
 
 
-def test_a_user_who_says_which_content_is_asked_for_no_other() -> None:
+def test_content_that_the_user_pins_is_the_only_one_accepted() -> None:
     container = fetcher(model={"uri": "s3://models/x", "digest": DIGEST})
     assert environment(container)[names.ENV_MODEL_DIGEST] == DIGEST
     assert names.ENV_REVISION_KEY not in environment(container)
@@ -85,7 +85,7 @@ def test_what_is_known_never_changes() -> None:
     }
 
 
-def test_what_pods_tell_is_taken_only_in_the_form_of_ours() -> None:
+def test_what_pods_report_is_accepted_only_in_our_form() -> None:
     assert content_pin.with_verified({}, {"../../etc": ONE, key(): "none"}) == {}
 
 
@@ -113,7 +113,7 @@ def test_the_oldest_are_forgotten_and_never_that_of_the_present_revision() -> No
         {"data": {"theirs": ONE, "0" * 16: "none", "1" * 16: f"{ONE}\n"}, "metadata": {}},
     ],
 )
-def test_what_nobody_of_us_wrote_is_left_out(body: Object | None) -> None:
+def test_what_we_did_not_write_is_left_out(body: Object | None) -> None:
     assert content_pin.contents(body) == {}
 
 

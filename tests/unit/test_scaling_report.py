@@ -56,7 +56,6 @@ def test_figures_alone_are_news_after_five_minutes_and_keep_the_decisions_time(b
     [
         (later(15, current=3), DECISION, SCALING),
         (later(15), replace(DECISION, desired=3), SCALING),
-        (later(15), replace(DECISION, reason="WaitingToScaleDown"), SCALING),
         (later(15, capacity=Capacity(1, "QuotaExceeded", "Quota.")), DECISION, SCALING),
         (later(15), DECISION, Scaling(max_replicas=9)),
         (later(15), DECISION, Scaling(max_replicas=8, mode="Recommend")),
@@ -66,6 +65,12 @@ def test_news_is_reported_at_once(before: Reported, look: Observation, decision:
     new = report(scaling, look, decision, HISTORY, before)
     assert new is not before
     assert new.report.status.decided_at == "2026-11-22T12:00:15Z"
+
+
+def test_another_reason_for_the_same_number_is_news_after_a_minute(before: Reported) -> None:
+    other = replace(DECISION, reason="WaitingToScaleDown")
+    assert report(SCALING, later(59), other, HISTORY, before) is before
+    assert report(SCALING, later(60), other, HISTORY, before).report.status.reason == "WaitingToScaleDown"
 
 
 def test_what_fits_is_reported_where_it_is_less_than_desired() -> None:

@@ -100,7 +100,7 @@ def test_every_key_inside_a_setting_is_documented() -> None:
             assert re.search(rf"\b{key}\b", DOCUMENT), f"{model.__name__}.{key}"
 
 
-def test_no_message_about_settings_speaks_as_pydantic_does(tmp_path: Path) -> None:
+def test_no_message_about_settings_uses_pydantics_words(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text(
         "fetch_image: [a]\nimages: {}\npod_security: x\nworkers: none\nresync_s: 3.5\naccelerators: {1: x}\n"

@@ -88,11 +88,11 @@ def test_a_plain_model_needs_nothing(scheme: str) -> None:
     assert parts_of(EXAMPLES[scheme]) == SourceParts(PodParts())
 
 
-def test_the_sha256_of_a_file_is_told_to_the_fetcher() -> None:
+def test_the_sha256_of_a_file_reaches_the_fetcher() -> None:
     assert parts_of(EXAMPLES["https"]).fetch.env == ({"name": names.ENV_HTTPS_SHA256, "value": SHA256},)
 
 
-def test_a_hubs_endpoint_is_told_to_the_fetcher() -> None:
+def test_a_hubs_endpoint_reaches_the_fetcher() -> None:
     parts = parts_of(EXAMPLES["hf"] | {"hf": {"endpoint": "https://hub.example.com"}})
     assert parts.fetch.env == ({"name": names.ENV_HF_ENDPOINT, "value": "https://hub.example.com"},)
 
@@ -121,7 +121,7 @@ def test_an_s3_stores_own_ca_bundle_is_the_models() -> None:
         parts_of(EXAMPLES["s3"] | {"caBundle": bundle, "s3": {"caBundle": {"configMapName": "other"}}})
 
 
-def test_a_claim_is_a_volume_that_nobody_can_write_and_the_engine_sees_its_folder() -> None:
+def test_a_claim_is_a_read_only_volume_and_the_engine_sees_its_folder() -> None:
     parts = parts_of({"uri": "pvc://models/teams/a/llama/"})
     claim = {"claimName": "models", "readOnly": True}
     assert parts.fetch.volumes == ({"name": "claim", "persistentVolumeClaim": claim},)

@@ -16,7 +16,7 @@ LAST = StartupStatus(ready_at=ago(3600), prepare_seconds=5, fetch_seconds=20, lo
 
 
 @pytest.mark.parametrize(
-    ("age_s", "usual_s", "says"),
+    ("age_s", "usual_s", "expected"),
     [
         (9, None, ""),
         (10, None, " (over 10 s)"),
@@ -30,8 +30,10 @@ LAST = StartupStatus(ready_at=ago(3600), prepare_seconds=5, fetch_seconds=20, lo
         (-5, 1, ""),
     ],
 )
-def test_a_phase_is_told_in_coarse_steps_and_as_slow_only_when_it_is(age_s: float, usual_s: int, says: str) -> None:
-    assert pace(NOW - timedelta(seconds=age_s), NOW, usual_s) == says
+def test_a_phase_is_reported_in_coarse_steps_and_as_slow_only_when_it_is(
+    age_s: float, usual_s: int, expected: str
+) -> None:
+    assert pace(NOW - timedelta(seconds=age_s), NOW, usual_s) == expected
 
 
 def test_a_phase_whose_beginning_is_unknown_has_no_age() -> None:
@@ -45,11 +47,11 @@ def test_the_text_of_a_start_changes_rarely() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "says"),
+    ("seconds", "expected"),
     [(5, "5 s"), (60, "1 min"), (90, "90 s"), (150, "2 min"), (2700, "45 min"), (3600, "1 h"), (5400, "1 h 30 min")],
 )
-def test_time_spans_are_written_for_people(seconds: int, says: str) -> None:
-    assert words(seconds) == says
+def test_time_spans_are_written_for_people(seconds: int, expected: str) -> None:
+    assert words(seconds) == expected
 
 
 def came_up(name: str = "a", *, ready_s: float = 60, loading_s: float = 600, **fields: Any) -> Any:
@@ -75,7 +77,7 @@ def test_a_start_is_measured_by_its_phases() -> None:
         pytest.param([came_up(loading_s=3700)], id="a pod that was ready before, and is again"),
     ],
 )
-def test_nothing_is_learned_from(pods: list[Any]) -> None:
+def test_pods_without_a_new_start_leave_the_last_measurement(pods: list[Any]) -> None:
     assert measured(pods, LAST) == LAST
 
 
@@ -96,7 +98,7 @@ def test_what_cannot_be_read_was_never_measured(junk: Any) -> None:
     assert readable(StartupStatus, junk) is None
 
 
-def test_a_slow_start_is_told_with_what_is_usual() -> None:
+def test_a_slow_start_is_reported_with_what_is_usual() -> None:
     status = {"startup": LAST.model_dump(by_alias=True)}
     slow = conditions(World(loading(engine=running(130))).verdict(status))["Ready"]["message"]
     assert "(over 2 min; usually 45 s); the start-up limit ends at" in slow

@@ -1,4 +1,4 @@
-"""The status as a whole: what its conditions say together, what stays, what it tells when, and when to look again."""
+"""The status as a whole: what its conditions report together, what stays, what changes when, and when to look again."""
 
 import dataclasses
 from datetime import timedelta
@@ -105,7 +105,7 @@ SERVICES = {
         World(serving("a", template=OLD), BROKEN),
         {"Ready": "True/ServingPrevious", "Available": "True/Ready", "Stalled": "True/EngineFailed"},
     ),
-    "a rollout's last old pod is told to stop": (
+    "a rollout's last old pod must stop": (
         World(serving("a"), serving("b", template=OLD, deletionTimestamp=ago(1))),
         {"Ready": "True/Ready", "Progressing": "False/Complete"},
     ),
@@ -199,10 +199,10 @@ def test_the_conditions_of_a_service(world: World, expected: dict[str, str]) -> 
     assert ("Reconciling" in found) == found["Progressing"].startswith("True")
 
 
-def test_a_ready_service_tells_all_that_a_user_looks_for() -> None:
+def test_a_ready_service_reports_all_that_a_user_looks_for() -> None:
     verdict = World(serving(), service=a_service(generation=9)).verdict()
-    told = {name: value for name, value in verdict.status.items() if name != "conditions"}
-    assert told == {
+    fields = {name: value for name, value in verdict.status.items() if name != "conditions"}
+    assert fields == {
         "observedGeneration": 9,
         "replicas": 1,
         "readyReplicas": 1,
@@ -218,26 +218,26 @@ def test_a_ready_service_tells_all_that_a_user_looks_for() -> None:
     assert verdict.requeue_after_s is None
 
 
-def test_a_service_at_zero_says_how_to_wake_it() -> None:
+def test_a_service_at_zero_explains_how_to_wake_it() -> None:
     assert (
         "kubectl -n team-a scale infsvc/smollm --replicas=1"
         in conditions(World(replicas=0).verdict())["Ready"]["message"]
     )
 
 
-def test_a_degraded_service_says_how_many_answer_and_why_not_all() -> None:
+def test_a_degraded_service_reports_how_many_answer_and_why_not_all() -> None:
     message = conditions(World(serving("a"), BROKEN, replicas=2).verdict())["Ready"]["message"]
     assert message.startswith("1 of 2 replicas are ready. The others are not: The engine exited with code 1: Runtime")
 
 
-def test_what_was_known_of_a_model_stays_while_nobody_tells() -> None:
+def test_what_was_known_of_a_model_stays_while_no_pod_reports() -> None:
     stored = {
         "model": {"digest": DIGEST},
         "url": "http://x",
         "effective": EFFECTIVE.model_dump(by_alias=True, exclude_none=True),
     }
-    told = World(problem=REFUSED).verdict(stored).status
-    assert {name: told[name] for name in stored} == stored
+    fields = World(problem=REFUSED).verdict(stored).status
+    assert {name: fields[name] for name in stored} == stored
 
 
 def test_an_invalid_object_has_a_status_too() -> None:
@@ -270,7 +270,7 @@ def events_of(before: World, after: World) -> list[tuple[str, str]]:
     return [(e.type, e.reason) for e in after.verdict(before.verdict().status).events]
 
 
-def test_events_tell_transitions() -> None:
+def test_events_report_transitions() -> None:
     assert events_of(World(loading()), World(serving())) == [("Normal", "Ready")]
     assert events_of(World(serving()), World(CRASHED)) == [("Warning", "EngineFailed")]
     stuck = World(serving("a", template=OLD), BROKEN)
@@ -290,8 +290,8 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
         serving(changed_s=2, **last),
     )
     messages = [conditions(World(turn).verdict())["Ready"]["message"] for turn in turns]
-    said = {message.split(" The kubelet restarts it")[0].split(" It has been answering")[0] for message in messages}
-    assert len(said) == 1
+    causes = {message.split(" The kubelet restarts it")[0].split(" It has been answering")[0] for message in messages}
+    assert len(causes) == 1
     assert ["restarts it at about 2026-11-22T12:04:50Z." in message for message in messages] == [True] + [False] * 3
 
 
@@ -301,9 +301,9 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
         pytest.param(World(serving()), None, id="nothing changes by itself"),
         pytest.param(World(pod(fetch=running(9))), 5, id="progress"),
         pytest.param(World(), 30, id="pods that are not made"),
-        pytest.param(World(replicas=0), None, id="nothing is wanted"),
+        pytest.param(World(replicas=0), None, id="no replicas are desired"),
         pytest.param(World(deployment={}, problem=REFUSED), None, id="a refused spec"),
-        pytest.param(World(loading()), 30, id="what nothing of ours tells of"),
+        pytest.param(World(loading()), 30, id="what none of our watches reports"),
         pytest.param(World(loading(engine=running(1790))), 10, id="the start's deadline"),
         pytest.param(World(loading(engine=running(9999))), 30, id="a deadline that is over"),
         pytest.param(World(pod(refused="no node")), 30, id="a node that becomes free"),
@@ -311,7 +311,9 @@ def test_a_crashing_engine_has_one_reason_through_all_of_its_states() -> None:
         pytest.param(World(pod(begun_s=50)), 20, id="until Events are looked up again"),
         pytest.param(World(serving(engine_last=ended(1), restarts=7, changed_s=10)), 20, id="the end of a crash loop"),
         pytest.param(
-            World(serving(), problem=NotReadyError("PredecessorTerminating", "Wait.", 7)), 7, id="what an error wants"
+            World(serving(), problem=NotReadyError("PredecessorTerminating", "Wait.", 7)),
+            7,
+            id="the time that an error sets",
         ),
         pytest.param(World(pod("a", fetch=running(9)), pod("b", begun_s=19)), 1, id="the first of several"),
     ],
@@ -320,7 +322,7 @@ def test_a_service_is_looked_at_again_when_time_may_have_changed_it(world: World
     assert world.verdict().requeue_after_s == after_s
 
 
-def test_fetchers_are_asked_while_they_run_and_events_of_silent_pods_only() -> None:
+def test_fetchers_are_queried_while_they_run_and_events_only_of_silent_pods() -> None:
     pods = (
         pod("fetching", fetch=running(9)),
         pod("creating", begun_s=5),
@@ -329,19 +331,19 @@ def test_fetchers_are_asked_while_they_run_and_events_of_silent_pods_only() -> N
         serving("fine"),
         pod("going", fetch=running(9), deletionTimestamp=ago(1)),
     )
-    asked = questions(Children({}, tuple(map(pod_facts, pods))), NOW)
-    assert asked.fetchers == {"uid-of-fetching": "10.0.0.7"}
-    assert list(asked.events) == ["uid-of-stuck", "uid-of-unready"]
-    assert asked.events["uid-of-stuck"] == "involvedObject.uid=uid-of-stuck"
+    found = questions(Children({}, tuple(map(pod_facts, pods))), NOW)
+    assert found.fetchers == {"uid-of-fetching": "10.0.0.7"}
+    assert list(found.events) == ["uid-of-stuck", "uid-of-unready"]
+    assert found.events["uid-of-stuck"] == "involvedObject.uid=uid-of-stuck"
 
 
-def test_what_a_running_fetcher_says_of_the_model_is_told() -> None:
+def test_what_a_running_fetcher_reports_of_the_model_reaches_the_status() -> None:
     state = FetchReport(phase=Phase.DOWNLOADING, digest=DIGEST, bytes_total=7)
     verdict: StatusUpdate = World(pod(fetch=running(9)), states={"uid-of-smollm-1": state}).verdict()
     assert verdict.status["model"] == {"digest": DIGEST, "sizeBytes": 7}
 
 
-def test_a_mounted_model_is_told_as_such_without_a_digest() -> None:
+def test_a_mounted_model_is_reported_as_such_without_a_digest() -> None:
     state = FetchReport(phase=Phase.DONE, mounted=True, bytes_total=7)
     world = World(pod(fetch=running(9), engine=running(5)), states={"uid-of-smollm-1": state})
     verdict = world.verdict({"model": {"digest": DIGEST, "sizeBytes": 270_000_000}})
@@ -362,7 +364,7 @@ REFUSED_ANEW = dataclasses.replace(target(), refresh_refusal=InvalidError("Unkno
 
 
 def test_what_a_refresh_would_change_is_named_with_the_way_to_take_it() -> None:
-    update = conditions(World(serving("a"), wishes=OUTDATED).verdict())["UpdateAvailable"]
+    update = conditions(World(serving("a"), desired=OUTDATED).verdict())["UpdateAvailable"]
     assert (update["status"], update["reason"]) == ("True", "RefreshChangesPods")
     assert f"would change {CHANGES[0]}; {CHANGES[1]}." in update["message"]
     assert update["message"].endswith(
@@ -372,16 +374,16 @@ def test_what_a_refresh_would_change_is_named_with_the_way_to_take_it() -> None:
 
 def test_the_longest_changes_leave_room_for_the_way_to_take_them() -> None:
     longest = ("x" * CHANGE_LENGTH,) * CHANGES_LIMIT
-    wishes = dataclasses.replace(target(), refresh_changes=(*longest, "99 more"))
-    update = conditions(World(serving("a"), wishes=wishes).verdict())["UpdateAvailable"]
+    desired = dataclasses.replace(target(), refresh_changes=(*longest, "99 more"))
+    update = conditions(World(serving("a"), desired=desired).verdict())["UpdateAvailable"]
     names_grow = (63 - len("team-a")) + (names.NAME_LENGTH - len("smollm"))
     assert update["message"].endswith("--overwrite")
     assert len(update["message"]) + names_grow <= MESSAGE_LENGTH
 
 
-@pytest.mark.parametrize("wishes", [OUTDATED, REFUSED_ANEW])
-def test_an_available_update_is_no_problem_and_nothing_under_way(wishes: Target) -> None:
-    found = conditions(World(serving("a"), wishes=wishes).verdict())
+@pytest.mark.parametrize("desired", [OUTDATED, REFUSED_ANEW])
+def test_an_available_update_is_no_problem_and_nothing_under_way(desired: Target) -> None:
+    found = conditions(World(serving("a"), desired=desired).verdict())
     assert {type_: found[type_]["status"] for type_ in ("Ready", "Accepted", "Available", "Progressing")} == {
         "Ready": "True",
         "Accepted": "True",
@@ -393,11 +395,11 @@ def test_an_available_update_is_no_problem_and_nothing_under_way(wishes: Target)
 
 def test_an_available_update_is_no_event() -> None:
     settled = World(serving("a")).verdict().status
-    assert World(serving("a"), wishes=OUTDATED).verdict(settled).events == ()
+    assert World(serving("a"), desired=OUTDATED).verdict(settled).events == ()
 
 
 def test_the_offer_is_taken_back_once_there_is_nothing_to_take() -> None:
-    before = World(serving("a"), wishes=OUTDATED).verdict()
+    before = World(serving("a"), desired=OUTDATED).verdict()
     update = conditions(World(serving("a")).verdict(before.status))["UpdateAvailable"]
     assert (update["status"], update["reason"]) == ("False", "UpToDate")
 
@@ -407,8 +409,8 @@ def test_what_a_refresh_would_change_is_unknown_while_the_spec_is_refused() -> N
     assert (update["status"], update["reason"]) == ("Unknown", "UnknownEngine")
 
 
-def test_what_would_be_refused_if_made_anew_is_said_while_the_spec_stays_accepted() -> None:
-    found = conditions(World(serving("a"), wishes=REFUSED_ANEW).verdict())
+def test_what_would_be_refused_if_created_again_is_reported_while_the_spec_stays_accepted() -> None:
+    found = conditions(World(serving("a"), desired=REFUSED_ANEW).verdict())
     assert (found["Accepted"]["status"], found["Accepted"]["reason"]) == ("True", "AcceptedAsRecorded")
     assert "would refuse them (UnknownProfile): There is no gpu-small." in found["Accepted"]["message"]
     assert (found["UpdateAvailable"]["status"], found["UpdateAvailable"]["reason"]) == ("False", "AcceptedAsRecorded")

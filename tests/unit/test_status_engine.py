@@ -24,7 +24,7 @@ UNDER_WAY = {
         "Starting",
         "since 2026-11-22T11:59:30Z (over 30 s); the start-up limit ends at 2026-11-22T12:29:30Z",
     ),
-    "an engine whose end nobody saw": (
+    "an engine whose end was not seen": (
         World(loading(engine_last=ended(137, reason="ContainerStatusUnknown"), restarts=1)),
         "Starting",
         "",
@@ -158,7 +158,7 @@ PROBLEMS = {
         "spec.startup.timeoutSeconds",
     ),
     "a start that the kubelet ended one probe before the time": (
-        World(crashed("", exit_code=137, ran_s=8), wishes=target(startup_timeout_s=10)),
+        World(crashed("", exit_code=137, ran_s=8), desired=target(startup_timeout_s=10)),
         "StartTimeout",
         "exceeded spec.startup.timeoutSeconds (10 s): it was ended still loading",
         "spec.startup.timeoutSeconds",

@@ -32,7 +32,7 @@ UNDER_WAY = {
         "another pod on node worker-1 is fetching it, 40 % of 260 B",
     ),
     "the model is published": (fetching(FetchReport(phase=Phase.PUBLISHING)), "Fetching", "verifying and publishing"),
-    "sizes that nobody told": (fetching(FetchReport(phase=Phase.DOWNLOADING)), "Fetching", "progress unknown"),
+    "unknown sizes": (fetching(FetchReport(phase=Phase.DOWNLOADING)), "Fetching", "progress unknown"),
     "a fetcher that does not answer in its first seconds": (
         World(pod(fetch=running(15))),
         "Fetching",
@@ -56,7 +56,7 @@ UNDER_WAY = {
 }
 
 PROBLEMS = {
-    "an error that the fetcher tells": (
+    "an error that the fetcher reports": (
         fetching(
             FetchReport(
                 phase=Phase.RETRYING, error=FetchFailure(Reason.ACCESS_DENIED, "The store refuses. Grant s3:GetObject.")
@@ -90,7 +90,7 @@ PROBLEMS = {
         "The kubelet restarts it at about",
         "",
     ),
-    "an error that the fetcher told at its end": (
+    "an error that the fetcher reported at its end": (
         World(
             pod(
                 fetch=waiting("CrashLoopBackOff"),
@@ -152,7 +152,7 @@ PROBLEMS = {
         "Container modelyard-fetch",
         "spec.resources",
     ),
-    "a fetch that tells nothing and takes too long": (
+    "a fetch that reports nothing and takes too long": (
         fetching(None, begun_s=1900),
         "StartTimeout",
         "still fetching",
@@ -162,19 +162,19 @@ PROBLEMS = {
 
 
 def test_a_fetchers_error_stays_while_its_port_does_not_answer() -> None:
-    told = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
-    assert fetching(None).verdict(told.status).status == told.status
+    first = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
+    assert fetching(None).verdict(first.status).status == first.status
 
 
 def test_a_fetchers_error_does_not_outlive_the_spec_that_it_was_about() -> None:
-    told = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
-    corrected = World(pod(fetch=running(5)), service=a_service(generation=4)).verdict(told.status)
+    first = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
+    corrected = World(pod(fetch=running(5)), service=a_service(generation=4)).verdict(first.status)
     assert conditions(corrected)["Ready"]["reason"] == "Fetching"
 
 
 def test_a_fetchers_error_is_gone_once_the_download_runs() -> None:
-    told = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
-    cured = fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=0, bytes_total=10)).verdict(told.status)
+    first = fetching(FetchReport(error=FetchFailure(Reason.ACCESS_DENIED, "Refused."))).verdict()
+    cured = fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=0, bytes_total=10)).verdict(first.status)
     assert conditions(cured)["Ready"]["reason"] == "Fetching"
     assert conditions(cured)["ModelCached"]["reason"] == "Fetching"
 
@@ -188,13 +188,13 @@ def test_progress_changes_the_status_in_steps_only() -> None:
 
 
 def test_a_fetcher_that_answered_before_keeps_its_reason_while_it_is_silent() -> None:
-    told = fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=6, bytes_total=10)).verdict()
-    later = fetching(None).verdict(told.status)
+    first = fetching(FetchReport(phase=Phase.DOWNLOADING, bytes_done=6, bytes_total=10)).verdict()
+    later = fetching(None).verdict(first.status)
     assert conditions(later)["Ready"]["reason"] == "Fetching"
     assert "60 %" in conditions(later)["Ready"]["message"]
 
 
 def test_a_fetcher_that_never_answered_is_unreachable_once_it_should_have() -> None:
-    told = World(pod(fetch=running(15)), states={UID: None}).verdict()
-    later = fetching(None).verdict(told.status)
+    first = World(pod(fetch=running(15)), states={UID: None}).verdict()
+    later = fetching(None).verdict(first.status)
     assert conditions(later)["Ready"]["reason"] == "FetcherUnreachable"

@@ -1,4 +1,4 @@
-"""What a status tells of the model: its content, how each node came by it, and pods that hold different ones."""
+"""What a status reports of the model: its content, how each node came by it, and pods that hold different ones."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def nodes(world: World, stored: Object | None = None) -> list[Object]:
     return found
 
 
-def test_the_model_is_told_with_its_source_size_and_how_its_node_came_by_it() -> None:
+def test_the_model_is_reported_with_its_source_size_and_how_its_node_came_by_it() -> None:
     assert World(serving(fetch=fetched())).verdict().status["model"] == {
         "source": "s3://models/smollm",
         "digest": DIGEST,
@@ -48,16 +48,16 @@ def test_the_model_is_told_with_its_source_size_and_how_its_node_came_by_it() ->
         (fetched(fetched_bytes=9, waited="uid-of-another"), "Fetched", "Fetched the model to node worker-1"),
     ],
 )
-def test_a_node_that_came_by_the_model_is_told_once(fetch: Object, result: str, event: str) -> None:
+def test_a_node_that_came_by_the_model_is_reported_once(fetch: Object, result: str, event: str) -> None:
     world = World(serving(fetch=fetch))
     verdict = world.verdict(World().verdict().status)
-    told = [e for e in verdict.events if e.reason == "ModelCached"]
+    events = [e for e in verdict.events if e.reason == "ModelCached"]
     assert [node["result"] for node in verdict.status["model"]["nodes"]] == [result]
-    assert [(e.type, e.message.startswith(event)) for e in told] == [("Normal", True)]
+    assert [(e.type, e.message.startswith(event)) for e in events] == [("Normal", True)]
     assert world.verdict(verdict.status, NOW + timedelta(seconds=5)).events == ()
 
 
-def test_the_newest_fetch_of_each_node_is_told_the_newest_first() -> None:
+def test_the_newest_fetch_of_each_node_is_reported_newest_first() -> None:
     world = World(
         on("worker-1", fetched(since_s=500), "first"),
         on("worker-1", HIT, "second"),
@@ -67,7 +67,7 @@ def test_the_newest_fetch_of_each_node_is_told_the_newest_first() -> None:
     assert [(node["name"], node["result"]) for node in nodes(world)] == [("worker-1", "Hit"), ("worker-2", "Fetched")]
 
 
-def test_no_more_nodes_are_told_than_a_status_holds() -> None:
+def test_no_more_nodes_are_reported_than_a_status_holds() -> None:
     pods = [on(f"worker-{n}", fetched(since_s=1 + n)) for n in range(NODES_LIMIT + 9)]
     world = World(*pods, replicas=len(pods))
     assert [node["name"] for node in nodes(world)] == [f"worker-{n}" for n in range(NODES_LIMIT)]
@@ -80,7 +80,7 @@ def test_fetches_of_long_ago_are_no_news_to_an_operator_that_just_learned_of_the
     assert world.verdict(before).events == ()
 
 
-def test_a_fetcher_that_does_not_tell_what_it_brought_leaves_its_node_out() -> None:
+def test_a_fetcher_that_does_not_report_what_it_brought_leaves_its_node_out() -> None:
     verdict = World(serving()).verdict()
     assert verdict.status["model"] == {"digest": DIGEST, "sizeBytes": 270_000_000}
     assert [e.reason for e in verdict.events] == ["Ready"]
@@ -120,7 +120,7 @@ def test_a_source_that_changed_stops_new_pods_and_leaves_ready_ones_to_serve() -
     )
 
 
-def test_pods_of_one_revision_with_different_contents_are_told_with_what_to_do() -> None:
+def test_pods_of_one_revision_with_different_contents_are_reported_with_what_to_do() -> None:
     world = World(serving("a"), serving("b", fetch=fetched(OTHER, since_s=700)), replicas=2)
     verdict = world.verdict(World(serving("a"), serving("b"), replicas=2).verdict().status)
     found = conditions(verdict)

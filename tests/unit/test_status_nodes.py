@@ -41,7 +41,7 @@ UNDER_WAY = {
         "Scheduling",
         "Claim big may be waiting for its provisioner",
     ),
-    "a pod on a node that the watch has not told of yet": (
+    "a pod on a node that the watch has not reported yet": (
         World(loading(begun_s=3, engine=running(1)), nodes=(node("worker-9"),)),
         "Starting",
         "",
@@ -50,18 +50,18 @@ UNDER_WAY = {
 
 PROBLEMS = {
     "accelerators that are taken": (
-        World(pod(refused=NO_GPU), nodes=NODES, taken=TAKEN, wishes=target(count=2)),
+        World(pod(refused=NO_GPU), nodes=NODES, taken=TAKEN, desired=target(count=2)),
         "InsufficientAccelerators",
         "has 2 nvidia.com/gpu free. 2 nodes offer 8 (at most 4 on one), of which 1 is free (at most 1 on one). Sch",
         "lower spec.accelerator.count",
     ),
     "a thousand accelerators, which Kubernetes writes as 1k": (
-        World(pod(refused=NO_GPU), nodes=(node(gpus=1000),), taken={"worker-1": 999}, wishes=target(count=2)),
+        World(pod(refused=NO_GPU), nodes=(node(gpus=1000),), taken={"worker-1": 999}, desired=target(count=2)),
         "InsufficientAccelerators",
         "1 node offers 1000 (at most 1000 on one), of which 1 is free",
         "lower spec.accelerator.count",
     ),
-    "accelerators that nobody has": (
+    "accelerators that no node has": (
         World(pod(refused=NO_GPU), nodes=(node(), node("worker-2"))),
         "InsufficientAccelerators",
         "No node offers nvidia.com/gpu: check that the device plugin",
@@ -148,14 +148,14 @@ PROBLEMS = {
         "3 Insufficient memory.",
         "spec.resources",
     ),
-    "too little CPU, as Kubernetes 1.34 says it": (
+    "too little CPU, in the words of Kubernetes 1.34": (
         World(pod(refused="0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: 0/3")),
         "Unschedulable",
         "No node can run the pod: 0/3 nodes are available: 3 Insufficient cpu. Lower",
         "spec.resources",
     ),
-    "accelerators, for a service that wants none": (
-        World(pod(refused=NO_GPU), wishes=target(resource=None)),
+    "accelerators, for a service that requests none": (
+        World(pod(refused=NO_GPU), desired=target(resource=None)),
         "Unschedulable",
         "Insufficient nvidia.com/gpu",
         "spec.resources",
@@ -197,7 +197,7 @@ PROBLEMS = {
 }
 
 
-def test_a_surge_pod_without_an_accelerator_says_that_the_old_pods_keep_serving() -> None:
+def test_a_surge_pod_without_an_accelerator_reports_that_the_old_pods_keep_serving() -> None:
     world = World(serving("old", template=OLD), pod("new", refused=NO_GPU), nodes=NODES, taken={})
     found = conditions(world.verdict())
     assert found["Ready"]["status"] == "True"
@@ -219,7 +219,7 @@ def test_a_pod_that_is_refused_again_and_again_keeps_its_reason_between_the_turn
     assert {conditions(turn.verdict())["Ready"]["reason"] for turn in turns} == {"NodeRefused"}
 
 
-def test_a_pod_that_failed_long_ago_says_nothing_of_another() -> None:
+def test_a_pod_that_failed_long_ago_does_not_explain_another() -> None:
     long_ago = over("Evicted", "The node was low on resource: memory.")
     long_ago["metadata"]["creationTimestamp"] = ago(3600)
     world = World(long_ago, waits_for_the_scheduler())

@@ -274,7 +274,7 @@ PROBLEMS = {
         "",
     ),
     "an init container that hangs for the whole start-up time": (
-        World(with_container(pod(begun_s=601), "proxy", running(590), **BEFORE), wishes=target(startup_timeout_s=600)),
+        World(with_container(pod(begun_s=601), "proxy", running(590), **BEFORE), desired=target(startup_timeout_s=600)),
         "StartTimeout",
         "it was still waiting for container proxy",
         "",
@@ -307,7 +307,7 @@ def test_a_pod_whose_other_container_failed_is_looked_at_when_it_has_settled() -
     assert conditions(settled)["Ready"]["status"] == "True"
 
 
-def test_an_init_container_that_failed_long_ago_says_nothing_of_a_pod_that_serves() -> None:
+def test_an_init_container_that_failed_long_ago_does_not_count_in_a_pod_that_serves() -> None:
     made = with_container(serving(), "proxy", ended(0), last=ended(1), restarts=3, **BEFORE)
     assert conditions(World(made).verdict())["Ready"]["status"] == "True"
 

@@ -37,11 +37,11 @@ def without_mount(
     anywhere: bool | None = True,
     joined_s: float | None = None,
 ) -> World:
-    """A pod that waits for the node cache; the kubelet said ``messages``, the newest last. ``joined_s``: ago."""
-    told = tuple(event("FailedMount", message, 9 - n) for n, message in enumerate(messages))
+    """A pod that waits for the node cache; the kubelet posted ``messages``, the newest last. ``joined_s``: ago."""
+    events = tuple(event("FailedMount", message, 9 - n) for n, message in enumerate(messages))
     joined = {} if joined_s is None else {"worker-1": NOW - timedelta(seconds=joined_s)}
     registered = Registered({"worker-1": here}, anywhere, joined)
-    return World(pod(begun_s=begun_s, spec=NODE_CACHE), events={UID: told}, registered=registered)
+    return World(pod(begun_s=begun_s, spec=NODE_CACHE), events={UID: events}, registered=registered)
 
 
 UNDER_WAY = {
@@ -226,7 +226,7 @@ PROBLEMS = {
         "key HF_TOKEN in Secret team-a/token",
         "Add the key",
     ),
-    "an image that wants to be root": (
+    "an image that runs as root": (
         World(
             pod(
                 engine=waiting(

@@ -1,4 +1,4 @@
-"""Whatever the objects look like, a status comes out, and it never claims a model that nobody can ask."""
+"""Whatever the objects look like, a status comes out, and it never claims a model that no client can query."""
 
 import copy
 import json
@@ -144,19 +144,19 @@ def test_no_object_raises_and_ready_needs_a_ready_pod(world: World, stored: Any)
     assert all(len(condition["message"]) <= MESSAGE_LENGTH for condition in found.values())
     assert all(event.reason for event in verdict.events)
     wants_retry(world.deployment, NOW)
-    told = [
+    facts = [
         with_answers(pod_facts(pod), None, None, found)
         for pod, found in zip(world.pods, world.events.values(), strict=False)
     ]
-    verified_digests(told)
-    nodes_in_doubt(told)
+    verified_digests(facts)
+    nodes_in_doubt(facts)
     agents(world.pods, "modelyard-system")
     assert not any(has_driver(body) for body in world.pods)
 
 
 @settings(deadline=None)
 @given(world=worlds(), stored=STORED)
-def test_a_second_look_at_the_same_world_tells_nothing_new(world: World, stored: Any) -> None:
+def test_a_second_look_at_the_same_world_reports_nothing_new(world: World, stored: Any) -> None:
     first = world.verdict(stored)
     again = world.verdict(first.status, NOW + timedelta(milliseconds=1))
     assert again.events == ()

@@ -1,4 +1,4 @@
-"""What a service's conditions say together of each world in the tables beside this file; every reason has one."""
+"""What a service's conditions report together of each world in the tables beside this file; every reason has one."""
 
 from typing import Any, get_args
 
@@ -33,22 +33,22 @@ def _rows(table: str) -> list[Any]:
     return [pytest.param(*row, id=f"{step.__name__.rpartition('_')[2]}: {name}") for step, name, row in rows]
 
 
-@pytest.mark.parametrize(("world", "reason", "says"), _rows("UNDER_WAY"))
-def test_what_is_under_way_is_named(world: World, reason: str, says: str) -> None:
+@pytest.mark.parametrize(("world", "reason", "words"), _rows("UNDER_WAY"))
+def test_what_is_under_way_is_named(world: World, reason: str, words: str) -> None:
     found = conditions(world.verdict())
     assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", reason)
-    assert says in found["Ready"]["message"]
+    assert words in found["Ready"]["message"]
     assert (found["Progressing"]["status"], found["Progressing"]["reason"]) == ("True", reason)
     assert found["Reconciling"]["status"] == "True"
     assert "Stalled" not in found
 
 
-@pytest.mark.parametrize(("world", "reason", "says", "remedy"), _rows("PROBLEMS"))
-def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, says: str, remedy: str) -> None:
+@pytest.mark.parametrize(("world", "reason", "words", "remedy"), _rows("PROBLEMS"))
+def test_a_problem_is_named_with_its_cause_and_remedy(world: World, reason: str, words: str, remedy: str) -> None:
     verdict = world.verdict()
     found = conditions(verdict)
     assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", reason)
-    assert says in found["Ready"]["message"]
+    assert words in found["Ready"]["message"]
     assert remedy in found["Ready"]["message"]
     assert (found["Progressing"]["status"], found["Progressing"]["reason"]) == ("False", reason)
     assert found["Stalled"]["reason"] == reason

@@ -26,7 +26,7 @@ def refused(message: str) -> World:
 
 UNDER_WAY = {
     "nothing exists yet": (World(), "Creating", ""),
-    "a pod that was told to stop ends as failed": (
+    "a pod that must stop ends as failed": (
         World({**pod(deletionTimestamp=ago(1)), "status": {"phase": "Failed"}}),
         "Creating",
         "",
@@ -84,7 +84,7 @@ def test_a_refusal_reads_the_same_for_each_pod_that_is_tried() -> None:
     assert message("smollm-abc") == message("smollm-xyz")
 
 
-def test_a_service_that_is_deleted_says_so() -> None:
+def test_a_service_that_is_deleted_reports_it() -> None:
     found = conditions(World(serving(), service=a_service(deleting=True)).verdict())
     assert (found["Ready"]["status"], found["Ready"]["reason"]) == ("False", "Deleting")
 
@@ -115,19 +115,19 @@ def refused_again(message: str, seen_s: float = 10, about: str = "smollm-5d9f") 
         pytest.param((), "QuotaExceeded", id="events that are gone"),
     ],
 )
-def test_the_refusal_that_is_told_is_the_latest(events: tuple[Object, ...], reason: str) -> None:
+def test_the_latest_refusal_is_reported(events: tuple[Object, ...], reason: str) -> None:
     world = World(deployment=a_deployment(refusal=FIRST), events={FAILED_CREATIONS: events})
     assert conditions(world.verdict())["Ready"]["reason"] == reason
     assert "Error creating" not in conditions(world.verdict())["Ready"]["message"]
 
 
-def test_a_replica_set_is_asked_about_only_while_it_is_refused() -> None:
+def test_the_events_of_a_replica_set_are_read_only_while_it_is_refused() -> None:
     assert FAILED_CREATIONS in questions(Children({"default": a_deployment(refusal=FIRST)}, ()), NOW).events
     assert questions(Children({"default": a_deployment()}, ()), NOW).events == {}
 
 
 @pytest.mark.parametrize(
-    ("deployment", "wanted"),
+    ("deployment", "expected"),
     [
         pytest.param(None, False, id="nothing was made yet"),
         pytest.param(a_deployment(), False, id="nothing is refused"),
@@ -138,5 +138,5 @@ def test_a_replica_set_is_asked_about_only_while_it_is_refused() -> None:
         pytest.param(a_deployment(refusal=FIRST, refused_s=5, retried_s=900), False, id="refused anew"),
     ],
 )
-def test_refused_pods_are_tried_again_every_half_minute(deployment: Object | None, wanted: bool) -> None:
-    assert wants_retry(deployment, NOW) == wanted
+def test_refused_pods_are_tried_again_every_half_minute(deployment: Object | None, expected: bool) -> None:
+    assert wants_retry(deployment, NOW) == expected

@@ -81,7 +81,7 @@ from modelyard.desired.strategic_merge import merged
         ),
     ],
 )
-def test_a_patch_merges_by_what_tells_items_apart(base: Any, patch: Any, expected: Any) -> None:
+def test_a_patch_merges_by_the_keys_that_distinguish_items(base: Any, patch: Any, expected: Any) -> None:
     assert merged(base, patch, "spec") == expected
 
 

@@ -1,4 +1,4 @@
-"""Triton's command line, its readiness, and what it is not told."""
+"""Triton's command line, its readiness, and what it does not get."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def _command(*models: str, args: tuple[str, ...] = (), **spec: Any) -> list[str]
     return engine_command(engine_container(_service(*models, args=args, **spec)))
 
 
-def _wanted_models(*models: str) -> str:
+def _requested_models(*models: str) -> str:
     metadata = deployment(_service(*models))["spec"]["template"]["metadata"]
     return str(metadata["annotations"][names.ANNOTATION_MODELS])
 
@@ -35,20 +35,20 @@ def test_the_models_folder_is_the_repository() -> None:
 def test_without_names_all_models_are_loaded() -> None:
     assert "--model-control-mode=none" in _command()
     assert not [argument for argument in _command() if argument.startswith("--load-model")]
-    assert _wanted_models() == "*"
+    assert _requested_models() == "*"
 
 
 def test_named_models_are_loaded_and_no_others() -> None:
     loaded = [argument for argument in _command("b", "a") if "model-control" in argument or "load-model" in argument]
     assert loaded == ["--model-control-mode=explicit", "--load-model=b", "--load-model=a"]
-    assert _wanted_models("b", "a") == "b,a"
+    assert _requested_models("b", "a") == "b,a"
 
 
 @pytest.mark.parametrize(
     ("models", "path"),
     [((), "/v2/health/ready"), (("detect",), "/v2/models/detect/ready"), (("a", "b"), "/v2/health/ready")],
 )
-def test_one_named_model_is_asked_by_its_own_path(models: tuple[str, ...], path: str) -> None:
+def test_one_named_model_is_queried_by_its_own_path(models: tuple[str, ...], path: str) -> None:
     container = engine_container(_service(*models))
     assert container["readinessProbe"]["httpGet"]["path"] == path
     assert container["startupProbe"]["httpGet"]["path"] == path
@@ -78,8 +78,8 @@ def test_the_rate_limiter_is_left_alone() -> None:
 
 @pytest.mark.parametrize("flag", ["--exit-timeout-secs", "--exit-on-error", "--strict-readiness", "--allow-metrics"])
 def test_a_users_flag_wins(flag: str) -> None:
-    said = [argument for argument in _command(args=(f"{flag}=0",)) if argument.startswith(f"{flag}=")]
-    assert said == [f"{flag}=0"]
+    given = [argument for argument in _command(args=(f"{flag}=0",)) if argument.startswith(f"{flag}=")]
+    assert given == [f"{flag}=0"]
 
 
 def test_it_runs_through_the_entrypoint_of_nvidias_images() -> None:

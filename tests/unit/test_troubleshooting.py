@@ -18,7 +18,7 @@ def test_every_reason_has_its_section_and_every_section_its_reason() -> None:
 
 
 @pytest.mark.parametrize(("title", "text"), SECTIONS, ids=[title for title, _ in SECTIONS])
-def test_every_section_says_what_it_means_how_to_see_it_and_what_to_do(title: str, text: str) -> None:
+def test_every_section_explains_what_it_means_how_to_see_it_and_what_to_do(title: str, text: str) -> None:
     assert re.findall(r"^- (\w+): \S", text, re.MULTILINE) == ["Means", "See", "Do"], title
 
 

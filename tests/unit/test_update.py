@@ -23,21 +23,21 @@ MIRROR = EngineImage(engine="vllm", version="0.32.0", accelerator="nvidia", imag
 
 
 def changes(settings: dict[str, Any], **spec: Any) -> tuple[str, ...]:
-    """What a service of SETTINGS is told once these settings are others."""
+    """The changes that a service of SETTINGS reports once the settings are these."""
     body = service(**spec)
-    told = available(body, SETTINGS.model_copy(update=settings), deployment(body, SETTINGS))
-    assert told.refusal is None
-    return told.changes
+    update = available(body, SETTINGS.model_copy(update=settings), deployment(body, SETTINGS))
+    assert update.refusal is None
+    return update.changes
 
 
 def profile_changes(before: Object | None, after: Object | None) -> tuple[str, ...]:
-    """What a service of one profile is told once it is to have the other."""
+    """The changes that a service of one profile reports once it is to have the other."""
     present = deployment(service(), profile=offer(before) if before else None)
     return available(service(), SETTINGS, present, offer(after) if after else None).changes
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         (
             {"fetch_image": "modelyard-fetch:0.2.0"},
@@ -92,8 +92,8 @@ def profile_changes(before: Object | None, after: Object | None) -> tuple[str, .
         ),
     ],
 )
-def test_a_changed_setting_is_named_by_what_it_would_change(settings: dict[str, Any], told: list[str]) -> None:
-    assert list(changes(settings)) == told
+def test_a_changed_setting_is_named_by_what_it_would_change(settings: dict[str, Any], expected: list[str]) -> None:
+    assert list(changes(settings)) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,11 +112,11 @@ def test_a_changed_setting_is_named_by_what_it_would_change(settings: dict[str, 
         ({"default_accelerator": "cpu"}, {"accelerator": {"type": "nvidia"}}),
     ],
 )
-def test_what_would_not_change_the_pods_is_not_told(settings: dict[str, Any], spec: Object) -> None:
+def test_what_would_not_change_the_pods_is_not_reported(settings: dict[str, Any], spec: Object) -> None:
     assert changes(settings, **spec) == ()
 
 
-def test_another_label_of_products_is_named_where_products_are_asked_for() -> None:
+def test_another_product_label_is_named_where_products_are_requested() -> None:
     row = SETTINGS.accelerators["nvidia"].model_copy(update={"product_label": "example.com/product"})
     settings = {"accelerators": {**SETTINGS.accelerators, "nvidia": row}}
     [change] = changes(settings, accelerator={"product": ["NVIDIA-L4"]})
@@ -175,7 +175,7 @@ SMALL: Object = {
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "expected"),
     [
         (
             profile(**SMALL),
@@ -212,9 +212,9 @@ SMALL: Object = {
     ],
 )
 def test_a_changed_profile_is_named_by_what_it_would_change(
-    before: Object | None, after: Object | None, told: list[str]
+    before: Object | None, after: Object | None, expected: list[str]
 ) -> None:
-    assert list(profile_changes(before, after)) == told
+    assert list(profile_changes(before, after)) == expected
 
 
 def test_a_variables_value_is_never_shown() -> None:
@@ -235,12 +235,12 @@ def test_of_an_engines_argument_only_the_flag_is_shown(args: list[str]) -> None:
 
 def test_a_refresh_clears_it() -> None:
     settings = SETTINGS.model_copy(update={"drain_s": 90})
-    asked = service(annotations={names.ANNOTATION_REFRESH: "1"})
-    refreshed = deployment(asked, settings, deployment(service()))
-    assert available(asked, settings, refreshed) == Update()
+    body = service(annotations={names.ANNOTATION_REFRESH: "1"})
+    refreshed = deployment(body, settings, deployment(service()))
+    assert available(body, settings, refreshed) == Update()
 
 
-def test_a_refresh_that_would_be_refused_says_so() -> None:
+def test_a_refresh_that_would_be_refused_is_reported() -> None:
     gone = available(service(), SETTINGS, deployment(service(), profile=offer(profile(**SMALL))), missing("gpu-small"))
     assert gone.refusal is not None
     assert (gone.changes, gone.refusal.reason) == ((), "UnknownProfile")

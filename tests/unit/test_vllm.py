@@ -39,7 +39,7 @@ def test_it_listens_on_ipv6_too_unless_the_user_names_an_address(users: list[str
     assert any(variable["name"] == names.ENV_POD_IPS for variable in container["env"]) is bool(ours)
 
 
-def test_draining_is_as_long_as_the_spec_says() -> None:
+def test_draining_lasts_as_long_as_the_spec_sets() -> None:
     assert "--shutdown-timeout=7" in _command(drain={"timeoutSeconds": 7})
 
 
@@ -53,7 +53,7 @@ def test_draining_is_as_long_as_the_spec_says() -> None:
         ({"image": "company/vllm:stable"}, True),
     ],
 )
-def test_only_versions_that_can_drain_are_asked_to(engine: dict[str, str], drains: bool) -> None:
+def test_only_versions_that_can_drain_get_the_flag(engine: dict[str, str], drains: bool) -> None:
     assert ("--shutdown-timeout=60" in _command(engine=engine)) is drains
 
 
@@ -73,7 +73,7 @@ def test_a_user_who_divides_the_accelerators_does_so_alone(flag: str) -> None:
     assert not [f for f in _command(accelerator={"count": 4}, engine={"args": [flag]}) if "tensor" in f]
 
 
-def test_on_cpu_nothing_is_compiled_unless_the_user_wants_it() -> None:
+def test_on_cpu_nothing_is_compiled_unless_the_user_enables_it() -> None:
     assert "--enforce-eager" in _command(accelerator=CPU)
     assert "--enforce-eager" not in _command(accelerator=CPU, engine={"args": ["--no-enforce-eager"]})
     assert "--enforce-eager" not in _command()
@@ -175,7 +175,7 @@ def test_a_model_as_first_argument_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "asked"),
+    ("args", "parts"),
     [
         (["--tensor-parallel-size=4"], 4),
         (["--tensor-parallel-size", "4"], 4),
@@ -189,9 +189,9 @@ def test_a_model_as_first_argument_is_refused() -> None:
         (["-dp=16", "--data-parallel-backend=ray"], 16),
     ],
 )
-def test_more_parallel_parts_than_accelerators_are_refused_with_both_numbers(args: list[str], asked: int) -> None:
-    wanted = rf"they need {asked}, but spec\.accelerator\.count is 2\. Lower them, or raise spec\.accelerator\.count"
-    with pytest.raises(InvalidError, match=wanted) as refused:
+def test_more_parallel_parts_than_accelerators_are_refused_with_both_numbers(args: list[str], parts: int) -> None:
+    message = rf"they need {parts}, but spec\.accelerator\.count is 2\. Lower them, or raise spec\.accelerator\.count"
+    with pytest.raises(InvalidError, match=message) as refused:
         _command(accelerator={"count": 2}, engine={"args": args})
     assert refused.value.reason == "EngineArgumentRefused"
 
@@ -213,7 +213,7 @@ def test_more_parallel_parts_than_accelerators_are_refused_with_both_numbers(arg
         ["-tp"],
     ],
 )
-def test_a_division_that_fits_or_that_nobody_can_judge_is_the_users(args: list[str]) -> None:
+def test_a_division_that_fits_or_that_cannot_be_judged_is_the_users(args: list[str]) -> None:
     assert _command(accelerator={"count": 2}, engine={"args": args})[-len(args) :] == args
 
 
@@ -245,10 +245,10 @@ def test_a_division_that_fits_or_that_nobody_can_judge_is_the_users(args: list[s
 def test_an_argument_that_needs_other_pods_is_refused_by_name(
     args: list[str], named: str, accelerator: dict[str, Any]
 ) -> None:
-    wanted = (
+    message = (
         rf"must not contain {re.escape(named)}: the engine would wait for other pods, .* raise spec\.accelerator\.count"
     )
-    with pytest.raises(InvalidError, match=wanted) as refused:
+    with pytest.raises(InvalidError, match=message) as refused:
         _command(accelerator=accelerator, engine={"args": args})
     assert refused.value.reason == "EngineArgumentRefused"
 
@@ -264,7 +264,7 @@ def test_on_cpu_parts_are_no_accelerators() -> None:
 
 
 @pytest.mark.parametrize("host", ["--host=127.0.0.1", "--host=localhost", "--ho=::1"])
-def test_an_address_that_nobody_outside_reaches_is_refused(host: str) -> None:
+def test_an_address_that_is_unreachable_from_outside_is_refused(host: str) -> None:
     with pytest.raises(InvalidError, match="connect from outside the pod"):
         _command(engine={"args": [host]})
 

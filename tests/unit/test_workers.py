@@ -74,7 +74,7 @@ async def test_as_many_keys_as_there_are_workers_are_worked_on_at_once(world: Wo
     assert sorted(world.ended) == KEYS
 
 
-async def test_a_key_that_asks_for_it_comes_again_at_its_time(world: World) -> None:
+async def test_a_key_that_requests_it_comes_again_at_its_time(world: World) -> None:
     world.outcomes[KEYS[0]] = 30.0
     world.queue.add(KEYS[0])
     await world.settle()
@@ -182,7 +182,7 @@ async def test_what_is_interrupted_ends_at_once_and_comes_back_and_the_workers_g
     assert sorted(world.ended) == KEYS[:2]
 
 
-async def test_a_key_comes_back_no_sooner_than_the_api_server_asks(world: World) -> None:
+async def test_a_key_comes_back_no_sooner_than_the_api_server_allows(world: World) -> None:
     world.outcomes[KEYS[0]] = ApiError(429, "TooManyRequests", "later", retry_after_s=20)
     world.queue.add(KEYS[0])
     await world.settle()

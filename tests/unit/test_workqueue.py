@@ -151,7 +151,7 @@ async def test_a_later_time_set_while_in_work_is_kept(queue: WorkQueue[str], clo
     assert await at_once(queue.get()) == "a"
 
 
-async def test_the_age_tells_of_the_oldest_key_that_waits_or_is_in_work(
+async def test_the_age_is_that_of_the_oldest_key_that_waits_or_is_in_work(
     queue: WorkQueue[str], clock: FakeClock
 ) -> None:
     assert queue.oldest_age_s() == 0

@@ -1,4 +1,4 @@
-"""The node's GPUs, which do not exist, and which of them are said to be broken."""
+"""The node's GPUs, which do not exist, and which of them are declared broken."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +22,7 @@ def unhealthy_ids(folder: Path) -> frozenset[str]:
 
 
 def container_environment(ids: Iterable[str]) -> dict[str, str]:
-    """What a container is told of the GPUs it was given, as NVIDIA's plugin does."""
+    """The environment of a container for the GPUs it was given, as NVIDIA's plugin does."""
     return {"NVIDIA_VISIBLE_DEVICES": ",".join(sorted(ids))}
 
 

@@ -36,7 +36,7 @@ log = logging.getLogger("gpu-plugin")
 
 
 class Devices(services.DevicePluginServicer):  # type: ignore[misc]  # generated while the image is built
-    """Answers the kubelet. One `ListAndWatch` stays open per kubelet and tells every change of health."""
+    """Answers the kubelet. One `ListAndWatch` stays open per kubelet and reports every change of health."""
 
     def __init__(self, count: int, unhealthy: Path) -> None:
         self._ids = device_ids(count)
@@ -59,11 +59,11 @@ class Devices(services.DevicePluginServicer):  # type: ignore[misc]  # generated
     ) -> Iterator[messages.ListAndWatchResponse]:
         """All devices at once, then again whenever one's health changes, until the kubelet goes."""
         del request
-        told: dict[str, str] | None = None
+        reported: dict[str, str] | None = None
         while context.is_active() and not self._stopping.is_set():
             health = health_by_id(self._ids, unhealthy_ids(self._folder))
-            if health != told:
-                told = health
+            if health != reported:
+                reported = health
                 log.info("devices: %s", health)
                 devices = [messages.Device(ID=id_, health=state) for id_, state in health.items()]
                 yield messages.ListAndWatchResponse(devices=devices)
@@ -93,7 +93,7 @@ class Plugin:
         self._count = count
 
     def run(self, stopping: threading.Event) -> None:
-        """Serve until told to stop; serve anew whenever the kubelet was started anew."""
+        """Serve until a signal to stop; serve anew whenever the kubelet was started anew."""
         while not stopping.is_set():
             kubelet = identity(self._kubelet)
             if kubelet is not None:

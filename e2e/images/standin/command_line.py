@@ -57,7 +57,7 @@ class ServeOptions:
     dummy_weights: bool
     api_keys: tuple[str, ...]
     non_default: dict[str, object]
-    """What the command line said, as the engine logs it."""
+    """What the command line set, as the engine logs it."""
 
 
 def parse(arguments: list[str]) -> ServeOptions:
@@ -110,24 +110,24 @@ def _dashed(argument: str) -> str:
 
 
 def _options(given: argparse.Namespace, model: str) -> ServeOptions:
-    said = {name: value for name, value in vars(given).items() if value is not None and name != "command"}
-    names = said.get("served_model_name") or [model]
+    options = {name: value for name, value in vars(given).items() if value is not None and name != "command"}
+    names = options.get("served_model_name") or [model]
     return ServeOptions(
         model=Path(model),
         served_names=tuple(names),
-        host=said.get("host", ""),
-        port=said.get("port", 8000),
-        max_model_tokens=said.get("max_model_len"),
-        max_running=said.get("max_num_seqs", 256),
-        max_queued=said.get("max_num_queued_reqs"),
-        block_tokens=said.get("block_size", 128),
-        blocks_override=said.get("num_gpu_blocks_override"),
-        api_servers=said.get("api_server_count", 1),
-        shutdown_timeout_s=said.get("shutdown_timeout", 0),
-        log_stats=not said.get("disable_log_stats", False),
-        access_log=not said.get("disable_uvicorn_access_log", False),
-        track_load=said.get("enable_server_load_tracking", False),
-        dummy_weights=said.get("load_format") == "dummy",
-        api_keys=tuple(said.get("api_key", ())),
-        non_default=said | {"model": model},
+        host=options.get("host", ""),
+        port=options.get("port", 8000),
+        max_model_tokens=options.get("max_model_len"),
+        max_running=options.get("max_num_seqs", 256),
+        max_queued=options.get("max_num_queued_reqs"),
+        block_tokens=options.get("block_size", 128),
+        blocks_override=options.get("num_gpu_blocks_override"),
+        api_servers=options.get("api_server_count", 1),
+        shutdown_timeout_s=options.get("shutdown_timeout", 0),
+        log_stats=not options.get("disable_log_stats", False),
+        access_log=not options.get("disable_uvicorn_access_log", False),
+        track_load=options.get("enable_server_load_tracking", False),
+        dummy_weights=options.get("load_format") == "dummy",
+        api_keys=tuple(options.get("api_key", ())),
+        non_default=options | {"model": model},
     )

@@ -1,4 +1,4 @@
-"""POST /v1/completions and /v1/chat/completions: what is asked, whether it is refused, and the answer."""
+"""POST /v1/completions and /v1/chat/completions: the request, whether it is refused, and the answer."""
 
 import json
 import re
@@ -21,7 +21,7 @@ COMPLETION_MAX_TOKENS = 16
 """What a completion gets that names no max_tokens; a chat gets all that the context leaves."""
 
 Send = Callable[[bytes], Awaitable[None]]
-Asked = dict[str, Any]
+Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,19 @@ class Completions:
     async def answer(self, request: Request) -> Response:
         """Raises Refused for whatever the engine will not do."""
         is_chat = request.path == CHAT_PATH
-        asked = _parsed(request, is_chat)
-        model = asked.get("model") or self._served.names[0]
+        fields = _parsed(request, is_chat)
+        model = fields.get("model") or self._served.names[0]
         if model not in self._served.names:
             message = f"The model `{model}` does not exist. Valid aliases: {', '.join(self._served.names)}."
             raise Refused(bodies.error(message, "NotFoundError", 404, "model"))
-        generation = self._admit(asked, is_chat)
+        generation = self._admit(fields, is_chat)
         identity = bodies.Identity(
             bodies.random_id("chatcmpl" if is_chat else "cmpl"), int(time.time()), model, self._served.fingerprint
         )
-        if not asked.get("stream"):
+        if not fields.get("stream"):
             with self._loaded():
                 return await self._whole(generation, identity, is_chat)
-        include_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+        include_usage = bool((fields.get("stream_options") or {}).get("include_usage"))
 
         async def stream(send: Send) -> None:
             with self._loaded():
@@ -73,16 +73,16 @@ class Completions:
 
         return Response(content_type="text/event-stream; charset=utf-8", stream=stream)
 
-    def _admit(self, asked: Asked, is_chat: bool) -> Generation:
+    def _admit(self, fields: Fields, is_chat: bool) -> Generation:
         longest = self._served.max_model_tokens
-        prompt_tokens = _prompt_tokens(asked, is_chat)
-        param = "max_completion_tokens" if is_chat and asked.get("max_completion_tokens") else "max_tokens"
-        wanted = asked.get(param) if is_chat or asked.get(param) is not None else COMPLETION_MAX_TOKENS
-        if wanted is not None and wanted > longest:
+        prompt_tokens = _prompt_tokens(fields, is_chat)
+        param = "max_completion_tokens" if is_chat and fields.get("max_completion_tokens") else "max_tokens"
+        requested = fields.get(param) if is_chat or fields.get(param) is not None else COMPLETION_MAX_TOKENS
+        if requested is not None and requested > longest:
             raise Refused(
                 bodies.bad_request(
-                    f"{param}={wanted} cannot be greater than max_model_len={longest}. "
-                    f"Please request fewer output tokens. (parameter={param}, value={wanted})",
+                    f"{param}={requested} cannot be greater than max_model_len={longest}. "
+                    f"Please request fewer output tokens. (parameter={param}, value={requested})",
                     param,
                 )
             )
@@ -96,10 +96,10 @@ class Completions:
                     "input_tokens",
                 )
             )
-        max_tokens = max(1, min(wanted or longest, longest - prompt_tokens))
-        answer_tokens = max_tokens if asked.get("ignore_eos") else self._served.answer_tokens
+        max_tokens = max(1, min(requested or longest, longest - prompt_tokens))
+        answer_tokens = max_tokens if fields.get("ignore_eos") else self._served.answer_tokens
         try:
-            return self._engine.admit(prompt_tokens, max_tokens, max(answer_tokens, asked.get("min_tokens") or 0))
+            return self._engine.admit(prompt_tokens, max_tokens, max(answer_tokens, fields.get("min_tokens") or 0))
         except QueueFull as full:
             raise Refused(bodies.error(str(full), "Service Unavailable", 503)) from None
         except (EngineDead, EngineStopping) as stopped:
@@ -150,43 +150,43 @@ class Completions:
             self.load -= self._served.track_load
 
 
-def _parsed(request: Request, is_chat: bool) -> Asked:
+def _parsed(request: Request, is_chat: bool) -> Fields:
     """The request's JSON. Raises Refused in the words that the real server's checks use."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(bodies.invalid("Unsupported Media Type: Only 'application/json' is allowed", None))
     try:
-        asked = json.loads(request.body)
+        fields = json.loads(request.body)
     except json.JSONDecodeError as error:
         place = f"body.{error.pos}"
         detail = {"type": "json_invalid", "loc": place, "msg": "JSON decode error", "input": "<dict of 0 items>"}
         raise Refused(bodies.invalid(str(detail | {"ctx": {"error": error.msg}}), place)) from None
-    if not isinstance(asked, dict):
+    if not isinstance(fields, dict):
         raise Refused(bodies.invalid("the body is not an object", "body"))
-    if is_chat and "messages" not in asked:
+    if is_chat and "messages" not in fields:
         place = "body.messages"
-        detail = {"type": "missing", "loc": place, "msg": "Field required", "input": f"<dict of {len(asked)} items>"}
+        detail = {"type": "missing", "loc": place, "msg": "Field required", "input": f"<dict of {len(fields)} items>"}
         raise Refused(bodies.invalid(str(detail), place))
-    if not is_chat and not asked.get("prompt"):
+    if not is_chat and not fields.get("prompt"):
         raise Refused(
             bodies.bad_request(
                 "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)", "prompt"
             )
         )
-    if asked.get("stream_options") and not asked.get("stream"):
+    if fields.get("stream_options") and not fields.get("stream"):
         raise Refused(
             bodies.bad_request(
                 "Stream options can only be defined when `stream=True`. (parameter=stream_options)", "stream_options"
             )
         )
-    return asked
+    return fields
 
 
-def _prompt_tokens(asked: Asked, is_chat: bool) -> int:
+def _prompt_tokens(fields: Fields, is_chat: bool) -> int:
     """About what a tokenizer makes of it: words and signs, and a chat template's marks around each message."""
     if is_chat:
-        contents = [str(message.get("content") or "") for message in asked["messages"]]
+        contents = [str(message.get("content") or "") for message in fields["messages"]]
         return CHAT_OPENING_TOKENS + sum(CHAT_TOKENS_PER_MESSAGE + len(TOKEN.findall(text)) for text in contents)
-    prompt = asked["prompt"]
+    prompt = fields["prompt"]
     if isinstance(prompt, list) and isinstance(prompt[0], int):
         return len(prompt)
     return len(TOKEN.findall(prompt if isinstance(prompt, str) else " ".join(map(str, prompt))))

@@ -1,4 +1,4 @@
-"""What a test can ask of the stand-in beyond vLLM's own flags.
+"""What a test can set of the stand-in beyond vLLM's own flags.
 
 Environment variables, so that `spec.engine.env` of an InferenceService carries them. The defaults are the real engine's
 most demanding behaviour, not its kindest.
@@ -35,7 +35,7 @@ class Controls:
     tokens_per_s: float = 100.0
     """Tokens that each running request gets per second."""
     answer_tokens: int = 64
-    """Length of an answer whose request does not ask for less (`max_tokens`) or for all (`ignore_eos`)."""
+    """Length of an answer whose request does not set less (`max_tokens`) or all (`ignore_eos`)."""
     abort: str = choice("hang", "abort", "error")
     """What clients see when SIGTERM meets requests in flight at --shutdown-timeout 0: silence, `finish_reason: abort`,
     or an error chunk."""
@@ -58,7 +58,7 @@ class Controls:
 
 
 def controls_from(environment: Mapping[str, str]) -> Controls:
-    """The controls that an environment asks for. Raises ValueError that names what is wrong and what is known."""
+    """The controls that an environment sets. Raises ValueError that names what is wrong and what is known."""
     known = {f"{PREFIX}{control.name.upper()}": control for control in fields(Controls)}
     given: dict[str, float | int | str] = {}
     for variable, text in environment.items():

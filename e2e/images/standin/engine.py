@@ -17,7 +17,7 @@ class EngineDead(Exception):  # noqa: N818  # as the real engine names it
         super().__init__("EngineCore encountered an issue. See stack trace (above) for the root cause.")
 
 
-class EngineStopping(Exception):  # noqa: N818  # no fault: it has been told to stop
+class EngineStopping(Exception):  # noqa: N818  # no fault: it has been ordered to stop
     def __init__(self) -> None:
         super().__init__("cannot schedule new futures after shutdown")
 
@@ -42,7 +42,7 @@ End = Literal["aborted", "dead"]
 
 
 class Engine:
-    """`state` is `running`; `draining` lets accepted requests finish; `dead` fails them; `silent` says nothing more,
+    """`state` is `running`; `draining` lets accepted requests finish; `dead` fails them; `silent` sends nothing more,
     which is how clients of the real engine are left hanging.
     """
 
@@ -74,7 +74,7 @@ class Engine:
         return self._scheduler.in_flight
 
     def refresh_gauges(self) -> None:
-        """Brings what /metrics says about this moment up to date, where it does not show the last step."""
+        """Brings what /metrics shows about this moment up to date, where it does not show the last step."""
         if self._gauges == "current":
             self._set_gauges()
 

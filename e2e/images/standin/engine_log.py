@@ -1,5 +1,5 @@
 """What the engine prints, in the form of the real one, with its traps: a harmless warning that names an OSError, and
-a last line that tells nothing about the cause.
+a last line without the cause.
 """
 
 import os

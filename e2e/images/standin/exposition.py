@@ -33,7 +33,7 @@ class Family:
 class Metrics:
     """The values behind one server's /metrics.
 
-    Series are named by their sample name (`..._total`, `..._bucket`) and the labels that tell them apart on this
+    Series are named by their sample name (`..._total`, `..._bucket`) and the labels that distinguish them on this
     server. A name that the template does not have is left out silently: which metrics exist is the template's
     decision (none of vLLM's own with --disable-log-stats).
     """

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server that behaves as uvicorn does where a client can tell: headers, keep-alive, closing."""
+"""A small HTTP/1.1 server that behaves as uvicorn does where a client can see it: headers, keep-alive, closing."""
 
 import asyncio
 import socket
@@ -37,11 +37,11 @@ AsyncChunks = Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]]
 """A function that sends its chunks one by one through the one that it is given."""
 Answer = Callable[[Request], Awaitable[Response]]
 Served = Callable[[Request, Response, float], None]
-"""Told of each answered request and the seconds it took."""
+"""Called with each answered request and the seconds it took."""
 
 
 class _Reader(asyncio.StreamReader):
-    """Knows at once that the client has left, also while nobody reads."""
+    """Knows at once that the client has left, also while nothing reads."""
 
     def __init__(self) -> None:
         super().__init__(limit=HEADER_LIMIT_BYTES)
@@ -53,7 +53,7 @@ class _Reader(asyncio.StreamReader):
 
 
 class HttpServer:
-    """Serves `answer` on a bound socket; nobody can connect before `listen`."""
+    """Serves `answer` on a bound socket; no client can connect before `listen`."""
 
     def __init__(self, answer: Answer, served: Served) -> None:
         self._answer = answer

@@ -21,11 +21,11 @@ class Model:
 
 
 class Unusable(Exception):  # noqa: N818  # it is the engine's error that carries the suffix, in the message
-    """The engine ends with exit code 1 and this as the cause. The message is what the real log says, whole."""
+    """The engine ends with exit code 1 and this as the cause. The message is that of the real log, whole."""
 
 
 def read_config(model: Path, max_model_tokens: int | None) -> Model:
-    """The model's own limits, before anything is loaded. `max_model_tokens` is what --max-model-len asks for."""
+    """The model's own limits, before anything is loaded. `max_model_tokens` is the value of --max-model-len."""
     if not model.is_dir():
         raise Unusable(
             f"huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or "
@@ -65,8 +65,8 @@ def check_weights(model: Path) -> None:
         raise Unusable(f"RuntimeError: Cannot find any model weights with `{model}`")
     index = model / "model.safetensors.index.json"
     if index.is_file():
-        wanted = set(json.loads(index.read_text())["weight_map"].values())
-        missing = sorted(wanted - {path.name for path in found})
+        listed = set(json.loads(index.read_text())["weight_map"].values())
+        missing = sorted(listed - {path.name for path in found})
         if missing:
             raise Unusable(f"FileNotFoundError: Weight files referenced in index but missing: {', '.join(missing)}")
     for path in found:
@@ -88,7 +88,7 @@ def check_cache(max_model_tokens: int, block_tokens: int, blocks_override: int |
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a safetensors file is as long as its header says."""
+    """Whether a safetensors file is as long as its header states."""
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(SAFETENSORS_LENGTH_BYTES), "little")
         size = path.stat().st_size

@@ -15,7 +15,7 @@ class Request:
     prompt_tokens: int
     max_tokens: int
     answer_tokens: int
-    """Tokens that it yields when nobody stops it; fewer than max_tokens means that the model ends by itself."""
+    """Tokens that it yields when no client stops it; fewer than max_tokens means that the model ends by itself."""
     arrived_s: float
     scheduled_s: float = -1.0
     first_token_s: float = -1.0

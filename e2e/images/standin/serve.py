@@ -98,15 +98,15 @@ async def _serve(options: ServeOptions, controls: Controls, model: Model, bound:
             engine_log.access(request.client, request.method, request.path, response.status, phrase)
 
     server = HttpServer(api.answer, served)
-    told_to_stop = asyncio.Event()
+    stop_requested = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
     stepping = asyncio.ensure_future(engine.run())
     await server.listen(bound)
     if controls.dies_after_s:
         asyncio.get_running_loop().call_later(controls.dies_after_s, engine.die)
     engine_log.loaded(controls.load_s, f"http://{options.host or '0.0.0.0'}:{options.port}", api.paths)
-    await _until_the_end(engine, told_to_stop, controls)
+    await _until_the_end(engine, stop_requested, controls)
     exit_code = 1 if engine.state == "dead" and options.api_servers > 1 else 0
     if engine.state == "running":
         await _stop(engine, options.shutdown_timeout_s, controls)
@@ -115,9 +115,9 @@ async def _serve(options: ServeOptions, controls: Controls, model: Model, bound:
     return exit_code
 
 
-async def _until_the_end(engine: Engine, told_to_stop: asyncio.Event, controls: Controls) -> None:
-    """Returns when the process has been told to stop, or some time after its engine has died."""
-    stop = asyncio.ensure_future(told_to_stop.wait())
+async def _until_the_end(engine: Engine, stop_requested: asyncio.Event, controls: Controls) -> None:
+    """Returns when the process has received a signal to stop, or some time after its engine has died."""
+    stop = asyncio.ensure_future(stop_requested.wait())
     death = asyncio.ensure_future(engine.died.wait())
     await asyncio.wait((stop, death), return_when=asyncio.FIRST_COMPLETED)
     death.cancel()
@@ -128,7 +128,7 @@ async def _until_the_end(engine: Engine, told_to_stop: asyncio.Event, controls: 
 
 
 async def _stop(engine: Engine, shutdown_timeout_s: int, controls: Controls) -> None:
-    """Leaves the engine without requests, or silent where clients of the real one would hear nothing more."""
+    """Leaves the engine without requests, or silent where clients of the real one would receive nothing more."""
     if shutdown_timeout_s == 0:
         engine_log.info("[shutdown] API server: stopping engine client mode=abort timeout=0s")
         if engine.in_flight:

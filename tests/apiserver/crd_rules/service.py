@@ -128,8 +128,8 @@ SINGLE_CASES = [
             {"spec.model": {"uri": "pvc://models/x"}, "spec.cache": {"medium": "NodeLocal"}},
         ],
         [
-            {"spec.model": {"uri": "pvc://models/x"}, "spec.cache": asked}
-            for asked in ({"prefetch": 1}, {"prefetchNodeSelector": {"pool": "gpu"}})
+            {"spec.model": {"uri": "pvc://models/x"}, "spec.cache": requested}
+            for requested in ({"prefetch": 1}, {"prefetchNodeSelector": {"pool": "gpu"}})
         ],
     ),
     Case(
@@ -146,8 +146,8 @@ SINGLE_CASES = [
             for cache in ({"medium": "Ephemeral"}, {"medium": "NodeLocal", "prefetch": 1}, {"prefetch": 1})
         ],
         [
-            {"spec.cache": {"medium": "Ephemeral", **asked}}
-            for asked in ({"prefetch": 1}, {"prefetchNodeSelector": {"pool": "gpu"}})
+            {"spec.cache": {"medium": "Ephemeral", **requested}}
+            for requested in ({"prefetch": 1}, {"prefetchNodeSelector": {"pool": "gpu"}})
         ],
     ),
     Case(
@@ -220,12 +220,12 @@ SINGLE_CASES = [
         Rule("spec.resources", "resources.requests must not exceed resources.limits"),
         "spec.resources.requests",
         [
-            {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
-            for asked, most in ((1, "1000m"), ("500m", 1), ("1e3", "1k"))
+            {"spec.resources": {"requests": {"cpu": requested}, "limits": {"cpu": most}}}
+            for requested, most in ((1, "1000m"), ("500m", 1), ("1e3", "1k"))
         ],
         [
-            {"spec.resources": {"requests": {"cpu": asked}, "limits": {"cpu": most}}}
-            for asked, most in ((2, "1999m"), ("1Gi", "1G"), (2**63 - 1, "1"))
+            {"spec.resources": {"requests": {"cpu": requested}, "limits": {"cpu": most}}}
+            for requested, most in ((2, "1999m"), ("1Gi", "1G"), (2**63 - 1, "1"))
         ],
     ),
 ]

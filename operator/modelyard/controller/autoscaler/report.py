@@ -17,6 +17,9 @@ from modelyard.scaling.reasons import METRICS_UNAVAILABLE
 REFRESHED = timedelta(minutes=5)
 """How soon figures are reported anew that changed without changing the decision. Metrics have them at any time."""
 
+SETTLED = timedelta(minutes=1)
+"""How soon another reason for the same number is reported: near a threshold it changes with every look."""
+
 HISTORY_LENGTH = 10
 INPUTS_LENGTH = 16
 
@@ -46,6 +49,8 @@ def report(
     shortage = observation.capacity.reason if observation.capacity and status.achievable is not None else ""
     if before is None or before.shortage not in {None, shortage} or not _is_same(before.report, new):
         return Reported(new, now, shortage)
+    if status.reason != before.report.status.reason:
+        return before if now - before.at < SETTLED else Reported(new, now, shortage)
     new = replace(new, status=status.model_copy(update={"decided_at": before.report.status.decided_at}))
     return before if new == before.report or now - before.at < REFRESHED else Reported(new, now, shortage)
 
@@ -65,8 +70,8 @@ def changes_in(status: Object) -> tuple[Change, ...]:
 
 
 def _is_same(one: ScalingReport, other: ScalingReport) -> bool:
-    """Whether both report the same decision, whatever figures it came from."""
-    fields = {"mode", "current", "desired", "achievable", "reason", "history"}
+    """Whether both report the same decision, whatever reason and figures it came from."""
+    fields = {"mode", "current", "desired", "achievable", "history"}
     same = one.status.model_dump(include=fields) == other.status.model_dump(include=fields)
     sight = [(each.maximum, bool(each.unknown), each.is_blind) for each in (one, other)]
     return same and sight[0] == sight[1]

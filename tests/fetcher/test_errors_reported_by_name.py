@@ -1,4 +1,4 @@
-"""Whatever is wrong is told by its name while the fetcher lives on; once it is cured the fetch goes on by itself."""
+"""Whatever is wrong is reported by name while the fetcher runs on; once it is cured the fetch goes on by itself."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ def model(store: ObjectStore) -> None:
 
 
 def cured(running: BackgroundProcess, pod: Pod) -> bool:
-    """The fetcher that complained has ended well, with the model, and its last word has no error."""
+    """The fetcher that reported an error has ended well, with the model, and its last report has none."""
     assert running.ends() == 0, running.output
-    return pod.files() == {"config.json": b"{}"} and pod.last_word()["error"] is None
+    return pod.files() == {"config.json": b"{}"} and pod.last_report()["error"] is None
 
 
 def test_a_missing_secret_is_named_and_the_fetch_goes_on_when_it_comes(pod: Pod) -> None:
@@ -47,13 +47,13 @@ def test_a_secret_whose_value_is_no_text_is_named(pod: Pod) -> None:
 
 
 def test_an_unknown_access_key_is_named(pod: Pod) -> None:
-    pod.give_secret("nobody", "x")
+    pod.give_secret("unknown", "x")
     error = pod.failed_attempt()
     assert error.reason == "CredentialsInvalid"
     assert "AWS_ACCESS_KEY_ID is unknown" in error.message
 
 
-def test_a_pod_without_any_credentials_asks_anonymously_and_says_so(pod: Pod) -> None:
+def test_a_refused_anonymous_request_is_reported_as_anonymous(pod: Pod) -> None:
     del pod.environment[names.ENV_CREDENTIALS_SECRET]
     pod.start()
     error = pod.error()
@@ -69,7 +69,7 @@ def test_a_missing_bucket_is_named(pod: Pod) -> None:
     assert "has no bucket 'no-such-bucket'" in error.message
 
 
-def test_an_endpoint_without_tls_is_told_when_https_was_asked_for(store: ObjectStore, pod: Pod) -> None:
+def test_an_https_endpoint_without_tls_is_reported(store: ObjectStore, pod: Pod) -> None:
     pod.environment[names.ENV_S3_ENDPOINT] = store.endpoint.replace("http:", "https:")
     error = pod.failed_attempt()
     assert error.reason == "EndpointUnreachable"
@@ -110,7 +110,7 @@ def test_a_throttling_server_is_named_and_waited_for(proxy: FaultyProxy, pod: Po
     assert cured(running, pod)
 
 
-def test_an_endpoint_that_is_some_web_site_is_told(proxy: FaultyProxy, pod: Pod) -> None:
+def test_an_endpoint_that_is_some_web_site_is_reported(proxy: FaultyProxy, pod: Pod) -> None:
     proxy.fault = always(b"200 OK", b"text/html", b"<!doctype html><p>Welcome<br>to our site")
     error = pod.failed_attempt()
     assert error.reason == "SourceError"
@@ -123,19 +123,19 @@ def test_a_pinned_digest_that_the_source_does_not_hold_is_named(pod: Pod) -> Non
     assert pod.files() == {}
 
 
-def test_an_unknown_scheme_ends_the_fetcher_with_the_known_ones_in_its_last_word(pod: Pod) -> None:
+def test_an_unknown_scheme_ends_the_fetcher_with_the_known_ones_in_its_termination_message(pod: Pod) -> None:
     pod.environment[names.ENV_MODEL_URI] = "ftp://models/model"
     assert pod.start().ends() == 1
-    word = pod.last_word()
-    assert word["phase"] == "Failed"
-    assert word["error"]["reason"] == "UnknownScheme"
-    assert word["error"]["message"].endswith("supports s3://, hf://, https://, pvc://")
+    report = pod.last_report()
+    assert report["phase"] == "Failed"
+    assert report["error"]["reason"] == "UnknownScheme"
+    assert report["error"]["message"].endswith("supports s3://, hf://, https://, pvc://")
 
 
-def test_a_configuration_without_a_pod_uid_is_named_in_the_last_word(pod: Pod) -> None:
+def test_a_configuration_without_a_pod_uid_is_named_in_the_termination_message(pod: Pod) -> None:
     del pod.environment[names.ENV_POD_UID]
     assert pod.start().ends() == 1
-    assert pod.last_word()["error"] == {
+    assert pod.last_report()["error"] == {
         "reason": "InvalidConfiguration",
         "message": "the environment variable POD_UID is not set",
     }
@@ -144,4 +144,4 @@ def test_a_configuration_without_a_pod_uid_is_named_in_the_last_word(pod: Pod) -
 def test_an_endpoint_that_is_no_url_ends_the_fetcher_by_name(pod: Pod) -> None:
     pod.environment[names.ENV_S3_ENDPOINT] = "s3.example.com"
     assert pod.start().ends() == 1
-    assert pod.last_word()["error"]["reason"] == "InvalidConfiguration"
+    assert pod.last_report()["error"]["reason"] == "InvalidConfiguration"

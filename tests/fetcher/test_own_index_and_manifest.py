@@ -1,4 +1,4 @@
-"""What a model says of its own files: its shards, and the SHA-256 of each file."""
+"""What a model's own index and manifest state: its shards, and the SHA-256 of each file."""
 
 import hashlib
 import json
@@ -44,8 +44,8 @@ def test_a_file_that_the_models_own_list_has_otherwise_is_refused(store: ObjectS
     pod.start()
     error = pod.error()
     assert error["reason"] == "ChecksumMismatch"
-    for told in ("model/weights", "SHA256", hashlib.sha256(b"wanted").hexdigest()):
-        assert told in error["message"]
+    for words in ("model/weights", "SHA256", hashlib.sha256(b"wanted").hexdigest()):
+        assert words in error["message"]
     assert pod.files() == {}
 
 
@@ -65,17 +65,17 @@ def test_a_file_that_only_the_models_own_list_has_is_missed(store: ObjectStore, 
     )
 
 
-@pytest.mark.parametrize("word", [b"{", b"[]", b'{"files": "none"}', b'{"files": [{"path": 1}]}', b'{"version": 1}'])
-def test_another_programs_manifest_and_an_unreadable_index_say_nothing(
-    store: ObjectStore, pod: Pod, word: bytes
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"files": "none"}', b'{"files": [{"path": 1}]}', b'{"version": 1}'])
+def test_another_programs_manifest_and_an_unreadable_index_are_ignored(
+    store: ObjectStore, pod: Pod, content: bytes
 ) -> None:
-    model = {"weights": b"x" * 5000, "manifest.json": word, "model.safetensors.index.json": word}
+    model = {"weights": b"x" * 5000, "manifest.json": content, "model.safetensors.index.json": content}
     put(store, model)
     pod.attempt()
     assert pod.files() == model
 
 
-def test_a_model_that_keeps_its_word_is_served(store: ObjectStore, pod: Pod) -> None:
+def test_a_model_that_matches_its_own_index_and_manifest_is_served(store: ObjectStore, pod: Pod) -> None:
     model: dict[str, Any] = {"weights": b"x" * 5000, SHARD: b"first", OTHER_SHARD: b"second"}
     model |= {"model.safetensors.index.json": INDEX}
     model |= {"manifest.json": listed(**model)}
