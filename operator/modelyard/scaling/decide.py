@@ -68,7 +68,7 @@ def _need(scaling: Scaling, memory: Memory, observation: Observation, fleet: Fle
     memory = replace(memory, meters=fleet.meters)
     if scaling.targets is not None and targets.targets_of(scaling.targets):
         return targets.need(scaling.targets, fleet), memory
-    learnt, forecast = demand_need.learn(before, fleet, horizon_s)
+    learnt, forecast = demand_need.learn(before, fleet, _objective(scaling), horizon_s)
     memory = replace(
         memory,
         speed=learnt.speed,
@@ -127,7 +127,8 @@ def _life(memory: Memory, observation: Observation) -> Life:
 def _recommended(memory: Memory, scaling: Scaling, need: Need, fleet: Fleet) -> Memory:
     """While nothing is known, and at first, what runs counts as what was needed."""
     up = fleet.current if need.up is None else need.up + broken(fleet)
-    down = fleet.current if need.down is None else need.down + broken(fleet)
+    held = need.down if need.held is None else need.held
+    down = fleet.current if held is None else held + broken(fleet)
     past = memory.recommendations or (Recommendation(fleet.now_s - 1e-3, fleet.current, fleet.current),)
     window_s = max(stabilization.up_window_s(scaling.scale_up), stabilization.down_window_s(scaling.scale_down))
     new = Recommendation(fleet.now_s, up, down)

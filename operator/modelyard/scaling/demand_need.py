@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from modelyard.scaling.attainment import judged
 from modelyard.scaling.decision import Input
-from modelyard.scaling.demand import Traffic
+from modelyard.scaling.demand import Point, Traffic
 from modelyard.scaling.fleet import Fleet
 from modelyard.scaling.forecast import Forecast, Forecasts
 from modelyard.scaling.limits import Carried, Limit, Objective
@@ -17,6 +18,11 @@ COLD_START_S = 180.0
 
 DOWN_MARGIN = 1.1
 """To go down, the load must stay below the limit by this factor: what is enough now is enough in a minute, too."""
+
+HELD_ERROR = 0.5
+
+JUMP_FACTOR = 1.1
+"""Demand that already loads the replicas beyond their limit by this factor needs no forecast."""
 
 UP_SLACK = 0.03
 """Share of a replica that may be short before one more is started."""
@@ -50,7 +56,14 @@ class Learnt:
     forecasts: Forecasts
 
 
-def learn(before: Learnt, fleet: Fleet, horizon_s: float) -> tuple[Learnt, Forecast | None]:
+PLANNED = (0.5, 1.1)
+"""Loads, relative to the limit, at which late requests show something of the limit."""
+
+PLANNED_WAITING = 2.0
+"""With more waiting requests per replica, requests are late since demand rose, whatever the limit."""
+
+
+def learn(before: Learnt, fleet: Fleet, objective: Objective, horizon_s: float) -> tuple[Learnt, Forecast | None]:
     """With this look; the forecast is None while some or all demand is not known."""
     flows = fleet.flows
     speed = before.speed.learnt(flows)
@@ -59,13 +72,24 @@ def learn(before: Learnt, fleet: Fleet, horizon_s: float) -> tuple[Learnt, Forec
     learnt = Learnt(speed, carried, traffic, before.forecasts)
     if not flows or fleet.unmeasured:
         return learnt, None
-    traffic = traffic.with_point(traffic.at(fleet.now_s, flows))
+    point = traffic.at(fleet.now_s, flows)
+    traffic = traffic.with_point(point)
+    carried = _trimmed(carried, speed, point, fleet, objective)
     # In requests of a fixed size, so that what is learnt of the speed meanwhile is no error of a forecast.
     request_s = speed.load(*_FIXED_REQUEST)
     series = [(time_s, load / request_s) for time_s, load in traffic.loads(speed)]
-    judged = before.forecasts.judged(series, fleet.now_s, _SMALL_LOAD / request_s)
-    forecast, forecasts = judged.made(series, fleet.now_s, horizon_s, _SMALL_LOAD / request_s)
+    forecasts = before.forecasts.judged(series, fleet.now_s, _SMALL_LOAD / request_s)
+    forecast, forecasts = forecasts.made(series, fleet.now_s, horizon_s, _SMALL_LOAD / request_s)
     return Learnt(speed, carried, traffic, forecasts), forecast.scaled(request_s)
+
+
+def _trimmed(carried: Carried, speed: Speed, point: Point, fleet: Fleet, objective: Objective) -> Carried:
+    limit = carried.limit(speed, objective, _running_limit(fleet)).load
+    load = speed.load(point.prompt, point.output) / len(fleet.serving) / limit
+    waiting = sum(flow.waiting for flow in fleet.flows)
+    if not PLANNED[0] <= load <= PLANNED[1] or waiting > PLANNED_WAITING * len(fleet.serving):
+        return carried
+    return carried.trimmed(*judged(fleet.known, objective))
 
 
 def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Objective, horizon_s: float) -> Need:
@@ -77,9 +101,9 @@ def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Obj
     if forecast is None:
         return _partly_known(learnt, fleet, limit, state)
     provided = forecast.provided
-    most = (max(forecast.expected, forecast.level) + forecast.error) * (1 + learnt.speed.doubt)
+    most = (max(forecast.expected, forecast.steady) + forecast.error) * (1 + learnt.speed.doubt)
     up = max(ceil(provided / limit.load - UP_SLACK), 1)
-    up = max(up, ceil(forecast.level / min(limit.load * DOWN_MARGIN, 0.97) - UP_SLACK))
+    up = max(up, ceil(forecast.level / min(limit.load * JUMP_FACTOR, 0.97) - UP_SLACK))
     queue_s = _queue_left_s(state, fleet, forecast, learnt.carried.highest, horizon_s)
     extra = min(ceil(queue_s / DRAIN_S / limit.load), ceil(BACKLOG_SHARE * up)) if queue_s > 0 else 0
     up += extra
@@ -87,12 +111,20 @@ def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Obj
     if rail:
         up = max(up, fleet.current if fleet.on_the_way else fleet.current + 1)
     down = max(ceil(most * DOWN_MARGIN / limit.load), 1)
+    held = max(ceil(_held(forecast) * (1 + learnt.speed.doubt) * DOWN_MARGIN / limit.load), 1)
 
     def bears(after: int) -> bool:
         return most * DOWN_MARGIN <= limit.load * after + 1e-9 and state.bears(after, objective)
 
     text = _text(forecast, limit, extra, rail)
-    return Need(up, max(up, down), text, state.inputs(up), bears)
+    return Need(up, max(up, down), text, state.inputs(up), bears, held=held)
+
+
+def _held(forecast: Forecast) -> float:
+    """The demand that the window of scaling down remembers. The window takes its highest anyway: that of a burst, and
+    the whole head-room on top, would keep replicas for what is over.
+    """
+    return forecast.calm + HELD_ERROR * forecast.error
 
 
 def _partly_known(learnt: Learnt, fleet: Fleet, limit: Limit, state: "_State") -> Need:

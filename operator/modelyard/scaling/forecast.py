@@ -1,7 +1,7 @@
 """The demand to expect, and by how much forecasts were wrong so far."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from math import exp
 
 Series = Sequence[tuple[float, float]]
@@ -9,6 +9,9 @@ Series = Sequence[tuple[float, float]]
 
 _LEVELS_S = (45.0, 120.0, 400.0)
 _TRENDS_S = (180.0, 400.0, 900.0)
+_FAVOUR = (1.0, 0.95, 0.9, 1.0, 1.0, 1.0)
+"""Of methods that are about as good, those that look back longer change their mind less often."""
+
 METHODS = len(_LEVELS_S) + len(_TRENDS_S)
 
 _SETTLED_S = 30.0
@@ -31,24 +34,26 @@ _LOWEST, _WIDTH = -0.5, 0.05
 forecast could know weighs no more than any error.
 """
 
-SHARE_PROVIDED = 0.9
+SHARE_PROVIDED = 0.8
 """The share of forecasts whose error is provided for."""
 
 
 @dataclass(frozen=True)
 class Forecast:
     """``expected`` is the demand at the horizon, ``error`` by how much it is seldom exceeded; ``level`` is the demand
-    now.
+    of the last moments, ``steady`` of the last two minutes, ``calm`` of the last seven.
     """
 
     expected: float
     error: float
     level: float
+    steady: float
+    calm: float
     horizon_s: float
 
     def scaled(self, factor: float) -> "Forecast":
         """In another unit."""
-        return Forecast(self.expected * factor, self.error * factor, self.level * factor, self.horizon_s)
+        return Forecast(*(factor * value for value in astuple(self)[:-1]), self.horizon_s)
 
     @property
     def provided(self) -> float:
@@ -126,8 +131,9 @@ class Forecasts:
         """The forecast of the method that was best so far. ``series`` must not be empty."""
         level = level_of(series, now_s, _LEVELS_S[0])
         values = _values(series, now_s, horizon_s, level)
-        best = min(range(METHODS), key=lambda at: (self.methods[at].error, at))
-        forecast = Forecast(values[best], self.methods[best].exceeded * max(values[best], least), level, horizon_s)
+        best = min(range(METHODS), key=lambda at: self.methods[at].error * _FAVOUR[at])
+        error = self.methods[best].exceeded * max(values[best], least)
+        forecast = Forecast(values[best], error, level, values[1], values[2], horizon_s)
         pending = (*self.pending, (now_s + horizon_s, values))[-_PENDING_KEPT:]
         return forecast, replace(self, pending=pending)
 

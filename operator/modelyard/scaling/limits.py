@@ -6,7 +6,7 @@ engine batches: an iteration takes ``step / (1 - load)``, and the requests in ha
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import exp, sqrt
 
 from modelyard.scaling.meters import Flow
 from modelyard.scaling.speed import Speed
@@ -17,6 +17,8 @@ DEFAULT_OUTPUT_TOKEN_S = 0.2
 HIGHEST = 0.85
 """Beyond it, the queues of requests that arrive at random grow without measure."""
 FULL = 0.95
+HIGHEST_SHARE = 0.96
+"""The share of a full replica's load beyond which no evidence raises the limit."""
 LOWEST = 0.25
 """An objective that the engine cannot meet at any load must not call for replicas without end."""
 
@@ -28,6 +30,18 @@ SPREAD = 1.6
 """Standard deviations by which the number of requests in hand may exceed its mean before the cache is full."""
 
 _LEARNT_OVER = 40.0
+
+LATE_SHARE = 0.01
+"""The share of requests that may miss the objective while replicas are loaded as planned. A larger one lowers the
+limits, a smaller one raises them.
+"""
+
+TRIM_PER_LOOK = 0.0006
+"""What a look without a late request adds: a seventh within an hour. One with many takes eight times that at most."""
+
+MOST_LATE = 9.0
+LOWEST_TRIM, HIGHEST_TRIM = 0.75, 1.2
+_ENOUGH_JUDGED = 20.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +63,14 @@ class Limit:
 @dataclass(frozen=True)
 class Carried:
     """What load brings with it: KV usage and requests in hand at a load of one half, and how many requests fill the KV
-    cache. None before it was seen.
+    cache. None before it was seen. ``trim`` is by how much the limits are raised or lowered, since the objective was
+    attained more or less often than was planned for.
     """
 
     kv_at_half: float | None = None
     running_at_half: float | None = None
     requests_to_fill: float | None = None
+    trim: float = 1.0
 
     def learnt(self, flows: Sequence[Flow], speed: Speed) -> "Carried":
         """With what these intervals show."""
@@ -91,7 +107,19 @@ class Carried:
             running = min(_mean_that_fits(running_limit), KV_HIGHEST * running_limit)
             limits.append(Limit(_load_at(running / self.running_at_half), "the engine's limit of running requests"))
         lowest = min(limits, key=lambda limit: limit.load)
-        return replace(lowest, load=max(lowest.load, LOWEST))
+        load = min(lowest.load * self.trim, HIGHEST_SHARE * self.highest)
+        return replace(lowest, load=max(load, LOWEST))
+
+    def trimmed(self, late: float, judged: float) -> "Carried":
+        """After so many requests missed the objective, of those that were judged while replicas were loaded as planned.
+
+        The trim settles where the share of late ones is as planned for.
+        """
+        if not judged:
+            return self
+        weight = TRIM_PER_LOOK * min(judged / _ENOUGH_JUDGED, 1.0)
+        trim = self.trim * exp(weight * (1 - min(late / judged / LATE_SHARE, MOST_LATE)))
+        return replace(self, trim=min(max(trim, LOWEST_TRIM), HIGHEST_TRIM))
 
 
 def _mean_that_fits(number: float) -> float:

@@ -14,7 +14,8 @@ def _always(_: int) -> bool:
 class Need:
     """``up`` replicas are needed, ``down`` are enough; between them nothing changes. Both are None while nothing is
     known. ``text`` says what that follows from. ``bears`` is whether so many replicas, fewer than now, would bear the
-    load without asking for more. ``waits_for`` names signals that are not known: they may hide load.
+    load without asking for more. ``waits_for`` names signals that are not known: they may hide load. ``held`` is what
+    counts as enough at this time for the window of scaling down: ``down`` where it is None.
     """
 
     up: int | None
@@ -23,3 +24,4 @@ class Need:
     inputs: Mapping[str, Input] = field(default_factory=dict)
     bears: Callable[[int], bool] = _always
     waits_for: tuple[str, ...] = ()
+    held: int | None = None
