@@ -12,7 +12,7 @@ from modelyard.contract import names
 from modelyard.controller.autoscaler.deletion_costs import ANNOTATION
 from modelyard.controller.cluster.protocol import ForbiddenError
 from tests.support import factories
-from tests.support.conditions import condition
+from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import CrashError, InMemoryCluster
 from tests.support.running_operator import RunningOperator
 from tests.support.scaled_services import SCALING, events, replicas, scaled, service, write
@@ -124,6 +124,41 @@ async def test_a_target_that_the_deployment_never_follows_expires_with_the_reaso
     assert "5 replicas were decided on, but the Deployment still has 3: The API server" in look.capacity.message
     assert "no more than 3" in look.capacity.message
     assert service(cluster)["spec"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("number", [20, 1])
+async def test_a_number_that_others_keep_writing_to_the_deployment_is_never_taken_up(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, number: int
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    decide.desired = None
+
+    def change(body: Object) -> None:
+        body["spec"]["replicas"] = number
+
+    for _ in range(24):
+        for _ in range(3):
+            cluster.edit(kinds.DEPLOYMENT, KEY, change)
+            await operator.run(for_s=5)
+        cluster.edit(kinds.DEPLOYMENT, KEY, change)
+        await operator.autoscaler.round()
+        await operator.run()
+    assert {look.current for look in decide.seen[-20:]} == {4}
+    body = service(cluster)
+    assert (body["spec"]["replicas"], body["status"]["scaling"]["desired"]) == (4, 4)
+
+
+async def test_a_lower_number_that_is_refused_goes_on_from_what_runs_within_the_bounds(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    cluster.fail_until_healed("apply", ForbiddenError(403, "Forbidden", "no fewer than 6"), kinds.DEPLOYMENT)
+    decide.desired = 5
+    await operator.tick(2)
+    decide.desired = None
+    await operator.tick(12)
+    assert decide.seen[-1].current == 6
+    assert service(cluster)["spec"]["replicas"] == 6
 
 
 def autoscaler(kind: Kind, target: str, name: str = "smollm", *, owner: str = "") -> Object:

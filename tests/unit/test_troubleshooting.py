@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.api.reasons import every_reason
-from modelyard.controller.autoscaler.loop import SCALE_REFUSED, TARGET_NOT_APPLIED
+from modelyard.controller.autoscaler.expiry import TARGET_NOT_APPLIED
+from modelyard.controller.autoscaler.loop import SCALE_REFUSED
 from modelyard.scaling import reasons
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()

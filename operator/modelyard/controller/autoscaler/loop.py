@@ -8,12 +8,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from modelyard.api.scaling import Scaling
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.settings import Settings
 from modelyard.controller import log
+from modelyard.controller.autoscaler.expiry import EXPIRED, expired, is_unfollowed
 from modelyard.controller.autoscaler.gather import seen_of
 from modelyard.controller.autoscaler.observation import Samples, Seen, engine_pods, observation
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
@@ -23,19 +24,13 @@ from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictErr
 from modelyard.controller.metrics import Metrics, ScalingFigures
 from modelyard.desired.replicas import decided_replicas
 from modelyard.integrations.signals.engine_pod import EnginePod, Signals
-from modelyard.observe.facts.raw_object import number, text
+from modelyard.observe.facts.raw_object import number
 from modelyard.observe.target import ScalingReport
 from modelyard.scaling.decision import Change, Decision
 from modelyard.scaling.memory import Memory
-from modelyard.scaling.observation import Capacity, Observation
+from modelyard.scaling.observation import Observation
 
 ROUND_LIMIT_S = 60.0
-
-EXPIRED = timedelta(minutes=2)
-"""How long Deployments may differ from what was decided, before decisions go on from what they have."""
-
-TARGET_NOT_APPLIED = "TargetNotApplied"
-"""Why capacity is limited then."""
 
 SCALE_REFUSED = "ScaleRefused"
 """Reason of a decision that the API server, by an admission check, refuses."""
@@ -51,7 +46,7 @@ Decide = Callable[[Scaling, Memory, Observation], tuple[Decision, Memory]]
 
 @dataclass
 class Tracked:
-    """What is remembered of a service. ``unlike_since``: since when its Deployments differ from what was decided."""
+    """What is remembered of a service. ``unlike_since``: since when its Deployments do not follow what was decided."""
 
     memory: Memory
     reported: Reported | None
@@ -146,7 +141,7 @@ class Autoscaler:
         scaling, uid = seen.service.spec.scaling, seen.service.uid
         assert scaling is not None
         tracked = self._tracked.get(uid) or _restored(seen.service, scaling)
-        look = self._expired(seen, tracked, observation(seen, samples, self._now()))
+        look = self._expired(seen, scaling, tracked, observation(seen, samples, self._now()))
         decision, memory = self._decide(scaling, tracked.memory, look)
         try:
             async with self._free:
@@ -177,24 +172,13 @@ class Autoscaler:
         if tracked.reported is not before:
             self._wake(key)
 
-    def _expired(self, seen: Seen, tracked: Tracked, look: Observation) -> Observation:
+    def _expired(self, seen: Seen, scaling: Scaling, tracked: Tracked, look: Observation) -> Observation:
         """The look, with what the Deployments have where they have not followed for EXPIRED."""
-        now, running = self._now(), seen.running
-        if running == seen.replicas:
-            tracked.unlike_since = None
+        now = self._now()
+        tracked.unlike_since = (tracked.unlike_since or now) if is_unfollowed(seen) else None
+        if tracked.unlike_since is None or now - tracked.unlike_since < EXPIRED:
             return look
-        tracked.unlike_since = tracked.unlike_since or now
-        if now - tracked.unlike_since < EXPIRED:
-            return look
-        why = _why_unlike(seen.service.status)
-        message = f"{seen.replicas} replicas were decided on, but the Deployment still has {running}{why}"
-        return replace(look, current=running, capacity=Capacity(running, TARGET_NOT_APPLIED, message))
-
-
-def _why_unlike(status: Object) -> str:
-    conditions = status.get("conditions") or ()
-    accepted = next((c for c in conditions if c.get("type") == "Accepted" and c.get("status") == "False"), None)
-    return f": {text(accepted, 'message')}" if accepted else "."
+        return expired(seen, scaling.max_replicas, look)
 
 
 def _restored(service: Service, scaling: Scaling) -> Tracked:
