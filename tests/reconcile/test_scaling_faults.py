@@ -243,6 +243,48 @@ async def test_two_autoscalers_of_one_service_do_not_write_against_each_other(
     assert not [call for call in cluster.calls if call.verb == "scale"]
 
 
+async def test_beside_an_autoscaler_that_wants_more_nothing_is_written_and_the_reason_names_it(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 7)
+    cluster.put(autoscaler(kinds.HORIZONTAL_POD_AUTOSCALER, names.KIND))
+    write(cluster, "kube-controller-manager", replicas=8)
+    await operator.tick(2)
+    found = service(cluster)["status"]["scaling"]
+    assert (replicas(cluster), found["current"], found["desired"], found["reason"]) == (8, 8, 8, "HeldByOthers")
+    assert "HorizontalPodAutoscaler hpa-inferenceservice keeps spec.replicas at 8" in found["message"]
+    assert [(change["from"], change["to"]) for change in found["history"]] == [(7, 8), (1, 7)]
+    cluster.calls.clear()
+    await operator.tick(6)
+    assert cluster.calls == []
+    cluster.remove(kinds.HORIZONTAL_POD_AUTOSCALER, Key("team-a", "hpa-inferenceservice"))
+    await operator.tick(2)
+    assert (replicas(cluster), service(cluster)["spec"]["replicas"]) == (7, 7)
+
+
+async def test_beside_an_autoscaler_that_wants_less_decisions_take_effect_without_a_write_to_the_spec(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 5)
+    cluster.put(autoscaler(kinds.HORIZONTAL_POD_AUTOSCALER, names.KIND))
+    write(cluster, "kube-controller-manager", replicas=2)
+    for goal in (6, 4):
+        decide.desired = goal
+        await operator.tick(2)
+        assert (replicas(cluster), service(cluster)["spec"]["replicas"]) == (goal, 2)
+    assert not [call for call in cluster.calls if call.verb == "scale"]
+
+
+async def test_a_larger_number_that_is_written_again_and_again_is_replaced_once_a_minute(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    for _ in range(12):
+        write(cluster, "argocd-controller", replicas=6)
+        await operator.tick()
+    assert sum(call.verb == "scale" for call in cluster.calls) == 3
+
+
 async def test_a_cluster_without_keda_is_scaled_like_any_other(
     cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
 ) -> None:

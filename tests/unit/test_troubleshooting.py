@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.api.reasons import every_reason
 from modelyard.controller.autoscaler.expiry import TARGET_NOT_APPLIED
-from modelyard.controller.autoscaler.loop import SCALE_REFUSED
+from modelyard.controller.autoscaler.unwritten import HELD_BY_OTHERS, SCALE_REFUSED
 from modelyard.scaling import reasons
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()
@@ -32,4 +32,4 @@ def test_every_reason_of_a_scaling_decision_is_in_the_table_and_no_other() -> No
     [table] = re.findall(r"^\| `reason` in `status.scaling` \|.*?(?=^$)", PAGE, re.MULTILINE | re.DOTALL)
     rows = [row.split(" | ")[0] for row in table.splitlines()[2:]]
     listed = [reason for row in rows for reason in re.findall(r"`(\w+)`", row)]
-    assert sorted(listed) == sorted([*reasons.EVERY, SCALE_REFUSED, TARGET_NOT_APPLIED])
+    assert sorted(listed) == sorted([*reasons.EVERY, SCALE_REFUSED, HELD_BY_OTHERS, TARGET_NOT_APPLIED])

@@ -18,7 +18,8 @@ from modelyard.controller.autoscaler.expiry import EXPIRED, expired, is_unfollow
 from modelyard.controller.autoscaler.gather import seen_of
 from modelyard.controller.autoscaler.observation import Samples, Seen, engine_pods, observation
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
-from modelyard.controller.autoscaler.writer import Writer
+from modelyard.controller.autoscaler.unwritten import held, refused
+from modelyard.controller.autoscaler.writer import Writer, Written
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.controller.metrics import Metrics, ScalingFigures
@@ -32,9 +33,6 @@ from modelyard.scaling.observation import Observation
 
 ROUND_LIMIT_S = 60.0
 
-SCALE_REFUSED = "ScaleRefused"
-"""Reason of a decision that the API server, by an admission check, refuses."""
-
 REFUSALS = frozenset({400, 403, 422})
 
 WRITES_AT_ONCE = 16
@@ -46,12 +44,12 @@ Decide = Callable[[Scaling, Memory, Observation], tuple[Decision, Memory]]
 
 @dataclass
 class Tracked:
-    """What is remembered of a service. ``unlike_since``: since when its Deployments do not follow what was decided."""
+    """What is remembered of a service. ``written`` is what came of its last decision, ``unlike_since``: since when its Deployments do not follow what was decided."""
 
     memory: Memory
     reported: Reported | None
     decision: Decision | None = None
-    restored_at: datetime | None = None
+    written: Written = Written()
     unlike_since: datetime | None = None
 
 
@@ -145,17 +143,20 @@ class Autoscaler:
         decision, memory = self._decide(scaling, tracked.memory, look)
         try:
             async with self._free:
-                tracked.restored_at = await self._writer.write(seen, look, decision, tracked.restored_at)
+                tracked.written = await self._writer.write(seen, look, decision, tracked.written)
         except ApiError as error:
             if error.status not in REFUSALS:
                 raise
-            why = f"{decision.message} The API server rejected {decision.desired} replicas: {error.message}."
-            decision = replace(decision, desired=look.current, reason=SCALE_REFUSED, message=why)
+            decision = refused(decision, look, error.message)
             memory = replace(memory, proposed=None)
+        else:
+            if tracked.written.held is not None:
+                decision = held(decision, look, tracked.written.holder, tracked.written.held)
+                memory = replace(memory, proposed=None)
         self._note(seen, tracked, look, decision, memory)
 
     def _note(self, seen: Seen, tracked: Tracked, look: Observation, decision: Decision, memory: Memory) -> None:
-        """Remember a decision that is written, and have it reported if that is news."""
+        """Remember a decision that takes effect, and have it reported if that is news."""
         scaling, key = seen.service.spec.scaling, seen.service.key
         assert scaling is not None
         changes = memory.changes

@@ -1,6 +1,7 @@
 """Writes a decision: the costs of the pods that are to go first, then the number."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelyard.api import kinds
@@ -15,7 +16,21 @@ from modelyard.scaling.decision import Decision
 from modelyard.scaling.observation import Observation
 
 RESTORED = timedelta(minutes=1)
-"""How soon a number is written again that another writer keeps replacing: what runs does not depend on it."""
+"""How soon a number is written again that another writer keeps replacing, who would be answered each time otherwise.
+What runs does not depend on a smaller one; a larger one runs meanwhile.
+"""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of a decision. ``restored_at`` is when the number of another writer was last replaced. ``holder`` is
+    the writer, in words, whose number keeps the decision from taking effect, and ``held`` that number; none where it
+    takes effect.
+    """
+
+    restored_at: datetime | None = None
+    holder: str = ""
+    held: int | None = None
 
 
 class Writer:
@@ -26,33 +41,31 @@ class Writer:
         self._cache = cache
         self._now = now
 
-    async def write(
-        self, seen: Seen, look: Observation, decision: Decision, restored_at: datetime | None
-    ) -> datetime | None:
-        """Have the decision in spec.replicas, unless it only recommends. Returns when the number of another writer was
-        last replaced, given when it was before. Raises ApiError.
-        """
-        service = seen.service
-        if service.spec.scaling is None or service.spec.scaling.mode == "Recommend":
-            return restored_at
-        if decision.desired < look.current:
-            await self._write_costs(seen, decision, look.current - decision.desired)
-        if service.spec.replicas == decision.desired:
-            return restored_at
-        if decision.desired == decided_replicas(service):
-            if not self._may_restore(seen, restored_at):
-                return restored_at
-            restored_at = self._now()
-        await self._cluster.scale(self._same(seen), decision.desired)
-        return restored_at
+    async def write(self, seen: Seen, look: Observation, decision: Decision, last: Written) -> Written:
+        """Have the decision in spec.replicas, unless it only recommends. ``last`` is what came of the one before.
 
-    def _may_restore(self, seen: Seen, restored_at: datetime | None) -> bool:
-        """Whether to replace the number of another writer, that changes nothing of what runs. Not that of another
-        autoscaler, which would write it again: the status reports it.
+        Beside another autoscaler of the service, spec.replicas is left to that one, which would write its number again:
+        what runs is the larger of its number and of ours, which the status has. Raises ApiError.
         """
-        key = seen.service.key
-        if foreign_autoscalers(self._cache.autoscalers(key), key.name, (), is_scaled=True):
-            return False
+        service, desired = seen.service, decision.desired
+        written = service.spec.replicas
+        if service.spec.scaling is None or service.spec.scaling.mode == "Recommend":
+            return Written(last.restored_at)
+        foreign = foreign_autoscalers(self._cache.autoscalers(service.key), service.key.name, (), is_scaled=True)
+        is_restored = desired == decided_replicas(service) or written == last.held
+        restored_at = last.restored_at
+        if written != desired and (foreign or (is_restored and not self._may_restore(restored_at))):
+            if desired < min(written, look.current):
+                return Written(restored_at, foreign[0].autoscaler if foreign else "another writer", written)
+            written = desired
+        if desired < look.current:
+            await self._write_costs(seen, decision, look.current - desired)
+        if written != desired:
+            await self._cluster.scale(self._same(seen), desired)
+            restored_at = self._now() if is_restored else restored_at
+        return Written(restored_at)
+
+    def _may_restore(self, restored_at: datetime | None) -> bool:
         return restored_at is None or self._now() - restored_at >= RESTORED
 
     def _same(self, seen: Seen) -> Object:
