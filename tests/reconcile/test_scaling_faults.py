@@ -7,10 +7,14 @@ import pytest
 from modelyard.api import kinds
 from modelyard.api.conditions import timestamp
 from modelyard.api.kinds import Kind
+from modelyard.api.scaling import Scaling
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.autoscaler.deletion_costs import ANNOTATION
 from modelyard.controller.cluster.protocol import ForbiddenError
+from modelyard.scaling.decision import Decision
+from modelyard.scaling.memory import Memory
+from modelyard.scaling.observation import Observation
 from tests.support import factories
 from tests.support.conditions import KEY, condition
 from tests.support.in_memory_cluster import CrashError, InMemoryCluster
@@ -283,6 +287,22 @@ async def test_a_larger_number_that_is_written_again_and_again_is_replaced_once_
         write(cluster, "argocd-controller", replicas=6)
         await operator.tick()
     assert sum(call.verb == "scale" for call in cluster.calls) == 3
+
+
+@pytest.mark.parametrize("metadata", [{"annotations": {names.ANNOTATION_PAUSED: "true"}}, {"deletionTimestamp": "x"}])
+async def test_a_service_that_is_paused_or_deleted_between_look_and_write_is_not_scaled(
+    cluster: InMemoryCluster, decide: ScriptedDecisions, metadata: Object
+) -> None:
+    def decide_while_it_changes(scaling: Scaling, memory: Memory, look: Observation) -> tuple[Decision, Memory]:
+        if decide.desired == 5:
+            cluster.put({**service(cluster), "metadata": service(cluster)["metadata"] | metadata})
+        return decide(scaling, memory, look)
+
+    operator = RunningOperator(cluster, decide=decide_while_it_changes)
+    await scaled(cluster, operator, decide, 4)
+    decide.desired = 5
+    await operator.autoscaler.round()
+    assert not [call for call in cluster.calls if call.verb == "scale"]
 
 
 async def test_a_cluster_without_keda_is_scaled_like_any_other(

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 from modelyard.api import kinds
 from modelyard.api.service import Key, Object
+from modelyard.contract import names
 from modelyard.controller.autoscaler.deletion_costs import ANNOTATION, cost_changes
 from modelyard.controller.autoscaler.observation import Seen
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import Cluster, ConflictError, NotFoundError
 from modelyard.desired.replicas import decided_replicas
 from modelyard.observe.facts.autoscalers import foreign_autoscalers
+from modelyard.observe.facts.raw_object import at
 from modelyard.scaling.decision import Decision
 from modelyard.scaling.observation import Observation
 
@@ -69,10 +71,10 @@ class Writer:
         return restored_at is None or self._now() - restored_at >= RESTORED
 
     def _same(self, seen: Seen) -> Object:
-        """The service as it is now. Raises ConflictError where its spec is another than was decided for."""
+        """The service as it is now. Raises ConflictError where it is another than was decided for."""
         body = self._cache.get(kinds.INFERENCE_SERVICE, seen.service.key)
-        if body is None or body["metadata"]["uid"] != seen.service.uid or body["spec"] != seen.body["spec"]:
-            raise ConflictError(409, "Conflict", "the spec has changed", call=f"scale {seen.service.key}")
+        if body is None or _basis(body) != _basis(seen.body):
+            raise ConflictError(409, "Conflict", "the service has changed", call=f"scale {seen.service.key}")
         return body
 
     async def _write_costs(self, seen: Seen, decision: Decision, removed: int) -> None:
@@ -82,3 +84,13 @@ class Writer:
                 await self._cluster.annotate(kinds.POD, place, pod.uid, {ANNOTATION: cost})
             except (NotFoundError, ConflictError):
                 continue  # it went on its own
+
+
+def _basis(body: Object) -> Object:
+    """What a decision depends on, of a service: which one it is, its spec, and whether it may be written at all."""
+    return {
+        "uid": body["metadata"]["uid"],
+        "spec": body["spec"],
+        "paused": at(body, "metadata", "annotations", names.ANNOTATION_PAUSED),
+        "deleted": at(body, "metadata", "deletionTimestamp"),
+    }
