@@ -340,6 +340,21 @@ async def test_the_idlest_pods_go_first_and_costs_are_written_for_nothing_else(
     assert "scale" in [call.verb for call in cluster.calls[first:]]
 
 
+async def test_a_policy_that_refuses_costs_hinders_no_scaling_down(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, caplog: pytest.LogCaptureFixture
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    for name in "abcd":
+        cluster.put(pod(name))
+    cluster.fail_until_healed("annotate", ForbiddenError(403, "Forbidden", "no annotations"), kinds.POD)
+    decide.idlest = ("c", "a", "d", "b")
+    for goal in (3, 2):
+        decide.desired = goal
+        await operator.tick(2)
+        assert replicas(cluster) == goal
+    assert caplog.text.count("marked to go first") == 1
+
+
 @pytest.mark.parametrize("wake", [{"replicas": 1}, {}], ids=["kubectl scale", "annotation"])
 async def test_a_service_at_zero_is_woken_and_fifty_wakes_are_one_start(
     cluster: InMemoryCluster, wake: dict[str, Any]

@@ -1,5 +1,6 @@
 """Writes a decision: the costs of the pods that are to go first, then the number."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from modelyard.contract import names
 from modelyard.controller.autoscaler.deletion_costs import ANNOTATION, cost_changes
 from modelyard.controller.autoscaler.observation import Seen
 from modelyard.controller.cluster.cache import Cache
-from modelyard.controller.cluster.protocol import Cluster, ConflictError, NotFoundError
+from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.desired.replicas import decided_replicas
 from modelyard.observe.facts.autoscalers import foreign_autoscalers
 from modelyard.observe.facts.raw_object import at
@@ -21,6 +22,8 @@ RESTORED = timedelta(minutes=1)
 """How soon a number is written again that another writer keeps replacing, who would be answered each time otherwise.
 What runs does not depend on a smaller one; a larger one runs meanwhile.
 """
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Writer:
         self._cluster = cluster
         self._cache = cache
         self._now = now
+        self._costless: set[str] = set()  # the services, by uid, whose pods refused their costs the last time
 
     async def write(self, seen: Seen, look: Observation, decision: Decision, last: Written) -> Written:
         """Have the decision in spec.replicas, unless it only recommends. ``last`` is what came of the one before.
@@ -78,12 +82,22 @@ class Writer:
         return body
 
     async def _write_costs(self, seen: Seen, decision: Decision, removed: int) -> None:
+        """Costs are a hint: where they cannot be written, the ReplicaSet's own order decides. Raises NotLeadingError."""
+        uid, key = seen.service.uid, seen.service.key
         for pod, cost in cost_changes(seen.pods, decision.idlest, removed).values():
-            place = Key(seen.service.key.namespace, pod.name)
+            place = Key(key.namespace, pod.name)
             try:
                 await self._cluster.annotate(kinds.POD, place, pod.uid, {ANNOTATION: cost})
+            except NotLeadingError:
+                raise
             except (NotFoundError, ConflictError):
                 continue  # it went on its own
+            except ApiError as error:
+                if uid not in self._costless:
+                    logger.warning("the least busy pods cannot be marked to go first", extra={"error": str(error)})
+                self._costless.add(uid)
+                return
+        self._costless.discard(uid)
 
 
 def _basis(body: Object) -> Object:
