@@ -335,9 +335,26 @@ async def test_the_idlest_pods_go_first_and_costs_are_written_for_nothing_else(
     await operator.tick(2)
     costs = {body["metadata"]["name"]: body["metadata"]["annotations"].get(ANNOTATION) for body in
              cluster.see_all(kinds.POD)}  # fmt: skip
-    assert costs == {"a": "-1", "b": None, "c": "-2", "d": None}
+    assert costs == {"a": "-2000000001", "b": None, "c": "-2000000002", "d": None}
     first = next(index for index, call in enumerate(cluster.calls) if call.verb == "annotate")
     assert "scale" in [call.verb for call in cluster.calls[first:]]
+
+
+async def test_a_pod_that_was_chosen_and_stayed_loses_its_cost_once_the_others_are_gone(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 4)
+    for name in "abcd":
+        cluster.put(pod(name))
+    decide.idlest = ("c", "a", "d", "b")
+    decide.desired = 3
+    await operator.tick(2)
+    decide.desired = None
+    cluster.remove(kinds.POD, Key("team-a", "a"))  # one that a drain took, instead of the idlest
+    await operator.tick(3)
+    costs = {body["metadata"]["name"]: body["metadata"]["annotations"].get(ANNOTATION) for body in
+             cluster.see_all(kinds.POD)}  # fmt: skip
+    assert costs == {"b": None, "c": "0", "d": None}
 
 
 async def test_a_policy_that_refuses_costs_hinders_no_scaling_down(

@@ -212,10 +212,13 @@ def test_who_wakes_a_service(service: dict[str, Any], expected: datetime | None)
     ("present", "removed", "costs"),
     [
         ({}, 0, {}),
-        ({}, 2, {"c": "-2", "a": "-1"}),
-        ({"b": "-1"}, 1, {"c": "-1", "b": "0"}),
-        ({"c": "-1"}, 1, {}),
+        ({}, 2, {"c": "-2000000002", "a": "-2000000001"}),
+        ({"b": "-2000000001"}, 1, {"c": "-2000000001", "b": "0"}),
+        ({"c": "-2000000001"}, 1, {}),
+        ({"c": "-2000000001"}, 0, {"c": "0"}),
         ({"b": "100", "c": "100"}, 1, {}),
+        ({"b": "-5", "c": "-5"}, 1, {}),
+        ({"c": "cheap"}, 1, {}),
     ],
 )
 def test_the_idlest_pods_cost_least(present: dict[str, str], removed: int, costs: dict[str, str]) -> None:

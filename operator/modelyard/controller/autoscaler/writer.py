@@ -64,8 +64,8 @@ class Writer:
             if desired < min(written, look.current):
                 return Written(restored_at, foreign[0].autoscaler if foreign else "another writer", written)
             written = desired
-        if desired < look.current:
-            await self._write_costs(seen, decision, look.current - desired)
+        if desired < look.current or _is_settled(seen):
+            await self._write_costs(seen, decision, max(look.current - desired, 0))
         if written != desired:
             await self._cluster.scale(self._same(seen), desired)
             restored_at = self._now() if is_restored else restored_at
@@ -98,6 +98,12 @@ class Writer:
                 self._costless.add(uid)
                 return
         self._costless.discard(uid)
+
+
+def _is_settled(seen: Seen) -> bool:
+    """Whether all that was to go is gone: costs that pods still have are of former decisions."""
+    live = sum(pod.live for _, pod in seen.pods)
+    return seen.running == seen.replicas and live <= seen.replicas
 
 
 def _basis(body: Object) -> Object:
