@@ -262,6 +262,23 @@ async def test_the_condition_of_a_paused_and_of_a_refused_service_has_why_it_is_
     assert (condition(cluster, "ScalingActive")["reason"], replicas(cluster)) == ("Paused", 3)
 
 
+async def test_a_spec_that_is_refused_is_not_scaled_on_paper(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    write(cluster, engine={"args": ["--port=9000"]})
+    await operator.run()
+    assert condition(cluster, "Accepted")["reason"] == "EngineArgumentRefused"
+    decide.desired = 6
+    await operator.tick(12)
+    body = service(cluster)
+    assert (replicas(cluster), body["spec"]["replicas"], body["status"]["scaling"]["desired"]) == (3, 3, 3)
+    assert events(cluster, "ScaledUp") == []
+    write(cluster, engine=None)
+    await operator.tick(2)
+    assert replicas(cluster) == 6
+
+
 async def test_scale_has_a_selector_at_zero_and_counts_nothing(
     cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
 ) -> None:
