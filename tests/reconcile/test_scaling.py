@@ -4,6 +4,7 @@ import pytest
 
 from modelyard.api import kinds
 from modelyard.api.scaling import Scaling
+from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
 from modelyard.scaling.decision import Decision
@@ -193,6 +194,21 @@ async def test_scaling_that_goes_leaves_its_number_and_no_trace_in_the_status(
     write(cluster, scaling=SCALING)
     await operator.tick(2)
     assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (5, 5)
+
+
+@pytest.mark.parametrize("off", [None, {**SCALING, "mode": "Recommend"}], ids=["off", "Recommend"])
+async def test_scaling_that_goes_and_returns_within_a_tick_goes_on_from_what_runs(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, off: Object | None
+) -> None:
+    await scaled(cluster, operator, decide, 5)
+    write(cluster, scaling=off, replicas=2)
+    await operator.run()
+    assert replicas(cluster) == 2
+    write(cluster, scaling=SCALING)
+    await operator.run()
+    decide.desired = None
+    await operator.tick(2)
+    assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (2, 2)
 
 
 @pytest.mark.parametrize("error", [unavailable(), ConflictError(409, "Conflict", "x")])

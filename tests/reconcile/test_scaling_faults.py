@@ -86,7 +86,7 @@ async def test_one_that_led_before_takes_up_what_another_decided_meanwhile(
 ) -> None:
     await scaled(cluster, operator, decide, 4)
     operator.autoscaler.forget()
-    assert operator.autoscaler.report_of(factories.UID) is None
+    assert operator.autoscaler.report_of(service(cluster)) is None
     other = RunningOperator(cluster, decide=decide)
     await other.resync()
     decide.desired = 5

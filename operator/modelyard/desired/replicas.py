@@ -50,8 +50,13 @@ def decided_replicas(service: Service) -> int | None:
 
 def is_automatic(body: Object) -> bool:
     """Whether we scale the service in ``body``, which may have a spec that cannot be parsed."""
-    scaling = (body.get("spec") or {}).get("scaling")
-    return isinstance(scaling, dict) and scaling.get("mode") != "Recommend"
+    return scaling_mode(body) not in {None, "Recommend"}
+
+
+def scaling_mode(body: Object | None) -> str | None:
+    """The mode of scaling of the service in ``body``, which may have a spec that cannot be parsed; None without."""
+    scaling = ((body or {}).get("spec") or {}).get("scaling")
+    return scaling.get("mode", "Auto") if isinstance(scaling, dict) else None
 
 
 def check_scaling(spec: InferenceServiceSpec, settings: Settings) -> None:

@@ -19,10 +19,13 @@ Change = tuple[Literal["Normal", "Warning"], str, str]
 
 
 def scaling_status(s: Assessment) -> ScalingStatus | None:
-    """The last decision: the one that was reported, else the stored one; None without scaling."""
+    """The last decision: the one that was reported, else the stored one; None without scaling, and before the first
+    decision in the present mode.
+    """
     if not _is_scaled(s):
         return None
-    return s.scaling.status if s.scaling else readable(ScalingStatus, s.stored.get("scaling"))
+    last = s.scaling.status if s.scaling else readable(ScalingStatus, s.stored.get("scaling"))
+    return last if last and last.mode == (text(s.body, "spec", "scaling", "mode") or "Auto") else None
 
 
 def scaling_active(s: Assessment) -> Verdict | None:

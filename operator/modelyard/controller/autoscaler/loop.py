@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from modelyard.api import kinds
 from modelyard.api.scaling import Scaling
 from modelyard.api.service import Key, Object, Service
 from modelyard.api.settings import Settings
@@ -23,7 +24,7 @@ from modelyard.controller.autoscaler.writer import Writer, Written
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.controller.metrics import Metrics, ScalingFigures
-from modelyard.desired.replicas import decided_replicas
+from modelyard.desired.replicas import decided_replicas, scaling_mode
 from modelyard.integrations.signals.engine_pod import EnginePod, Signals
 from modelyard.observe.facts.raw_object import number
 from modelyard.observe.target import ScalingReport
@@ -83,10 +84,16 @@ class Autoscaler:
         self._writer = Writer(cluster, cache, now)
         self._free = asyncio.Semaphore(WRITES_AT_ONCE)
 
-    def report_of(self, uid: str) -> ScalingReport | None:
-        """The last decision for the service of that uid; None before the first of this process."""
-        tracked = self._tracked.get(uid)
-        return tracked.reported.report if tracked and tracked.decision and tracked.reported else None
+    def report_of(self, body: Object) -> ScalingReport | None:
+        """The last decision for the service in ``body``; None before the first of this process. One that was made
+        before its scaling went, or had another mode, is forgotten: it must not return with scaling.
+        """
+        tracked = self._tracked.get(body["metadata"]["uid"])
+        if tracked is None or tracked.reported is None:
+            return None
+        if scaling_mode(body) != tracked.reported.report.status.mode:
+            tracked.reported = tracked.decision = None
+        return tracked.reported.report if tracked.decision and tracked.reported else None
 
     def figures(self) -> Iterator[ScalingFigures]:
         """The last decision for each service, in figures."""
@@ -153,7 +160,8 @@ class Autoscaler:
             if tracked.written.held is not None:
                 decision = held(decision, look, tracked.written.holder, tracked.written.held)
                 memory = replace(memory, proposed=None)
-        self._note(seen, tracked, look, decision, memory)
+        if scaling_mode(self._cache.get(kinds.INFERENCE_SERVICE, seen.service.key)) == scaling.mode:
+            self._note(seen, tracked, look, decision, memory)
 
     def _note(self, seen: Seen, tracked: Tracked, look: Observation, decision: Decision, memory: Memory) -> None:
         """Remember a decision that takes effect, and have it reported if that is news."""

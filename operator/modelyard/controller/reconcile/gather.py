@@ -39,7 +39,7 @@ from modelyard.prefetch.round import job_of
 ReadFetchState = Callable[[str], Awaitable[FetchReport | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]
 ReadVersion = Callable[[str], Awaitable[str | None]]
-ReadScalingReport = Callable[[str], ScalingReport | None]
+ReadScalingReport = Callable[[Object], ScalingReport | None]
 
 
 class Pods(NamedTuple):
@@ -80,7 +80,7 @@ class Look:
 class Gatherer:
     """Shared by all services. ``read_fetch_state`` takes the address of a pod with a fetcher; ``read_index`` and
     ``read_version`` take the address with port of a pod's model repository and of its engine. ``reverts`` are the
-    latest ones of all children. ``scaling_report`` gives the last scaling decision for the service of a uid.
+    latest ones of all children. ``scaling_report`` gives the last scaling decision for a service.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Gatherer:
             existing={place: await look.known_or_live(*place) for place in places},
             related=tuple(child.body for child in self._cache.children(key)),
             reverts={place: self._reverts.history(*place, now) for place in places},
-            scaling=self._scaling_report(body["metadata"]["uid"]),
+            scaling=self._scaling_report(body),
             foreign=self._foreign_autoscalers(body),
             overruled=await self._overruled(service, look) if service else None,
         )

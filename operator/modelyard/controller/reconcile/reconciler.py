@@ -29,7 +29,7 @@ class Reconciler:
 
     ``read_fetch_state`` takes the address of a pod with a fetcher; ``read_index`` and ``read_version`` take the address
     with port of a pod's model repository and of its engine. ``scaling_report`` gives the last scaling
-    decision for the service of a uid. ``now`` gives the time in UTC, ``instance`` names this process in the events it
+    decision for a service. ``now`` gives the time in UTC, ``instance`` names this process in the events it
     writes.
     """
 
