@@ -109,7 +109,7 @@ def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Obj
     up += extra
     rail = state.rail(len(fleet.serving), objective)
     if rail:
-        up = max(up, fleet.current if fleet.on_the_way else fleet.current + 1)
+        up = max(up, fleet.healthy if fleet.on_the_way else fleet.healthy + 1)
     down = max(ceil(most * DOWN_MARGIN / limit.load), 1)
     held = max(ceil(_held(forecast) * (1 + learnt.speed.doubt) * DOWN_MARGIN / limit.load), 1)
 

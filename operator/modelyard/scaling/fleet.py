@@ -11,6 +11,9 @@ STALE_INTERVALS = 2
 SHORTEST_STALE_S = 30.0
 LONGEST_STALE_S = 120.0
 
+REPLACED_AFTER_S = 30.0
+"""A replica that is unready for longer does not count as capacity; one more runs in its place."""
+
 NEW_S = 30.0
 """A replica that became ready no longer ago than this and did not report yet is new, not unknown."""
 
@@ -50,6 +53,16 @@ class Fleet:
     def uncreated(self) -> int:
         found = len(self.serving) + len(self.starting) + len(self.pending) + len(self.unready)
         return max(self.current - found, 0)
+
+    @property
+    def broken(self) -> tuple[Replica, ...]:
+        """Replicas that exist and do not serve."""
+        return tuple(each for each in self.unready if self.now_s - each.since_s >= REPLACED_AFTER_S)
+
+    @property
+    def healthy(self) -> int:
+        """Replicas that serve, will soon, or may in a moment."""
+        return self.current - len(self.broken)
 
     @property
     def on_the_way(self) -> int:
