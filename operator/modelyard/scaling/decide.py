@@ -23,6 +23,9 @@ from modelyard.scaling.victims import idlest
 TICK_S = 15.0
 """One that is not started at this decision is started at the next: so much later."""
 
+LONGEST_COLD_START_S = 86_400.0
+"""Expected at most, whatever was reported."""
+
 NEVER_S = 0.0
 """The last wake of a service that is known to have had none."""
 
@@ -38,8 +41,11 @@ def decide(scaling: Scaling, memory: Memory, observation: Observation) -> tuple[
     """
     memory = memory.seen(observation)
     fleet = look(observation, memory.meters)
-    need, memory = _need(scaling, memory, observation, fleet)
-    need, memory = _with_signals(need, memory, fleet)
+    try:
+        need, memory = _need(scaling, memory, observation, fleet)
+        need, memory = _with_signals(need, memory, fleet)
+    except (ArithmeticError, ValueError) as error:  # a defect, and bounds hold all the same
+        need, memory = _failed(error), memory.unlearnt(fleet.meters)
     memory = _lived(memory, observation, fleet)
     memory = _recommended(memory, scaling, need, fleet)
     past = Past(memory.recommendations[:-1], memory.changes, memory.complete_since_s)
@@ -80,6 +86,10 @@ def _need(scaling: Scaling, memory: Memory, observation: Observation, fleet: Fle
     return demand_need.need(learnt, forecast, fleet, _objective(scaling), horizon_s), memory
 
 
+def _failed(error: Exception) -> Need:
+    return Need(None, None, f"What is needed could not be computed ({error}), so what was learnt was dropped.")
+
+
 def _objective(scaling: Scaling) -> Objective:
     first = scaling.objective.time_to_first_token_milliseconds if scaling.objective else None
     output = scaling.objective.time_per_output_token_milliseconds if scaling.objective else None
@@ -90,7 +100,8 @@ def _objective(scaling: Scaling) -> Objective:
 
 
 def _cold_start_s(observation: Observation) -> float:
-    return observation.cold_start.expected_s if observation.cold_start else demand_need.COLD_START_S
+    expected_s = observation.cold_start.expected_s if observation.cold_start else demand_need.COLD_START_S
+    return min(max(0.0, expected_s), LONGEST_COLD_START_S)
 
 
 def _with_signals(need: Need, memory: Memory, fleet: Fleet) -> tuple[Need, Memory]:

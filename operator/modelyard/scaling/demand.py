@@ -62,11 +62,13 @@ class Traffic:
 
     def at(self, now_s: float, flows: Sequence[Flow]) -> Point:
         """The demand that these intervals show: what was served, and by how much the work in hand grew."""
-        growth = sum(flow.waiting_growth for flow in flows)
-        begun = sum(flow.running_growth for flow in flows if flow.tokens) / 2
-        prompt = sum(flow.prompt for flow in flows) + growth * self.prompt_tokens
-        output = sum(flow.output for flow in flows) + (growth + begun) * self.output_tokens
-        return Point(now_s, max(prompt, 0.0), max(output, 0.0))
+        prompt = output = 0.0
+        for flow in flows:  # each by itself: what is dropped at one is no less demand at the others
+            growth = flow.waiting_growth
+            begun = flow.running_growth / 2 if flow.tokens else 0.0
+            prompt += max(flow.prompt + growth * self.prompt_tokens, 0.0)
+            output += max(flow.output + (growth + begun) * self.output_tokens, 0.0)
+        return Point(now_s, prompt, output)
 
     def with_point(self, point: Point) -> "Traffic":
         """With one more look; looks in quick succession are averaged."""

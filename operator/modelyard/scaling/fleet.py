@@ -1,6 +1,6 @@
 """The replicas as a decision sees them: what each does, which can be believed, and what is not known."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from modelyard.integrations.signals.engine_metrics import Unknown
@@ -35,7 +35,7 @@ class Serving:
 class Fleet:
     """One look at a service's replicas. ``meters`` are by pod, those to remember. ``unknown`` says what of replicas
     that serve is not known, and why. ``ready_s`` is when the last of them became ready. ``uncreated`` replicas are
-    wanted and have no pod yet.
+    wanted and have no pod yet. ``left_flows`` are of replicas that leave and still get requests.
     """
 
     now_s: float
@@ -45,6 +45,7 @@ class Fleet:
     pending: tuple[Replica, ...]
     unready: tuple[Replica, ...]
     leaving: tuple[Replica, ...]
+    left_flows: tuple[Flow, ...]
     meters: Mapping[str, Meter]
     unknown: tuple[str, ...]
     ready_s: float | None
@@ -80,7 +81,13 @@ class Fleet:
 
     @property
     def flows(self) -> tuple[Flow, ...]:
+        """What replicas that serve did."""
         return tuple(meter.flow for meter in self.known if meter.flow is not None)
+
+    @property
+    def demanded(self) -> tuple[Flow, ...]:
+        """What clients wanted: also of replicas that leave, since others have to serve it soon."""
+        return (*self.flows, *self.left_flows)
 
     @property
     def active_s(self) -> float | None:
@@ -113,6 +120,7 @@ def look(observation: Observation, meters: Mapping[str, Meter]) -> Fleet:
         pending=_in(observation, State.PENDING),
         unready=_in(observation, State.UNREADY),
         leaving=_in(observation, State.LEAVING),
+        left_flows=tuple(_left_flows(observation, kept)),
         meters=kept,
         unknown=tuple(unknown),
         ready_s=max((replica.since_s for replica in _in(observation, State.SERVING)), default=None),
@@ -128,6 +136,19 @@ def _unknown(replica: Replica, meter: Meter | None, now_s: float) -> str | None:
     if meter is None or age_s > min(max(STALE_INTERVALS * interval_s, SHORTEST_STALE_S), LONGEST_STALE_S):
         return f"{replica.name}: its metrics are {age_s:.0f} s old"
     return None
+
+
+def _left_flows(observation: Observation, meters: Mapping[str, Meter]) -> Iterator[Flow]:
+    """Of replicas that leave with requests still coming, as on a node that is announced to go; one that terminates gets
+    none and ends those that it has.
+    """
+    for replica in _in(observation, State.LEAVING):
+        meter = meters.get(replica.name)
+        if meter is None or meter.flow is None or _unknown(replica, meter, observation.now_s):
+            continue
+        whole = meter.sample.time_s - meter.flow.duration_s >= replica.since_s
+        if whole and meter.flow.first + meter.flow.waiting_growth > 0:
+            yield meter.flow
 
 
 def _in(observation: Observation, state: State) -> tuple[Replica, ...]:

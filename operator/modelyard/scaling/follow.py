@@ -18,7 +18,7 @@ REPLACED_SHARE = 0.5
 def follow(scaling: Scaling, need: Need, fleet: Fleet, capacity: Capacity | None, past: Past) -> Proposal:
     """The change that the signals lead to, or what holds it."""
     if need.up is None or need.down is None:
-        return _unknown(fleet)
+        return _unknown(need, fleet)
     current, now_s = fleet.current, fleet.now_s
     text = (need.text,)
     up = need.up + replaced(fleet, need.up)
@@ -54,8 +54,10 @@ def replaced(fleet: Fleet, needed: int) -> int:
     return min(len(lasting), max(int(needed * REPLACED_SHARE), 1))
 
 
-def _unknown(fleet: Fleet) -> Proposal:
+def _unknown(need: Need, fleet: Fleet) -> Proposal:
     current = fleet.current
+    if need.text:
+        return Proposal(current, reasons.METRICS_UNAVAILABLE, (f"{need.text} {current} replicas stay.",))
     if fleet.unknown and not fleet.known:
         causes = "; ".join(fleet.unknown[:3])
         sentence = f"No replica's metrics are known, so {current} replicas stay: {causes}."

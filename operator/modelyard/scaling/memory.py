@@ -74,6 +74,18 @@ class Memory:
         proposed = (self.proposed.time_s,) if self.proposed else ()
         return max([*(t for t in single if t is not None), *(e.time_s for each in listed for e in each), *proposed, -inf])
 
+    def unlearnt(self, meters: Mapping[str, Meter]) -> "Memory":
+        """Without what was learnt of the engine and its traffic."""
+        fresh = Memory()
+        return replace(
+            self,
+            meters=meters,
+            speed=fresh.speed,
+            carried=fresh.carried,
+            traffic=fresh.traffic,
+            forecasts=fresh.forecasts,
+        )
+
     def _set_back(self, now_s: float) -> "Memory":
         """After the clock was set back: what seems to be of the future is dropped; changes count as of now, so that
         rates hold.

@@ -1,10 +1,12 @@
 """What a replica did between two samples of its counters, and whether its gauges can be believed."""
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
 from modelyard.scaling.observation import Replica, State
+from modelyard.scaling.plausible import plausible
 
 SUSPECT_AFTER_S = 30.0
 """vLLM's gauges can keep their values after all clients hung up (vllm-project/vllm#29928): with work in hand, counters
@@ -13,6 +15,12 @@ move within this time.
 
 FRESH_S = 90.0
 """An engine that became ready no longer ago than this counted from zero at that time."""
+
+SET_BACK_S = 5.0
+"""A sample that is older than the last one by more than this comes after a change of the clock."""
+
+MOST_TOKENS = 1e7
+"""Per second: no engine computes as many. A counter that jumps by more is no measure of work."""
 
 BUSY_RUNNING = 2.0
 """With as many requests at both ends of an interval, an engine hardly paused in between."""
@@ -46,28 +54,30 @@ class Flow:
 
 @dataclass(frozen=True)
 class Meter:
-    """The latest sample of a replica and the one before. ``moved_s`` is when its counters last moved."""
+    """The latest sample of a replica and the one before. ``moved_s`` is when its counters last moved, ``held_s`` when
+    its gauges last changed while they showed work.
+    """
 
     sample: EngineSample
     moved_s: float
+    held_s: float = -inf
     before: EngineSample | None = None
     flow: Flow | None = None
 
     @property
     def suspect(self) -> bool:
         """Gauges above zero though no counter moved: the gauges are stale, there is no load."""
-        flat_s = self.sample.time_s - self.moved_s
+        flat_s = self.sample.time_s - max(self.moved_s, self.held_s)
         return flat_s >= SUSPECT_AFTER_S and counts_tokens(self.sample) and self._in_hand
 
     @property
     def _in_hand(self) -> bool:
-        sample = self.sample
-        return any(value is not None and value > 0 for value in (sample.waiting, sample.running, sample.kv_usage))
+        return any(value is not None and value > 0 for value in _gauges(self.sample))
 
     @property
     def active_s(self) -> float:
         """The last time that it showed work, by counters that moved or gauges that can be believed."""
-        return self.sample.time_s if self._in_hand and not self.suspect else self.moved_s
+        return self.sample.time_s if self._in_hand and not self.suspect else max(self.moved_s, self.held_s)
 
     @property
     def waiting(self) -> float | None:
@@ -80,6 +90,10 @@ class Meter:
     @property
     def kv_usage(self) -> float | None:
         return 0.0 if self.suspect else self.sample.kv_usage
+
+
+def _gauges(sample: EngineSample) -> tuple[float | None, ...]:
+    return (sample.waiting, sample.running, sample.kv_usage)
 
 
 def counts_tokens(sample: EngineSample) -> bool:
@@ -107,16 +121,27 @@ _FROM_ZERO = (*_COUNTERS, "cached_prompt_tokens_total", "preemptions_total", "wa
 
 
 def read(meter: Meter | None, replica: Replica) -> Meter | None:
-    """The meter with the replica's sample; the old one while there is no newer sample, None while there was none."""
+    """The meter with the replica's sample; the old one while there is no newer sample, None while there was none.
+
+    After the clock was set back, it starts anew.
+    """
     sample = replica.sample
-    if isinstance(sample, Unknown) or (meter is not None and sample.time_s <= meter.sample.time_s):
+    if isinstance(sample, Unknown):
+        return meter
+    sample = plausible(sample)
+    if meter is not None and sample.time_s < meter.sample.time_s - SET_BACK_S:
+        meter = None
+    if meter is not None and sample.time_s <= meter.sample.time_s:
         return meter
     before = meter.sample if meter is not None else _at_birth(replica, sample)
     if before is None:
         return Meter(sample, moved_s=sample.time_s)
     moved = any(increase(getattr(before, name), getattr(sample, name)) for name in _COUNTERS)
     moved_s = sample.time_s if moved else meter.moved_s if meter is not None else before.time_s
-    return Meter(sample, moved_s, before, _flow(before, sample))
+    held_s = meter.held_s if meter is not None else -inf
+    if _gauges(sample) != _gauges(before) and any(_gauges(sample)):
+        held_s = sample.time_s
+    return Meter(sample, moved_s, held_s, before, _flow(before, sample))
 
 
 def _at_birth(replica: Replica, sample: EngineSample) -> EngineSample | None:
@@ -130,8 +155,14 @@ def _at_birth(replica: Replica, sample: EngineSample) -> EngineSample | None:
 
 
 def _flow(before: EngineSample, after: EngineSample) -> Flow | None:
-    """None where neither tokens nor requests are counted."""
+    """None where neither tokens nor requests are counted, and where what is counted is not what was done.
+
+    Totals are over all models of an engine: if some fell and others did not, a model was unloaded.
+    """
     duration_s = after.time_s - before.time_s
+    falls = [getattr(after, name) < getattr(before, name) for name in _COUNTERS if _is_counted(name, before, after)]
+    if any(falls) and not all(falls):
+        return None
 
     def rate(name: str) -> float | None:
         rise = increase(getattr(before, name), getattr(after, name))
@@ -144,6 +175,8 @@ def _flow(before: EngineSample, after: EngineSample) -> Flow | None:
     elif finished is not None:
         prompt = finished
     else:
+        return None
+    if max(prompt, output or 0.0) > MOST_TOKENS:
         return None
     waiting, running = _mean(before.waiting, after.waiting), _mean(before.running, after.running)
     return Flow(
@@ -162,6 +195,11 @@ def _flow(before: EngineSample, after: EngineSample) -> Flow | None:
         tokens=tokens,
         preemptions=rate("preemptions_total") or 0.0,
     )
+
+
+def _is_counted(name: str, before: EngineSample, after: EngineSample) -> bool:
+    """Whether a counter can show a restart: one that was at zero shows none."""
+    return bool(getattr(before, name)) and getattr(after, name) is not None
 
 
 def _busy(before: EngineSample, after: EngineSample, tokens: bool) -> bool:
