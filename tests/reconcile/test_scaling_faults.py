@@ -67,6 +67,7 @@ async def test_a_process_that_dies_at_any_call_neither_forgets_nor_jumps(
     assert len({4, *seen, final}) <= 2, "it went there once, and never back"
     history = service(cluster)["status"]["scaling"]["history"]
     assert [(change["from"], change["to"]) for change in history] == ([(4, goal)] if final == goal else []) + [(1, 4)]
+    assert "ScaledByOthers" not in [change["reason"] for change in history]
 
 
 async def test_another_leader_goes_on_from_the_history_and_writes_nothing_at_first(

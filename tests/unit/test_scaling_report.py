@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.api.scaling import Scaling
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
-from modelyard.controller.reconcile.field_managers import replicas_writer
+from modelyard.observe.facts.field_managers import replicas_writer
 from modelyard.scaling.decision import Change, Decision, Input
 from modelyard.scaling.observation import Capacity, Observation
 from tests.support.observed import NOW

@@ -42,14 +42,17 @@ class Memory:
     forecasts: Forecasts = field(default_factory=Forecasts)
 
     @classmethod
-    def restored(cls, changes: Iterable[Change], current: int | None = None) -> "Memory":
-        """After a restart of the operator: from the ``changes`` in a service's status, in any order, and the number of
-        replicas ``current`` that it had when they were written.
+    def restored(
+        cls, changes: Iterable[Change], current: int | None = None, proposed: Change | None = None
+    ) -> "Memory":
+        """After a restart of the operator: from the ``changes`` in a service's status, in any order, the number of
+        replicas ``current`` that it had when they were written, and the change that was ``proposed`` and written, but
+        did not get into the status.
         """
         ordered = tuple(sorted(changes, key=lambda change: change.time_s))[-CHANGES_KEPT:]
         if current is None and ordered:
             current = ordered[-1].after
-        return cls(changes=ordered, current=current)
+        return cls(changes=ordered, current=current, proposed=proposed)
 
     @property
     def last_change(self) -> Change | None:

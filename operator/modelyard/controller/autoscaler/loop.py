@@ -7,13 +7,14 @@ the reconcile writes: only with both does a number fall (desired/replicas.py). S
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from modelyard.api import kinds
 from modelyard.api.scaling import Scaling
-from modelyard.api.service import Key, Object, Service
+from modelyard.api.service import Key, Object
 from modelyard.api.settings import Settings
+from modelyard.contract import names
 from modelyard.controller import log
 from modelyard.controller.autoscaler.expiry import EXPIRED, expired, is_unfollowed
 from modelyard.controller.autoscaler.gather import seen_of
@@ -26,8 +27,10 @@ from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictErr
 from modelyard.controller.metrics import Metrics, ScalingFigures
 from modelyard.desired.replicas import decided_replicas, scaling_mode
 from modelyard.integrations.signals.engine_pod import EnginePod, Signals
+from modelyard.observe.facts.field_managers import replicas_writer
 from modelyard.observe.facts.raw_object import number
 from modelyard.observe.target import ScalingReport
+from modelyard.scaling import reasons
 from modelyard.scaling.decision import Change, Decision
 from modelyard.scaling.memory import Memory
 from modelyard.scaling.observation import Observation
@@ -45,12 +48,14 @@ Decide = Callable[[Scaling, Memory, Observation], tuple[Decision, Memory]]
 
 @dataclass
 class Tracked:
-    """What is remembered of a service. ``written`` is what came of its last decision, ``unlike_since``: since when its Deployments do not follow what was decided."""
+    """What is remembered of a service. ``written`` is what came of its last decision, ``unlike_since``: since when its
+    Deployments do not follow what was decided.
+    """
 
     memory: Memory
     reported: Reported | None
     decision: Decision | None = None
-    written: Written = Written()
+    written: Written = field(default_factory=Written)
     unlike_since: datetime | None = None
 
 
@@ -72,6 +77,7 @@ class Autoscaler:
         wake: Callable[[Key], None],
         now: Callable[[], datetime],
     ) -> None:
+        self._cluster = cluster
         self._cache = cache
         self._metrics = metrics
         self._settings = settings
@@ -145,7 +151,7 @@ class Autoscaler:
         """Raises ApiError where the decision cannot be written; it is made anew then."""
         scaling, uid = seen.service.spec.scaling, seen.service.uid
         assert scaling is not None
-        tracked = self._tracked.get(uid) or _restored(seen.service, scaling)
+        tracked = self._tracked.get(uid) or await self._restored(seen, scaling)
         look = self._expired(seen, scaling, tracked, observation(seen, samples, self._now()))
         decision, memory = self._decide(scaling, tracked.memory, look)
         try:
@@ -162,6 +168,22 @@ class Autoscaler:
                 memory = replace(memory, proposed=None)
         if scaling_mode(self._cache.get(kinds.INFERENCE_SERVICE, seen.service.key)) == scaling.mode:
             self._note(seen, tracked, look, decision, memory)
+
+    async def _restored(self, seen: Seen, scaling: Scaling) -> Tracked:
+        """What another process, or a former one, left of a service: in its status, and in the number of replicas, if it
+        ended before the status had that. Raises ApiError.
+        """
+        service, decided = seen.service, decided_replicas(seen.service)
+        current = number(service.status, "scaling", "current") if decided is not None else None
+        changes = changes_in(service.status)
+        last = changes[-1].after if changes and decided is not None else current
+        proposed = None
+        if last is not None and decided not in {None, service.spec.replicas}:
+            live = await self._cluster.get(kinds.INFERENCE_SERVICE, service.key)  # the cache has no field managers
+            if live and replicas_writer(live) == names.SCALING_FIELD_MANAGER:
+                reason = reasons.SCALING_UP if service.spec.replicas > last else reasons.SCALING_DOWN
+                proposed = Change(self._now().timestamp(), last, service.spec.replicas, reason)
+        return Tracked(Memory.restored(changes, last, proposed), stored(service.status, scaling))
 
     def _note(self, seen: Seen, tracked: Tracked, look: Observation, decision: Decision, memory: Memory) -> None:
         """Remember a decision that takes effect, and have it reported if that is news."""
@@ -188,14 +210,6 @@ class Autoscaler:
         if tracked.unlike_since is None or now - tracked.unlike_since < EXPIRED:
             return look
         return expired(seen, scaling.max_replicas, look)
-
-
-def _restored(service: Service, scaling: Scaling) -> Tracked:
-    """What another process, or a former one, left of a service in its status."""
-    current = number(service.status, "scaling", "current") if decided_replicas(service) is not None else None
-    changes = changes_in(service.status)
-    last = changes[-1].after if changes and decided_replicas(service) is not None else current
-    return Tracked(Memory.restored(changes, last), stored(service.status, scaling))
 
 
 def _figures(body: Object, decision: Decision, reported: ScalingReport) -> ScalingFigures:

@@ -18,7 +18,6 @@ from modelyard.controller.cluster.protocol import ApiError, Cluster
 from modelyard.controller.reconcile.accelerator_usage import NodeUsage
 from modelyard.controller.reconcile.csi_drivers import NodeDrivers
 from modelyard.controller.reconcile.decide import Observed, Overruled, Place, place_of
-from modelyard.controller.reconcile.field_managers import replicas_writer
 from modelyard.controller.reconcile.intent import Intent, SpecContext, intent_of
 from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.controller.reconcile.revert_limits import Reverts
@@ -29,6 +28,7 @@ from modelyard.desired.replicas import decided_replicas, is_automatic, pools, re
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts import service as observed
 from modelyard.observe.facts.autoscalers import ForeignAutoscaler, foreign_autoscalers
+from modelyard.observe.facts.field_managers import replicas_writer
 from modelyard.observe.facts.pods import PodFacts, pod_facts
 from modelyard.observe.model_status import verified_digests
 from modelyard.observe.reasons.csi_driver import nodes_in_doubt
