@@ -393,3 +393,6 @@ async def test_a_service_at_zero_is_woken_and_fifty_wakes_are_one_start(
         assert replicas(cluster) == 1
     history = service(cluster)["status"]["scaling"]["history"]
     assert [(change["from"], change["to"]) for change in history] == [(0, 1)]
+    assert events(cluster, "ReplicasOverruled") == []
+    [note] = events(cluster, "ScaledUp")
+    assert note.startswith(f"Scaled from 0 to 1 replicas ({'ScaledByOthers: kubectl' if wake else 'Woken'}). ")
