@@ -1,5 +1,7 @@
 """Who decides how many replicas run, from the service's file to its Deployment."""
 
+import json
+
 import pytest
 
 from modelyard.api import kinds
@@ -7,6 +9,7 @@ from modelyard.api.scaling import Scaling
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
+from modelyard.observe.facts.field_managers import LAST_APPLIED
 from modelyard.scaling.decision import Decision
 from modelyard.scaling.memory import Memory
 from modelyard.scaling.observation import Observation
@@ -178,6 +181,8 @@ async def test_more_replicas_by_kubectl_run_at_once_and_the_next_decision_goes_o
     await operator.tick(2)
     assert decide.seen[-1].current == 5
     assert service(cluster)["status"]["scaling"]["desired"] == 5
+    [note] = events(cluster, "ScaledUp")
+    assert note.startswith("Scaled from 3 to 5 replicas (ScaledByOthers: kubectl). ")
 
 
 async def test_scaling_that_goes_leaves_its_number_and_no_trace_in_the_status(
@@ -194,6 +199,52 @@ async def test_scaling_that_goes_leaves_its_number_and_no_trace_in_the_status(
     write(cluster, scaling=SCALING)
     await operator.tick(2)
     assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (5, 5)
+
+
+NO_REPLICAS = {LAST_APPLIED: json.dumps({"spec": {"model": {"uri": "hf://x"}}})}
+OF_KUBECTL = {"manager": "kubectl-client-side-apply", "operation": "Update"}
+
+
+@pytest.mark.parametrize("off", [None, {**SCALING, "mode": "Recommend"}], ids=["off", "Recommend"])
+@pytest.mark.parametrize("by", ["server-side", "client-side"])
+async def test_a_file_that_drops_scaling_and_replicas_at_once_keeps_what_runs(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, by: str, off: Object | None
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    body = service(cluster)
+    body["spec"] = {**body["spec"], "replicas": 1, "scaling": off}
+    if off is None:
+        del body["spec"]["scaling"]
+    owner = OF_KUBECTL | {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    body["metadata"]["managedFields"] = [owner] if by == "client-side" else []
+    body["metadata"]["annotations"] = NO_REPLICAS if by == "client-side" else {}
+    cluster.put(body)
+    await operator.run(for_s=5)
+    assert (replicas(cluster), service(cluster)["spec"]["replicas"]) == (6, 6)
+    assert not operator.failures
+    await operator.tick(2)
+    write(cluster, replicas=2)
+    await operator.run()
+    assert replicas(cluster) == 2, "a number that is written counts"
+
+
+async def test_a_number_in_the_file_that_drops_scaling_counts(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    write(cluster, scaling=None, replicas=1)
+    await operator.run()
+    assert replicas(cluster) == 1
+
+
+async def test_replicas_that_cannot_be_kept_hold_nothing_up(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    cluster.fail_until_healed("scale", ForbiddenError(403, "Forbidden", "no scaling"))
+    write(cluster, scaling=None, replicas=None)
+    await operator.run()
+    assert replicas(cluster) == 1
 
 
 @pytest.mark.parametrize("off", [None, {**SCALING, "mode": "Recommend"}], ids=["off", "Recommend"])
