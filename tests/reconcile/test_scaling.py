@@ -9,7 +9,6 @@ from modelyard.api.scaling import Scaling
 from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
-from modelyard.observe.facts.field_managers import LAST_APPLIED
 from modelyard.scaling.decision import Decision
 from modelyard.scaling.memory import Memory
 from modelyard.scaling.observation import Observation
@@ -201,7 +200,7 @@ async def test_scaling_that_goes_leaves_its_number_and_no_trace_in_the_status(
     assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (5, 5)
 
 
-NO_REPLICAS = {LAST_APPLIED: json.dumps({"spec": {"model": {"uri": "hf://x"}}})}
+NO_REPLICAS = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"spec": {"model": {"uri": "hf://x"}}})}
 OF_KUBECTL = {"manager": "kubectl-client-side-apply", "operation": "Update"}
 
 
@@ -303,12 +302,12 @@ async def test_the_condition_names_what_is_unknown(
     assert "http://10.0.0.1:8000/metrics has no metric vllm:num_requests_waiting" in found["message"]
     assert len(events(cluster, "MetricsUnavailable")) == 1
     decide.reason = "MetricsIncomplete"
-    await operator.tick()
+    await operator.tick(5)
     found = condition(cluster, "ScalingActive")
     assert (found["status"], found["reason"]) == ("True", "Scaling")
     assert "Not known: smollm-0: http://10.0.0.1:8000/metrics has no metric" in found["message"]
     decide.reason, decide.unknown = "Steady", ()
-    await operator.tick()
+    await operator.tick(5)
     assert condition(cluster, "ScalingActive")["status"] == "True"
 
 
