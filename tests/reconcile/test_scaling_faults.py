@@ -166,12 +166,13 @@ async def test_a_lower_number_that_is_refused_goes_on_from_what_runs_within_the_
     assert service(cluster)["spec"]["replicas"] == 6
 
 
-def autoscaler(kind: Kind, target: str, name: str = "smollm", *, owner: str = "") -> Object:
+def autoscaler(kind: Kind, target: str, name: str = "smollm", *, owner: str = "", version: str = "") -> Object:
     """An autoscaler of others, in the service's namespace."""
     metadata: Object = {"namespace": "team-a", "name": f"hpa-{target.lower()}"}
     if owner:
         metadata |= {"name": "keda-hpa", "ownerReferences": [{"kind": owner, "name": "hpa", "uid": "1"}]}
-    of = {"kind": target, "name": name, "apiVersion": names.API_VERSION if target == names.KIND else "apps/v1"}
+    version = version or (names.API_VERSION if target == names.KIND else "apps/v1")
+    of = {"kind": target, "name": name, "apiVersion": version}
     return {
         "apiVersion": kind.api_version,
         "kind": kind.kind,
@@ -226,7 +227,14 @@ async def test_of_a_scaled_object_and_the_autoscaler_that_keda_makes_the_former_
     assert condition(cluster, "ScalingActive")["message"].startswith("ScaledObject hpa-deployment ")
 
 
-@pytest.mark.parametrize("other", [{"target": "StatefulSet"}, {"target": "Deployment", "name": "smollm-gateway"}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"target": "StatefulSet"},
+        {"target": "Deployment", "name": "smollm-gateway"},
+        {"target": names.KIND, "version": "serving.kserve.io/v1beta1"},
+    ],
+)
 async def test_an_autoscaler_of_something_else_is_no_conflict(
     cluster: InMemoryCluster, operator: RunningOperator, other: dict[str, str]
 ) -> None:
