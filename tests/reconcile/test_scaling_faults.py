@@ -404,3 +404,20 @@ async def test_a_service_at_zero_is_woken_and_fifty_wakes_are_one_start(
     assert events(cluster, "ReplicasOverruled") == []
     [note] = events(cluster, "ScaledUp")
     assert note.startswith(f"Scaled from 0 to 1 replicas ({'ScaledByOthers: kubectl' if wake else 'Woken'}). ")
+
+
+async def test_a_wake_in_the_future_wakes_nothing_and_the_status_names_it(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    cluster.put(factories.service(replicas=0, scaling={"minReplicas": 0, "maxReplicas": 2}))
+    await operator.run()
+    await operator.tick(2)
+    body = service(cluster)
+    body["metadata"]["annotations"] = {names.ANNOTATION_WAKE: "2031-01-01T00:00:00Z"}
+    cluster.put(body)
+    await operator.tick(2)
+    assert decide.seen[-1].woken_s is None
+    assert "2031-01-01T00:00:00Z, is in the future" in service(cluster)["status"]["scaling"]["message"]
+    cluster.calls.clear()
+    await operator.tick(4)
+    assert cluster.writes == []

@@ -21,6 +21,7 @@ from modelyard.controller.autoscaler.gather import seen_of
 from modelyard.controller.autoscaler.observation import Samples, Seen, engine_pods, observation
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
 from modelyard.controller.autoscaler.unwritten import held, refused
+from modelyard.controller.autoscaler.wake import wake_problem
 from modelyard.controller.autoscaler.writer import Writer, Written
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
@@ -198,7 +199,8 @@ class Autoscaler:
                 logger.info("scaled", extra={**about, "because_of": decision.message})
         before = tracked.reported
         tracked.memory, tracked.decision = memory, decision
-        tracked.reported = report(scaling, look, decision, changes, before)
+        remark = wake_problem(seen.body, self._now())
+        tracked.reported = report(scaling, look, decision, changes, before, remark=remark)
         self._tracked[seen.service.uid] = tracked
         if tracked.reported is not before:
             self._wake(key)
@@ -218,7 +220,7 @@ def _figures(body: Object, decision: Decision, reported: ScalingReport) -> Scali
         "current": status.current,
         "desired": decision.desired,
         "wanted": decision.wanted,
-        "maximum": reported.maximum,
+        "maximum": reported.maximum if status.mode == "Auto" else None,  # a recommendation is limited by nothing
         "achievable": status.achievable,
     }
     known = {kind: count for kind, count in replicas.items() if count is not None}

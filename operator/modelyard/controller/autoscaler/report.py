@@ -30,12 +30,14 @@ INPUTS_LENGTH = 16
 class Reported:
     """A report, when its figures were taken, and the reason for which fewer replicas fit than desired: empty where all
     fit, None where that is not known. ``seen_at`` is when it last became known, or unknown, what all replicas do.
+    ``remark`` is what else the message has.
     """
 
     report: ScalingReport
     at: datetime
     shortage: str | None = None
     seen_at: datetime | None = None
+    remark: str = ""
 
 
 def report(
@@ -44,17 +46,23 @@ def report(
     decision: Decision,
     changes: Sequence[Change],
     before: Reported | None,
+    *,
+    remark: str = "",
 ) -> Reported:
-    """The ``decision`` with the ``changes`` so far, the oldest first; ``before`` itself if there is no news."""
+    """The ``decision`` with the ``changes`` so far, the oldest first, and a ``remark`` in its message; ``before``
+    itself if there is no news.
+    """
     now = datetime.fromtimestamp(observation.now_s, UTC)
+    if remark:
+        decision = replace(decision, message=f"{decision.message} {remark}")
     status = _status(scaling, observation, decision, changes, now)
     new = ScalingReport(status, scaling.max_replicas, decision.unknown, is_blind=_is_blind(decision))
     shortage = observation.capacity.reason if observation.capacity and status.achievable is not None else ""
     if before is None:
-        return Reported(new, now, shortage)
+        return Reported(new, now, shortage, remark=remark)
     became_blind = new.is_blind != before.report.is_blind
-    reported = Reported(new, now, shortage, now if became_blind else before.seen_at)
-    if before.shortage not in {None, shortage} or not _is_same(before.report, new):
+    reported = Reported(new, now, shortage, now if became_blind else before.seen_at, remark)
+    if before.shortage not in {None, shortage} or remark != before.remark or not _is_same(before.report, new):
         return reported
     if became_blind:
         return before if before.seen_at and now - before.seen_at < SETTLED else reported
