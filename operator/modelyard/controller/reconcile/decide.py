@@ -317,14 +317,17 @@ def _decided(status_: Object) -> object:
 
 
 def _overruled(found: Overruled | None) -> Iterable[ServiceEvent]:
-    """An event that another writer's number is not what scaling decided on. To wake a service at zero is no conflict."""
+    """An event that another writer's number is not what scaling decided on. A wake at zero is no conflict."""
     if found is None or found.kept == 0:
         return
     if found.replicas > found.kept:
         effect = "They run until the next scaling decision."
     else:
         effect = f"Scaling decides on the number, so {found.kept} run on."
-    remedy = "Leave spec.replicas out of the manifest; with Argo CD, add it to ignoreDifferences."
+    remedy = (
+        "Leave spec.replicas out of the manifest that Argo CD, Flux or you apply. Where it has to stay, Argo CD "
+        "needs it in ignoreDifferences and the sync option RespectIgnoreDifferences=true."
+    )
     note = f"{found.writer} set spec.replicas to {found.replicas}. {effect} {remedy}"
     yield ServiceEvent("Warning", "ReplicasOverruled", note)
 
