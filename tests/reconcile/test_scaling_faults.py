@@ -67,6 +67,7 @@ async def test_a_process_that_dies_at_any_call_neither_forgets_nor_jumps(
     assert len({4, *seen, final}) <= 2, "it went there once, and never back"
     history = service(cluster)["status"]["scaling"]["history"]
     assert [(change["from"], change["to"]) for change in history] == ([(4, goal)] if final == goal else []) + [(1, 4)]
+    assert "ScaledByOthers" not in [change["reason"] for change in history]
 
 
 async def test_another_leader_goes_on_from_the_history_and_writes_nothing_at_first(
@@ -165,12 +166,13 @@ async def test_a_lower_number_that_is_refused_goes_on_from_what_runs_within_the_
     assert service(cluster)["spec"]["replicas"] == 6
 
 
-def autoscaler(kind: Kind, target: str, name: str = "smollm", *, owner: str = "") -> Object:
+def autoscaler(kind: Kind, target: str, name: str = "smollm", *, owner: str = "", version: str = "") -> Object:
     """An autoscaler of others, in the service's namespace."""
     metadata: Object = {"namespace": "team-a", "name": f"hpa-{target.lower()}"}
     if owner:
         metadata |= {"name": "keda-hpa", "ownerReferences": [{"kind": owner, "name": "hpa", "uid": "1"}]}
-    of = {"kind": target, "name": name, "apiVersion": names.API_VERSION if target == names.KIND else "apps/v1"}
+    version = version or (names.API_VERSION if target == names.KIND else "apps/v1")
+    of = {"kind": target, "name": name, "apiVersion": version}
     return {
         "apiVersion": kind.api_version,
         "kind": kind.kind,
@@ -225,7 +227,14 @@ async def test_of_a_scaled_object_and_the_autoscaler_that_keda_makes_the_former_
     assert condition(cluster, "ScalingActive")["message"].startswith("ScaledObject hpa-deployment ")
 
 
-@pytest.mark.parametrize("other", [{"target": "StatefulSet"}, {"target": "Deployment", "name": "smollm-gateway"}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"target": "StatefulSet"},
+        {"target": "Deployment", "name": "smollm-gateway"},
+        {"target": names.KIND, "version": "serving.kserve.io/v1beta1"},
+    ],
+)
 async def test_an_autoscaler_of_something_else_is_no_conflict(
     cluster: InMemoryCluster, operator: RunningOperator, other: dict[str, str]
 ) -> None:
@@ -392,3 +401,23 @@ async def test_a_service_at_zero_is_woken_and_fifty_wakes_are_one_start(
         assert replicas(cluster) == 1
     history = service(cluster)["status"]["scaling"]["history"]
     assert [(change["from"], change["to"]) for change in history] == [(0, 1)]
+    assert events(cluster, "ReplicasOverruled") == []
+    [note] = events(cluster, "ScaledUp")
+    assert note.startswith(f"Scaled from 0 to 1 replicas ({'ScaledByOthers: kubectl' if wake else 'Woken'}). ")
+
+
+async def test_a_wake_in_the_future_wakes_nothing_and_the_status_names_it(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    cluster.put(factories.service(replicas=0, scaling={"minReplicas": 0, "maxReplicas": 2}))
+    await operator.run()
+    await operator.tick(2)
+    body = service(cluster)
+    body["metadata"]["annotations"] = {names.ANNOTATION_WAKE: "2031-01-01T00:00:00Z"}
+    cluster.put(body)
+    await operator.tick(2)
+    assert decide.seen[-1].woken_s is None
+    assert "2031-01-01T00:00:00Z, is in the future" in service(cluster)["status"]["scaling"]["message"]
+    cluster.calls.clear()
+    await operator.tick(4)
+    assert cluster.writes == []

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from modelyard.api.conditions import timestamp
 from modelyard.api.service import Object, parse
 from modelyard.contract import names
 from modelyard.controller.autoscaler.deletion_costs import ANNOTATION, cost_changes
 from modelyard.controller.autoscaler.observation import NOT_READ, Seen, cold_start, observation
-from modelyard.controller.autoscaler.wake import woken
+from modelyard.controller.autoscaler.wake import wake_problem, woken
 from modelyard.integrations.signals.engine_metrics import EngineSample
 from modelyard.observe.facts.pods import pod_facts
 from modelyard.scaling.observation import ColdStart, State
@@ -196,7 +197,8 @@ AT_ZERO = {"scaling": {"mode": "Auto", "desired": 0}}
     [
         ({}, None),
         ({"annotations": {names.ANNOTATION_WAKE: ago(30)}}, NOW - timedelta(seconds=30)),
-        ({"annotations": {names.ANNOTATION_WAKE: ago(-3600)}}, NOW),
+        ({"annotations": {names.ANNOTATION_WAKE: ago(-60)}}, NOW),
+        ({"annotations": {names.ANNOTATION_WAKE: ago(-3600)}}, None),
         ({"annotations": {names.ANNOTATION_WAKE: "please"}}, None),
         ({"status": AT_ZERO, "replicas": 0}, None),
         ({"status": AT_ZERO, "replicas": 1}, NOW),
@@ -206,6 +208,28 @@ AT_ZERO = {"scaling": {"mode": "Auto", "desired": 0}}
 def test_who_wakes_a_service(service: dict[str, Any], expected: datetime | None) -> None:
     body = factories.service(scaling=SCALING, **service)
     assert woken(parse(body), body, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("now", "now, is no time"),
+        ("true", "true, is no time"),
+        ("2026-13-01", "2026-13-01, is no time"),
+        ("2031-01-01T00:00:00Z", "2031-01-01T00:00:00Z, is in the future"),
+        (timestamp(NOW + timedelta(minutes=6)), "is in the future"),
+        (timestamp(NOW + timedelta(minutes=4)), ""),
+        (timestamp(NOW), ""),
+        ("", ""),
+    ],
+)
+def test_a_wake_that_is_no_time_of_now_wakes_nothing_and_is_named(value: str, why: str) -> None:
+    body = factories.service(scaling=SCALING)
+    body["metadata"]["annotations"] = {names.ANNOTATION_WAKE: value} if value else {}
+    problem = wake_problem(body, NOW)
+    assert why in problem
+    assert bool(problem) == bool(why)
+    assert (woken(parse(body), body, NOW) is None) == bool(problem or not value)
 
 
 @pytest.mark.parametrize(

@@ -51,16 +51,19 @@ class Memory:
     forecasts: Forecasts = field(default_factory=Forecasts)
 
     @classmethod
-    def restored(cls, changes: Iterable[Change], current: int | None = None) -> "Memory":
-        """After a restart of the operator: from the ``changes`` in a service's status, in any order, and the number of
-        replicas ``current`` that it had when they were written.
+    def restored(
+        cls, changes: Iterable[Change], current: int | None = None, proposed: Change | None = None
+    ) -> "Memory":
+        """After a restart of the operator: from the ``changes`` in a service's status, in any order, the number of
+        replicas ``current`` that it had when they were written, and the change that was ``proposed`` and written, but
+        did not get into the status.
         """
         times = [replace(change, time_s=change.time_s + TIMES_FLOORED_S) for change in changes]
         ordered = tuple(sorted(times, key=lambda change: change.time_s))[-CHANGES_KEPT:]
-        is_full = len(ordered) >= LEAST_KEPT
         if current is None and ordered:
             current = ordered[-1].after
-        return cls(changes=ordered, current=current, complete_since_s=ordered[0].time_s if is_full else -inf)
+        complete_since_s = ordered[0].time_s if len(ordered) >= LEAST_KEPT else -inf
+        return cls(changes=ordered, current=current, proposed=proposed, complete_since_s=complete_since_s)
 
     @property
     def last_change(self) -> Change | None:

@@ -7,27 +7,31 @@ the reconcile writes: only with both does a number fall (desired/replicas.py). S
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from modelyard.api import kinds
 from modelyard.api.scaling import Scaling
-from modelyard.api.service import Key, Object, Service
+from modelyard.api.service import Key, Object
 from modelyard.api.settings import Settings
+from modelyard.contract import names
 from modelyard.controller import log
 from modelyard.controller.autoscaler.expiry import EXPIRED, expired, is_unfollowed
 from modelyard.controller.autoscaler.gather import seen_of
 from modelyard.controller.autoscaler.observation import Samples, Seen, engine_pods, observation
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
 from modelyard.controller.autoscaler.unwritten import held, refused
+from modelyard.controller.autoscaler.wake import wake_problem
 from modelyard.controller.autoscaler.writer import Writer, Written
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.controller.metrics import Metrics, ScalingFigures
 from modelyard.desired.replicas import decided_replicas, scaling_mode
 from modelyard.integrations.signals.engine_pod import EnginePod, Signals
+from modelyard.observe.facts.field_managers import replicas_writer
 from modelyard.observe.facts.raw_object import number
 from modelyard.observe.target import ScalingReport
+from modelyard.scaling import reasons
 from modelyard.scaling.decision import Change, Decision
 from modelyard.scaling.memory import Memory
 from modelyard.scaling.observation import Observation
@@ -45,12 +49,14 @@ Decide = Callable[[Scaling, Memory, Observation], tuple[Decision, Memory]]
 
 @dataclass
 class Tracked:
-    """What is remembered of a service. ``written`` is what came of its last decision, ``unlike_since``: since when its Deployments do not follow what was decided."""
+    """What is remembered of a service. ``written`` is what came of its last decision, ``unlike_since``: since when its
+    Deployments do not follow what was decided.
+    """
 
     memory: Memory
     reported: Reported | None
     decision: Decision | None = None
-    written: Written = Written()
+    written: Written = field(default_factory=Written)
     unlike_since: datetime | None = None
 
 
@@ -72,6 +78,7 @@ class Autoscaler:
         wake: Callable[[Key], None],
         now: Callable[[], datetime],
     ) -> None:
+        self._cluster = cluster
         self._cache = cache
         self._metrics = metrics
         self._settings = settings
@@ -145,7 +152,7 @@ class Autoscaler:
         """Raises ApiError where the decision cannot be written; it is made anew then."""
         scaling, uid = seen.service.spec.scaling, seen.service.uid
         assert scaling is not None
-        tracked = self._tracked.get(uid) or _restored(seen.service, scaling)
+        tracked = self._tracked.get(uid) or await self._restored(seen, scaling)
         look = self._expired(seen, scaling, tracked, observation(seen, samples, self._now()))
         decision, memory = self._decide(scaling, tracked.memory, look)
         try:
@@ -163,6 +170,22 @@ class Autoscaler:
         if scaling_mode(self._cache.get(kinds.INFERENCE_SERVICE, seen.service.key)) == scaling.mode:
             self._note(seen, tracked, look, decision, memory)
 
+    async def _restored(self, seen: Seen, scaling: Scaling) -> Tracked:
+        """What another process, or a former one, left of a service: in its status, and in the number of replicas, if it
+        ended before the status had that. Raises ApiError.
+        """
+        service, decided = seen.service, decided_replicas(seen.service)
+        current = number(service.status, "scaling", "current") if decided is not None else None
+        changes = changes_in(service.status)
+        last = changes[-1].after if changes and decided is not None else current
+        proposed = None
+        if last is not None and decided not in {None, service.spec.replicas}:
+            live = await self._cluster.get(kinds.INFERENCE_SERVICE, service.key)  # the cache has no field managers
+            if live and replicas_writer(live) == names.SCALING_FIELD_MANAGER:
+                reason = reasons.SCALING_UP if service.spec.replicas > last else reasons.SCALING_DOWN
+                proposed = Change(self._now().timestamp(), last, service.spec.replicas, reason)
+        return Tracked(Memory.restored(changes, last, proposed), stored(service.status, scaling))
+
     def _note(self, seen: Seen, tracked: Tracked, look: Observation, decision: Decision, memory: Memory) -> None:
         """Remember a decision that takes effect, and have it reported if that is news."""
         scaling, key = seen.service.spec.scaling, seen.service.key
@@ -176,7 +199,8 @@ class Autoscaler:
                 logger.info("scaled", extra={**about, "because_of": decision.message})
         before = tracked.reported
         tracked.memory, tracked.decision = memory, decision
-        tracked.reported = report(scaling, look, decision, changes, before)
+        remark = wake_problem(seen.body, self._now())
+        tracked.reported = report(scaling, look, decision, changes, before, remark=remark)
         self._tracked[seen.service.uid] = tracked
         if tracked.reported is not before:
             self._wake(key)
@@ -190,21 +214,13 @@ class Autoscaler:
         return expired(seen, scaling.max_replicas, look)
 
 
-def _restored(service: Service, scaling: Scaling) -> Tracked:
-    """What another process, or a former one, left of a service in its status."""
-    current = number(service.status, "scaling", "current") if decided_replicas(service) is not None else None
-    changes = changes_in(service.status)
-    last = changes[-1].after if changes and decided_replicas(service) is not None else current
-    return Tracked(Memory.restored(changes, last), stored(service.status, scaling))
-
-
 def _figures(body: Object, decision: Decision, reported: ScalingReport) -> ScalingFigures:
     metadata, status = body["metadata"], reported.status
     replicas: Mapping[str, int | None] = {
         "current": status.current,
         "desired": decision.desired,
         "wanted": decision.wanted,
-        "maximum": reported.maximum,
+        "maximum": reported.maximum if status.mode == "Auto" else None,  # a recommendation is limited by nothing
         "achievable": status.achievable,
     }
     known = {kind: count for kind, count in replicas.items() if count is not None}

@@ -82,7 +82,10 @@ class Writer:
         return body
 
     async def _write_costs(self, seen: Seen, decision: Decision, removed: int) -> None:
-        """Costs are a hint: where they cannot be written, the ReplicaSet's own order decides. Raises NotLeadingError."""
+        """Costs are a hint: where they cannot be written, the ReplicaSet's own order decides.
+
+        Raises NotLeadingError.
+        """
         uid, key = seen.service.uid, seen.service.key
         for pod, cost in cost_changes(seen.pods, decision.idlest, removed).values():
             place = Key(key.namespace, pod.name)
