@@ -38,7 +38,6 @@ def decide(scaling: Scaling, memory: Memory, observation: Observation) -> tuple[
     memory = memory.seen(observation)
     fleet = look(observation, memory.meters)
     need, memory = _need(scaling, memory, observation, fleet)
-    need, memory = _with_signals(need, memory, fleet)
     memory = _lived(memory, observation, fleet)
     memory = _recommended(memory, scaling, need, fleet)
     past = Past(memory.recommendations[:-1], memory.changes)
@@ -90,16 +89,6 @@ def _objective(scaling: Scaling) -> Objective:
 
 def _cold_start_s(observation: Observation) -> float:
     return observation.cold_start.expected_s if observation.cold_start else demand_need.COLD_START_S
-
-
-def _with_signals(need: Need, memory: Memory, fleet: Fleet) -> tuple[Need, Memory]:
-    """A signal that was known before and no replica reports now may hide load."""
-    if not fleet.known:
-        return need, memory
-    reported = {signal for signal, each in need.inputs.items() if each.value is not None}
-    lost = tuple(signal for signal in need.inputs if signal in memory.signals and signal not in reported)
-    waits_for = (*need.waits_for, *(signal for signal in lost if signal not in need.waits_for))
-    return replace(need, waits_for=waits_for), replace(memory, signals=memory.signals | reported)
 
 
 def _lived(memory: Memory, observation: Observation, fleet: Fleet) -> Memory:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from modelyard.api.scaling import Scaling
 from modelyard.scaling import rates, reasons, stabilization
 from modelyard.scaling.decision import Change
+from modelyard.scaling.explain import why
 from modelyard.scaling.fleet import Fleet
 from modelyard.scaling.need import Need
 from modelyard.scaling.observation import Capacity, Replica
@@ -29,7 +30,7 @@ class Past:
 def follow(scaling: Scaling, need: Need, fleet: Fleet, capacity: Capacity | None, past: Past) -> Proposal:
     """The change that the signals lead to, or what holds it."""
     if need.up is None or need.down is None:
-        return _unknown(fleet)
+        return _unknown(need, fleet)
     current, now_s = fleet.current, fleet.now_s
     text = (need.text,)
     up = need.up + broken(fleet)
@@ -56,11 +57,15 @@ def broken(fleet: Fleet) -> int:
     return sum(fleet.now_s - replica.since_s >= REPLACED_AFTER_S for replica in fleet.unready)
 
 
-def _unknown(fleet: Fleet) -> Proposal:
+def _unknown(need: Need, fleet: Fleet) -> Proposal:
     current = fleet.current
     if fleet.unknown and not fleet.known:
         causes = "; ".join(fleet.unknown[:3])
         sentence = f"No replica's metrics are known, so {current} replicas stay: {causes}."
+        return Proposal(current, reasons.METRICS_UNAVAILABLE, (sentence,))
+    if fleet.known and need.waits_for:
+        causes = "; ".join(f"{signal}: {why(signal, fleet)}" for signal in need.waits_for)
+        sentence = f"What the replicas report shows no demand, so {current} replicas stay: {causes}."
         return Proposal(current, reasons.METRICS_UNAVAILABLE, (sentence,))
     if fleet.known:
         sentence = f"Rates need two readings of the metrics; {current} replicas stay until then."
