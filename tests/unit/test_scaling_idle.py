@@ -100,6 +100,58 @@ def test_what_is_not_known_is_not_idle(unknown: tuple[str, ...] | None) -> None:
     assert service.current == 1
 
 
+PENDING = "nv_inference_pending_request_count, which is wrong for decoupled models"
+OF_TRITON: dict[str, object] = {
+    "running": None,
+    "kv_usage": None,
+    "prompt_tokens_total": None,
+    "generation_tokens_total": None,
+    "counts_late": True,
+}
+"""Counters of a plain Triton move when a request ends, of a decoupled model when it is accepted."""
+
+OF_DECOUPLED = OF_TRITON | {"waiting": None, "missing": {"waiting": f"the page of llama-1 has {PENDING}"}}
+
+
+def test_a_stream_that_no_counter_shows_keeps_it_awake() -> None:
+    """Of twenty minutes, whose request was counted at its start."""
+    service = ScaledService(MAY_STOP)
+    service.tick(0.5, **OF_DECOUPLED)
+    for _ in range(80):
+        service.tick(**OF_DECOUPLED)
+    last = service.decisions[-1]
+    assert (service.current, last.reason) == (1, reasons.PARTLY_UNKNOWN)
+    assert "llama-1 still works on one is not known" in last.message
+    assert last.unknown == (f"queueDepth: the page of llama-1 has {PENDING}",)
+
+
+def test_replicas_whose_queue_is_never_known_stay() -> None:
+    service = ScaledService(Scaling(min_replicas=1, max_replicas=4), replicas=3)
+    service.tick(0.5, **OF_DECOUPLED)
+    for _ in range(80):
+        service.tick(**OF_DECOUPLED)
+    last = service.decisions[-1]
+    assert (service.current, last.reason) == (3, reasons.PARTLY_UNKNOWN)
+    assert last.unknown == (f"queueDepth: the page of llama-1 has {PENDING}",)
+
+
+def test_a_request_that_takes_longer_than_the_window_keeps_it_awake() -> None:
+    """Triton counts it when it ends; until then it is pending, and that is to be believed."""
+    service = ScaledService(MAY_STOP)
+    service.tick(0.5, **OF_TRITON)
+    for _ in range(80):
+        service.tick(waiting=1.0, iterations_total=7.0, finished_total=7.0, **OF_TRITON)
+    assert service.current == 1
+
+
+def test_a_triton_whose_queue_is_known_and_empty_stops() -> None:
+    service = ScaledService(MAY_STOP)
+    service.tick(0.5, **OF_TRITON)
+    for _ in range(8):
+        service.tick(**OF_TRITON)
+    assert service.current == 0
+
+
 def test_gauges_that_froze_do_not_keep_it_awake() -> None:
     service = ScaledService(MAY_STOP)
     service.ticks(10, 2.0)

@@ -43,7 +43,6 @@ def decide(scaling: Scaling, memory: Memory, observation: Observation) -> tuple[
     fleet = look(observation, memory.meters)
     try:
         need, memory = _need(scaling, memory, observation, fleet)
-        need, memory = _with_signals(need, memory, fleet)
     except (ArithmeticError, ValueError) as error:  # a defect, and bounds hold all the same
         need, memory = _failed(error), memory.unlearnt(fleet.meters)
     memory = _lived(memory, observation, fleet)
@@ -102,16 +101,6 @@ def _objective(scaling: Scaling) -> Objective:
 def _cold_start_s(observation: Observation) -> float:
     expected_s = observation.cold_start.expected_s if observation.cold_start else demand_need.COLD_START_S
     return min(max(0.0, expected_s), LONGEST_COLD_START_S)
-
-
-def _with_signals(need: Need, memory: Memory, fleet: Fleet) -> tuple[Need, Memory]:
-    """A signal that was known before and no replica reports now may hide load."""
-    if not fleet.known:
-        return need, memory
-    reported = {signal for signal, each in need.inputs.items() if each.value is not None}
-    lost = tuple(signal for signal in need.inputs if signal in memory.signals and signal not in reported)
-    waits_for = (*need.waits_for, *(signal for signal in lost if signal not in need.waits_for))
-    return replace(need, waits_for=waits_for), replace(memory, signals=memory.signals | reported)
 
 
 def _lived(memory: Memory, observation: Observation, fleet: Fleet) -> Memory:

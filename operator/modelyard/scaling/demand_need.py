@@ -42,6 +42,9 @@ _FIXED_REQUEST = (1000.0, 200.0)
 _SMALL_LOAD = 0.1
 """Errors of forecasts are relative to the demand, of a smaller one to this."""
 
+GUARDS = ("queueDepth", "kvCacheUsage")
+"""Signals that guard a way down beside demand: where one that the engine has is not there, it may hide load."""
+
 KV_FULL = 0.92
 KV_BEARS = 0.85
 
@@ -97,9 +100,10 @@ def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Obj
     limit = learnt.carried.limit(learnt.speed, objective, _running_limit(fleet))
     state = _state(learnt, fleet)
     if not fleet.known or (forecast is None and not fleet.flows):
-        return Need(None, None, "", state.inputs(None))
+        return Need(None, None, "", state.inputs(None), waits_for=("demand",) if fleet.uncounted else ())
+    waits_for = tuple(signal for signal in GUARDS if any(meter.lacks(signal) for meter in fleet.known))
     if forecast is None:
-        return _partly_known(learnt, fleet, limit, state, objective, horizon_s)
+        return _partly_known(learnt, fleet, limit, state, objective, horizon_s, waits_for)
     provided = forecast.provided
     most = (max(forecast.expected, forecast.steady) + forecast.error) * (1 + learnt.speed.doubt)
     up = max(ceil(provided / limit.load - UP_SLACK), 1)
@@ -117,7 +121,7 @@ def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Obj
         return most * DOWN_MARGIN <= limit.load * after + 1e-9 and state.bears(after, objective)
 
     text = _text(forecast, limit, extra, rail)
-    return Need(up, max(up, down), text, state.inputs(up), bears, held=held)
+    return Need(up, max(up, down), text, state.inputs(up), bears, waits_for, held)
 
 
 def _held(forecast: Forecast) -> float:
@@ -138,7 +142,13 @@ def _for_queue(left_s: float, limit: Limit, up: int) -> int:
 
 
 def _partly_known(
-    learnt: Learnt, fleet: Fleet, limit: Limit, state: "_State", objective: Objective, horizon_s: float
+    learnt: Learnt,
+    fleet: Fleet,
+    limit: Limit,
+    state: "_State",
+    objective: Objective,
+    horizon_s: float,
+    waits_for: tuple[str, ...],
 ) -> Need:
     """Replicas that are not known count as empty for going up, and as full for going down."""
     point = learnt.traffic.at(fleet.now_s, fleet.demanded)
@@ -159,7 +169,7 @@ def _partly_known(
     def bears(after: int) -> bool:
         return full * DOWN_MARGIN <= limit.load * after and state.bears(after, objective)
 
-    return Need(up, down, _with_gauges(text, extra, rail), state.inputs(up), bears)
+    return Need(up, down, _with_gauges(text, extra, rail), state.inputs(up), bears, waits_for)
 
 
 def _text(forecast: Forecast, limit: Limit, extra: int, rail: str) -> str:

@@ -8,8 +8,7 @@ from modelyard.scaling.meters import Flow, Meter, read
 from modelyard.scaling.observation import Observation, Replica, State
 
 STALE_INTERVALS = 2
-SHORTEST_STALE_S = 30.0
-LONGEST_STALE_S = 120.0
+"""A sample is unknown once it is older than so many of its source's intervals: the next one is missing."""
 
 REPLACED_AFTER_S = 30.0
 """A replica that is unready for longer does not count as capacity; one more runs in its place."""
@@ -80,6 +79,16 @@ class Fleet:
         return sum(each.flow is None and not each.new for each in self.serving)
 
     @property
+    def uncounted(self) -> tuple[Meter, ...]:
+        """Replicas that report, without the counters that demand is made of."""
+        return tuple(meter for meter in self.known if meter.uncounted)
+
+    @property
+    def unsure(self) -> tuple[str, ...]:
+        """Names of replicas that serve and may work without showing it."""
+        return tuple(each.name for each in self.serving if each.meter and not each.meter.shows_idleness)
+
+    @property
     def flows(self) -> tuple[Flow, ...]:
         """What replicas that serve did."""
         return tuple(meter.flow for meter in self.known if meter.flow is not None)
@@ -107,7 +116,7 @@ def look(observation: Observation, meters: Mapping[str, Meter]) -> Fleet:
             kept[replica.name] = meter
         if replica.state is not State.SERVING:
             continue
-        cause = _unknown(replica, meter, now_s)
+        cause = _unknown(replica, now_s)
         new = cause is not None and meter is None and now_s - replica.since_s < NEW_S
         if cause is not None and not new:
             unknown.append(cause)
@@ -127,14 +136,14 @@ def look(observation: Observation, meters: Mapping[str, Meter]) -> Fleet:
     )
 
 
-def _unknown(replica: Replica, meter: Meter | None, now_s: float) -> str | None:
+def _unknown(replica: Replica, now_s: float) -> str | None:
     """Why it is not known what the replica does."""
-    if isinstance(replica.sample, Unknown):
-        return f"{replica.name}: {replica.sample.cause}"
-    age_s = now_s - replica.sample.time_s
-    interval_s = meter.sample.time_s - meter.before.time_s if meter is not None and meter.before is not None else 0.0
-    if meter is None or age_s > min(max(STALE_INTERVALS * interval_s, SHORTEST_STALE_S), LONGEST_STALE_S):
-        return f"{replica.name}: its metrics are {age_s:.0f} s old"
+    sample = replica.sample
+    if isinstance(sample, Unknown):
+        return f"{replica.name}: {sample.cause}"
+    age_s = now_s - sample.time_s
+    if age_s > STALE_INTERVALS * sample.interval_s:
+        return f"{replica.name}: {sample.place or 'it'} has metrics that are {age_s:.0f} s old"
     return None
 
 
@@ -144,7 +153,7 @@ def _left_flows(observation: Observation, meters: Mapping[str, Meter]) -> Iterat
     """
     for replica in _in(observation, State.LEAVING):
         meter = meters.get(replica.name)
-        if meter is None or meter.flow is None or _unknown(replica, meter, observation.now_s):
+        if meter is None or meter.flow is None or _unknown(replica, observation.now_s):
             continue
         whole = meter.sample.time_s - meter.flow.duration_s >= replica.since_s
         if whole and meter.flow.first + meter.flow.waiting_growth > 0:

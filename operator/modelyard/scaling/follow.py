@@ -2,6 +2,7 @@
 
 from modelyard.api.scaling import Scaling
 from modelyard.scaling import reasons, stabilization
+from modelyard.scaling.explain import why
 from modelyard.scaling.fleet import Fleet
 from modelyard.scaling.need import Need
 from modelyard.scaling.observation import Capacity, Replica
@@ -50,7 +51,9 @@ def replaced(fleet: Fleet, needed: int) -> int:
     One that never served and is broken for long is replaced no more, and then goes: what it fails of would stop its
     replacements, too.
     """
-    lasting = [each for each in fleet.broken if each.name in fleet.meters or fleet.now_s - each.since_s < UNREADY_HOLDS_S]
+    lasting = [
+        each for each in fleet.broken if each.name in fleet.meters or fleet.now_s - each.since_s < UNREADY_HOLDS_S
+    ]
     return min(len(lasting), max(int(needed * REPLACED_SHARE), 1))
 
 
@@ -61,6 +64,10 @@ def _unknown(need: Need, fleet: Fleet) -> Proposal:
     if fleet.unknown and not fleet.known:
         causes = "; ".join(fleet.unknown[:3])
         sentence = f"No replica's metrics are known, so {current} replicas stay: {causes}."
+        return Proposal(current, reasons.METRICS_UNAVAILABLE, (sentence,))
+    if fleet.known and need.waits_for:
+        causes = "; ".join(f"{signal}: {why(signal, fleet)}" for signal in need.waits_for)
+        sentence = f"What the replicas report shows no demand, so {current} replicas stay: {causes}."
         return Proposal(current, reasons.METRICS_UNAVAILABLE, (sentence,))
     if fleet.known:
         sentence = f"Rates need two readings of the metrics; {current} replicas stay until then."

@@ -105,6 +105,11 @@ def rest(scaling: Scaling, fleet: Fleet, life: Life, proposal: Proposal) -> Prop
         return Proposal(0, reasons.START_FAILED, (sentence,))
     if not fleet.serving or fleet.on_the_way or fleet.unready or fleet.unknown or fleet.unmeasured:
         return proposal
+    return _at_rest(scaling, fleet, life, proposal)
+
+
+def _at_rest(scaling: Scaling, fleet: Fleet, life: Life, proposal: Proposal) -> Proposal:
+    """``proposal``, or zero if no replica had work for the idle window: one that may work without showing it had."""
     window_s = _window_s(scaling)
     idle_s = fleet.now_s - _busy_until_s(fleet, life)
     if idle_s < window_s:
@@ -112,6 +117,13 @@ def rest(scaling: Scaling, fleet: Fleet, life: Life, proposal: Proposal) -> Prop
             return proposal
         sentence = f"No request for {idle_s:.0f} s; the service stops after {window_s} s without one."
         return proposal.limited(proposal.replicas, reasons.NOT_IDLE, sentence)
+    if fleet.unsure:
+        names = ", ".join(fleet.unsure[:3])
+        sentence = (
+            f"No request was counted for {idle_s:.0f} s, but whether {names} still works on one is not known, so the "
+            "service does not stop."
+        )
+        return proposal.limited(proposal.replicas, reasons.PARTLY_UNKNOWN, sentence)
     allowed = life.past.least(scaling.scale_down, fleet)
     sentence = f"No request came for {idle_s:.0f} s, and the service stops after {window_s} s without one."
     return Proposal(min(allowed, proposal.replicas), reasons.IDLE, (sentence,))

@@ -75,7 +75,9 @@ class Memory:
         single = (self.started_s, self.active_s, self.served_s, self.forecasts.judged_s)
         listed = (self.changes[-1:], self.recommendations[-1:], self.traffic.points[-1:])
         proposed = (self.proposed.time_s,) if self.proposed else ()
-        return max([*(t for t in single if t is not None), *(e.time_s for each in listed for e in each), *proposed, -inf])
+        return max(
+            [*(t for t in single if t is not None), *(e.time_s for each in listed for e in each), *proposed, -inf]
+        )
 
     def unlearnt(self, meters: Mapping[str, Meter]) -> "Memory":
         """Without what was learnt of the engine and its traffic."""

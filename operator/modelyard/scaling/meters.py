@@ -68,11 +68,37 @@ class Meter:
     def suspect(self) -> bool:
         """Gauges above zero though no counter moved: the gauges are stale, there is no load."""
         flat_s = self.sample.time_s - max(self.moved_s, self.held_s)
-        return flat_s >= SUSPECT_AFTER_S and counts_tokens(self.sample) and self._in_hand
+        return flat_s >= SUSPECT_AFTER_S and moves_at_work(self.sample) and self._in_hand
 
     @property
     def _in_hand(self) -> bool:
         return any(value is not None and value > 0 for value in _gauges(self.sample))
+
+    @property
+    def shows_idleness(self) -> bool:
+        """Whether an idle engine can be told from one that works: by counters that move at work, or by gauges of all
+        that it has in hand.
+        """
+        sample = self.sample
+        return moves_at_work(sample) or (sample.waiting is not None and "running" not in sample.missing)
+
+    def lacks(self, signal: str) -> str | None:
+        """Why it hides a load that the signal would show: its engine has that metric, and the page lacks it. None where
+        nothing is hidden, as before an engine's first step, when several API servers have no gauges yet.
+        """
+        causes = (self.sample.missing.get(name) for name in FIELDS[signal])
+        cause = next((cause for cause in causes if cause), None)
+        return None if cause is None or self._never_worked else cause
+
+    @property
+    def _never_worked(self) -> bool:
+        sample = self.sample
+        return moves_at_work(sample) and not any((sample.generation_tokens_total, sample.iterations_total))
+
+    @property
+    def uncounted(self) -> bool:
+        """Whether two samples show no demand: its counters are not there."""
+        return self.before is not None and self.flow is None
 
     @property
     def active_s(self) -> float:
@@ -96,9 +122,10 @@ def _gauges(sample: EngineSample) -> tuple[float | None, ...]:
     return (sample.waiting, sample.running, sample.kv_usage)
 
 
-def counts_tokens(sample: EngineSample) -> bool:
+def moves_at_work(sample: EngineSample) -> bool:
     """Whether the engine has counters that move while it works on a request."""
-    return sample.generation_tokens_total is not None or sample.iterations_total is not None
+    counted = sample.generation_tokens_total is not None or sample.iterations_total is not None
+    return counted and not sample.counts_late
 
 
 def increase(before: float | None, after: float | None) -> float | None:
@@ -107,6 +134,16 @@ def increase(before: float | None, after: float | None) -> float | None:
         return None
     return after - before if after >= before else after
 
+
+TOKEN_COUNTERS = ("generation_tokens_total", "prompt_tokens_total")
+
+FIELDS = {
+    "queueDepth": ("waiting",),
+    "kvCacheUsage": ("kv_usage",),
+    "runningRequests": ("running",),
+    "demand": (*TOKEN_COUNTERS, "finished_total"),
+}
+"""The fields of a sample that a signal is made of."""
 
 _COUNTERS = (
     "prompt_tokens_total",
@@ -155,10 +192,12 @@ def _at_birth(replica: Replica, sample: EngineSample) -> EngineSample | None:
 
 
 def _flow(before: EngineSample, after: EngineSample) -> Flow | None:
-    """None where neither tokens nor requests are counted, and where what is counted is not what was done.
-
-    Totals are over all models of an engine: if some fell and others did not, a model was unloaded.
+    """None where neither tokens nor requests are counted, or counters of tokens that the engine has are not there:
+    requests in their place would be a demand in another unit. None, too, where what is counted is not what was done:
+    totals are over all models of an engine, so if some fell and others did not, a model was unloaded.
     """
+    if any(name in after.missing for name in TOKEN_COUNTERS):
+        return None
     duration_s = after.time_s - before.time_s
     falls = [getattr(after, name) < getattr(before, name) for name in _COUNTERS if _is_counted(name, before, after)]
     if any(falls) and not all(falls):

@@ -6,6 +6,8 @@ from typing import Any
 
 from modelyard.integrations.signals.engine_metrics import EngineSample, Histogram
 
+_OF_THE_SOURCE = ("time_s", "interval_s")
+
 MOST = 1e18
 """No counter of an engine ever gets there, and its products with others stay figures."""
 
@@ -18,7 +20,7 @@ def plausible(sample: EngineSample) -> EngineSample:
         if isinstance(value, Histogram):
             if not all(map(_is_plausible, (value.sum, value.count, *value.buckets.values()))):
                 changed[field.name] = None
-        elif isinstance(value, float | int) and field.name != "time_s" and not _is_plausible(value):
+        elif isinstance(value, float | int) and field.name not in _OF_THE_SOURCE and not _is_plausible(value):
             changed[field.name] = None
             changed["missing"] = {**sample.missing, **changed.get("missing", {}), field.name: f"it is {value:g}"}
     return replace(sample, **changed) if changed else sample
