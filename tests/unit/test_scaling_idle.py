@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from modelyard.api.scaling import Scaling, Schedule
+from modelyard.api.scaling import Scaling, Schedule, Targets
 from modelyard.scaling import reasons
 from modelyard.scaling.decision import Change
 from modelyard.scaling.memory import Memory
@@ -258,3 +258,38 @@ def test_a_replica_that_was_ready_and_is_not_is_no_failed_start() -> None:
     service.pods[0].become(State.UNREADY, service.now_s)
     service.ticks(60)
     assert service.current == 1
+
+
+def test_a_request_at_the_end_of_the_window_keeps_it_awake() -> None:
+    service = ScaledService(Scaling(min_replicas=0, max_replicas=4))
+    service.ticks(8, 0.5)
+    service.ticks(39)
+    assert service.tick(running=1.0, waiting=3.0).desired >= 1
+    for _ in range(30):
+        assert service.tick(running=1.0, waiting=3.0).desired >= 1, "clients wait: not for the whole window yet"
+
+
+@pytest.mark.parametrize("targets", [Targets(queue_depth=5), Targets(running_requests=100)])
+def test_targets_never_lead_to_zero(targets: Targets) -> None:
+    service = ScaledService(MAY_STOP.model_copy(update={"targets": targets}), replicas=1)
+    service.ticks(60, 1.0)
+    assert service.current == 1
+
+
+def test_a_wake_of_long_ago_starts_nothing_where_nothing_else_is_known() -> None:
+    service = ScaledService(MAY_STOP, replicas=0)
+    service.woken_s = service.now_s - 30 * 86_400
+    assert service.tick().desired == 0
+    service.woken_s = service.now_s
+    assert service.tick().desired == 1
+
+
+def test_a_pod_that_no_node_takes_does_not_hide_that_the_others_cannot_start() -> None:
+    service = stopped(starts=False, devices=1)
+    service.woken_s = service.now_s
+    service.ticks(2)
+    service.resize(2)
+    for pod in service.of(State.STARTING):
+        pod.become(State.UNREADY, service.now_s)
+    service.ticks(40)
+    assert service.current == 0

@@ -249,3 +249,17 @@ def test_the_idlest_pods_cost_least(present: dict[str, str], removed: int, costs
     pods = [serving(name, annotations={ANNOTATION: present[name]} if name in present else {}) for name in "abc"]
     found = cost_changes([(raw, pod_facts(raw)) for raw in pods], ("c", "a", "b"), removed)
     assert {name: cost for name, (_, cost) in found.items()} == costs
+
+
+@pytest.mark.parametrize(
+    ("raw", "ago_s"),
+    [
+        (loading(engine=running(5), engine_last=ended(1, since_s=20), restarts=1, begun_s=900, changed_s=900), 20),
+        (loading(engine=running(LIMIT_S + 40), begun_s=9000, changed_s=9000), 40),
+        (serving(ready=False, changed_s=7), 7),
+    ],
+    ids=["crashed once", "too late", "was ready"],
+)
+def test_since_when_a_replica_is_unready(raw: Object, ago_s: float) -> None:
+    [replica] = observation(seen(raw), {}, NOW).replicas
+    assert (replica.state, NOW.timestamp() - replica.since_s) == (State.UNREADY, ago_s)

@@ -265,3 +265,19 @@ def test_a_new_replica_that_did_not_report_yet_is_not_called_unknown() -> None:
     service.memory = Memory()
     service.tick(2.0, unknown=["llama-1"])
     assert service.decisions[-1].unknown == ()
+
+
+def test_full_replicas_ask_for_one_more_beside_one_that_is_unknown() -> None:
+    service = ScaledService(Scaling(max_replicas=12), replicas=4)
+    service.ticks(10, 3.0)
+    before = service.current
+    for _ in range(4):
+        service.tick(3.0, unknown=["llama-1"], kv_usage=0.97)
+    assert service.current > before
+
+
+def test_replicas_with_full_caches_and_queues_stay_beside_one_that_is_unknown() -> None:
+    service = ScaledService(Scaling(max_replicas=30), replicas=6)
+    for _ in range(60):
+        service.tick(0.3, unknown=["llama-1"], kv_usage=0.9, waiting=20.0)
+    assert service.current >= 6

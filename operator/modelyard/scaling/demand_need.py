@@ -1,7 +1,7 @@
 """What demand asks for: replicas for the load to expect once they have started, and for the queue that is left then."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf
 
 from modelyard.scaling.attainment import judged
@@ -98,12 +98,12 @@ def _trimmed(carried: Carried, speed: Speed, point: Point, fleet: Fleet, objecti
 def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Objective, horizon_s: float) -> Need:
     """What is needed and what is enough, and whether fewer replicas would bear the load."""
     limit = learnt.carried.limit(learnt.speed, objective, _running_limit(fleet))
-    state = _state(learnt, fleet)
+    state = _state(learnt, fleet, objective)
     if not fleet.known or (forecast is None and not fleet.flows):
         return Need(None, None, "", state.inputs(None), waits_for=("demand",) if fleet.uncounted else ())
     waits_for = tuple(signal for signal in GUARDS if any(meter.lacks(signal) for meter in fleet.known))
     if forecast is None:
-        return _partly_known(learnt, fleet, limit, state, objective, horizon_s, waits_for)
+        return replace(_partly_known(learnt, fleet, limit, state, horizon_s), waits_for=waits_for)
     provided = forecast.provided
     most = (max(forecast.expected, forecast.steady) + forecast.error) * (1 + learnt.speed.doubt)
     up = max(ceil(provided / limit.load - UP_SLACK), 1)
@@ -111,14 +111,14 @@ def need(learnt: Learnt, forecast: Forecast | None, fleet: Fleet, objective: Obj
     left_s = _queue_left_s(state, fleet, forecast.level, learnt.carried.highest, horizon_s)
     extra = _for_queue(left_s, limit, up)
     up += extra
-    rail = state.rail(len(fleet.serving), objective)
+    rail = state.rail(len(fleet.serving))
     if rail:
         up = max(up, _one_more(fleet))
     down = max(ceil(most * DOWN_MARGIN / limit.load), 1)
     held = max(ceil(_held(forecast) * (1 + learnt.speed.doubt) * DOWN_MARGIN / limit.load), 1)
 
     def bears(after: int) -> bool:
-        return most * DOWN_MARGIN <= limit.load * after + 1e-9 and state.bears(after, objective)
+        return most * DOWN_MARGIN <= limit.load * after + 1e-9 and state.bears(after)
 
     text = _text(forecast, limit, extra, rail)
     return Need(up, max(up, down), text, state.inputs(up), bears, waits_for, held)
@@ -146,9 +146,7 @@ def _partly_known(
     fleet: Fleet,
     limit: Limit,
     state: "_State",
-    objective: Objective,
     horizon_s: float,
-    waits_for: tuple[str, ...],
 ) -> Need:
     """Replicas that are not known count as empty for going up, and as full for going down."""
     point = learnt.traffic.at(fleet.now_s, fleet.demanded)
@@ -156,7 +154,7 @@ def _partly_known(
     up = max(ceil(load / limit.load - UP_SLACK), 1)
     extra = _for_queue(_queue_left_s(state, fleet, load, learnt.carried.highest, horizon_s), limit, up)
     up += extra
-    rail = state.rail(len(fleet.serving), objective)
+    rail = state.rail(len(fleet.serving))
     if rail:
         up = max(up, _one_more(fleet))
     full = load + fleet.unmeasured * limit.load
@@ -167,9 +165,9 @@ def _partly_known(
     )
 
     def bears(after: int) -> bool:
-        return full * DOWN_MARGIN <= limit.load * after and state.bears(after, objective)
+        return full * DOWN_MARGIN <= limit.load * after and state.bears(after)
 
-    return Need(up, down, _with_gauges(text, extra, rail), state.inputs(up), bears, waits_for)
+    return Need(up, down, _with_gauges(text, extra, rail), state.inputs(up), bears)
 
 
 def _text(forecast: Forecast, limit: Limit, extra: int, rail: str) -> str:
@@ -192,10 +190,11 @@ def _with_gauges(text: str, extra: int, rail: str) -> str:
 
 @dataclass(frozen=True)
 class _State:
-    """Signals over the replicas that are known: ``number`` of them, beside ``unknown`` ones. ``wait_s`` is how long the queue takes to be
-    admitted at today's pace, ``queued_s`` the replicas' time in it.
+    """Signals over the replicas that are known: ``number`` of them, beside ``unknown`` ones. ``wait_s`` is how long the
+    queue takes to be admitted at today's pace, ``queued_s`` the replicas' time in it.
     """
 
+    objective: Objective
     number: int
     unknown: int
     load: float | None
@@ -205,15 +204,15 @@ class _State:
     wait_s: float
     queued_s: float
 
-    def rail(self, serving: int, objective: Objective) -> str:
+    def rail(self, serving: int) -> str:
         """What asks for a replica beside demand, in words; empty if nothing does."""
         if self.kv_usage is not None and self.kv_usage >= KV_FULL:
             return f"The KV caches are {self.kv_usage:.0%} full."
-        if (self.waiting or 0.0) > serving and self.wait_s > QUEUE_SHARE * objective.first_token_s:
+        if (self.waiting or 0.0) > serving and self.wait_s > self._longest_wait_s:
             return f"{self.waiting:.0f} requests wait, the last for about {self.wait_s:.1f} s."
         return ""
 
-    def bears(self, after: int, objective: Objective) -> bool:
+    def bears(self, after: int) -> bool:
         """Whether ``after`` of the replicas would be clear of ``rail``, with those that are not known as full as may
         be.
         """
@@ -223,8 +222,12 @@ class _State:
         growth = number / after if after else inf
         if self.kv_usage and self._with_unknown(self.kv_usage, KV_BEARS) * growth > KV_BEARS:
             return False
-        most_s = QUEUE_SHARE * objective.first_token_s / 2
+        most_s = self._longest_wait_s / 2
         return not self.waiting or self._with_unknown(self.wait_s, most_s) * growth * growth <= most_s
+
+    @property
+    def _longest_wait_s(self) -> float:
+        return QUEUE_SHARE * self.objective.first_token_s
 
     def _with_unknown(self, mean: float, theirs: float) -> float:
         return mean + (theirs - mean) * self.unknown / (self.number + self.unknown)
@@ -238,13 +241,14 @@ class _State:
         }
 
 
-def _state(learnt: Learnt, fleet: Fleet) -> _State:
+def _state(learnt: Learnt, fleet: Fleet, objective: Objective) -> _State:
     meters, flows = fleet.known, fleet.flows
     waiting = _total([meter.waiting for meter in meters])
     kv = [meter.kv_usage for meter in meters if meter.kv_usage is not None]
     admitted = sum(flow.first for flow in flows)
     point = learnt.traffic.at(fleet.now_s, fleet.demanded) if flows else None
     return _State(
+        objective=objective,
         number=len(meters),
         unknown=sum(each.meter is None and not each.new for each in fleet.serving),
         load=learnt.speed.load(point.prompt, point.output) if point else None,

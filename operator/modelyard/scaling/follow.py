@@ -35,6 +35,13 @@ def follow(scaling: Scaling, need: Need, fleet: Fleet, capacity: Capacity | None
         return Proposal(current, reasons.UP_STABILIZING, (*text, sentence))
     if need.down + replaced(fleet, need.up) < current:
         return _down(scaling, need, fleet, past)
+    return _steady(need, fleet)
+
+
+def _steady(need: Need, fleet: Fleet) -> Proposal:
+    """What runs is what is needed."""
+    assert need.up is not None
+    current, text = fleet.current, (need.text,)
     if fleet.on_the_way:
         sentence = f"{fleet.on_the_way} of {current} replicas are starting."
         return Proposal(current, reasons.STARTING, (*text, sentence))

@@ -28,10 +28,10 @@ TOLERATED_S = 5.0
 
 @dataclass(frozen=True)
 class Memory:
-    """``changes`` are those that took effect, the oldest first; some before ``complete_since_s`` may be missing. ``current`` is the number of replicas at the last
-    decision, ``proposed`` the change that it decided on. ``started_s`` is the time of the first decision, ``active_s``
-    of the last sign of a request, ``served_s`` when a replica was last ready. ``woken_s`` is the last wake that was
-    taken account of. ``signals`` are the names of those that were ever known.
+    """``changes`` are those that took effect, the oldest first; some before ``complete_since_s`` may be missing.
+    ``current`` is the number of replicas at the last decision, ``proposed`` the change that it decided on.
+    ``started_s`` is the time of the first decision, ``active_s`` of the last sign of a request, ``served_s`` when a
+    replica was last ready. ``woken_s`` is the last wake that was taken account of.
     """
 
     changes: tuple[Change, ...] = ()
@@ -42,7 +42,6 @@ class Memory:
     active_s: float | None = None
     served_s: float | None = None
     woken_s: float | None = None
-    signals: frozenset[str] = frozenset()
     meters: Mapping[str, Meter] = field(default_factory=dict)
     recommendations: tuple[Recommendation, ...] = ()
     speed: Speed = field(default_factory=Speed)
