@@ -19,6 +19,7 @@ from modelyard.controller import log
 from modelyard.controller.autoscaler.expiry import EXPIRED, expired, is_unfollowed
 from modelyard.controller.autoscaler.gather import seen_of
 from modelyard.controller.autoscaler.observation import Samples, Seen, engine_pods, observation
+from modelyard.controller.autoscaler.reading import Sources
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
 from modelyard.controller.autoscaler.unwritten import held, refused
 from modelyard.controller.autoscaler.wake import wake_problem
@@ -83,7 +84,7 @@ class Autoscaler:
         self._metrics = metrics
         self._settings = settings
         self._services = services
-        self._signals = signals
+        self._sources = Sources(signals)
         self._decide = decide
         self._wake = wake
         self._now = now
@@ -129,12 +130,11 @@ class Autoscaler:
 
     async def _read(self, services: Iterable[Seen]) -> Samples:
         """What the engines report, each read from the source of its service."""
-        pods: dict[str, list[EnginePod]] = {source: [] for source in self._signals}
+        pods: dict[str, list[EnginePod]] = {source: [] for source in self._sources.names}
         for seen in services:
             assert seen.service.spec.scaling
             pods[seen.service.spec.scaling.source] += engine_pods(seen)
-        found = await asyncio.gather(*(signals.read(pods[source]) for source, signals in self._signals.items()))
-        return {uid: sample for readings in found for uid, sample in readings.items()}
+        return await self._sources.read(pods)
 
     async def _scale(self, seen: Seen, samples: Samples) -> None:
         with log.service(str(seen.service.key)):
