@@ -26,9 +26,9 @@ from modelyard.controller.cluster.protocol import (
     UnreachableError,
 )
 from modelyard.controller.reconcile.events import event
-from modelyard.controller.reconcile.field_managers import replicas_writer
 from modelyard.desired import desired
 from modelyard.desired.resolve import resolve
+from modelyard.observe.facts.field_managers import replicas_writer
 from tests.support import factories
 from tests.support.api_client import Client
 from tests.support.apiserver import ALICE, ApiServer

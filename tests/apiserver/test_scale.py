@@ -119,6 +119,18 @@ def test_the_line_replicas_that_goes_as_scaling_comes_takes_nothing_away(
 
 
 @pytest.mark.usefixtures("operator")
+@pytest.mark.parametrize("options", [(), SERVER_SIDE], ids=["client-side", "server-side"])
+def test_a_file_that_drops_replicas_and_scaling_at_once_takes_nothing_away(
+    apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    apply(apiserver, namespace, tmp_path, *options, replicas=6, scaling={"maxReplicas": 8})
+    eventually(lambda: decided(admin, namespace), lambda number: number == 6)
+    apply(apiserver, namespace, tmp_path, *options)
+    eventually(lambda: decided(admin, namespace) is None or None)
+    assert (deployed(admin, namespace), service(admin, namespace)["spec"]["replicas"]) == (6, 6)
+
+
+@pytest.mark.usefixtures("operator")
 @pytest.mark.parametrize(
     "applied",
     [((), "kubectl-client-side-apply"), (SERVER_SIDE, "argocd-controller")],

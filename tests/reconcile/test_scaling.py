@@ -1,9 +1,12 @@
 """Who decides how many replicas run, from the service's file to its Deployment."""
 
+import json
+
 import pytest
 
 from modelyard.api import kinds
 from modelyard.api.scaling import Scaling
+from modelyard.api.service import Object
 from modelyard.contract import names
 from modelyard.controller.cluster.protocol import ConflictError, ForbiddenError
 from modelyard.scaling.decision import Decision
@@ -177,6 +180,8 @@ async def test_more_replicas_by_kubectl_run_at_once_and_the_next_decision_goes_o
     await operator.tick(2)
     assert decide.seen[-1].current == 5
     assert service(cluster)["status"]["scaling"]["desired"] == 5
+    [note] = events(cluster, "ScaledUp")
+    assert note.startswith("Scaled from 3 to 5 replicas (ScaledByOthers: kubectl). ")
 
 
 async def test_scaling_that_goes_leaves_its_number_and_no_trace_in_the_status(
@@ -193,6 +198,67 @@ async def test_scaling_that_goes_leaves_its_number_and_no_trace_in_the_status(
     write(cluster, scaling=SCALING)
     await operator.tick(2)
     assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (5, 5)
+
+
+NO_REPLICAS = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"spec": {"model": {"uri": "hf://x"}}})}
+OF_KUBECTL = {"manager": "kubectl-client-side-apply", "operation": "Update"}
+
+
+@pytest.mark.parametrize("off", [None, {**SCALING, "mode": "Recommend"}], ids=["off", "Recommend"])
+@pytest.mark.parametrize("by", ["server-side", "client-side"])
+async def test_a_file_that_drops_scaling_and_replicas_at_once_keeps_what_runs(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, by: str, off: Object | None
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    body = service(cluster)
+    body["spec"] = {**body["spec"], "replicas": 1, "scaling": off}
+    if off is None:
+        del body["spec"]["scaling"]
+    owner = OF_KUBECTL | {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    body["metadata"]["managedFields"] = [owner] if by == "client-side" else []
+    body["metadata"]["annotations"] = NO_REPLICAS if by == "client-side" else {}
+    cluster.put(body)
+    await operator.run(for_s=5)
+    assert (replicas(cluster), service(cluster)["spec"]["replicas"]) == (6, 6)
+    assert not operator.failures
+    await operator.tick(2)
+    write(cluster, replicas=2)
+    await operator.run()
+    assert replicas(cluster) == 2, "a number that is written counts"
+
+
+async def test_a_number_in_the_file_that_drops_scaling_counts(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    write(cluster, scaling=None, replicas=1)
+    await operator.run()
+    assert replicas(cluster) == 1
+
+
+async def test_replicas_that_cannot_be_kept_hold_nothing_up(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 6)
+    cluster.fail_until_healed("scale", ForbiddenError(403, "Forbidden", "no scaling"))
+    write(cluster, scaling=None, replicas=None)
+    await operator.run()
+    assert replicas(cluster) == 1
+
+
+@pytest.mark.parametrize("off", [None, {**SCALING, "mode": "Recommend"}], ids=["off", "Recommend"])
+async def test_scaling_that_goes_and_returns_within_a_tick_goes_on_from_what_runs(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions, off: Object | None
+) -> None:
+    await scaled(cluster, operator, decide, 5)
+    write(cluster, scaling=off, replicas=2)
+    await operator.run()
+    assert replicas(cluster) == 2
+    write(cluster, scaling=SCALING)
+    await operator.run()
+    decide.desired = None
+    await operator.tick(2)
+    assert (replicas(cluster), service(cluster)["status"]["scaling"]["desired"]) == (2, 2)
 
 
 @pytest.mark.parametrize("error", [unavailable(), ConflictError(409, "Conflict", "x")])
@@ -236,12 +302,12 @@ async def test_the_condition_names_what_is_unknown(
     assert "http://10.0.0.1:8000/metrics has no metric vllm:num_requests_waiting" in found["message"]
     assert len(events(cluster, "MetricsUnavailable")) == 1
     decide.reason = "MetricsIncomplete"
-    await operator.tick()
+    await operator.tick(5)
     found = condition(cluster, "ScalingActive")
     assert (found["status"], found["reason"]) == ("True", "Scaling")
     assert "Not known: smollm-0: http://10.0.0.1:8000/metrics has no metric" in found["message"]
     decide.reason, decide.unknown = "Steady", ()
-    await operator.tick()
+    await operator.tick(5)
     assert condition(cluster, "ScalingActive")["status"] == "True"
 
 
@@ -260,6 +326,23 @@ async def test_the_condition_of_a_paused_and_of_a_refused_service_has_why_it_is_
     cluster.put(body)
     await operator.tick(2)
     assert (condition(cluster, "ScalingActive")["reason"], replicas(cluster)) == ("Paused", 3)
+
+
+async def test_a_spec_that_is_refused_is_not_scaled_on_paper(
+    cluster: InMemoryCluster, operator: RunningOperator, decide: ScriptedDecisions
+) -> None:
+    await scaled(cluster, operator, decide, 3)
+    write(cluster, engine={"args": ["--port=9000"]})
+    await operator.run()
+    assert condition(cluster, "Accepted")["reason"] == "EngineArgumentRefused"
+    decide.desired = 6
+    await operator.tick(12)
+    body = service(cluster)
+    assert (replicas(cluster), body["spec"]["replicas"], body["status"]["scaling"]["desired"]) == (3, 3, 3)
+    assert events(cluster, "ScaledUp") == []
+    write(cluster, engine=None)
+    await operator.tick(2)
+    assert replicas(cluster) == 6
 
 
 async def test_scale_has_a_selector_at_zero_and_counts_nothing(

@@ -12,6 +12,8 @@ from tests.support.recordings import triton_recording, vllm_recording
 
 SIGNALS = {field.name for field in fields(EngineSample)} - {"time_s", "missing"}
 
+PLAIN_TRITON = b"nv_inference_request_success 1\nnv_inference_request_failure 0\n"
+
 
 def of_vllm(name: str) -> EngineSample:
     return sample(vllm.METRICS, vllm_recording(f"fixtures/vllm-0.32.0-{name}.prom").read_bytes())
@@ -158,6 +160,34 @@ def test_tensorrt_llm_in_triton_reports_its_own_queue() -> None:
 def test_vllm_in_triton_reports_its_own_queue() -> None:
     seen = sample(triton.METRICS, VLLM_IN_TRITON, decoupled=True)
     assert (seen.waiting, seen.running, seen.kv_usage, seen.finished_total) == (5, 2, 0.5, 11)
+
+
+@pytest.mark.parametrize(
+    ("page", "field", "expected"),
+    [
+        (TENSORRT_LLM.replace(b"nv_trt_llm_kv_cache", b"nv_kv_cache"), "kv_usage", True),
+        (TENSORRT_LLM.replace(b"nv_llm_output", b"nv_out"), "generation_tokens_total", True),
+        (TENSORRT_LLM.replace(b"nv_llm_", b"nv_"), "generation_tokens_total", False),
+        (VLLM_IN_TRITON.replace(b"gpu_cache", b"cache"), "kv_usage", True),
+        (VLLM_IN_TRITON, "prompt_tokens_total", False),
+        (PLAIN_TRITON, "kv_usage", False),
+        (PLAIN_TRITON, "running", False),
+        (PLAIN_TRITON, "waiting", True),
+    ],
+)
+def test_what_a_triton_lacks_is_missing_only_beside_what_comes_with_it(
+    page: bytes, field: str, *, expected: bool
+) -> None:
+    """A model of another kind has no KV cache, and an old backend fewer metrics: neither is a renamed metric."""
+    seen = sample(triton.METRICS, page)
+    assert getattr(seen, field) is None
+    assert (field in seen.missing) == expected
+
+
+def test_whose_counters_move_at_work() -> None:
+    assert not of_vllm("idle-cold").counts_late
+    assert of_triton("idle").counts_late
+    assert sample(triton.METRICS, TENSORRT_LLM).counts_late, "it counts tokens when a request ends"
 
 
 def test_another_engine_is_a_table_of_its_own() -> None:

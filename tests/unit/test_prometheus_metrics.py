@@ -187,6 +187,26 @@ async def test_a_failed_query_keeps_the_sample_until_it_is_two_scrapes_old() -> 
         assert "refuses the query: HTTP Status Code 503" in await cause(signals, pod("chat-1"))
 
 
+async def test_a_failed_query_does_not_bring_back_what_a_newer_scrape_replaced() -> None:
+    async with prometheus(NOW_S) as server, reading(server) as signals:
+        server.scrape(BUSY, NOW_S - 10, namespace="team", pod="chat-1")
+        await one(signals, pod("chat-1"))
+        server.scrape(b"vllm:num_requests_waiting NaN\n", NOW_S - 1, namespace="team", pod="chat-1")
+        assert isinstance(await one(signals, pod("chat-1")), Unknown)
+        server.status, server.text = 503, "busy"
+        assert isinstance(await one(signals, pod("chat-1")), Unknown)
+
+
+@pytest.mark.parametrize("interval_s", [30, 180])
+async def test_a_sample_says_when_the_next_is_due_and_where_it_was_read(interval_s: int) -> None:
+    async with prometheus(NOW_S) as server, reading(server, scrape_interval_s=interval_s) as signals:
+        server.scrape(BUSY, NOW_S - 5, namespace="team", pod="chat-1")
+        found = await one(signals, pod("chat-1"))
+    assert isinstance(found, EngineSample)
+    assert found.interval_s == interval_s
+    assert found.place == f"Prometheus at {server.url}, for pod team/chat-1,"
+
+
 async def test_without_pods_nothing_is_asked() -> None:
     async with prometheus(NOW_S) as server, reading(server) as signals:
         assert await signals.read([]) == {}
@@ -215,6 +235,22 @@ async def test_a_missing_token_file_is_an_error_that_names_its_setting(tmp_path:
         assert server.headers == [], "nothing is sent without the token"
 
 
+@pytest.mark.parametrize("token", ["", "two words", "two\nlines", "tok\u20acn"])
+async def test_a_file_without_a_token_is_an_error_that_does_not_have_it(tmp_path: Path, token: str) -> None:
+    (tmp_path / "token").write_text(token)
+    async with prometheus(NOW_S) as server, reading(server, bearer_token_file=tmp_path / "token") as signals:
+        found = await cause(signals, pod("chat-1"))
+        assert "prometheus.bearer_token_file in the settings has no token" in found
+        assert not token or token not in found
+        assert server.headers == []
+
+
+@pytest.mark.parametrize("url", ["http://[prom:9090", f"http://{'a' * 64}.example:9090"])
+async def test_a_url_that_is_none_is_an_error_that_names_its_setting(url: str) -> None:
+    async with reading(url) as signals:
+        assert "Check prometheus.url" in await cause(signals, pod("chat-1"))
+
+
 async def test_a_private_ca_is_trusted_once_its_file_is_named(tmp_path: Path) -> None:
     made = make_certificates(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -240,6 +276,8 @@ async def test_a_prometheus_that_is_not_there_is_an_error() -> None:
     "text",
     [
         "<html>Grafana</html>",
+        "[" * 200_000,
+        '{"data": {"result": ' + "1" * 5000 + "}}",
         "[]",
         "{}",
         '{"data": null}',

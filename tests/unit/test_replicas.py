@@ -51,6 +51,20 @@ def test_what_runs(what: str, scaling: Any, numbers: tuple[int, int, int | None]
     assert effective(scaling, *numbers) == runs, what
 
 
+@pytest.mark.parametrize(
+    ("reason", "failures", "least", "runs"),
+    [("StartFailed", 4, 0, 1), ("StartFailed", 5, 0, 0), ("Idle", 5, 0, 1), ("StartFailed", 5, 2, 2)],
+)
+def test_a_number_that_is_written_again_and_again_starts_what_cannot_start_a_few_times_only(
+    reason: str, failures: int, least: int, runs: int
+) -> None:
+    history = [change for _ in range(failures) for change in ({"from": 1, "to": 0, "reason": reason},
+               {"from": 0, "to": 1, "reason": "ScaledByOthers"})]  # fmt: skip
+    status = {"scaling": {"mode": "Auto", "desired": 0, "history": history}}
+    scaling = {"minReplicas": least, "maxReplicas": 8}
+    assert effective_replicas(parse(service(replicas=1, scaling=scaling, status=status)), 0) == runs
+
+
 def test_a_recommendation_changes_nothing() -> None:
     assert effective(RECOMMEND, 3, 3, decided=7, mode="Recommend") == 3
 

@@ -150,3 +150,18 @@ def test_at_the_maximum_and_still_short_is_said() -> None:
     assert (last.desired, last.reason) == (2, reasons.AT_MAXIMUM)
     assert last.wanted > 2
     assert "maxReplicas allows 2" in last.message
+
+
+def test_demand_at_replicas_that_leave_still_counts() -> None:
+    """A node that is announced to go: its pods serve until then."""
+    service = ScaledService(UP_TO_TEN, replicas=4)
+    service.ticks(40, 5.6)
+    leaving = service.of(State.SERVING)[:2]
+    for pod in leaving:
+        pod.become(State.LEAVING, service.now_s - 60)
+    for _ in range(4):
+        for pod in leaving:
+            pod.serve(1.4, service.interval_s)
+            pod.sample = pod.measured(service.now_s + service.interval_s)
+        service.tick(2.8)
+    assert service.memory.traffic.points[-1].prompt == pytest.approx(5600, rel=0.05)

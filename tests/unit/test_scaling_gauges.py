@@ -110,3 +110,11 @@ def test_tokens_from_the_prefix_cache_are_no_work() -> None:
     assert meter is not None
     assert meter.flow is not None
     assert meter.flow.prompt == pytest.approx(20.0)
+
+
+def test_a_request_that_just_reached_an_idle_engine_is_believed() -> None:
+    """Counters stood still for long, and its first token is not there yet."""
+    idle = [sample(15.0 * at, waiting=0.0, running=0.0, kv_usage=0.0) for at in range(20)]
+    meter = readings(*idle, sample(300.0, waiting=3.0, running=1.0, kv_usage=0.1))
+    assert meter is not None
+    assert (meter.suspect, meter.waiting, meter.active_s) == (False, 3.0, 300.0)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from modelyard.api.scaling import Scaling, Schedule
+from modelyard.api.scaling import Scaling, Schedule, Targets
 from modelyard.scaling import reasons
 from modelyard.scaling.decision import Change
 from modelyard.scaling.memory import Memory
@@ -98,6 +98,58 @@ def test_what_is_not_known_is_not_idle(unknown: tuple[str, ...] | None) -> None:
     service.ticks(2, 0.5)
     service.ticks(60, unknown=unknown)
     assert service.current == 1
+
+
+PENDING = "nv_inference_pending_request_count, which is wrong for decoupled models"
+OF_TRITON: dict[str, object] = {
+    "running": None,
+    "kv_usage": None,
+    "prompt_tokens_total": None,
+    "generation_tokens_total": None,
+    "counts_late": True,
+}
+"""Counters of a plain Triton move when a request ends, of a decoupled model when it is accepted."""
+
+OF_DECOUPLED = OF_TRITON | {"waiting": None, "missing": {"waiting": f"the page of llama-1 has {PENDING}"}}
+
+
+def test_a_stream_that_no_counter_shows_keeps_it_awake() -> None:
+    """Of twenty minutes, whose request was counted at its start."""
+    service = ScaledService(MAY_STOP)
+    service.tick(0.5, **OF_DECOUPLED)
+    for _ in range(80):
+        service.tick(**OF_DECOUPLED)
+    last = service.decisions[-1]
+    assert (service.current, last.reason) == (1, reasons.PARTLY_UNKNOWN)
+    assert "llama-1 still works on one is not known" in last.message
+    assert last.unknown == (f"queueDepth: the page of llama-1 has {PENDING}",)
+
+
+def test_replicas_whose_queue_is_never_known_stay() -> None:
+    service = ScaledService(Scaling(min_replicas=1, max_replicas=4), replicas=3)
+    service.tick(0.5, **OF_DECOUPLED)
+    for _ in range(80):
+        service.tick(**OF_DECOUPLED)
+    last = service.decisions[-1]
+    assert (service.current, last.reason) == (3, reasons.PARTLY_UNKNOWN)
+    assert last.unknown == (f"queueDepth: the page of llama-1 has {PENDING}",)
+
+
+def test_a_request_that_takes_longer_than_the_window_keeps_it_awake() -> None:
+    """Triton counts it when it ends; until then it is pending, and that is to be believed."""
+    service = ScaledService(MAY_STOP)
+    service.tick(0.5, **OF_TRITON)
+    for _ in range(80):
+        service.tick(waiting=1.0, iterations_total=7.0, finished_total=7.0, **OF_TRITON)
+    assert service.current == 1
+
+
+def test_a_triton_whose_queue_is_known_and_empty_stops() -> None:
+    service = ScaledService(MAY_STOP)
+    service.tick(0.5, **OF_TRITON)
+    for _ in range(8):
+        service.tick(**OF_TRITON)
+    assert service.current == 0
 
 
 def test_gauges_that_froze_do_not_keep_it_awake() -> None:
@@ -206,3 +258,38 @@ def test_a_replica_that_was_ready_and_is_not_is_no_failed_start() -> None:
     service.pods[0].become(State.UNREADY, service.now_s)
     service.ticks(60)
     assert service.current == 1
+
+
+def test_a_request_at_the_end_of_the_window_keeps_it_awake() -> None:
+    service = ScaledService(Scaling(min_replicas=0, max_replicas=4))
+    service.ticks(8, 0.5)
+    service.ticks(39)
+    assert service.tick(running=1.0, waiting=3.0).desired >= 1
+    for _ in range(30):
+        assert service.tick(running=1.0, waiting=3.0).desired >= 1, "clients wait: not for the whole window yet"
+
+
+@pytest.mark.parametrize("targets", [Targets(queue_depth=5), Targets(running_requests=100)])
+def test_targets_never_lead_to_zero(targets: Targets) -> None:
+    service = ScaledService(MAY_STOP.model_copy(update={"targets": targets}), replicas=1)
+    service.ticks(60, 1.0)
+    assert service.current == 1
+
+
+def test_a_wake_of_long_ago_starts_nothing_where_nothing_else_is_known() -> None:
+    service = ScaledService(MAY_STOP, replicas=0)
+    service.woken_s = service.now_s - 30 * 86_400
+    assert service.tick().desired == 0
+    service.woken_s = service.now_s
+    assert service.tick().desired == 1
+
+
+def test_a_pod_that_no_node_takes_does_not_hide_that_the_others_cannot_start() -> None:
+    service = stopped(starts=False, devices=1)
+    service.woken_s = service.now_s
+    service.ticks(2)
+    service.resize(2)
+    for pod in service.of(State.STARTING):
+        pod.become(State.UNREADY, service.now_s)
+    service.ticks(40)
+    assert service.current == 0

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from modelyard.api.conditions import timestamp
 from modelyard.api.service import Object, parse
 from modelyard.contract import names
 from modelyard.controller.autoscaler.deletion_costs import ANNOTATION, cost_changes
 from modelyard.controller.autoscaler.observation import NOT_READ, Seen, cold_start, observation
-from modelyard.controller.autoscaler.wake import woken
+from modelyard.controller.autoscaler.wake import wake_problem, woken
 from modelyard.integrations.signals.engine_metrics import EngineSample
 from modelyard.observe.facts.pods import pod_facts
 from modelyard.scaling.observation import ColdStart, State
@@ -196,7 +197,8 @@ AT_ZERO = {"scaling": {"mode": "Auto", "desired": 0}}
     [
         ({}, None),
         ({"annotations": {names.ANNOTATION_WAKE: ago(30)}}, NOW - timedelta(seconds=30)),
-        ({"annotations": {names.ANNOTATION_WAKE: ago(-3600)}}, NOW),
+        ({"annotations": {names.ANNOTATION_WAKE: ago(-60)}}, NOW),
+        ({"annotations": {names.ANNOTATION_WAKE: ago(-3600)}}, None),
         ({"annotations": {names.ANNOTATION_WAKE: "please"}}, None),
         ({"status": AT_ZERO, "replicas": 0}, None),
         ({"status": AT_ZERO, "replicas": 1}, NOW),
@@ -209,16 +211,55 @@ def test_who_wakes_a_service(service: dict[str, Any], expected: datetime | None)
 
 
 @pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("now", "now, is no time"),
+        ("true", "true, is no time"),
+        ("2026-13-01", "2026-13-01, is no time"),
+        ("2031-01-01T00:00:00Z", "2031-01-01T00:00:00Z, is in the future"),
+        (timestamp(NOW + timedelta(minutes=6)), "is in the future"),
+        (timestamp(NOW + timedelta(minutes=4)), ""),
+        (timestamp(NOW), ""),
+        ("", ""),
+    ],
+)
+def test_a_wake_that_is_no_time_of_now_wakes_nothing_and_is_named(value: str, why: str) -> None:
+    body = factories.service(scaling=SCALING)
+    body["metadata"]["annotations"] = {names.ANNOTATION_WAKE: value} if value else {}
+    problem = wake_problem(body, NOW)
+    assert why in problem
+    assert bool(problem) == bool(why)
+    assert (woken(parse(body), body, NOW) is None) == bool(problem or not value)
+
+
+@pytest.mark.parametrize(
     ("present", "removed", "costs"),
     [
         ({}, 0, {}),
-        ({}, 2, {"c": "-2", "a": "-1"}),
-        ({"b": "-1"}, 1, {"c": "-1", "b": "0"}),
-        ({"c": "-1"}, 1, {}),
+        ({}, 2, {"c": "-2000000002", "a": "-2000000001"}),
+        ({"b": "-2000000001"}, 1, {"c": "-2000000001", "b": "0"}),
+        ({"c": "-2000000001"}, 1, {}),
+        ({"c": "-2000000001"}, 0, {"c": "0"}),
         ({"b": "100", "c": "100"}, 1, {}),
+        ({"b": "-5", "c": "-5"}, 1, {}),
+        ({"c": "cheap"}, 1, {}),
     ],
 )
 def test_the_idlest_pods_cost_least(present: dict[str, str], removed: int, costs: dict[str, str]) -> None:
     pods = [serving(name, annotations={ANNOTATION: present[name]} if name in present else {}) for name in "abc"]
     found = cost_changes([(raw, pod_facts(raw)) for raw in pods], ("c", "a", "b"), removed)
     assert {name: cost for name, (_, cost) in found.items()} == costs
+
+
+@pytest.mark.parametrize(
+    ("raw", "ago_s"),
+    [
+        (loading(engine=running(5), engine_last=ended(1, since_s=20), restarts=1, begun_s=900, changed_s=900), 20),
+        (loading(engine=running(LIMIT_S + 40), begun_s=9000, changed_s=9000), 40),
+        (serving(ready=False, changed_s=7), 7),
+    ],
+    ids=["crashed once", "too late", "was ready"],
+)
+def test_since_when_a_replica_is_unready(raw: Object, ago_s: float) -> None:
+    [replica] = observation(seen(raw), {}, NOW).replicas
+    assert (replica.state, NOW.timestamp() - replica.since_s) == (State.UNREADY, ago_s)

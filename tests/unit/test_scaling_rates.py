@@ -7,6 +7,7 @@ import pytest
 from modelyard.api.scaling import ScalingPolicy, ScalingRules
 from modelyard.scaling import rates, reasons
 from modelyard.scaling.decision import Change
+from modelyard.scaling.memory import Memory
 from modelyard.scaling.stabilization import Recommendation, highest_down, kept, lowest_up
 
 NOW_S = 1_000_000.0
@@ -98,3 +99,16 @@ def test_what_is_remembered_is_bounded_and_answers_the_same() -> None:
         for window_s in (60, 300, 3600):
             assert highest_down(past, 0, new.time_s, window_s) == highest_down(every[-300:], 0, new.time_s, window_s)
     assert len(past) < 60
+
+
+def test_after_a_restart_what_is_not_known_to_be_allowed_is_not() -> None:
+    """A status has ten changes, the times of which are whole seconds."""
+    rules = ScalingRules(policies=[pods(12, 1800)])
+    changes = [change(720 - 60 * at, 40 - at, 39 - at) for at in range(12)]
+    memory = Memory.restored(changes[-10:])
+    assert rates.least(rules, changes, 28, NOW_S) == 28
+    assert rates.least(rules, memory.changes, 28, NOW_S, memory.complete_since_s) == 28
+    later_s = NOW_S + 1800
+    assert rates.least(rules, memory.changes, 28, later_s, memory.complete_since_s) == 16
+    recent = Memory.restored([Change(100.0, 5, 4, "Any")])
+    assert rates.least(ScalingRules(), recent.changes, 4, 160.2, recent.complete_since_s) == 4

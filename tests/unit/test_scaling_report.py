@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.api.scaling import Scaling
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
-from modelyard.controller.reconcile.field_managers import replicas_writer
+from modelyard.observe.facts.field_managers import replicas_writer
 from modelyard.scaling.decision import Change, Decision, Input
 from modelyard.scaling.observation import Capacity, Observation
 from tests.support.observed import NOW
@@ -71,6 +71,29 @@ def test_another_reason_for_the_same_number_is_news_after_a_minute(before: Repor
     other = replace(DECISION, reason="WaitingToScaleDown")
     assert report(SCALING, later(59), other, HISTORY, before) is before
     assert report(SCALING, later(60), other, HISTORY, before).report.status.reason == "WaitingToScaleDown"
+
+
+def flapping(decision: Decision, before: Reported, ticks: int) -> int:
+    """How many reports come of as many looks, 15 s apart, of which every other one is as ``decision``."""
+    written, last = 0, before
+    for number in range(1, ticks + 1):
+        found = report(SCALING, later(15 * number), decision if number % 2 else DECISION, HISTORY, last)
+        written, last = written + (found is not last), found
+    return written
+
+
+@pytest.mark.parametrize("value", [1.5, None], ids=["partly unknown", "all unknown"])
+def test_a_pod_that_answers_at_times_is_no_news_with_every_look(before: Reported, value: float | None) -> None:
+    unknown = replace(DECISION, unknown=("a: no answer",), inputs={"demand": Input(value, None)})
+    assert flapping(unknown, before, 40) <= 10
+
+
+def test_that_nothing_is_known_is_reported_at_once(before: Reported) -> None:
+    blind = replace(DECISION, reason="MetricsUnavailable", unknown=("a: x",), inputs={"demand": Input(None, None)})
+    found = report(SCALING, later(15), blind, HISTORY, before)
+    assert found.report.is_blind
+    assert report(SCALING, later(60), DECISION, HISTORY, found) is found
+    assert not report(SCALING, later(75), DECISION, HISTORY, found).report.is_blind
 
 
 def test_what_fits_is_reported_where_it_is_less_than_desired() -> None:

@@ -14,6 +14,12 @@ from modelyard.api.service import Object, Service
 from modelyard.api.settings import Settings
 from modelyard.contract import names
 from modelyard.contract.errors import InvalidError
+from modelyard.scaling import reasons
+
+STARTS_BY_OTHERS = 5
+"""After so many failed starts in a row, a number in spec.replicas starts a service no sooner than a wake would. A
+status shows ten changes, and each of these starts is two.
+"""
 
 
 def pools(service: Service) -> tuple[str, ...]:  # noqa: ARG001 (pools become fields of the API)
@@ -31,14 +37,24 @@ def effective_replicas(service: Service, running: int) -> int:
 
     Before the first decision, and until the next one, it is at least what runs: no matter who writes another number to
     ``spec.replicas``. A larger number there counts at once, up to the maximum. A maximum below what runs is for the
-    next decisions, which drain replicas at the rate of scaling down.
+    next decisions, which drain replicas at the rate of scaling down. Nor does a number there start a service at zero
+    whose starts keep failing: a tool that writes it again and again would start it without end.
     """
     scaling, wanted = service.spec.scaling, service.spec.replicas
     if scaling is None or scaling.mode == "Recommend":
         return wanted
     decided = decided_replicas(service)
+    if decided == 0 and _failed_starts(service) >= STARTS_BY_OTHERS:
+        wanted = 0
     kept = running if decided is None else decided
     return max(kept, min(wanted, scaling.max_replicas), scaling.min_replicas)
+
+
+def _failed_starts(service: Service) -> int:
+    """How many starts from zero failed since the last that succeeded, as far as the status has them."""
+    history = (service.status.get("scaling") or {}).get("history") or ()
+    ends = [change.get("reason") for change in history if change.get("to") == 0]
+    return next((index for index, reason in enumerate(ends) if reason != reasons.START_FAILED), len(ends))
 
 
 def decided_replicas(service: Service) -> int | None:
@@ -50,8 +66,13 @@ def decided_replicas(service: Service) -> int | None:
 
 def is_automatic(body: Object) -> bool:
     """Whether we scale the service in ``body``, which may have a spec that cannot be parsed."""
-    scaling = (body.get("spec") or {}).get("scaling")
-    return isinstance(scaling, dict) and scaling.get("mode") != "Recommend"
+    return scaling_mode(body) not in {None, "Recommend"}
+
+
+def scaling_mode(body: Object | None) -> str | None:
+    """The mode of scaling of the service in ``body``, which may have a spec that cannot be parsed; None without."""
+    scaling = ((body or {}).get("spec") or {}).get("scaling")
+    return scaling.get("mode", "Auto") if isinstance(scaling, dict) else None
 
 
 def check_scaling(spec: InferenceServiceSpec, settings: Settings) -> None:

@@ -31,7 +31,8 @@ class Assessment:
     ``target`` is None while the spec cannot be resolved (``problem`` then has the reason) or is not applied because the
     service is paused: running pods are then compared with the Deployments' own specs. ``contested`` names a child that
     other writers keep changing, if any; ``prefetch`` is the progress on nodes that get the model ahead of the pods;
-    ``scaling`` is the last decision of this process, ``foreign`` are the autoscalers of others.
+    ``scaling`` is the last decision of this process, ``foreign`` are the autoscalers of others; ``writer`` is the field
+    manager that set spec.replicas to another number than scaling decided on before, if any.
     """
 
     body: Object
@@ -43,6 +44,7 @@ class Assessment:
     prefetch: PrefetchReport | None = None
     scaling: ScalingReport | None = None
     foreign: tuple[ForeignAutoscaler, ...] = ()
+    writer: str = ""
 
     @cached_property
     def key(self) -> Key:

@@ -10,6 +10,7 @@ from modelyard.observe.assessment import Assessment
 from modelyard.observe.facts.autoscalers import ForeignAutoscaler
 from modelyard.observe.facts.raw_object import at, entry, readable, text
 from modelyard.observe.target import ScalingReport
+from modelyard.scaling import reasons
 
 Verdict = tuple[str, Explanation]
 """A condition's status, and why."""
@@ -19,10 +20,13 @@ Change = tuple[Literal["Normal", "Warning"], str, str]
 
 
 def scaling_status(s: Assessment) -> ScalingStatus | None:
-    """The last decision: the one that was reported, else the stored one; None without scaling."""
+    """The last decision: the one that was reported, else the stored one; None without scaling, and before the first
+    decision in the present mode.
+    """
     if not _is_scaled(s):
         return None
-    return s.scaling.status if s.scaling else readable(ScalingStatus, s.stored.get("scaling"))
+    last = s.scaling.status if s.scaling else readable(ScalingStatus, s.stored.get("scaling"))
+    return last if last and last.mode == (text(s.body, "spec", "scaling", "mode") or "Auto") else None
 
 
 def scaling_active(s: Assessment) -> Verdict | None:
@@ -59,11 +63,19 @@ def changes(s: Assessment) -> list[Change]:
         reason = "ScaledUp" if new.desired > last else "ScaledDown"
         change = f"from {last} to {new.desired} replicas"
         why = new.message.removeprefix(f"Scaling {change}. ")  # the decision's own first sentence
-        found.append(("Normal", reason, f"Scaled {change} ({new.reason}). {why}"))
+        found.append(("Normal", reason, f"Scaled {change} ({_reason(new, last, s.writer)}). {why}"))
     if new.achievable is not None and (before is None or before.achievable is None):
         note = f"{new.achievable} of {new.desired} replicas fit now: {new.message}"
         found.append(("Warning", "ScalingLimited", note))
     return found
+
+
+def _reason(new: ScalingStatus, before: int, writer: str) -> str:
+    """Why the number changed: as the decision has it, or because others changed it, with the name if that is known."""
+    latest = new.history[0] if new.history else None
+    if latest is None or (latest.from_, latest.to, latest.reason) != (before, new.desired, reasons.BY_OTHERS):
+        return new.reason
+    return f"{reasons.BY_OTHERS}: {writer}" if writer else reasons.BY_OTHERS
 
 
 def _is_scaled(s: Assessment) -> bool:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from modelyard.api.scaling import Scaling, ScalingRules
-from modelyard.scaling import rates, reasons, schedules
-from modelyard.scaling.decision import Change
+from modelyard.scaling import reasons, schedules
 from modelyard.scaling.fleet import Fleet
 from modelyard.scaling.observation import Capacity
+from modelyard.scaling.past import Past
 from modelyard.scaling.proposal import Proposal
 
 
@@ -35,7 +35,7 @@ def bounds(scaling: Scaling, fleet: Fleet, capacity: Capacity | None, lead_s: fl
     return Bounds(min(floor, scaling.max_replicas), ceiling, floor_reason, floor_text, ceiling_reason, ceiling_text)
 
 
-def bound(proposal: Proposal, limits: Bounds, scaling: Scaling, fleet: Fleet, changes: tuple[Change, ...]) -> Proposal:
+def bound(proposal: Proposal, limits: Bounds, scaling: Scaling, fleet: Fleet, past: Past) -> Proposal:
     """Within the bounds. Up to the minimum at once; down to a maximum that was lowered at the scale-down rate."""
     current = fleet.current
     if proposal.replicas > limits.ceiling:
@@ -43,22 +43,22 @@ def bound(proposal: Proposal, limits: Bounds, scaling: Scaling, fleet: Fleet, ch
             sentence = f"{proposal.replicas} replicas are needed; maxReplicas allows {limits.ceiling}."
             proposal = proposal.limited(limits.ceiling, reasons.AT_MAXIMUM, sentence)
         else:
-            proposal = _drained(proposal, limits, scaling, fleet, changes)
+            proposal = _drained(proposal, limits, scaling, fleet, past)
     if proposal.replicas < limits.floor:
         sentence = f"{limits.floor_text} asks for {limits.floor} replicas."
         proposal = proposal.limited(limits.floor, limits.floor_reason, sentence)
     return proposal
 
 
-def _drained(
-    proposal: Proposal, limits: Bounds, scaling: Scaling, fleet: Fleet, changes: tuple[Change, ...]
-) -> Proposal:
-    """Replicas that serve leave at the scale-down rate, by default where the spec disables scaling down."""
+def _drained(proposal: Proposal, limits: Bounds, scaling: Scaling, fleet: Fleet, past: Past) -> Proposal:
+    """Replicas that serve leave at the scale-down rate, by default where the spec disables scaling down. Those that
+    have no pod or no node yet carry nothing.
+    """
     rules = scaling.scale_down
     if rules.select_policy == "Disabled":
         rules = ScalingRules()
-    allowed = rates.least(rules, changes, fleet.current, fleet.now_s)
-    after = max(limits.ceiling, min(allowed, fleet.current - len(fleet.pending)))
+    idle = len(fleet.pending) + fleet.uncreated
+    after = max(limits.ceiling, min(past.least(rules, fleet), fleet.current - idle))
     after = min(after, max(proposal.replicas, limits.ceiling))
     sentence = f"{fleet.current} replicas exceed the {limits.ceiling} of {limits.ceiling_text}; they drain in steps."
     return proposal.limited(after, limits.ceiling_reason, sentence)

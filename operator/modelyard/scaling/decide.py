@@ -9,18 +9,22 @@ from modelyard.scaling.decision import Change, Decision
 from modelyard.scaling.demand_need import Learnt
 from modelyard.scaling.explain import message, unknown_causes
 from modelyard.scaling.fleet import Fleet, look
-from modelyard.scaling.follow import Past, broken, follow
+from modelyard.scaling.follow import follow, replaced
 from modelyard.scaling.idle import Life, at_zero, rest
 from modelyard.scaling.limits import DEFAULT_FIRST_TOKEN_S, DEFAULT_OUTPUT_TOKEN_S, Objective
 from modelyard.scaling.memory import Memory
 from modelyard.scaling.need import Need
 from modelyard.scaling.observation import Observation
+from modelyard.scaling.past import Past
 from modelyard.scaling.proposal import Proposal
 from modelyard.scaling.stabilization import Recommendation
 from modelyard.scaling.victims import idlest
 
 TICK_S = 15.0
 """One that is not started at this decision is started at the next: so much later."""
+
+LONGEST_COLD_START_S = 86_400.0
+"""Expected at most, whatever was reported."""
 
 NEVER_S = 0.0
 """The last wake of a service that is known to have had none."""
@@ -37,19 +41,21 @@ def decide(scaling: Scaling, memory: Memory, observation: Observation) -> tuple[
     """
     memory = memory.seen(observation)
     fleet = look(observation, memory.meters)
-    need, memory = _need(scaling, memory, observation, fleet)
-    need, memory = _with_signals(need, memory, fleet)
+    try:
+        need, memory = _need(scaling, memory, observation, fleet)
+    except (ArithmeticError, ValueError) as error:  # a defect, and bounds hold all the same
+        need, memory = _failed(error), memory.unlearnt(fleet.meters)
     memory = _lived(memory, observation, fleet)
     memory = _recommended(memory, scaling, need, fleet)
-    past = Past(memory.recommendations[:-1], memory.changes)
-    life = _life(memory, observation)
+    past = Past(memory.recommendations[:-1], memory.changes, memory.complete_since_s)
+    life = _life(memory, observation, past)
     if observation.current == 0:
-        proposal = at_zero(life, observation.now_s)
+        proposal = at_zero(scaling, life, observation.now_s)
     else:
         proposal = follow(scaling, need, fleet, observation.capacity, past)
         proposal = rest(scaling, fleet, life, proposal)
     limits = bounds(scaling, fleet, observation.capacity, _cold_start_s(observation) + TICK_S)
-    proposal = bound(proposal, limits, scaling, fleet, memory.changes)
+    proposal = bound(proposal, limits, scaling, fleet, past)
     decision = Decision(
         desired=proposal.replicas,
         wanted=_wanted(need, fleet),
@@ -79,6 +85,10 @@ def _need(scaling: Scaling, memory: Memory, observation: Observation, fleet: Fle
     return demand_need.need(learnt, forecast, fleet, _objective(scaling), horizon_s), memory
 
 
+def _failed(error: Exception) -> Need:
+    return Need(None, None, f"What is needed could not be computed ({error}), so what was learnt was dropped.")
+
+
 def _objective(scaling: Scaling) -> Objective:
     first = scaling.objective.time_to_first_token_milliseconds if scaling.objective else None
     output = scaling.objective.time_per_output_token_milliseconds if scaling.objective else None
@@ -89,17 +99,8 @@ def _objective(scaling: Scaling) -> Objective:
 
 
 def _cold_start_s(observation: Observation) -> float:
-    return observation.cold_start.expected_s if observation.cold_start else demand_need.COLD_START_S
-
-
-def _with_signals(need: Need, memory: Memory, fleet: Fleet) -> tuple[Need, Memory]:
-    """A signal that was known before and no replica reports now may hide load."""
-    if not fleet.known:
-        return need, memory
-    reported = {signal for signal, each in need.inputs.items() if each.value is not None}
-    lost = tuple(signal for signal in need.inputs if signal in memory.signals and signal not in reported)
-    waits_for = (*need.waits_for, *(signal for signal in lost if signal not in need.waits_for))
-    return replace(need, waits_for=waits_for), replace(memory, signals=memory.signals | reported)
+    expected_s = observation.cold_start.expected_s if observation.cold_start else demand_need.COLD_START_S
+    return min(max(0.0, expected_s), LONGEST_COLD_START_S)
 
 
 def _lived(memory: Memory, observation: Observation, fleet: Fleet) -> Memory:
@@ -112,10 +113,10 @@ def _lived(memory: Memory, observation: Observation, fleet: Fleet) -> Memory:
     )
 
 
-def _life(memory: Memory, observation: Observation) -> Life:
+def _life(memory: Memory, observation: Observation, past: Past) -> Life:
     assert memory.started_s is not None
     return Life(
-        changes=memory.changes,
+        past=past,
         started_s=memory.started_s,
         active_s=memory.active_s,
         served_s=memory.served_s,
@@ -126,9 +127,11 @@ def _life(memory: Memory, observation: Observation) -> Life:
 
 def _recommended(memory: Memory, scaling: Scaling, need: Need, fleet: Fleet) -> Memory:
     """While nothing is known, and at first, what runs counts as what was needed."""
-    up = fleet.current if need.up is None else need.up + broken(fleet)
     held = need.down if need.held is None else need.held
-    down = fleet.current if held is None else held + broken(fleet)
+    up = down = fleet.current
+    if need.up is not None and held is not None:
+        more = replaced(fleet, need.up)
+        up, down = need.up + more, held + more
     past = memory.recommendations or (Recommendation(fleet.now_s - 1e-3, fleet.current, fleet.current),)
     window_s = max(stabilization.up_window_s(scaling.scale_up), stabilization.down_window_s(scaling.scale_down))
     new = Recommendation(fleet.now_s, up, down)
@@ -138,7 +141,7 @@ def _recommended(memory: Memory, scaling: Scaling, need: Need, fleet: Fleet) -> 
 def _wanted(need: Need, fleet: Fleet) -> int:
     if need.up is None or need.down is None:
         return fleet.current
-    return max(need.up, min(need.down, fleet.current))
+    return max(need.up, min(need.down, fleet.healthy)) + replaced(fleet, need.up)
 
 
 def _decided(memory: Memory, observation: Observation, proposal: Proposal) -> Memory:

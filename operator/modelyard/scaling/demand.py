@@ -62,8 +62,8 @@ class Traffic:
 
     def at(self, now_s: float, flows: Sequence[Flow]) -> Point:
         """The demand that these intervals show: what was served, and by how much the work in hand grew."""
-        growth = sum(flow.waiting_growth for flow in flows)
-        begun = sum(flow.running_growth for flow in flows if flow.tokens) / 2
+        growth = sum(_waiting_growth(flow) for flow in flows)
+        begun = sum(max(flow.running_growth, -_ended(flow)) for flow in flows if flow.tokens) / 2
         prompt = sum(flow.prompt for flow in flows) + growth * self.prompt_tokens
         output = sum(flow.output for flow in flows) + (growth + begun) * self.output_tokens
         return Point(now_s, max(prompt, 0.0), max(output, 0.0))
@@ -80,3 +80,15 @@ class Traffic:
     def loads(self, speed: Speed) -> list[tuple[float, float]]:
         """(time, demand in replicas' time) of the past, at today's speed."""
         return [(time_s, speed.load(prompt, output)) for time_s, prompt, output in self.points]
+
+
+def _waiting_growth(flow: Flow) -> float:
+    """Without requests that were dropped, which would seem to be less demand at others: a queue shrinks by what is
+    admitted.
+    """
+    return max(flow.waiting_growth, -max(flow.running_growth + _ended(flow), 0.0))
+
+
+def _ended(flow: Flow) -> float:
+    """Requests per second that stopped running."""
+    return flow.finished + flow.preemptions

@@ -3,18 +3,15 @@
 from modelyard.api.scaling import Scaling
 from modelyard.scaling import schedules
 from modelyard.scaling.fleet import Fleet
+from modelyard.scaling.meters import FIELDS
 from modelyard.scaling.need import Need
 from modelyard.scaling.proposal import Proposal
 
 LENGTH_LIMIT = 2000
+"""Characters of a message: it is a condition's, beside others in one status."""
 
-FIELDS = {
-    "queueDepth": ("waiting",),
-    "kvCacheUsage": ("kv_usage",),
-    "runningRequests": ("running",),
-    "demand": ("generation_tokens_total", "prompt_tokens_total", "finished_total"),
-}
-"""The fields of a sample that a signal is made of."""
+IDLENESS_BY = "queueDepth"
+"""The signal that shows whether an engine is idle, where its counters do not move at work."""
 
 
 def message(scaling: Scaling, proposal: Proposal, fleet: Fleet, need: Need) -> str:
@@ -30,15 +27,22 @@ def message(scaling: Scaling, proposal: Proposal, fleet: Fleet, need: Need) -> s
 
 def unknown_causes(scaling: Scaling, fleet: Fleet, need: Need) -> tuple[str, ...]:
     """What could not be read, by pod, and what of the spec could not be understood."""
-    missing = []
-    if fleet.known:
-        missing = [f"{signal}: {_why(signal, fleet)}" for signal in need.waits_for]
-    return (*fleet.unknown, *missing, *schedules.problems(scaling.schedules))
+    return (*fleet.unknown, *_missing(scaling, fleet, need), *schedules.problems(scaling.schedules))
 
 
-def _why(signal: str, fleet: Fleet) -> str:
+def _missing(scaling: Scaling, fleet: Fleet, need: Need) -> list[str]:
+    """Signals that are not known, though replicas report, each with why."""
+    signals = list(need.waits_for) if fleet.known else []
+    if "demand" in need.inputs and fleet.uncounted:
+        signals.append("demand")
+    if scaling.min_replicas == 0 and fleet.unsure:
+        signals.append(IDLENESS_BY)
+    return [f"{signal}: {why(signal, fleet)}" for signal in dict.fromkeys(signals)]
+
+
+def why(signal: str, fleet: Fleet) -> str:
     """Why a signal is not known, by the first replica that says so: with its URL, and the metric's name."""
-    causes = (meter.sample.missing.get(field) for field in FIELDS.get(signal, ()) for meter in fleet.known)
+    causes = (meter.sample.missing.get(field) for meter in fleet.known for field in FIELDS.get(signal, ()))
     return next((cause for cause in causes if cause), "no replica reports it")
 
 

@@ -1,6 +1,6 @@
 """The replicas as a decision sees them: what each does, which can be believed, and what is not known."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from modelyard.integrations.signals.engine_metrics import Unknown
@@ -8,8 +8,10 @@ from modelyard.scaling.meters import Flow, Meter, read
 from modelyard.scaling.observation import Observation, Replica, State
 
 STALE_INTERVALS = 2
-SHORTEST_STALE_S = 30.0
-LONGEST_STALE_S = 120.0
+"""A sample is unknown once it is older than so many of its source's intervals: the next one is missing."""
+
+REPLACED_AFTER_S = 30.0
+"""A replica that is unready for longer does not count as capacity; one more runs in its place."""
 
 NEW_S = 30.0
 """A replica that became ready no longer ago than this and did not report yet is new, not unknown."""
@@ -32,7 +34,7 @@ class Serving:
 class Fleet:
     """One look at a service's replicas. ``meters`` are by pod, those to remember. ``unknown`` says what of replicas
     that serve is not known, and why. ``ready_s`` is when the last of them became ready. ``uncreated`` replicas are
-    wanted and have no pod yet.
+    wanted and have no pod yet. ``left_flows`` are of replicas that leave and still get requests.
     """
 
     now_s: float
@@ -42,6 +44,7 @@ class Fleet:
     pending: tuple[Replica, ...]
     unready: tuple[Replica, ...]
     leaving: tuple[Replica, ...]
+    left_flows: tuple[Flow, ...]
     meters: Mapping[str, Meter]
     unknown: tuple[str, ...]
     ready_s: float | None
@@ -50,6 +53,16 @@ class Fleet:
     def uncreated(self) -> int:
         found = len(self.serving) + len(self.starting) + len(self.pending) + len(self.unready)
         return max(self.current - found, 0)
+
+    @property
+    def broken(self) -> tuple[Replica, ...]:
+        """Replicas that exist and do not serve."""
+        return tuple(each for each in self.unready if self.now_s - each.since_s >= REPLACED_AFTER_S)
+
+    @property
+    def healthy(self) -> int:
+        """Replicas that serve, will soon, or may in a moment."""
+        return self.current - len(self.broken)
 
     @property
     def on_the_way(self) -> int:
@@ -66,8 +79,24 @@ class Fleet:
         return sum(each.flow is None and not each.new for each in self.serving)
 
     @property
+    def uncounted(self) -> tuple[Meter, ...]:
+        """Replicas that report, without the counters that demand is made of."""
+        return tuple(meter for meter in self.known if meter.uncounted)
+
+    @property
+    def unsure(self) -> tuple[str, ...]:
+        """Names of replicas that serve and may work without showing it."""
+        return tuple(each.name for each in self.serving if each.meter and not each.meter.shows_idleness)
+
+    @property
     def flows(self) -> tuple[Flow, ...]:
+        """What replicas that serve did."""
         return tuple(meter.flow for meter in self.known if meter.flow is not None)
+
+    @property
+    def demanded(self) -> tuple[Flow, ...]:
+        """What clients wanted: also of replicas that leave, since others have to serve it soon."""
+        return (*self.flows, *self.left_flows)
 
     @property
     def active_s(self) -> float | None:
@@ -87,7 +116,7 @@ def look(observation: Observation, meters: Mapping[str, Meter]) -> Fleet:
             kept[replica.name] = meter
         if replica.state is not State.SERVING:
             continue
-        cause = _unknown(replica, meter, now_s)
+        cause = _unknown(replica, now_s)
         new = cause is not None and meter is None and now_s - replica.since_s < NEW_S
         if cause is not None and not new:
             unknown.append(cause)
@@ -100,21 +129,35 @@ def look(observation: Observation, meters: Mapping[str, Meter]) -> Fleet:
         pending=_in(observation, State.PENDING),
         unready=_in(observation, State.UNREADY),
         leaving=_in(observation, State.LEAVING),
+        left_flows=tuple(_left_flows(observation, kept)),
         meters=kept,
         unknown=tuple(unknown),
         ready_s=max((replica.since_s for replica in _in(observation, State.SERVING)), default=None),
     )
 
 
-def _unknown(replica: Replica, meter: Meter | None, now_s: float) -> str | None:
+def _unknown(replica: Replica, now_s: float) -> str | None:
     """Why it is not known what the replica does."""
-    if isinstance(replica.sample, Unknown):
-        return f"{replica.name}: {replica.sample.cause}"
-    age_s = now_s - replica.sample.time_s
-    interval_s = meter.sample.time_s - meter.before.time_s if meter is not None and meter.before is not None else 0.0
-    if meter is None or age_s > min(max(STALE_INTERVALS * interval_s, SHORTEST_STALE_S), LONGEST_STALE_S):
-        return f"{replica.name}: its metrics are {age_s:.0f} s old"
+    sample = replica.sample
+    if isinstance(sample, Unknown):
+        return f"{replica.name}: {sample.cause}"
+    age_s = now_s - sample.time_s
+    if age_s > STALE_INTERVALS * sample.interval_s:
+        return f"{replica.name}: {sample.place or 'it'} has metrics that are {age_s:.0f} s old"
     return None
+
+
+def _left_flows(observation: Observation, meters: Mapping[str, Meter]) -> Iterator[Flow]:
+    """Of replicas that leave with requests still coming, as on a node that is announced to go; one that terminates gets
+    none and ends those that it has.
+    """
+    for replica in _in(observation, State.LEAVING):
+        meter = meters.get(replica.name)
+        if meter is None or meter.flow is None or _unknown(replica, observation.now_s):
+            continue
+        whole = meter.sample.time_s - meter.flow.duration_s >= replica.since_s
+        if whole and meter.flow.first + meter.flow.waiting_growth > 0:
+            yield meter.flow
 
 
 def _in(observation: Observation, state: State) -> tuple[Replica, ...]:

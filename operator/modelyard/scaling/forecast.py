@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
-from math import exp
+from math import exp, inf
 
 Series = Sequence[tuple[float, float]]
 """(time, value), the oldest first."""
@@ -19,6 +19,8 @@ _SETTLED_S = 30.0
 
 _ERRORS_OVER_S = 2400.0
 _PENDING_KEPT = 256
+_PENDING_IN_HORIZON = 240
+"""Forecasts for a far horizon are made as often, and compared with fewer, so that none is dropped before its time."""
 
 FIRST_ERROR = 0.2
 """Relative error that is provided for before forecasts could be compared with anything, as if four had been."""
@@ -134,7 +136,10 @@ class Forecasts:
         best = min(range(METHODS), key=lambda at: self.methods[at].error * _FAVOUR[at])
         error = self.methods[best].exceeded * max(values[best], least)
         forecast = Forecast(values[best], error, level, values[1], values[2], horizon_s)
-        pending = (*self.pending, (now_s + horizon_s, values))[-_PENDING_KEPT:]
+        last_s = self.pending[-1][0] if self.pending else -inf
+        pending = self.pending
+        if now_s + horizon_s - last_s >= horizon_s / _PENDING_IN_HORIZON or now_s + horizon_s < last_s:
+            pending = (*pending, (now_s + horizon_s, values))[-_PENDING_KEPT:]
         return forecast, replace(self, pending=pending)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from modelyard.scaling import reasons
 from modelyard.scaling.decision import Change
@@ -16,24 +17,31 @@ from modelyard.scaling.stabilization import Recommendation
 CHANGES_KEPT = 120
 CHANGES_KEPT_S = 3600.0
 LEAST_KEPT = 10
+"""As many as a status has: where it has fewer, none is missing."""
+
+TIMES_FLOORED_S = 0.999
+"""A status has whole seconds: a change may be so much later."""
+
+TOLERATED_S = 5.0
+"""Times may be so much ahead of the clock."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """``changes`` are those that took effect, the oldest first. ``current`` is the number of replicas at the last
-    decision, ``proposed`` the change that it decided on. ``started_s`` is the time of the first decision, ``active_s``
-    of the last sign of a request, ``served_s`` when a replica was last ready. ``woken_s`` is the last wake that was
-    taken account of. ``signals`` are the names of those that were ever known.
+    """``changes`` are those that took effect, the oldest first; some before ``complete_since_s`` may be missing.
+    ``current`` is the number of replicas at the last decision, ``proposed`` the change that it decided on.
+    ``started_s`` is the time of the first decision, ``active_s`` of the last sign of a request, ``served_s`` when a
+    replica was last ready. ``woken_s`` is the last wake that was taken account of.
     """
 
     changes: tuple[Change, ...] = ()
+    complete_since_s: float = -inf
     current: int | None = None
     proposed: Change | None = None
     started_s: float | None = None
     active_s: float | None = None
     served_s: float | None = None
     woken_s: float | None = None
-    signals: frozenset[str] = frozenset()
     meters: Mapping[str, Meter] = field(default_factory=dict)
     recommendations: tuple[Recommendation, ...] = ()
     speed: Speed = field(default_factory=Speed)
@@ -42,18 +50,66 @@ class Memory:
     forecasts: Forecasts = field(default_factory=Forecasts)
 
     @classmethod
-    def restored(cls, changes: Iterable[Change], current: int | None = None) -> "Memory":
-        """After a restart of the operator: from the ``changes`` in a service's status, in any order, and the number of
-        replicas ``current`` that it had when they were written.
+    def restored(
+        cls, changes: Iterable[Change], current: int | None = None, proposed: Change | None = None
+    ) -> "Memory":
+        """After a restart of the operator: from the ``changes`` in a service's status, in any order, the number of
+        replicas ``current`` that it had when they were written, and the change that was ``proposed`` and written, but
+        did not get into the status.
         """
-        ordered = tuple(sorted(changes, key=lambda change: change.time_s))[-CHANGES_KEPT:]
+        times = [replace(change, time_s=change.time_s + TIMES_FLOORED_S) for change in changes]
+        ordered = tuple(sorted(times, key=lambda change: change.time_s))[-CHANGES_KEPT:]
         if current is None and ordered:
             current = ordered[-1].after
-        return cls(changes=ordered, current=current)
+        complete_since_s = ordered[0].time_s if len(ordered) >= LEAST_KEPT else -inf
+        return cls(changes=ordered, current=current, proposed=proposed, complete_since_s=complete_since_s)
 
     @property
     def last_change(self) -> Change | None:
         return self.changes[-1] if self.changes else None
+
+    @property
+    def _latest_s(self) -> float:
+        """The latest time that anything is remembered of."""
+        single = (self.started_s, self.active_s, self.served_s, self.forecasts.judged_s)
+        listed = (self.changes[-1:], self.recommendations[-1:], self.traffic.points[-1:])
+        proposed = (self.proposed.time_s,) if self.proposed else ()
+        return max(
+            [*(t for t in single if t is not None), *(e.time_s for each in listed for e in each), *proposed, -inf]
+        )
+
+    def unlearnt(self, meters: Mapping[str, Meter]) -> "Memory":
+        """Without what was learnt of the engine and its traffic."""
+        fresh = Memory()
+        return replace(
+            self,
+            meters=meters,
+            speed=fresh.speed,
+            carried=fresh.carried,
+            traffic=fresh.traffic,
+            forecasts=fresh.forecasts,
+        )
+
+    def _set_back(self, now_s: float) -> "Memory":
+        """After the clock was set back: what seems to be of the future is dropped; changes count as of now, so that
+        rates hold.
+        """
+
+        def until_now(time_s: float | None) -> float | None:
+            return None if time_s is None else min(time_s, now_s)
+
+        return replace(
+            self,
+            changes=tuple(replace(change, time_s=min(change.time_s, now_s)) for change in self.changes),
+            complete_since_s=min(self.complete_since_s, now_s),
+            proposed=None,
+            started_s=until_now(self.started_s),
+            active_s=until_now(self.active_s),
+            served_s=until_now(self.served_s),
+            recommendations=tuple(each for each in self.recommendations if each.time_s <= now_s),
+            traffic=replace(self.traffic, points=tuple(each for each in self.traffic.points if each.time_s <= now_s)),
+            forecasts=replace(self.forecasts, pending=(), judged_s=until_now(self.forecasts.judged_s)),
+        )
 
     def seen(self, observation: Observation) -> "Memory":
         """With the change that took effect since the last decision, whoever made it.
@@ -61,6 +117,8 @@ class Memory:
         What others add counts as needed at that time: it stays for the window of scaling down.
         """
         now_s = observation.now_s
+        if self._latest_s > now_s + TOLERATED_S:
+            return self._set_back(now_s).seen(observation)
         started_s = now_s if self.started_s is None else self.started_s
         before, after = self.current, observation.current
         if before is None or before == after:

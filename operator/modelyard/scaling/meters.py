@@ -1,10 +1,12 @@
 """What a replica did between two samples of its counters, and whether its gauges can be believed."""
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
 from modelyard.scaling.observation import Replica, State
+from modelyard.scaling.plausible import plausible
 
 SUSPECT_AFTER_S = 30.0
 """vLLM's gauges can keep their values after all clients hung up (vllm-project/vllm#29928): with work in hand, counters
@@ -13,6 +15,12 @@ move within this time.
 
 FRESH_S = 90.0
 """An engine that became ready no longer ago than this counted from zero at that time."""
+
+SET_BACK_S = 5.0
+"""A sample that is older than the last one by more than this comes after a change of the clock."""
+
+MOST_TOKENS = 1e7
+"""Per second: no engine computes as many. A counter that jumps by more is no measure of work."""
 
 BUSY_RUNNING = 2.0
 """With as many requests at both ends of an interval, an engine hardly paused in between."""
@@ -46,28 +54,56 @@ class Flow:
 
 @dataclass(frozen=True)
 class Meter:
-    """The latest sample of a replica and the one before. ``moved_s`` is when its counters last moved."""
+    """The latest sample of a replica and the one before. ``moved_s`` is when its counters last moved, ``held_s`` when
+    its gauges last changed while they showed work.
+    """
 
     sample: EngineSample
     moved_s: float
+    held_s: float = -inf
     before: EngineSample | None = None
     flow: Flow | None = None
 
     @property
     def suspect(self) -> bool:
         """Gauges above zero though no counter moved: the gauges are stale, there is no load."""
-        flat_s = self.sample.time_s - self.moved_s
-        return flat_s >= SUSPECT_AFTER_S and counts_tokens(self.sample) and self._in_hand
+        flat_s = self.sample.time_s - max(self.moved_s, self.held_s)
+        return flat_s >= SUSPECT_AFTER_S and moves_at_work(self.sample) and self._in_hand
 
     @property
     def _in_hand(self) -> bool:
+        return any(value is not None and value > 0 for value in _gauges(self.sample))
+
+    @property
+    def shows_idleness(self) -> bool:
+        """Whether an idle engine can be told from one that works: by counters that move at work, or by gauges of all
+        that it has in hand.
+        """
         sample = self.sample
-        return any(value is not None and value > 0 for value in (sample.waiting, sample.running, sample.kv_usage))
+        return moves_at_work(sample) or (sample.waiting is not None and "running" not in sample.missing)
+
+    def lacks(self, signal: str) -> str | None:
+        """Why it hides a load that the signal would show: its engine has that metric, and the page lacks it. None where
+        nothing is hidden, as before an engine's first step, when several API servers have no gauges yet.
+        """
+        causes = (self.sample.missing.get(name) for name in FIELDS[signal])
+        cause = next((cause for cause in causes if cause), None)
+        return None if cause is None or self._never_worked else cause
+
+    @property
+    def _never_worked(self) -> bool:
+        sample = self.sample
+        return moves_at_work(sample) and not any((sample.generation_tokens_total, sample.iterations_total))
+
+    @property
+    def uncounted(self) -> bool:
+        """Whether two samples show no demand: its counters are not there."""
+        return self.before is not None and self.flow is None
 
     @property
     def active_s(self) -> float:
         """The last time that it showed work, by counters that moved or gauges that can be believed."""
-        return self.sample.time_s if self._in_hand and not self.suspect else self.moved_s
+        return self.sample.time_s if self._in_hand and not self.suspect else max(self.moved_s, self.held_s)
 
     @property
     def waiting(self) -> float | None:
@@ -82,9 +118,14 @@ class Meter:
         return 0.0 if self.suspect else self.sample.kv_usage
 
 
-def counts_tokens(sample: EngineSample) -> bool:
+def _gauges(sample: EngineSample) -> tuple[float | None, ...]:
+    return (sample.waiting, sample.running, sample.kv_usage)
+
+
+def moves_at_work(sample: EngineSample) -> bool:
     """Whether the engine has counters that move while it works on a request."""
-    return sample.generation_tokens_total is not None or sample.iterations_total is not None
+    counted = sample.generation_tokens_total is not None or sample.iterations_total is not None
+    return counted and not sample.counts_late
 
 
 def increase(before: float | None, after: float | None) -> float | None:
@@ -93,6 +134,16 @@ def increase(before: float | None, after: float | None) -> float | None:
         return None
     return after - before if after >= before else after
 
+
+TOKEN_COUNTERS = ("generation_tokens_total", "prompt_tokens_total")
+
+FIELDS = {
+    "queueDepth": ("waiting",),
+    "kvCacheUsage": ("kv_usage",),
+    "runningRequests": ("running",),
+    "demand": (*TOKEN_COUNTERS, "finished_total"),
+}
+"""The fields of a sample that a signal is made of."""
 
 _COUNTERS = (
     "prompt_tokens_total",
@@ -107,16 +158,27 @@ _FROM_ZERO = (*_COUNTERS, "cached_prompt_tokens_total", "preemptions_total", "wa
 
 
 def read(meter: Meter | None, replica: Replica) -> Meter | None:
-    """The meter with the replica's sample; the old one while there is no newer sample, None while there was none."""
+    """The meter with the replica's sample; the old one while there is no newer sample, None while there was none.
+
+    After the clock was set back, it starts anew.
+    """
     sample = replica.sample
-    if isinstance(sample, Unknown) or (meter is not None and sample.time_s <= meter.sample.time_s):
+    if isinstance(sample, Unknown):
+        return meter
+    sample = plausible(sample)
+    if meter is not None and sample.time_s < meter.sample.time_s - SET_BACK_S:
+        meter = None
+    if meter is not None and sample.time_s <= meter.sample.time_s:
         return meter
     before = meter.sample if meter is not None else _at_birth(replica, sample)
     if before is None:
         return Meter(sample, moved_s=sample.time_s)
     moved = any(increase(getattr(before, name), getattr(sample, name)) for name in _COUNTERS)
     moved_s = sample.time_s if moved else meter.moved_s if meter is not None else before.time_s
-    return Meter(sample, moved_s, before, _flow(before, sample))
+    held_s = meter.held_s if meter is not None else -inf
+    if _gauges(sample) != _gauges(before) and any(_gauges(sample)):
+        held_s = sample.time_s
+    return Meter(sample, moved_s, held_s, before, _flow(before, sample))
 
 
 def _at_birth(replica: Replica, sample: EngineSample) -> EngineSample | None:
@@ -130,8 +192,16 @@ def _at_birth(replica: Replica, sample: EngineSample) -> EngineSample | None:
 
 
 def _flow(before: EngineSample, after: EngineSample) -> Flow | None:
-    """None where neither tokens nor requests are counted."""
+    """None where neither tokens nor requests are counted, or counters of tokens that the engine has are not there:
+    requests in their place would be a demand in another unit. None, too, where what is counted is not what was done:
+    totals are over all models of an engine, so if some fell and others did not, a model was unloaded.
+    """
+    if any(name in after.missing for name in TOKEN_COUNTERS):
+        return None
     duration_s = after.time_s - before.time_s
+    falls = [getattr(after, name) < getattr(before, name) for name in _COUNTERS if _is_counted(name, before, after)]
+    if any(falls) and not all(falls):
+        return None
 
     def rate(name: str) -> float | None:
         rise = increase(getattr(before, name), getattr(after, name))
@@ -144,6 +214,8 @@ def _flow(before: EngineSample, after: EngineSample) -> Flow | None:
     elif finished is not None:
         prompt = finished
     else:
+        return None
+    if max(prompt, output or 0.0) > MOST_TOKENS:
         return None
     waiting, running = _mean(before.waiting, after.waiting), _mean(before.running, after.running)
     return Flow(
@@ -162,6 +234,11 @@ def _flow(before: EngineSample, after: EngineSample) -> Flow | None:
         tokens=tokens,
         preemptions=rate("preemptions_total") or 0.0,
     )
+
+
+def _is_counted(name: str, before: EngineSample, after: EngineSample) -> bool:
+    """Whether a counter can show a restart: one that was at zero shows none."""
+    return bool(getattr(before, name)) and getattr(after, name) is not None
 
 
 def _busy(before: EngineSample, after: EngineSample, tokens: bool) -> bool:

@@ -1,7 +1,7 @@
 """How fast the number of replicas may change, by the changes of the last minutes, as a HorizontalPodAutoscaler does."""
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, inf
 
 from modelyard.api.scaling import ScalingPolicy, ScalingRules
 from modelyard.scaling.decision import Change
@@ -18,30 +18,41 @@ DOWN_PERIOD_S = 60.0
 """By default at most one sixth of the replicas, and one at least, leaves within a minute."""
 
 
-def most(rules: ScalingRules, changes: Sequence[Change], current: int, now_s: float) -> int:
-    """The most replicas to scale up to now; ``current`` where scaling up is disabled."""
+def most(
+    rules: ScalingRules, changes: Sequence[Change], current: int, now_s: float, complete_since_s: float = -inf
+) -> int:
+    """The most replicas to scale up to now; ``current`` where scaling up is disabled.
+
+    Changes before ``complete_since_s`` may be missing: a policy with a longer period allows nothing until then.
+    """
     if rules.select_policy == "Disabled":
         return current
     limits = []
     for policy in rules.policies or DEFAULT_UP:
         before, added, _ = _within(changes, current, now_s, policy.period_seconds)
         allowed = policy.value if policy.type == "Pods" else ceil(before * policy.value / 100 - 1e-9)
-        limits.append(current + max(allowed - added, 0))
+        limits.append(current + max(allowed - added, 0) * (now_s - policy.period_seconds >= complete_since_s))
     return min(limits) if rules.select_policy == "Min" else max(limits)
 
 
-def least(rules: ScalingRules, changes: Sequence[Change], current: int, now_s: float) -> int:
-    """The least replicas to scale down to now; ``current`` where scaling down is disabled."""
+def least(
+    rules: ScalingRules, changes: Sequence[Change], current: int, now_s: float, complete_since_s: float = -inf
+) -> int:
+    """The least replicas to scale down to now; ``current`` where scaling down is disabled.
+
+    Changes before ``complete_since_s`` may be missing, as for ``most``.
+    """
     if rules.select_policy == "Disabled":
         return current
     limits = []
     for policy in rules.policies:
         before, _, removed = _within(changes, current, now_s, policy.period_seconds)
         allowed = policy.value if policy.type == "Pods" else ceil(before * policy.value / 100 - 1e-9)
-        limits.append(current - max(allowed - removed, 0))
+        limits.append(current - max(allowed - removed, 0) * (now_s - policy.period_seconds >= complete_since_s))
     if not rules.policies:
         before, _, removed = _within(changes, current, now_s, DOWN_PERIOD_S)
-        limits.append(current - max(max(int(before * DOWN_SHARE), 1) - removed, 0))
+        allowed = max(int(before * DOWN_SHARE), 1)
+        limits.append(current - max(allowed - removed, 0) * (now_s - DOWN_PERIOD_S >= complete_since_s))
     return max(max(limits) if rules.select_policy == "Min" else min(limits), 0)
 
 

@@ -27,6 +27,9 @@ _GUESS_WEIGHTS = (0.004, 2e-5, 2e-5)
 time its tokens take: then the guess for the iteration decides.
 """
 
+_LEAST_SHARE = 0.01
+"""A fit may find that tokens take no time, which no load could be measured with: each takes this share of the guess."""
+
 _LONGER_PER_REQUEST = 0.08
 """By how much each request in hand lengthens an iteration, relative to what it takes by itself: a guess, from the
 profiles in simulator/profiles.py; 0.04 to 0.09 there.
@@ -103,6 +106,7 @@ class Speed:
         if intervals == self.intervals:
             return self
         step_s, prompt_s, output_s = _fit(levels)
+        prompt_s, output_s = max(prompt_s, _LEAST_SHARE * _GUESS[1]), max(output_s, _LEAST_SHARE * _GUESS[2])
         return Speed(step_s, prompt_s, output_s, intervals, _doubt(levels), tuple(levels))
 
     def _time(self, row: Row) -> float:

@@ -62,15 +62,18 @@ def need(targets: Targets, fleet: Fleet) -> Need:
     known_asks = [replicas for replicas in asked.values() if replicas is not None]
     if not known_asks:
         return Need(None, None, "", inputs, waits_for=tuple(asked))
-    wanted = max(known_asks)
+    wanted = max(1, *known_asks)
     waits_for = tuple(signal for signal, replicas in asked.items() if replicas is None)
     text = "; ".join(texts) + "."
     return Need(wanted, wanted, text, inputs, lambda after: _bears(chosen, fleet, after), waits_for)
 
 
 def _replicas(values: list[float], target: float, fleet: Fleet) -> int:
-    """What one target asks for. ``values`` are those that are known, of ready replicas; at least one."""
-    current = fleet.current
+    """What one target asks for. ``values`` are those that are known, of ready replicas; at least one.
+
+    Broken replicas are left out: what is needed beside them is asked for.
+    """
+    current = fleet.healthy
     ratio = sum(values) / len(values) / target
     missing = len(fleet.serving) - len(values)
     unready = len(fleet.starting) + len(fleet.pending)

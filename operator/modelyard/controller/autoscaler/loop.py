@@ -7,38 +7,37 @@ the reconcile writes: only with both does a number fall (desired/replicas.py). S
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+from modelyard.api import kinds
 from modelyard.api.scaling import Scaling
-from modelyard.api.service import Key, Object, Service
+from modelyard.api.service import Key, Object
 from modelyard.api.settings import Settings
+from modelyard.contract import names
 from modelyard.controller import log
+from modelyard.controller.autoscaler.expiry import EXPIRED, expired, is_unfollowed
 from modelyard.controller.autoscaler.gather import seen_of
 from modelyard.controller.autoscaler.observation import Samples, Seen, engine_pods, observation
+from modelyard.controller.autoscaler.reading import Sources
 from modelyard.controller.autoscaler.report import Reported, changes_in, report, stored
-from modelyard.controller.autoscaler.writer import Writer
+from modelyard.controller.autoscaler.unwritten import held, refused
+from modelyard.controller.autoscaler.wake import wake_problem
+from modelyard.controller.autoscaler.writer import Writer, Written
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, NotLeadingError
 from modelyard.controller.metrics import Metrics, ScalingFigures
-from modelyard.desired.replicas import decided_replicas
+from modelyard.desired.replicas import decided_replicas, scaling_mode
 from modelyard.integrations.signals.engine_pod import EnginePod, Signals
-from modelyard.observe.facts.raw_object import number, text
+from modelyard.observe.facts.field_managers import replicas_writer
+from modelyard.observe.facts.raw_object import number
 from modelyard.observe.target import ScalingReport
+from modelyard.scaling import reasons
 from modelyard.scaling.decision import Change, Decision
 from modelyard.scaling.memory import Memory
-from modelyard.scaling.observation import Capacity, Observation
+from modelyard.scaling.observation import Observation
 
 ROUND_LIMIT_S = 60.0
-
-EXPIRED = timedelta(minutes=2)
-"""How long Deployments may differ from what was decided, before decisions go on from what they have."""
-
-TARGET_NOT_APPLIED = "TargetNotApplied"
-"""Why capacity is limited then."""
-
-SCALE_REFUSED = "ScaleRefused"
-"""Reason of a decision that the API server, by an admission check, refuses."""
 
 REFUSALS = frozenset({400, 403, 422})
 
@@ -51,12 +50,14 @@ Decide = Callable[[Scaling, Memory, Observation], tuple[Decision, Memory]]
 
 @dataclass
 class Tracked:
-    """What is remembered of a service. ``unlike_since``: since when its Deployments differ from what was decided."""
+    """What is remembered of a service. ``written`` is what came of its last decision, ``unlike_since``: since when its
+    Deployments do not follow what was decided.
+    """
 
     memory: Memory
     reported: Reported | None
     decision: Decision | None = None
-    restored_at: datetime | None = None
+    written: Written = field(default_factory=Written)
     unlike_since: datetime | None = None
 
 
@@ -78,11 +79,12 @@ class Autoscaler:
         wake: Callable[[Key], None],
         now: Callable[[], datetime],
     ) -> None:
+        self._cluster = cluster
         self._cache = cache
         self._metrics = metrics
         self._settings = settings
         self._services = services
-        self._signals = signals
+        self._sources = Sources(signals)
         self._decide = decide
         self._wake = wake
         self._now = now
@@ -90,10 +92,16 @@ class Autoscaler:
         self._writer = Writer(cluster, cache, now)
         self._free = asyncio.Semaphore(WRITES_AT_ONCE)
 
-    def report_of(self, uid: str) -> ScalingReport | None:
-        """The last decision for the service of that uid; None before the first of this process."""
-        tracked = self._tracked.get(uid)
-        return tracked.reported.report if tracked and tracked.decision and tracked.reported else None
+    def report_of(self, body: Object) -> ScalingReport | None:
+        """The last decision for the service in ``body``; None before the first of this process. One that was made
+        before its scaling went, or had another mode, is forgotten: it must not return with scaling.
+        """
+        tracked = self._tracked.get(body["metadata"]["uid"])
+        if tracked is None or tracked.reported is None:
+            return None
+        if scaling_mode(body) != tracked.reported.report.status.mode:
+            tracked.reported = tracked.decision = None
+        return tracked.reported.report if tracked.decision and tracked.reported else None
 
     def figures(self) -> Iterator[ScalingFigures]:
         """The last decision for each service, in figures."""
@@ -122,12 +130,11 @@ class Autoscaler:
 
     async def _read(self, services: Iterable[Seen]) -> Samples:
         """What the engines report, each read from the source of its service."""
-        pods: dict[str, list[EnginePod]] = {source: [] for source in self._signals}
+        pods: dict[str, list[EnginePod]] = {source: [] for source in self._sources.names}
         for seen in services:
             assert seen.service.spec.scaling
             pods[seen.service.spec.scaling.source] += engine_pods(seen)
-        found = await asyncio.gather(*(signals.read(pods[source]) for source, signals in self._signals.items()))
-        return {uid: sample for readings in found for uid, sample in readings.items()}
+        return await self._sources.read(pods)
 
     async def _scale(self, seen: Seen, samples: Samples) -> None:
         with log.service(str(seen.service.key)):
@@ -145,22 +152,42 @@ class Autoscaler:
         """Raises ApiError where the decision cannot be written; it is made anew then."""
         scaling, uid = seen.service.spec.scaling, seen.service.uid
         assert scaling is not None
-        tracked = self._tracked.get(uid) or _restored(seen.service, scaling)
-        look = self._expired(seen, tracked, observation(seen, samples, self._now()))
+        tracked = self._tracked.get(uid) or await self._restored(seen, scaling)
+        look = self._expired(seen, scaling, tracked, observation(seen, samples, self._now()))
         decision, memory = self._decide(scaling, tracked.memory, look)
         try:
             async with self._free:
-                tracked.restored_at = await self._writer.write(seen, look, decision, tracked.restored_at)
+                tracked.written = await self._writer.write(seen, look, decision, tracked.written)
         except ApiError as error:
             if error.status not in REFUSALS:
                 raise
-            why = f"{decision.message} The API server rejected {decision.desired} replicas: {error.message}."
-            decision = replace(decision, desired=look.current, reason=SCALE_REFUSED, message=why)
+            decision = refused(decision, look, error.message)
             memory = replace(memory, proposed=None)
-        self._note(seen, tracked, look, decision, memory)
+        else:
+            if tracked.written.held is not None:
+                decision = held(decision, look, tracked.written.holder, tracked.written.held)
+                memory = replace(memory, proposed=None)
+        if scaling_mode(self._cache.get(kinds.INFERENCE_SERVICE, seen.service.key)) == scaling.mode:
+            self._note(seen, tracked, look, decision, memory)
+
+    async def _restored(self, seen: Seen, scaling: Scaling) -> Tracked:
+        """What another process, or a former one, left of a service: in its status, and in the number of replicas, if it
+        ended before the status had that. Raises ApiError.
+        """
+        service, decided = seen.service, decided_replicas(seen.service)
+        current = number(service.status, "scaling", "current") if decided is not None else None
+        changes = changes_in(service.status)
+        last = changes[-1].after if changes and decided is not None else current
+        proposed = None
+        if last is not None and decided not in {None, service.spec.replicas}:
+            live = await self._cluster.get(kinds.INFERENCE_SERVICE, service.key)  # the cache has no field managers
+            if live and replicas_writer(live) == names.SCALING_FIELD_MANAGER:
+                reason = reasons.SCALING_UP if service.spec.replicas > last else reasons.SCALING_DOWN
+                proposed = Change(self._now().timestamp(), last, service.spec.replicas, reason)
+        return Tracked(Memory.restored(changes, last, proposed), stored(service.status, scaling))
 
     def _note(self, seen: Seen, tracked: Tracked, look: Observation, decision: Decision, memory: Memory) -> None:
-        """Remember a decision that is written, and have it reported if that is news."""
+        """Remember a decision that takes effect, and have it reported if that is news."""
         scaling, key = seen.service.spec.scaling, seen.service.key
         assert scaling is not None
         changes = memory.changes
@@ -172,37 +199,19 @@ class Autoscaler:
                 logger.info("scaled", extra={**about, "because_of": decision.message})
         before = tracked.reported
         tracked.memory, tracked.decision = memory, decision
-        tracked.reported = report(scaling, look, decision, changes, before)
+        remark = wake_problem(seen.body, self._now())
+        tracked.reported = report(scaling, look, decision, changes, before, remark=remark)
         self._tracked[seen.service.uid] = tracked
         if tracked.reported is not before:
             self._wake(key)
 
-    def _expired(self, seen: Seen, tracked: Tracked, look: Observation) -> Observation:
+    def _expired(self, seen: Seen, scaling: Scaling, tracked: Tracked, look: Observation) -> Observation:
         """The look, with what the Deployments have where they have not followed for EXPIRED."""
-        now, running = self._now(), seen.running
-        if running == seen.replicas:
-            tracked.unlike_since = None
+        now = self._now()
+        tracked.unlike_since = (tracked.unlike_since or now) if is_unfollowed(seen) else None
+        if tracked.unlike_since is None or now - tracked.unlike_since < EXPIRED:
             return look
-        tracked.unlike_since = tracked.unlike_since or now
-        if now - tracked.unlike_since < EXPIRED:
-            return look
-        why = _why_unlike(seen.service.status)
-        message = f"{seen.replicas} replicas were decided on, but the Deployment still has {running}{why}"
-        return replace(look, current=running, capacity=Capacity(running, TARGET_NOT_APPLIED, message))
-
-
-def _why_unlike(status: Object) -> str:
-    conditions = status.get("conditions") or ()
-    accepted = next((c for c in conditions if c.get("type") == "Accepted" and c.get("status") == "False"), None)
-    return f": {text(accepted, 'message')}" if accepted else "."
-
-
-def _restored(service: Service, scaling: Scaling) -> Tracked:
-    """What another process, or a former one, left of a service in its status."""
-    current = number(service.status, "scaling", "current") if decided_replicas(service) is not None else None
-    changes = changes_in(service.status)
-    last = changes[-1].after if changes and decided_replicas(service) is not None else current
-    return Tracked(Memory.restored(changes, last), stored(service.status, scaling))
+        return expired(seen, scaling.max_replicas, look)
 
 
 def _figures(body: Object, decision: Decision, reported: ScalingReport) -> ScalingFigures:
@@ -211,7 +220,7 @@ def _figures(body: Object, decision: Decision, reported: ScalingReport) -> Scali
         "current": status.current,
         "desired": decision.desired,
         "wanted": decision.wanted,
-        "maximum": reported.maximum,
+        "maximum": reported.maximum if status.mode == "Auto" else None,  # a recommendation is limited by nothing
         "achievable": status.achievable,
     }
     known = {kind: count for kind, count in replicas.items() if count is not None}

@@ -117,26 +117,44 @@ def _state(raw: Object, pod: PodFacts, seen: Seen, now: datetime) -> tuple[State
     if pod.ready and not settling_s(pod, now) and not (node and _is_lost(node)):
         return State.SERVING, pod.ready_changed
     if pod.ready or _has_failed(pod) or _is_late(pod, seen.startup_timeout_s, now):
-        return State.UNREADY, pod.ready_changed or pod.created
+        return State.UNREADY, _unready_since(pod, seen.startup_timeout_s)
     return State.STARTING, pod.begun or pod.created
 
 
 def _has_failed(pod: PodFacts) -> bool:
-    """It was ready before, or one of its containers ended with an error.
+    """It was ready before, or one of its containers ended with an error."""
+    return _was_ready(pod) or bool(pod.engine.restarts or pod.engine.ended or pod.fetch.restarts)
 
-    The Ready condition is false from the pod's creation on, so one that turned false later had been true.
-    """
+
+def _was_ready(pod: PodFacts) -> bool:
+    """The Ready condition is false from the pod's creation on, so one that turned false later had been true."""
     since, changed = pod.engine.running_since, pod.ready_changed
-    was_ready = since is not None and changed is not None and changed > since
-    return was_ready or bool(pod.engine.restarts or pod.engine.ended or pod.fetch.restarts)
+    return since is not None and changed is not None and changed > since
+
+
+def _unready_since(pod: PodFacts, limit_s: int) -> datetime | None:
+    """For one that was never ready: its first crash, or when its start-up limit passed. After several crashes, the
+    first is not known any more, and its creation counts.
+    """
+    if pod.ready or _was_ready(pod):
+        return pod.ready_changed or pod.created
+    crashes = [end for part in (pod.engine, pod.fetch) for end in (part.ended, part.last) if end and end.exit_code]
+    if crashes:
+        return crashes[0].finished if len(crashes) == 1 else pod.created
+    return _late_from(pod, limit_s) or pod.created
 
 
 def _is_late(pod: PodFacts, limit_s: int, now: datetime) -> bool:
-    """Beyond its start-up limit. A fetch does not count into it, as long as it takes no more than FETCH_LIMIT_S."""
+    from_ = _late_from(pod, limit_s)
+    return from_ is not None and now > from_
+
+
+def _late_from(pod: PodFacts, limit_s: int) -> datetime | None:
+    """The end of its start-up limit. A fetch does not count into it, as long as it takes no more than FETCH_LIMIT_S."""
     since = pod.engine.running_since
     if since is None:
         since, limit_s = pod.begun or pod.created, limit_s + FETCH_LIMIT_S
-    return since is not None and now - since > timedelta(seconds=limit_s)
+    return since + timedelta(seconds=limit_s) if since is not None else None
 
 
 def _stopping_since(raw: Object) -> datetime | None:

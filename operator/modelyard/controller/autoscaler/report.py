@@ -18,7 +18,9 @@ REFRESHED = timedelta(minutes=5)
 """How soon figures are reported anew that changed without changing the decision. Metrics have them at any time."""
 
 SETTLED = timedelta(minutes=1)
-"""How soon another reason for the same number is reported: near a threshold it changes with every look."""
+"""How soon another reason for the same number is reported, and other things that are unknown: near a threshold, and
+with a pod that answers at times, both change with every look.
+"""
 
 HISTORY_LENGTH = 10
 INPUTS_LENGTH = 16
@@ -27,12 +29,15 @@ INPUTS_LENGTH = 16
 @dataclass(frozen=True)
 class Reported:
     """A report, when its figures were taken, and the reason for which fewer replicas fit than desired: empty where all
-    fit, None where that is not known.
+    fit, None where that is not known. ``seen_at`` is when it last became known, or unknown, what all replicas do.
+    ``remark`` is what else the message has.
     """
 
     report: ScalingReport
     at: datetime
     shortage: str | None = None
+    seen_at: datetime | None = None
+    remark: str = ""
 
 
 def report(
@@ -41,18 +46,31 @@ def report(
     decision: Decision,
     changes: Sequence[Change],
     before: Reported | None,
+    *,
+    remark: str = "",
 ) -> Reported:
-    """The ``decision`` with the ``changes`` so far, the oldest first; ``before`` itself if there is no news."""
+    """The ``decision`` with the ``changes`` so far, the oldest first, and a ``remark`` in its message; ``before``
+    itself if there is no news.
+    """
     now = datetime.fromtimestamp(observation.now_s, UTC)
+    if remark:
+        decision = replace(decision, message=f"{decision.message} {remark}")
     status = _status(scaling, observation, decision, changes, now)
     new = ScalingReport(status, scaling.max_replicas, decision.unknown, is_blind=_is_blind(decision))
     shortage = observation.capacity.reason if observation.capacity and status.achievable is not None else ""
-    if before is None or before.shortage not in {None, shortage} or not _is_same(before.report, new):
-        return Reported(new, now, shortage)
-    if status.reason != before.report.status.reason:
-        return before if now - before.at < SETTLED else Reported(new, now, shortage)
+    if before is None:
+        return Reported(new, now, shortage, remark=remark)
+    became_blind = new.is_blind != before.report.is_blind
+    reported = Reported(new, now, shortage, now if became_blind else before.seen_at, remark)
+    if before.shortage not in {None, shortage} or remark != before.remark or not _is_same(before.report, new):
+        return reported
+    if became_blind:
+        return before if before.seen_at and now - before.seen_at < SETTLED else reported
+    if status.reason != before.report.status.reason or bool(new.unknown) != bool(before.report.unknown):
+        return before if now - before.at < SETTLED else reported
     new = replace(new, status=status.model_copy(update={"decided_at": before.report.status.decided_at}))
-    return before if new == before.report or now - before.at < REFRESHED else Reported(new, now, shortage)
+    is_news = new != before.report and now - before.at >= REFRESHED
+    return replace(reported, report=new) if is_news else before
 
 
 def stored(status: Object, scaling: Scaling) -> Reported | None:
@@ -73,8 +91,7 @@ def _is_same(one: ScalingReport, other: ScalingReport) -> bool:
     """Whether both report the same decision, whatever reason and figures it came from."""
     fields = {"mode", "current", "desired", "achievable", "history"}
     same = one.status.model_dump(include=fields) == other.status.model_dump(include=fields)
-    sight = [(each.maximum, bool(each.unknown), each.is_blind) for each in (one, other)]
-    return same and sight[0] == sight[1]
+    return same and one.maximum == other.maximum
 
 
 def _is_blind(decision: Decision) -> bool:

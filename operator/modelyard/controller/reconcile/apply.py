@@ -15,7 +15,7 @@ from modelyard.contract import names
 from modelyard.contract.errors import InvalidError, NotReadyError
 from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster, ConflictError, NotFoundError, RejectedError
-from modelyard.controller.reconcile.decide import NOTHING, Done, ObstacleError, Plan, Write, place_of
+from modelyard.controller.reconcile.decide import NOTHING, Done, Kept, ObstacleError, Plan, Write, place_of
 from modelyard.controller.reconcile.drift import differing_field
 from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.controller.reconcile.revert_limits import Reverts
@@ -67,6 +67,20 @@ class Applier:
         for deployment in plan.retries:
             written += await self._retry_refused_pods(deployment)
         return Done(tuple(written))
+
+    async def keep(self, kept: Kept) -> bool:
+        """Have the number in spec.replicas. Returns False where the cluster refuses it. Raises ApiError."""
+        if kept.body["spec"]["replicas"] == kept.replicas:
+            return True
+        try:
+            await self._cluster.scale(kept.body, kept.replicas)
+        except ApiError as error:
+            if error.status not in REFUSALS:
+                raise
+            logger.warning("the number of replicas cannot be kept", extra={"error": str(error)})
+            return False
+        logger.info("replicas kept", extra={"replicas": kept.replicas, "because_of": "scaling and replicas went"})
+        return True
 
     async def _apply(self, service: Service, write: Write) -> list[Object]:
         """The object as it was written; none while a former one of its name still exists."""

@@ -50,7 +50,8 @@ class Observed:
     objects that a label or an owner reference ties to the service; ``reverts`` are the latest ones of its children.
     ``facts`` are None where they could not be read, for the cause ``unread``: children are applied all the same, and
     the status waits. ``scaling`` is the last decision of automatic scaling in this process, ``foreign`` are the
-    autoscalers of others; ``overruled`` is that another writer set spec.replicas.
+    autoscalers of others; ``overruled`` is that another writer set spec.replicas, ``kept`` that a number is to be
+    written there before anything else is done.
     """
 
     body: Object
@@ -65,6 +66,7 @@ class Observed:
     scaling: ScalingReport | None = None
     foreign: tuple[ForeignAutoscaler, ...] = ()
     overruled: "Overruled | None" = None
+    kept: "Kept | None" = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,16 @@ class Overruled:
     writer: str
     replicas: int
     kept: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The number of ``replicas`` that the service ``body`` keeps, although what scaled it and its own number went at
+    once.
+    """
+
+    body: Object
+    replicas: int
 
 
 @dataclass(frozen=True)
@@ -208,6 +220,7 @@ def outcome(plan: Plan, done: Done = NOTHING) -> StatusUpdate:
             prefetch=_prefetch_report(observed, observed.facts),
             scaling=observed.scaling,
             foreign=observed.foreign,
+            writer=observed.overruled.writer if observed.overruled else "",
         )
     )
     waits_s = [update.requeue_after_s, *(change.look_again_s for change in contested)]
@@ -215,7 +228,7 @@ def outcome(plan: Plan, done: Done = NOTHING) -> StatusUpdate:
     waits_s += [problem.after_s] if isinstance(problem, ObstacleError) else []
     return StatusUpdate(
         update.status,
-        (*map(_event, changes), *map(_overruled, filter(None, [observed.overruled])), *update.events),
+        (*map(_event, changes), *_overruled(observed.overruled), *update.events),
         min((wait_s for wait_s in waits_s if wait_s is not None), default=None),
     )
 
@@ -303,14 +316,20 @@ def _decided(status_: Object) -> object:
     return (status_.get("scaling") or {}).get("desired")
 
 
-def _overruled(found: Overruled) -> ServiceEvent:
+def _overruled(found: Overruled | None) -> Iterable[ServiceEvent]:
+    """An event that another writer's number is not what scaling decided on. A wake at zero is no conflict."""
+    if found is None or found.kept == 0:
+        return
     if found.replicas > found.kept:
         effect = "They run until the next scaling decision."
     else:
         effect = f"Scaling decides on the number, so {found.kept} run on."
-    remedy = "Leave spec.replicas out of the manifest; with Argo CD, add it to ignoreDifferences."
+    remedy = (
+        "Leave spec.replicas out of the manifest that Argo CD, Flux or you apply. Where it has to stay, Argo CD "
+        "needs it in ignoreDifferences and the sync option RespectIgnoreDifferences=true."
+    )
     note = f"{found.writer} set spec.replicas to {found.replicas}. {effect} {remedy}"
-    return ServiceEvent("Warning", "ReplicasOverruled", note)
+    yield ServiceEvent("Warning", "ReplicasOverruled", note)
 
 
 def _conflict(contested: Contested) -> Explanation:

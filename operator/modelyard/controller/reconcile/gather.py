@@ -17,8 +17,7 @@ from modelyard.controller.cluster.cache import Cache
 from modelyard.controller.cluster.protocol import ApiError, Cluster
 from modelyard.controller.reconcile.accelerator_usage import NodeUsage
 from modelyard.controller.reconcile.csi_drivers import NodeDrivers
-from modelyard.controller.reconcile.decide import Observed, Overruled, Place, place_of
-from modelyard.controller.reconcile.field_managers import replicas_writer
+from modelyard.controller.reconcile.decide import Kept, Observed, Overruled, Place, place_of
 from modelyard.controller.reconcile.intent import Intent, SpecContext, intent_of
 from modelyard.controller.reconcile.ownership import Ownership, ownership
 from modelyard.controller.reconcile.revert_limits import Reverts
@@ -29,6 +28,7 @@ from modelyard.desired.replicas import decided_replicas, is_automatic, pools, re
 from modelyard.integrations.signals.repository_index import Index
 from modelyard.observe.facts import service as observed
 from modelyard.observe.facts.autoscalers import ForeignAutoscaler, foreign_autoscalers
+from modelyard.observe.facts.field_managers import has_default_replicas, replicas_writer
 from modelyard.observe.facts.pods import PodFacts, pod_facts
 from modelyard.observe.model_status import verified_digests
 from modelyard.observe.reasons.csi_driver import nodes_in_doubt
@@ -39,7 +39,7 @@ from modelyard.prefetch.round import job_of
 ReadFetchState = Callable[[str], Awaitable[FetchReport | None]]
 ReadIndex = Callable[[str], Awaitable[Index | None]]
 ReadVersion = Callable[[str], Awaitable[str | None]]
-ReadScalingReport = Callable[[str], ScalingReport | None]
+ReadScalingReport = Callable[[Object], ScalingReport | None]
 
 
 class Pods(NamedTuple):
@@ -80,7 +80,7 @@ class Look:
 class Gatherer:
     """Shared by all services. ``read_fetch_state`` takes the address of a pod with a fetcher; ``read_index`` and
     ``read_version`` take the address with port of a pod's model repository and of its engine. ``reverts`` are the
-    latest ones of all children. ``scaling_report`` gives the last scaling decision for the service of a uid.
+    latest ones of all children. ``scaling_report`` gives the last scaling decision for a service.
     """
 
     def __init__(
@@ -137,9 +137,10 @@ class Gatherer:
             existing={place: await look.known_or_live(*place) for place in places},
             related=tuple(child.body for child in self._cache.children(key)),
             reverts={place: self._reverts.history(*place, now) for place in places},
-            scaling=self._scaling_report(body["metadata"]["uid"]),
+            scaling=self._scaling_report(body),
             foreign=self._foreign_autoscalers(body),
             overruled=await self._overruled(service, look) if service else None,
+            kept=await self._kept(service, look) if service else None,
         )
 
     def _foreign_autoscalers(self, body: Object) -> tuple[ForeignAutoscaler, ...]:
@@ -162,6 +163,23 @@ class Gatherer:
             return None
         assert decided is not None
         return Overruled(writer, written, decided)
+
+    async def _kept(self, service: Service, look: Look) -> Kept | None:
+        """The number that scaling decided on, where a file has dropped both scaling and replicas: a default would take
+        its place. As long as the cache is behind, the number that is written by now.
+        """
+        decided, written = decided_replicas(service), service.spec.replicas
+        if decided in {None, written} or service.paused or service.deleting:
+            return None
+        if service.spec.scaling and service.spec.scaling.mode == "Auto":
+            return None
+        live = await look.live(kinds.INFERENCE_SERVICE, service.key)
+        if live is None or live["metadata"]["uid"] != service.uid:
+            return None
+        if live["metadata"]["generation"] != service.generation:
+            return Kept(live, live["spec"]["replicas"])
+        assert decided is not None
+        return Kept(live, decided) if has_default_replicas(live) else None
 
     async def _intent(self, body: Object, look: Look, pods: Pods, now: datetime) -> tuple[Service | None, Intent]:
         """The service, None if it cannot be parsed, and its intent."""

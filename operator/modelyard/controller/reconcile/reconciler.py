@@ -20,7 +20,7 @@ from modelyard.controller.reconcile.gather import (
     ReadScalingReport,
     ReadVersion,
 )
-from modelyard.controller.reconcile.report import Reporter
+from modelyard.controller.reconcile.report import OUTDATED_WAIT_S, Reporter
 from modelyard.controller.reconcile.revert_limits import Reverts
 
 
@@ -29,7 +29,7 @@ class Reconciler:
 
     ``read_fetch_state`` takes the address of a pod with a fetcher; ``read_index`` and ``read_version`` take the address
     with port of a pod's model repository and of its engine. ``scaling_report`` gives the last scaling
-    decision for the service of a uid. ``now`` gives the time in UTC, ``instance`` names this process in the events it
+    decision for a service. ``now`` gives the time in UTC, ``instance`` names this process in the events it
     writes.
     """
 
@@ -70,6 +70,8 @@ class Reconciler:
         observed = await self._gatherer.gather(key)
         if observed is None:
             return None  # deleted: the garbage collector follows the children's owner references
+        if observed.kept and await self._applier.keep(observed.kept):
+            return OUTDATED_WAIT_S  # the watch mostly reports the number sooner
         plan = decide(observed)
         done = await self._applier.apply(plan)
         return await self._reporter.report(plan, done)

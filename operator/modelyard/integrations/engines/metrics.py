@@ -5,7 +5,7 @@ images of others have version numbers of their own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -31,7 +31,8 @@ class Definition:
     ``sum`` adds up all samples, of all models and engines of the server, ``mean`` is for shares. A ``histogram`` has
     one metric, named without its suffix. ``factor`` leads to our unit. ``releases`` are those that report it, and
     ``source`` is where that is known from. ``wrong_if_decoupled``: the server counts a request of a decoupled model,
-    one that streams its answer, as done once it has been accepted.
+    one that streams its answer, as done once it has been accepted. ``moves_at_work``: the counter moves with each step
+    of the engine, not only when a request is accepted or ends.
     """
 
     metrics: tuple[Metric, ...]
@@ -40,6 +41,7 @@ class Definition:
     combined: Literal["sum", "mean", "histogram"] = "sum"
     factor: float = 1.0
     wrong_if_decoupled: bool = False
+    moves_at_work: bool = False
 
     @cached_property
     def sample_names(self) -> tuple[str, ...]:
@@ -69,6 +71,9 @@ class EngineMetrics:
 
     ``signals`` are the definitions by field of EngineSample, the newest first. ``remedy`` is for people, where the page
     has none of them. ``decoupled_models`` is None where no definition is wrong for any model.
+
+    ``only_with``: fields that not every server of this engine has, each with metrics that show, by any sample of one of
+    them, that this server should have it. Where there is none, the field is not missing.
     """
 
     port: int
@@ -76,3 +81,11 @@ class EngineMetrics:
     signals: Mapping[str, tuple[Definition, ...]]
     remedy: str
     decoupled_models: DecoupledModels | None = None
+    only_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def sample_names(self) -> frozenset[str]:
+        """The names of all samples that are to be read."""
+        definitions = (definition for several in self.signals.values() for definition in several)
+        of_signals = {name for definition in definitions for name in definition.sample_names}
+        return frozenset(of_signals.union(*self.only_with.values()))

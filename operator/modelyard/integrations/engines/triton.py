@@ -119,12 +119,33 @@ runs, or hangs, shows in the pending count alone. Both backends report beside th
 names of vLLM (src/utils/metrics.py), the one for TensorRT-LLM those of its batch manager.
 """
 
+_OF_LANGUAGE_MODELS = (
+    "nv_trt_llm_request_metrics",
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+)
+_OF_TOKENS = ("nv_llm_input_token_len_sum", "nv_llm_output_token_len_sum")
+_OF_VLLM = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
+
+ONLY_WITH: dict[str, tuple[str, ...]] = {
+    "running": _OF_LANGUAGE_MODELS,
+    "running_limit": ("nv_trt_llm_request_metrics",),
+    "kv_usage": _OF_LANGUAGE_MODELS,
+    "prompt_tokens_total": (*_OF_TOKENS, *_OF_VLLM),
+    "generation_tokens_total": (*_OF_TOKENS, *_OF_VLLM),
+}
+"""What only a backend for language models reports, each beside others that came with it: vLLM's backend had counters
+before gauges (src/utils/metrics.py in https://github.com/triton-inference-server/vllm_backend), the one for
+TensorRT-LLM has the lengths in tokens only after 23.11.
+"""
+
 METRICS = EngineMetrics(
     port=METRICS_PORT,
     path="/metrics",
     signals=SIGNALS,
     remedy="It has them once a model is loaded.",
     decoupled_models=DecoupledModels(_PENDING, "model", HTTP_PORT, "/v2/models/{model}/config"),
+    only_with=ONLY_WITH,
 )
 
 

@@ -106,8 +106,8 @@ _RENAMED_CACHE = "https://github.com/vllm-project/vllm/pull/18354"
 _RENAMED_LATENCY = "https://github.com/vllm-project/vllm/pull/24110"
 
 
-def _total(name: str, source: str = _V0, releases: str = "all") -> Definition:
-    return Definition((Metric(name),), source, releases)
+def _total(name: str, source: str = _V0, releases: str = "all", *, moves_at_work: bool = False) -> Definition:
+    return Definition((Metric(name),), source, releases, moves_at_work=moves_at_work)
 
 
 def _share(name: str, source: str, releases: str) -> Definition:
@@ -135,10 +135,10 @@ SIGNALS: dict[str, tuple[Definition, ...]] = {
         _total("vllm:prompt_tokens_cached_total", _RECORDED, "0.32"),
         _total("vllm:prefix_cache_hits_total", _RENAMED_CACHE, ">=0.9.2"),
     ),
-    "generation_tokens_total": (_total("vllm:generation_tokens_total"),),
+    "generation_tokens_total": (_total("vllm:generation_tokens_total", moves_at_work=True),),
     "finished_total": (_total("vllm:request_success_total"),),
     "first_tokens_total": (_total("vllm:time_to_first_token_seconds_count"),),
-    "iterations_total": (_total("vllm:iteration_tokens_total_count"),),
+    "iterations_total": (_total("vllm:iteration_tokens_total_count", moves_at_work=True),),
     "queue_s_total": (_total("vllm:request_queue_time_seconds_sum"),),
     "compute_s_total": (_total("vllm:request_inference_time_seconds_sum"),),
     "time_to_first_token_s": (_histogram("vllm:time_to_first_token_seconds", _V0),),

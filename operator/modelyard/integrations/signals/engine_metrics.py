@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+DEFAULT_INTERVAL_S = 15.0
+"""Seconds between two samples: the default of scaling_interval_s in the settings."""
+
 
 @dataclass(frozen=True)
 class Histogram:
@@ -23,6 +26,10 @@ class EngineSample:
     requests that got their first token, ``iterations_total`` the steps of the engine. ``queue_s_total`` and
     ``compute_s_total`` are seconds over all requests. ``missing`` is why a field is None, for people, by the field's
     name: with the pod, the URL and the metric's name. What the engine never reports has no entry.
+
+    ``place`` is where it was read, for people: the URL or query, and the pod. ``interval_s`` is the time until the next
+    sample is due, in seconds. ``counts_late``: no counter moves before a request has ended, or once it was accepted,
+    so they may all stand still while the engine works.
     """
 
     time_s: float
@@ -43,6 +50,9 @@ class EngineSample:
     time_to_first_token_s: Histogram | None = None
     time_per_output_token_s: Histogram | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
+    interval_s: float = DEFAULT_INTERVAL_S
+    counts_late: bool = False
 
 
 @dataclass(frozen=True)

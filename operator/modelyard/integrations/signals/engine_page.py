@@ -1,7 +1,7 @@
 """From an engine's metrics page to its sample."""
 
 from modelyard.integrations.engines.metrics import EngineMetrics
-from modelyard.integrations.signals.engine_metrics import EngineSample, Unknown
+from modelyard.integrations.signals.engine_metrics import DEFAULT_INTERVAL_S, EngineSample, Unknown
 from modelyard.integrations.signals.engine_samples import SampleReader
 from modelyard.integrations.signals.metrics_page import MetricsPage, declares, page_label
 from modelyard.integrations.signals.model_configuration import looked_up
@@ -12,18 +12,24 @@ class EnginePage:
 
     def __init__(self, engine: EngineMetrics) -> None:
         self._engine = engine
-        definitions = (each for several in engine.signals.values() for each in several)
-        self._page = MetricsPage(name for definition in definitions for name in definition.sample_names)
+        self._page = MetricsPage(engine.sample_names)
         self._reader = SampleReader(engine, page_label)
         decoupled = engine.decoupled_models
         self._models = MetricsPage([decoupled.metric]) if decoupled else None
 
     def parse(
-        self, page: bytes, *, time_s: float, place: str, decoupled: bool | None = False
+        self,
+        page: bytes,
+        *,
+        time_s: float,
+        place: str,
+        decoupled: bool | None = False,
+        interval_s: float = DEFAULT_INTERVAL_S,
     ) -> EngineSample | Unknown:
         """The sample of a page that came at ``time_s`` from ``place``, which the causes name.
 
-        ``decoupled`` is whether one of the models is decoupled, None if that is unknown.
+        ``decoupled`` is whether one of the models is decoupled, None if that is unknown. ``interval_s`` is the time
+        between two pages.
         """
         try:
             samples = self._page.samples(page)
@@ -35,6 +41,7 @@ class EnginePage:
             place=place,
             declares=lambda name: declares(page, name),
             decoupled=decoupled,
+            interval_s=interval_s,
         )
 
     def models(self, page: bytes) -> frozenset[str] | None:

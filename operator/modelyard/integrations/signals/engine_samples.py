@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Generic, TypeVar
 
 from modelyard.integrations.engines.metrics import Definition, EngineMetrics, Metric
-from modelyard.integrations.signals.engine_metrics import EngineSample, Histogram, Unknown
+from modelyard.integrations.signals.engine_metrics import DEFAULT_INTERVAL_S, EngineSample, Histogram, Unknown
 
 L = TypeVar("L")
 
@@ -33,34 +33,50 @@ class SampleReader(Generic[L]):
         place: str,
         declares: Callable[[str], bool],
         decoupled: bool | None = False,
+        interval_s: float = DEFAULT_INTERVAL_S,
     ) -> EngineSample | Unknown:
         """The sample at ``time_s``; Unknown where not one signal is present.
 
         ``place`` is where the samples were read, for the causes. ``declares`` is whether a metric exists there, be it
         without samples. ``decoupled`` is whether one of the models is decoupled, None if that is unknown.
+        ``interval_s`` is the time between two readings.
         """
         values: dict[str, float | Histogram] = {}
         missing: dict[str, str] = {}
+        counts_late = True
         for signal, definitions in self._engine.signals.items():
             try:
-                value = self._value(samples, definitions, decoupled)
+                found = self._value(samples, definitions, decoupled)
             except InvalidValueError as error:
                 missing[signal] = f"{place} {error}"
                 continue
-            if value is None:
+            if found is not None:
+                values[signal], definition = found
+                counts_late = counts_late and not definition.moves_at_work
+            elif self._is_expected(signal, samples):
                 missing[signal] = f"{place} {_why_missing(samples, definitions, declares, decoupled)}"
-            else:
-                values[signal] = value
         if values:
-            return EngineSample(time_s, **values, missing=missing)  # type: ignore[arg-type]  # by the engine's table
-        if samples:
+            return EngineSample(
+                time_s,
+                **values,  # type: ignore[arg-type]  # by the engine's table
+                missing=missing,
+                place=place,
+                interval_s=interval_s,
+                counts_late=counts_late,
+            )
+        if samples and missing:
             return Unknown(next(iter(missing.values())))
         first = next(iter(self._engine.signals.values()))[0].sample_names[0]
         return Unknown(f"{place} has none of the engine's metrics, such as {first}. {self._engine.remedy}")
 
+    def _is_expected(self, signal: str, samples: Samples[L]) -> bool:
+        """Whether this server should have a signal."""
+        signs = self._engine.only_with.get(signal)
+        return signs is None or any(samples.get(name) for name in signs)
+
     def _value(
         self, samples: Samples[L], definitions: Sequence[Definition], decoupled: bool | None
-    ) -> float | Histogram | None:
+    ) -> tuple[float | Histogram, Definition] | None:
         """By the first definition that the samples fulfil. Raises InvalidValueError where they do with no value."""
         for definition in definitions:
             if not all(samples.get(name) for name in definition.sample_names):
@@ -70,7 +86,7 @@ class SampleReader(Generic[L]):
             read = self._histogram if definition.combined == "histogram" else self._number
             value = read(samples, definition)
             if value is not None:
-                return value
+                return value, definition
         return None
 
     def _number(self, samples: Samples[L], definition: Definition) -> float | None:

@@ -134,7 +134,9 @@ class PodMetrics:
         if parser is None:
             parser = self._pages[metrics] = EnginePage(metrics)
         decoupled = await self._configurations.any_decoupled(reading.pod, parser.models(page))
-        return parser.parse(page, time_s=arrived_s, place=reading.place, decoupled=decoupled)
+        return parser.parse(
+            page, time_s=arrived_s, place=reading.place, decoupled=decoupled, interval_s=self._interval_s
+        )
 
     def _latest(self, reading: _Reading) -> EngineSample | Unknown:
         sample, now_s = reading.sample, self._now_s()

@@ -8,12 +8,16 @@ from typing import Any
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.exceptions import LocationValueError
 
 from modelyard.api.settings import Prometheus
 from modelyard.contract.untrusted import bounded
 
 ANSWER_LIMIT_BYTES = 32 * 2**20
 """Longest answer that is read: 4,500 pods with two samples of 18 series each. In memory it takes six times as much."""
+
+TOKEN = re.compile(r"[!-~]+")
+"""What a header can carry, without spaces."""
 
 Series = dict[str, Any]
 
@@ -29,13 +33,13 @@ def query(settings: Prometheus, promql: str) -> list[Series]:
     with _Session(settings.timeout_s) as session:
         if settings.ca_file is not None:
             session.verify = str(settings.ca_file)
-        prometheus = PrometheusConnect(
-            settings.url.rstrip("/"),
-            headers=_headers(settings.bearer_token_file),
-            session=session,
-            retry=0,
-            timeout=settings.timeout_s,
-        )
+        headers = _headers(settings.bearer_token_file)
+        try:
+            prometheus = PrometheusConnect(
+                settings.url.rstrip("/"), headers=headers, session=session, retry=0, timeout=settings.timeout_s
+            )
+        except ValueError as error:
+            raise QueryError(_no_url(error)) from error
         try:
             result = prometheus.custom_query(promql)
         except PrometheusApiClientException as error:
@@ -44,6 +48,10 @@ def query(settings: Prometheus, promql: str) -> list[Series]:
             raise QueryError(NOT_PROMETHEUS) from error
         except (requests.exceptions.RequestException, OSError) as error:
             raise QueryError(_failure(error, settings)) from error
+        except LocationValueError as error:
+            raise QueryError(_no_url(error)) from error
+        except (ValueError, RecursionError) as error:  # JSON with a number of 5,000 digits, or nested without end
+            raise QueryError(NOT_PROMETHEUS) from error
     if not isinstance(result, list):
         raise QueryError(NOT_PROMETHEUS)
     return result
@@ -54,11 +62,18 @@ def _headers(token_file: Path | None) -> dict[str, str]:
     if token_file is None:
         return {}
     try:
-        return {"Authorization": f"Bearer {token_file.read_text().strip()}"}
+        token = token_file.read_text().strip()
     except (OSError, ValueError) as error:
         raise QueryError(
             f"gets no query: prometheus.bearer_token_file in the settings cannot be read: {error}"
         ) from error
+    if not TOKEN.fullmatch(token):  # requests would refuse it with an error that has the token
+        raise QueryError("gets no query: prometheus.bearer_token_file in the settings has no token of one ASCII word.")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _no_url(error: Exception) -> str:
+    return f"gets no query: {_reason(error)}. Check prometheus.url in the settings."
 
 
 def _refusal(answer: str) -> str:

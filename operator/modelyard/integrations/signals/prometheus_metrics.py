@@ -86,7 +86,7 @@ class PrometheusMetrics:
     def _forget(self, uids: set[str]) -> None:
         self._configurations.forget(uids)
         for uid in uids:
-            del self._latest[uid]
+            self._latest.pop(uid, None)
 
     async def _scrapes(self, pods: Collection[EnginePod]) -> dict[tuple[str, str], Scrape]:
         """The latest scrapes by namespace and name of the pod. Raises QueryError."""
@@ -115,10 +115,17 @@ class PrometheusMetrics:
         if reader is None:
             reader = self._readers[pod.metrics] = SampleReader(_without_histograms(pod.metrics), dict.get)
         found = reader.read(
-            scrape.samples, time_s=scrape.time_s, place=place, declares=lambda _: False, decoupled=decoupled
+            scrape.samples,
+            time_s=scrape.time_s,
+            place=place,
+            declares=lambda _: False,
+            decoupled=decoupled,
+            interval_s=self._settings.scrape_interval_s,
         )
         if isinstance(found, EngineSample):
             self._latest[pod.uid] = found
+        else:
+            self._latest.pop(pod.uid, None)  # it is news, and a query that fails next must not bring back the old
         return found
 
     def _kept(self, pod: EnginePod) -> EngineSample | None:
@@ -167,7 +174,8 @@ def _without_histograms(metrics: EngineMetrics) -> EngineMetrics:
 
 def _names(metrics: EngineMetrics) -> Iterable[str]:
     definitions = (each for several in _without_histograms(metrics).signals.values() for each in several)
-    return (name for definition in definitions for name in definition.sample_names)
+    of_signals = {name for definition in definitions for name in definition.sample_names}
+    return of_signals.union(*metrics.only_with.values())
 
 
 def _one_of(texts: Iterable[str]) -> str:

@@ -26,18 +26,20 @@ def foreign_autoscalers(
     """
     found = []
     for body in bodies:
-        kind, name = _target(body)
-        is_of_deployment = kind == "Deployment" and name in deployments
-        if not _is_made_by_keda(body) and (is_of_deployment or (is_scaled and (kind, name) == (names.KIND, service))):
+        group, kind, name = _target(body)
+        is_of_deployment = (group, kind) == ("apps", "Deployment") and name in deployments
+        is_of_service = is_scaled and (group, kind, name) == (names.GROUP, names.KIND, service)
+        if not _is_made_by_keda(body) and (is_of_deployment or is_of_service):
             autoscaler = f"{text(body, 'kind')} {text(body, 'metadata', 'name')}"
             found.append(ForeignAutoscaler(autoscaler, f"{kind} {name}", is_of_deployment))
     return tuple(sorted(found, key=lambda each: each.autoscaler))
 
 
-def _target(autoscaler: Object) -> tuple[str, str]:
-    """Kind and name of what it scales; without a kind, KEDA scales a Deployment."""
+def _target(autoscaler: Object) -> tuple[str, str, str]:
+    """API group, kind and name of what it scales; without these, KEDA scales a Deployment of apps/v1."""
     reference = ("spec", "scaleTargetRef")
-    return text(autoscaler, *reference, "kind") or "Deployment", text(autoscaler, *reference, "name")
+    group, _, _ = (text(autoscaler, *reference, "apiVersion") or "apps/v1").rpartition("/")
+    return group, text(autoscaler, *reference, "kind") or "Deployment", text(autoscaler, *reference, "name")
 
 
 def _is_made_by_keda(body: Object) -> bool:

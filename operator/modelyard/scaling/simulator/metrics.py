@@ -24,11 +24,11 @@ class Scraping:
             return Unknown("no answer: metrics are out")
         if self.gap_share and chance.random() < self.gap_share:
             return Unknown("no answer in time")
-        return sample(engine, now_s)
+        return sample(engine, now_s, self.interval_s)
 
 
-def sample(engine: Engine, now_s: float) -> EngineSample:
-    """The engine's metrics at ``now_s``, to which it was advanced."""
+def sample(engine: Engine, now_s: float, interval_s: float) -> EngineSample:
+    """The engine's metrics at ``now_s``, to which it was advanced; the next come ``interval_s`` later."""
     counters, gauges, profile = engine.counters, engine.gauges, engine.profile
     return EngineSample(
         time_s=now_s,
@@ -48,4 +48,5 @@ def sample(engine: Engine, now_s: float) -> EngineSample:
         compute_s_total=counters.compute_s,
         time_to_first_token_s=counters.first_token_s.histogram(),
         time_per_output_token_s=counters.output_token_s.histogram(),
+        interval_s=interval_s,
     )
