@@ -143,6 +143,7 @@ def test_the_job_of_a_round_that_is_over_stays_and_is_left_alone(
     try:
         program = started(apiserver, OPERATOR, tmp_path)
         with program.process:
+            eventually(program.is_ready, within_s=60)
             admin.create(kinds.INFERENCE_SERVICE, prefetching_service(namespace))
             [job] = eventually(lambda: admin.list(kinds.JOB, namespace), lambda jobs: len(jobs) == 1)
             end_well(admin, job, "to-be-warm")

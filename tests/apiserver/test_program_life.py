@@ -54,6 +54,8 @@ def test_one_for_some_namespaces_claims_them_and_one_for_the_cluster_leaves_them
             for place in (namespace, others):
                 admin.create(kinds.INFERENCE_SERVICE, minimal(place))
             eventually(lambda: all(is_reported(admin, place) for place in (namespace, others)))
+            # A program logs what it wrote after the API server shows it.
+            eventually(lambda: all(services(program) for program in (limited, everywhere)))
             assert (services(limited), services(everywhere)) == ({f"{namespace}/smollm"}, {f"{others}/smollm"})
 
             limited.process.signal(signal.SIGTERM)

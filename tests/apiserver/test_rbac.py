@@ -166,7 +166,9 @@ def test_every_right_of_the_operator_is_used(
     apiserver: ApiServer, admin: Client, namespace: str, tmp_path: Path
 ) -> None:
     before = len(apiserver.answers_to_the_operator())
-    with started(apiserver, OPERATOR, tmp_path, SETTINGS + "scaling_interval_s: 5\n").process:
+    operator = started(apiserver, OPERATOR, tmp_path, SETTINGS + "scaling_interval_s: 5\n")
+    with operator.process:
+        eventually(operator.is_ready, within_s=60)
         admin.create(SERVING_PROFILE, profile("for-everybody", drain={"timeoutSeconds": 9}))
         body = with_every_child(namespace)
         body["spec"] |= {"profile": "for-everybody", "cache": {"medium": "NodeLocal", "prefetch": 1}, "replicas": 3}

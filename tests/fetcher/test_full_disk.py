@@ -5,22 +5,25 @@ import random
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from modelyard.contract.cache_layout import CacheLayout
+from modelyard.contract.fetch_report import Reason
 from tests.fetcher.conftest import Pod
 from tests.support.eventually import eventually
-from tests.support.faulty_proxy import Answer, FaultyProxy
+from tests.support.faulty_proxy import Answer, Fault, FaultyProxy
 from tests.support.object_store import ObjectStore
 
 MIB = 1024 * 1024
-DISK_BYTES = 48 * MIB
+DISK_BYTES = 64 * MIB
 FILES = 60
 MODEL = {f"weights-{number}": random.Random(number).randbytes(256 * 1024) for number in range(FILES)}
 SIZE_BYTES = FILES * 256 * 1024
+LARGE = random.Random(1).randbytes(25 * MIB)
+"""With it, the model takes more than half of the disk."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,11 +96,18 @@ def test_a_disk_that_becomes_full_in_the_middle_is_named_and_whole_files_do_not_
     assert 0 < len(requested) < FILES
 
 
-def test_what_a_killed_fetch_has_allocated_counts_as_here(
-    disk: Path, pod: Pod, proxy: FaultyProxy, store: ObjectStore
-) -> None:
-    large = random.Random(1).randbytes(20 * MIB)
-    store.put("model/weights-large", large)
+@pytest.fixture
+def large_file(store: ObjectStore) -> None:
+    store.put("model/weights-large", LARGE)
+
+
+def allocated_bytes(disk: Path) -> int:
+    """What the large file takes on the disk while it is fetched."""
+    return sum(path.stat().st_blocks * 512 for path in CacheLayout(disk).staging.glob("*/model/weights-large"))
+
+
+@pytest.mark.usefixtures("large_file")
+def test_what_a_killed_fetch_has_allocated_counts_as_here(disk: Path, pod: Pod, proxy: FaultyProxy) -> None:
     go_on = threading.Event()
 
     def hold(answer: Answer, data: bytes) -> bytes:
@@ -107,13 +117,50 @@ def test_what_a_killed_fetch_has_allocated_counts_as_here(
 
     proxy.fault = hold
     running = pod.start()
-    eventually(lambda: [path.stat().st_size for path in CacheLayout(disk).staging.glob("*/model/weights-large")])
+    eventually(lambda: allocated_bytes(disk) >= len(LARGE))
     pod.bytes_come()
     running.signal(signal.SIGKILL)
     running.ends()
     go_on.set()
     pod.run()
-    assert pod.files() == MODEL | {"weights-large": large}
+    assert pod.files() == MODEL | {"weights-large": LARGE}
+
+
+def refused_once() -> Fault:
+    """The first answer with the large file's bytes is a 403."""
+    refused: list[Answer] = []
+
+    def refuse(answer: Answer, data: bytes) -> bytes:
+        if answer in refused:
+            return b""
+        if is_weights(answer) and "weights-large" in answer.request and not refused:
+            refused.append(answer)
+            return b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        return data
+
+    return refuse
+
+
+def empty_answers() -> Fault:
+    """Each connection for the large file's bytes ends before the first of them."""
+    return lambda answer, data: None if is_weights(answer) and "weights-large" in answer.request else data
+
+
+@pytest.mark.usefixtures("large_file")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(refused_once, Reason.ACCESS_DENIED), (empty_answers, Reason.ENDPOINT_UNREACHABLE)],
+    ids=["a 403 once", "an empty answer"],
+)
+def test_what_a_failed_attempt_has_allocated_counts_as_here(
+    disk: Path, pod: Pod, proxy: FaultyProxy, fault: Callable[[], Fault], reason: Reason
+) -> None:
+    proxy.fault = fault()
+    assert pod.failed_attempt().reason is reason
+    assert allocated_bytes(disk) >= len(LARGE)
+    proxy.fault = lambda _, data: data
+    pod.attempt()
+    assert pod.files() == MODEL | {"weights-large": LARGE}
 
 
 def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(disk: Path, pod: Pod) -> None:

@@ -184,6 +184,14 @@ def test_a_redirect_to_what_is_no_web_server_is_refused(web: Web, target: str) -
     assert web.pod.failed_attempt().reason == "SourceError"
 
 
+def test_a_redirect_without_a_target_is_reported(web: Web) -> None:
+    put_file(web)
+    web.server.statuses["/files/model.gguf"] = 301
+    error = web.pod.failed_attempt()
+    assert error.reason == "SourceError"
+    assert "redirects (301) without a Location" in error.message
+
+
 def test_a_malformed_address_is_rejected(web: Web) -> None:
     put_file(web)
     web.pod.environment[names.ENV_MODEL_URI] = "https://[/model.gguf"

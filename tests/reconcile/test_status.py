@@ -214,3 +214,14 @@ async def test_a_restart_repeats_no_event(cluster: InMemoryCluster, operator: Ru
     await restarted.resync()
     await restarted.run(for_s=20)
     assert len(cluster.events) == events_before
+
+
+async def test_an_argument_that_needs_other_pods_is_refused_by_name_before_anything_is_written(
+    cluster: InMemoryCluster, operator: RunningOperator
+) -> None:
+    cluster.put(factories.service(engine={"type": "vllm", "args": ["--nnodes=2"]}))
+    await operator.run()
+    accepted = condition(cluster, "Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "EngineArgumentRefused")
+    assert "--nnodes=2" in accepted["message"]
+    assert cluster.see(kinds.DEPLOYMENT, KEY) is None

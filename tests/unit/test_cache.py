@@ -8,7 +8,10 @@ from modelyard.api import kinds
 from modelyard.api.service import Key, Object
 from modelyard.contract import names
 from modelyard.controller.cluster.cache import Cache
+from modelyard.controller.dispatch import watch
+from modelyard.controller.dispatch.workqueue import WorkQueue
 from tests.support import factories
+from tests.support.clock import FakeClock
 
 KEY = Key("team-a", "smollm")
 
@@ -166,6 +169,18 @@ def test_a_change_of_a_node_concerns_those_with_pods_on_it_or_on_none(cache: Cac
     assert cache.upsert(kinds.NODE, factories.node()) == concerned, "it joins"
     assert cache.upsert(kinds.NODE, cordoned("2")) == concerned
     assert cache.delete(kinds.NODE, cordoned("3")) == concerned
+
+
+async def test_a_change_of_a_node_queues_those_with_pods_on_it_within_a_second(cache: Cache) -> None:
+    clock = FakeClock()
+    queue = WorkQueue[Key](clock, random=lambda: 1.0)
+    handle = watch._event_handler(kinds.NODE, cache, queue, lambda _: None)
+    cache.upsert(kinds.POD, pod_on("worker"))
+    cache.upsert(kinds.NODE, factories.node())
+    await handle(event={"type": "MODIFIED", "object": cordoned("2")})
+    clock.advance(1.0)
+    assert len(queue) == 1
+    assert await queue.get() == KEY
 
 
 def test_a_heartbeat_of_a_node_wakes_no_service_and_is_remembered(cache: Cache) -> None:

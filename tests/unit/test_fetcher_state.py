@@ -6,12 +6,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
 from modelyard.contract.fetch_report import SIZE_LIMIT_BYTES, FetchFailure, Phase, Reason
 from modelyard.fetcher.report.delivery import serve
-from modelyard.fetcher.report.state import State, as_line
+from modelyard.fetcher.report.state import ProgressLines, State, as_line
 from tests.support.ports import free_port
 
 DIGEST = f"sha256:{'ab' * 32}"
@@ -134,6 +135,27 @@ def test_bytes_that_must_come_again_are_not_done(state: State) -> None:
     state.add_bytes(700)
     state.add_bytes(-700)
     assert (state.report().bytes_done, state.report().fetched_bytes) == (0, 700)
+
+
+@pytest.mark.parametrize(("bytes_a_second", "least_lines"), [(0, 6), (1, 6), (200, 60)])
+def test_a_download_is_logged_with_its_rate_at_least_every_ten_seconds(
+    state: State, bytes_a_second: int, least_lines: int
+) -> None:
+    lines = ProgressLines()
+    state.enter(Phase.LISTING)
+    assert lines.due(state.report(), 100.0) is None
+    state.found(DIGEST, 1_000_000, unverified_files=0)
+    state.begin(0)
+    logged_s = [100.0]
+    for now_s in map(float, range(101, 162)):
+        state.add_bytes(bytes_a_second)
+        state.sample_rate(now_s)
+        if line := lines.due(state.report(), now_s):
+            logged_s.append(now_s)
+            assert line == as_line(state.report())
+            assert f" {bytes_a_second if now_s > 101 else 0} bytes/s" in line
+    assert max(later - earlier for earlier, later in pairwise(logged_s)) <= 10
+    assert len(logged_s) > least_lines
 
 
 def test_a_pod_that_waits_reports_the_progress_of_the_one_that_fetches(state: State) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.api.devices import DeviceRequest
 from modelyard.api.settings import AcceleratorType, ContainerResources, EngineImage, Settings
 from modelyard.contract.errors import InvalidError
 from tests.support.factories import service
@@ -78,6 +79,19 @@ def test_several_slices_of_a_gpu_per_replica_are_refused_with_the_reason(
 )
 def test_one_slice_and_several_whole_devices_are_served(accelerator: dict[str, Any]) -> None:
     assert resolved(service(accelerator=accelerator)).lead.accelerator.devices.count == accelerator.get("count", 1)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "devices"),
+    [
+        ({}, DeviceRequest("nvidia.com/gpu", 1)),
+        ({"resource": "example.com/gpu", "count": 3}, DeviceRequest("example.com/gpu", 3)),
+        ({"product": ["A", "B"]}, DeviceRequest("nvidia.com/gpu", 1, ("A", "B"), "nvidia.com/gpu.product")),
+        ({"type": "cpu"}, DeviceRequest()),
+    ],
+)
+def test_a_replica_requests_its_devices(accelerator: dict[str, Any], devices: DeviceRequest) -> None:
+    assert resolved(service(accelerator=accelerator)).lead.accelerator.devices == devices
 
 
 def test_what_is_not_set_comes_from_the_settings() -> None:

@@ -11,7 +11,7 @@ from modelyard.contract import names
 
 
 class Condition(ApiModel):
-    """A Kubernetes condition (metav1.Condition, with its bounds)."""
+    """A Kubernetes condition (metav1.Condition, with the same limits)."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(
         description="Type of the condition: Ready, Accepted and so on."
@@ -125,7 +125,7 @@ class Effective(ApiModel):
         default=None, description="Extended resource that each replica requests."
     )
     accelerator_product_label: ShortText | None = Field(
-        default=None, description="Node label that accelerator.product is matched against; set only if that is."
+        default=None, description="Node label that accelerator.product is matched against. Absent if no product is set."
     )
     fetch_image: ImageName = Field(description="Container image of the init container that fetches the model.")
     cache_medium: names.Medium | None = Field(default=None, description="Where the model is cached.")

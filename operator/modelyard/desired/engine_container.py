@@ -67,7 +67,7 @@ def _program(pool: Pool) -> Program:
         Serving(
             model=ModelRef(path=names.PATH_MODEL, name=name, aliases=tuple(aliases)),
             version=pool.version,
-            accelerator_count=pool.accelerator.devices.count,
+            devices=pool.accelerator.devices,
             args=tuple(spec.engine.args),
             resources=spec.resources,
             models=tuple(spec.engine.triton.models) if spec.engine.triton else (),

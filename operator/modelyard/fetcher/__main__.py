@@ -23,7 +23,7 @@ from modelyard.fetcher.download.verification import WrongBytes
 from modelyard.fetcher.failure import FetchError
 from modelyard.fetcher.fetch import fetch
 from modelyard.fetcher.report.delivery import Unread, serve
-from modelyard.fetcher.report.state import State, as_line
+from modelyard.fetcher.report.state import ProgressLines, State
 
 _log = logging.getLogger("modelyard.fetcher")
 
@@ -64,7 +64,7 @@ def main() -> None:
     worker = threading.Thread(target=_work, args=(state, ending), name="fetch", daemon=True)
     worker.start()
     _report_until(ending, state)
-    _say_last_word(state, ending)
+    _report_end(state, ending)
     os._exit(ending.code)  # without waiting for threads that a silent server blocks; the cache is whole at any moment
 
 
@@ -133,18 +133,16 @@ def _copy_launcher(folder: Path) -> None:
 
 
 def _report_until(ending: _Ending, state: State) -> None:
-    """Writes to the log what changed, at most once a second."""
-    last_line = ""
+    """Logs the progress: what changed, at most once a second, and what did not at least every 10 s."""
+    lines = ProgressLines()
     while not ending.comes_within(1.0):
-        state.sample_rate(time.monotonic())
-        now = state.report()
-        line = as_line(now)
-        if now.phase in {Phase.WAITING, Phase.DOWNLOADING} and line != last_line:
+        now_s = time.monotonic()
+        state.sample_rate(now_s)
+        if line := lines.due(state.report(), now_s):
             _log.info("%s", line)
-            last_line = line
 
 
-def _say_last_word(state: State, ending: _Ending) -> None:
+def _report_end(state: State, ending: _Ending) -> None:
     if ending.code > 128:
         state.enter(Phase.STOPPED)
     text = state.report().as_json()

@@ -11,6 +11,9 @@ from modelyard.contract.fetch_report import ATTEMPT_ENDED, FetchFailure, FetchRe
 
 _RATE_WINDOW_SAMPLES = 6
 
+_LINE_INTERVAL_S = 9.0
+"""A fetch that stands still is logged this often: with a look once a second, at least every 10 s."""
+
 _STAGES = {Phase.LISTING: 0, Phase.WAITING: 1, Phase.DOWNLOADING: 1, Phase.PUBLISHING: 2, Phase.DONE: 3}
 """How far an attempt is; while bytes come, these count too."""
 
@@ -28,6 +31,23 @@ def as_line(report: FetchReport) -> str:
     if report.phase is Phase.WAITING and report.waiting_for_pod:
         line += f"; pod {report.waiting_for_pod} on this node is fetching"
     return line
+
+
+class ProgressLines:
+    """The lines of progress for a log: each that differs from the last, and the same again when the last one is old."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._last_s = 0.0
+
+    def due(self, report: FetchReport, monotonic_s: float) -> str | None:
+        """The line to log now; None if there is none, as in phases that have no progress."""
+        line = as_line(report)
+        is_old = monotonic_s - self._last_s >= _LINE_INTERVAL_S
+        if report.phase not in {Phase.WAITING, Phase.DOWNLOADING} or (line == self._last and not is_old):
+            return None
+        self._last, self._last_s = line, monotonic_s
+        return line
 
 
 class State:
@@ -58,7 +78,7 @@ class State:
         self._cache_hit: bool | None = None
         self._fetched_bytes = 0
         self._waiting_for_pod: str | None = None
-        self._told_bytes_per_second = 0
+        self._reported_bytes_per_second = 0
         self._unverified_files = 0
         self._error: FetchFailure | None = None
         self._reached = _NOWHERE
@@ -124,7 +144,7 @@ class State:
             if self._phase is not Phase.WAITING:
                 self._enter(Phase.WAITING)
             self._waiting_for_pod = pod_uid or self._waiting_for_pod
-            self._told_bytes_per_second = bytes_per_second
+            self._reported_bytes_per_second = bytes_per_second
             self._note_position()
 
     def hit(self) -> None:
@@ -184,7 +204,7 @@ class State:
 
     def _bytes_per_second(self) -> int:
         if self._phase is Phase.WAITING:
-            return self._told_bytes_per_second
+            return self._reported_bytes_per_second
         if self._phase is not Phase.DOWNLOADING or len(self._samples) < 2:
             return 0
         (first_s, first_bytes), (last_s, last_bytes) = self._samples[0], self._samples[-1]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelyard.api.conditions import Reason
+from modelyard.api.devices import DeviceRequest
 from modelyard.api.inference_service import Resources
 from modelyard.integrations.engines.metrics import EngineMetrics
 from modelyard.integrations.engines.version import EngineVersion, Release
@@ -31,7 +32,7 @@ class CompileCache:
 
 @dataclass(frozen=True)
 class Serving:
-    """What an engine has to serve. ``accelerator_count`` is 0 where it runs on CPU cores.
+    """What an engine has to serve, on which devices.
 
     ``args`` and ``resources`` are the user's; ``models`` are those of a repository that the user names, none for all of
     it; ``drain_s`` is how long running requests may take after SIGTERM.
@@ -39,7 +40,7 @@ class Serving:
 
     model: ModelRef
     version: EngineVersion
-    accelerator_count: int
+    devices: DeviceRequest
     args: tuple[str, ...]
     resources: Resources
     models: tuple[str, ...]

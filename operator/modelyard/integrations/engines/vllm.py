@@ -228,10 +228,10 @@ def _refuse_clashes(serving: Serving) -> None:
         )
     _refuse_other_pods(users)
     needed = math.prod(_size(users, spellings) or 1 for spellings in _DIVISIONS)
-    if serving.accelerator_count and needed > serving.accelerator_count:
+    if serving.devices.count and needed > serving.devices.count:
         raise flags.refusal(
             "parallel sizes whose product exceeds the accelerators of a replica",
-            f"they need {needed}, but spec.accelerator.count is {serving.accelerator_count}",
+            f"they need {needed}, but spec.accelerator.count is {serving.devices.count}",
             "Lower them, or raise spec.accelerator.count.",
         )
 
@@ -278,9 +278,9 @@ def _flags(serving: Serving) -> list[Flag]:
         # Never its default of 0: what runs is aborted then, and clients can hang until SIGKILL.
         Flag("--shutdown-timeout", str(serving.drain_s), since=SHUTDOWN_TIMEOUT_SINCE),
     ]
-    if serving.accelerator_count > 1:
-        ours.append(Flag(_TENSOR_PARALLEL[0], str(serving.accelerator_count), unless=_PARALLELISM))
-    if serving.accelerator_count == 0:
+    if serving.devices.count > 1:
+        ours.append(Flag(_TENSOR_PARALLEL[0], str(serving.devices.count), unless=_PARALLELISM))
+    if serving.devices.count == 0:
         # Compiling needs a C++ compiler, which a small image lacks, and takes a start from 24 s to 90 s.
         ours.append(Flag("--enforce-eager", unless=("--no-enforce-eager",)))
     return ours
@@ -304,7 +304,7 @@ def _environment(serving: Serving) -> tuple[Object, ...]:
         # The model is on disk: a lookup of any part of it elsewhere should fail at once, and name the part.
         {"name": "HF_HUB_OFFLINE", "value": "1"},
     )
-    return shared if serving.accelerator_count else shared + _cpu_environment(serving)
+    return shared if serving.devices.count else shared + _cpu_environment(serving)
 
 
 def _cpu_environment(serving: Serving) -> tuple[Object, ...]:
