@@ -152,9 +152,11 @@ def _partly_known(
     point = learnt.traffic.at(fleet.now_s, fleet.demanded)
     load = learnt.speed.load(point.prompt, point.output)
     up = max(ceil(load / limit.load - UP_SLACK), 1)
-    extra = _for_queue(_queue_left_s(state, fleet, load, learnt.carried.highest, horizon_s), limit, up)
+    extra, rail = 0, ""
+    if state.unknown:  # else some are only new, and all is known at the next look
+        extra = _for_queue(_queue_left_s(state, fleet, load, learnt.carried.highest, horizon_s), limit, up)
+        rail = state.rail(len(fleet.serving))
     up += extra
-    rail = state.rail(len(fleet.serving))
     if rail:
         up = max(up, _one_more(fleet))
     full = load + fleet.unmeasured * limit.load

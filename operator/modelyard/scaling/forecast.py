@@ -1,7 +1,7 @@
 """The demand to expect, and by how much forecasts were wrong so far."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from math import exp, inf
 
 Series = Sequence[tuple[float, float]]
@@ -55,7 +55,14 @@ class Forecast:
 
     def scaled(self, factor: float) -> "Forecast":
         """In another unit."""
-        return Forecast(*(factor * value for value in astuple(self)[:-1]), self.horizon_s)
+        return replace(
+            self,
+            expected=factor * self.expected,
+            error=factor * self.error,
+            level=factor * self.level,
+            steady=factor * self.steady,
+            calm=factor * self.calm,
+        )
 
     @property
     def provided(self) -> float:

@@ -4,11 +4,11 @@ import re
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from urllib3.exceptions import LocationValueError
 
 from modelyard.api.settings import Prometheus
 from modelyard.contract.untrusted import bounded
@@ -35,6 +35,7 @@ def query(settings: Prometheus, promql: str) -> list[Series]:
             session.verify = str(settings.ca_file)
         headers = _headers(settings.bearer_token_file)
         try:
+            (urlsplit(settings.url).hostname or "").encode("idna")  # which refuses a label that is too long
             prometheus = PrometheusConnect(
                 settings.url.rstrip("/"), headers=headers, session=session, retry=0, timeout=settings.timeout_s
             )
@@ -48,8 +49,6 @@ def query(settings: Prometheus, promql: str) -> list[Series]:
             raise QueryError(NOT_PROMETHEUS) from error
         except (requests.exceptions.RequestException, OSError) as error:
             raise QueryError(_failure(error, settings)) from error
-        except LocationValueError as error:
-            raise QueryError(_no_url(error)) from error
         except (ValueError, RecursionError) as error:  # JSON with a number of 5,000 digits, or nested without end
             raise QueryError(NOT_PROMETHEUS) from error
     if not isinstance(result, list):
