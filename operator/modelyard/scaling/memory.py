@@ -72,11 +72,11 @@ class Memory:
     def _latest_s(self) -> float:
         """The latest time that anything is remembered of."""
         single = (self.started_s, self.active_s, self.served_s, self.forecasts.judged_s)
-        listed = (self.changes[-1:], self.recommendations[-1:], self.traffic.points[-1:])
-        proposed = (self.proposed.time_s,) if self.proposed else ()
-        return max(
-            [*(t for t in single if t is not None), *(e.time_s for each in listed for e in each), *proposed, -inf]
-        )
+        times = [time_s for time_s in single if time_s is not None]
+        times += [change.time_s for change in (*self.changes[-1:], self.proposed) if change is not None]
+        times += [each.time_s for each in self.recommendations[-1:]]
+        times += [each.time_s for each in self.traffic.points[-1:]]
+        return max(times, default=-inf)
 
     def unlearnt(self, meters: Mapping[str, Meter]) -> "Memory":
         """Without what was learnt of the engine and its traffic."""
