@@ -57,8 +57,8 @@ class Reasons:
     )
     RECOMMENDING = _good(
         "Recommending",
-        "mode is Recommend: nothing is scaled. Auto would run {desired} replicas of at most {maximum}; status.scaling "
-        "has the reasons.",
+        "mode is Recommend: nothing is scaled. Auto would run {desired} of at most {maximum}; status.scaling has "
+        "the reasons.",
         "To scale, set spec.scaling.mode to Auto.",
     )
     AWAITING_DECISION = _under_way("AwaitingDecision", "No scaling decision has been made yet.")
