@@ -2,12 +2,13 @@
 kubectl takes a tenth of a second of a CPU.
 """
 
+import atexit
 import http.client
 import json
 import ssl
 import tempfile
-import threading
 from base64 import b64decode
+from collections import deque
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -46,7 +47,7 @@ class Resource:
 
 
 class Reader:
-    """As the local cluster's administrator. Each thread keeps a connection."""
+    """As the local cluster's administrator. Connections are kept: as many as there were reads at once."""
 
     def __init__(self) -> None:
         config = yaml.safe_load(KUBECONFIG.read_text())
@@ -59,7 +60,7 @@ class Reader:
                 file.write(b64decode(user[part]) + b"\n")
             file.flush()
             self._trust.load_cert_chain(file.name)
-        self._of_thread = threading.local()
+        self._idle: deque[http.client.HTTPSConnection] = deque()
         self._resources: dict[str, Resource] = {}
 
     def get(self, kind: str, namespace: str, name: str = "", selector: str = "") -> Object:
@@ -105,8 +106,11 @@ class Reader:
         return answer
 
     def _body(self, path: str, accept: str) -> tuple[int, bytes]:
-        kept: http.client.HTTPSConnection | None = getattr(self._of_thread, "connection", None)
-        for connection in filter(None, [kept, self._new()]):  # one that was kept may have been closed
+        try:
+            kept = [self._idle.pop()]
+        except IndexError:
+            kept = []
+        for connection in (*kept, self._new()):  # one that was kept may have been closed
             try:
                 connection.request("GET", path, headers={"Accept": accept})
                 reply = connection.getresponse()
@@ -115,19 +119,25 @@ class Reader:
                 connection.close()
                 failure = error
             else:
-                self._of_thread.connection = connection
+                self._idle.append(connection)
                 return reply.status, body
-        self._of_thread.connection = None
         raise ReadError(f"Unable to connect to the server: {failure!r}")
 
     def _new(self) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(self._address, context=self._trust, timeout=TIMEOUT_S)
 
+    def close(self) -> None:
+        """Close what is kept."""
+        for connection in self._idle:
+            connection.close()
+
 
 @cache
 def reader() -> Reader:
     """The one of this process."""
-    return Reader()
+    made = Reader()
+    atexit.register(made.close)
+    return made
 
 
 def _named(config: Object, what: str, name: str) -> Object:
