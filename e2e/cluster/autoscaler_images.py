@@ -3,6 +3,7 @@ Debian's package.
 """
 
 import os
+from pathlib import Path
 
 from e2e.cluster import base_images, debian, images, keda, tools
 from e2e.cluster.go_modules import Module
@@ -37,7 +38,7 @@ def steps(*, pull: bool) -> tuple[Step, ...]:
 
 def _build_steps() -> tuple[Step, ...]:
     made_from = (keda.MODULE, keda.TRIGGERS, keda.CLOUDS, keda.CLOUD_FILES)
-    source = (*(str(each) for each in made_from), keda.LEFT_OUT)
+    source: tuple[Path | str, ...] = (*(str(each) for each in made_from), keda.LEFT_OUT)
     return (
         Step("keda-source", f"KEDA {keda.VERSION}'s source, made smaller", 5, keda.fetch_source, ("go",), source),
         Step(
