@@ -214,7 +214,7 @@ async def test_a_file_that_drops_scaling_and_replicas_at_once_keeps_what_runs(
     body["spec"] = {**body["spec"], "replicas": 1, "scaling": off}
     if off is None:
         del body["spec"]["scaling"]
-    owner = OF_KUBECTL | {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    owner: Object = OF_KUBECTL | {"fieldsV1": {"f:spec": {"f:replicas": {}}}}
     body["metadata"]["managedFields"] = [owner] if by == "client-side" else []
     body["metadata"]["annotations"] = NO_REPLICAS if by == "client-side" else {}
     cluster.put(body)

@@ -78,7 +78,7 @@ def test_what_is_gone_down_to_by_demand_would_not_ask_for_up(
     learnt = Learnt(speed, seen, Memory().traffic.counted(now.flows), Forecasts())
     point = learnt.traffic.at(now.now_s, now.flows)
     load = speed.load(point.prompt, point.output)
-    forecast = Forecast(load, error * load, load, load, 165.0)
+    forecast = Forecast(load, error * load, load, load, load, 165.0)
     need = demand_need.need(learnt, forecast, now, Objective(), 165.0)
     assert need.down is not None
     for after in range(1, number):

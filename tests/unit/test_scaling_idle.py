@@ -1,6 +1,7 @@
 """To zero and back: idle by counters, never while it loads, one start per wake, and a model that cannot load."""
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_what_is_not_known_is_not_idle(unknown: tuple[str, ...] | None) -> None:
 
 
 PENDING = "nv_inference_pending_request_count, which is wrong for decoupled models"
-OF_TRITON: dict[str, object] = {
+OF_TRITON: dict[str, Any] = {
     "running": None,
     "kv_usage": None,
     "prompt_tokens_total": None,
@@ -110,7 +111,10 @@ OF_TRITON: dict[str, object] = {
 }
 """Counters of a plain Triton move when a request ends, of a decoupled model when it is accepted."""
 
-OF_DECOUPLED = OF_TRITON | {"waiting": None, "missing": {"waiting": f"the page of llama-1 has {PENDING}"}}
+OF_DECOUPLED = OF_TRITON | {
+    "waiting": None,
+    "missing": {"waiting": f"the page of llama-1 has {PENDING}"},
+}
 
 
 def test_a_stream_that_no_counter_shows_keeps_it_awake() -> None:
