@@ -38,7 +38,7 @@ test: up style ## every test, the end-to-end ones on the local cluster included
 
 # One worker per file: its tests share what its fixtures make, or their pods would not fit beside each other.
 e2e-beside: ## the end-to-end tests that run beside each other
-	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 4 --dist loadfile $(SLOWEST)
+	$(PYTHON) -m pytest e2e -m "not alone" --numprocesses 6 --dist loadfile --no-loadscope-reorder $(SLOWEST)
 
 e2e-alone: ## the end-to-end tests that break what others stand on
 	$(PYTHON) -m pytest e2e -m alone --verbose $(SLOWEST) $(WHOLE_LINES)

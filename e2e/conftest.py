@@ -19,6 +19,11 @@ from e2e.support.services import SEAT
 DUMP = Path(__file__).parent / "dump"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files on scaling first: they mostly wait, up to a quarter of an hour, and begun last would run on alone."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_scaling_"))
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Kubectl:
     """The local cluster, and no other, as its administrator: scenarios kill operators and fill nodes."""

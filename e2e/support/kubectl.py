@@ -10,12 +10,17 @@ import yaml
 
 from e2e.cluster.kind_cluster import CONTEXT, KUBECONFIG
 from e2e.cluster.steps import programs_folder
+from e2e.support.api_reads import ReadError, reader
 
 Object = dict[str, Any]
 
 
 class KubectlError(Exception):
     """kubectl ended with an error; the message is what it printed for the person."""
+
+
+class MissingError(KubectlError):
+    """What was to be read is not there."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,18 @@ class Kubectl:
 
     def get(self, kind: str, name: str) -> Object:
         """One object. Raises KubectlError when it is not there."""
-        found: Object = json.loads(self.run("get", kind, name, "-o", "json"))
-        return found
+        if self.as_user:
+            found: Object = json.loads(self.run("get", kind, name, "-o", "json"))
+            return found
+        return self._read(kind, name)
 
     def list(self, kind: str, selector: str = "") -> Sequence[Object]:
         """The objects of a kind in the namespace."""
-        items: list[Object] = json.loads(self.run("get", kind, "-l", selector, "-o", "json"))["items"]
-        return items
+        if self.as_user or "," in kind:
+            items: list[Object] = json.loads(self.run("get", kind, "-l", selector, "-o", "json"))["items"]
+            return items
+        found: list[Object] = self._read(kind, selector=selector)["items"]
+        return found
 
     def raw(self, path: str) -> str:
         """Body of a GET of the API server."""
@@ -67,7 +77,17 @@ class Kubectl:
 
     def exists(self, kind: str, name: str) -> bool:
         """Whether the object is there."""
-        return bool(self.run("get", kind, name, "--ignore-not-found", "-o", "name").strip())
+        try:
+            self.get(kind, name)
+        except MissingError:
+            return False
+        return True
+
+    def _read(self, kind: str, name: str = "", selector: str = "") -> Object:
+        try:
+            return reader().get(kind, self.namespace, name, selector)
+        except ReadError as error:
+            raise (MissingError if error.is_missing else KubectlError)(str(error)) from error
 
     def wait(self, subject: str, condition: str, timeout_s: int) -> None:
         """``kubectl wait``. Raises KubectlError when the time is up."""
