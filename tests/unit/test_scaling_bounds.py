@@ -128,3 +128,12 @@ def test_someone_elses_change_is_taken_as_it_is() -> None:
     assert service.current == 5
     last = service.memory.changes[-1]
     assert (last.before, last.after, last.reason) == (2, 5, "ScaledByOthers")
+
+
+def test_replicas_that_do_not_exist_go_at_once_under_a_lowered_maximum() -> None:
+    """A quota refuses their pods: they carry nothing."""
+    service = ScaledService(Scaling(max_replicas=8), replicas=2)
+    service.ticks(4, 2.0)
+    service.current = 8
+    service.scaling = Scaling(max_replicas=2)
+    assert service.tick(2.0).desired == 2

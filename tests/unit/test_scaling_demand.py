@@ -165,3 +165,10 @@ def test_demand_at_replicas_that_leave_still_counts() -> None:
             pod.sample = pod.measured(service.now_s + service.interval_s)
         service.tick(2.8)
     assert service.memory.traffic.points[-1].prompt == pytest.approx(5600, rel=0.05)
+
+
+def test_forecasts_for_a_far_horizon_are_compared_with_what_came() -> None:
+    service = ScaledService(UP_TO_TEN, replicas=2, cold_start_s=2 * 3600.0)
+    service.ticks(600, 1.0)
+    assert service.memory.forecasts.judged_s is not None
+    assert len(service.memory.forecasts.pending) <= 256

@@ -111,7 +111,10 @@ OF_TRITON: dict[str, Any] = {
 }
 """Counters of a plain Triton move when a request ends, of a decoupled model when it is accepted."""
 
-OF_DECOUPLED = OF_TRITON | {"waiting": None, "missing": {"waiting": f"the page of llama-1 has {PENDING}"}}
+OF_DECOUPLED = OF_TRITON | {
+    "waiting": None,
+    "missing": {"waiting": f"the page of llama-1 has {PENDING}"},
+}
 
 
 def test_a_stream_that_no_counter_shows_keeps_it_awake() -> None:

@@ -14,6 +14,9 @@ SPACING_S = 10.0
 
 _MEAN_OVER_S = 600.0
 
+_LEAST = 1e-100
+"""A number that faded below this, after days without a request, leaves no mean."""
+
 
 class Point(NamedTuple):
     """Demand in the interval that ended at ``time_s``: prompt and output tokens per second."""
@@ -37,11 +40,11 @@ class Traffic:
 
     @property
     def prompt_tokens(self) -> float:
-        return self.prompt / self.first if self.first else 0.0
+        return self.prompt / self.first if self.first > _LEAST else 0.0
 
     @property
     def output_tokens(self) -> float:
-        return self.output / max(self.finished, 0.2 * self.first) if self.first else 0.0
+        return self.output / max(self.finished, 0.2 * self.first) if self.first > _LEAST else 0.0
 
     def request_s(self, speed: Speed) -> float:
         """Seconds of a replica's time that a request takes on average."""
