@@ -11,8 +11,8 @@ export PYTHONPATH := operator
 # Asked for only by the targets that use it: making the environment takes a minute the first time.
 PYTHON = $(or $(shell $(SETUP) python),$(error The Python environment is missing: see above))
 
-.PHONY: help up demo down test e2e-beside e2e-alone check style unit bench bench-fetch bench-scaling bench-tick verify generated fuzz generate \
-	release-golden fmt lock clean-cache
+.PHONY: help up demo down test e2e-beside e2e-alone check style unit bench bench-fetch bench-scaling bench-simulator bench-tick \
+	verify generated fuzz generate release-golden fmt lock clean-cache
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,13 +55,16 @@ style: ## style, types and layers
 unit: ## the tests that need no cluster
 	MODELYARD_BINARIES=$$($(SETUP) binaries) $(PYTHON) -m pytest tests --numprocesses 2 --dist worksteal $(SLOWEST) $(WHOLE_LINES)
 
-bench: bench-fetch bench-scaling bench-tick ## every benchmark
+bench: bench-fetch bench-scaling bench-simulator bench-tick ## every benchmark
 
 bench-fetch: ## how fast models arrive, beside other clients: docs/benchmarks.md
 	MODELYARD_NGINX=$$($(SETUP) nginx) $(PYTHON) -m bench.fetch
 
 bench-scaling: ## how automatic scaling does beside other autoscalers, in simulation: docs/benchmarks.md
 	$(PYTHON) -m bench.scaling
+
+bench-simulator: ## how near the simulator is to the real vLLM (needs what `make up` makes): docs/benchmarks.md
+	$(PYTHON) -m bench.simulator
 
 bench-tick: ## how long one tick of automatic scaling takes for 1,000 services: docs/benchmarks.md
 	$(PYTHON) -m bench.tick

@@ -10,11 +10,13 @@ import yaml
 
 from e2e.conftest import namespace_for
 from e2e.support.conformance import differences, profile
+from e2e.support.engine_metrics import sample, told, watched
 from e2e.support.kubectl import Kubectl, Object, is_true
 from e2e.support.port_forward import port_forward
 from e2e.support.scaling import numbers, scaling_of, serves
 from e2e.support.services import service
 from e2e.support.streams import streams
+from modelyard.integrations.signals.engine_metrics import EngineSample
 from tests.support.eventually import eventually
 
 EXAMPLE = Path(__file__).parents[2] / "examples/smollm.yaml"
@@ -23,6 +25,11 @@ STARTED_S = 600
 
 CLIENTS = 24
 """More streams than one replica on two cores gives a token each in 200 ms."""
+
+ABORTED = 50
+"""Streams whose clients all hang up at once."""
+ABORTED_WATCH_S = 60
+"""Twice the time after which gauges that stand still are not believed."""
 
 POST = """
 import json, sys, urllib.request
@@ -95,6 +102,25 @@ def test_the_stand_in_behaves_as_the_real_engine(tenant: Kubectl, smollm: Object
 
     with port_forward(tenant, "smollm") as real, port_forward(tenant, "same-by-standin") as imitated:
         assert differences(profile(real), profile(imitated)) == []
+
+
+def test_an_engine_whose_clients_all_hung_up_at_once_counts_as_idle(tenant: Kubectl, smollm: Object) -> None:
+    """Whether its gauges go to zero or keep their values (vllm-project/vllm#29928), there is no load."""
+    name = smollm["metadata"]["name"]
+    with port_forward(tenant, name) as url:
+        with streams(tenant, name, clients=ABORTED, tokens=64):
+            full = eventually(lambda: sample(url), lambda seen: _in_hand(seen) >= ABORTED - 2, within_s=120, every_s=1)
+        meters = watched(url, for_s=ABORTED_WATCH_S, every_s=2)
+
+    print(f"before: {full.running} run, {full.waiting} wait, KV cache {full.kv_usage}\n{told(meters)}")
+    last = meters[-1]
+    assert (last.running, last.waiting, last.kv_usage) == (0, 0, 0), told(meters)
+
+
+def _in_hand(seen: EngineSample) -> float:
+    assert seen.running is not None
+    assert seen.waiting is not None
+    return seen.running + seen.waiting
 
 
 def test_load_takes_the_real_engine_from_one_replica_to_two(tenant: Kubectl, smollm: Object) -> None:
