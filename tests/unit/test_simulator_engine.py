@@ -80,7 +80,7 @@ def test_who_arrives_while_an_iteration_runs_waits_for_its_end() -> None:
 def test_no_more_run_than_the_limit_and_the_others_wait_in_order() -> None:
     engine = _engine(running=1)
     first, second, third = _submit(engine, _request(0, 5, 4), _request(0, 5, 4), _request(0, 5, 4))
-    engine.advance(0.5)
+    engine.advance(1.5)
     assert (engine.gauges.waiting, engine.gauges.running) == (2, 1)
     engine.advance(100)
     assert [first.finished_s, second.finished_s, third.finished_s] == [4, 8, 12]
@@ -98,7 +98,7 @@ def test_the_newest_is_preempted_where_the_cache_is_full_and_computed_anew() -> 
     engine = _engine(kv_capacity_tokens=10)
     old, new = _submit(engine, _request(0, 4, 5), _request(0.5, 4, 3))
     engine.advance(1.9)
-    assert engine.gauges == (0, 2, 4 + 4)
+    assert engine.gauges == (0, 1, 4), "the new one is being computed"
     engine.advance(3)
     assert engine.counters.preemptions == 1
     assert engine.gauges == (1, 1, 4 + 2)
@@ -216,3 +216,25 @@ def test_the_cache_never_holds_more_than_fits(arrivals: list[tuple[float, int, i
         engine.advance(now_s)
         assert 0 <= engine.gauges.kv_used_tokens <= _PROFILE.kv_capacity_tokens
         assert engine.gauges.running <= _PROFILE.running_limit
+
+
+def test_each_request_that_an_iteration_admits_takes_time_of_its_own() -> None:
+    engine = Engine(EngineProfile("host", ((1, 1.0),), 0.0, 10_000, request_s=0.25), 0.0)
+    first, second, third = _submit(engine, _request(0, 5, 3), _request(0.5, 5, 1), _request(0.5, 5, 1))
+    engine.advance(100)
+    assert (first.first_token_s, second.first_token_s, third.first_token_s) == (1.25, 2.75, 2.75)
+    assert first.finished_s == 3.75
+
+
+def test_gauges_are_those_of_the_end_of_the_last_iteration() -> None:
+    engine = _engine(running=1)
+    _submit(engine, _request(0, 5, 3), _request(0.5, 5, 2))
+    assert (engine.gauges.waiting, engine.gauges.running) == (0, 0), "nothing was computed yet"
+    engine.advance(1.5)
+    assert (engine.gauges.waiting, engine.gauges.running) == (1, 1)
+    engine.advance(3.5)
+    assert (engine.gauges.waiting, engine.gauges.running) == (1, 0), "the second is admitted, and being computed"
+    engine.advance(4.5)
+    assert (engine.gauges.waiting, engine.gauges.running) == (0, 1)
+    engine.advance(9)
+    assert engine.gauges == (0, 0, 0)

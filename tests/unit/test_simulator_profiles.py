@@ -88,3 +88,24 @@ def test_each_named_profile_prefills_at_the_speed_of_its_source() -> None:
         "h100-llama-70b": pytest.approx(15_900, rel=0.04),
         "h100x2-qwen3-32b": pytest.approx(15_928, rel=0.04),
     }
+
+
+def test_a_fit_finds_times_that_grow_less_from_some_size_on_than_before() -> None:
+    made = EngineProfile("made", ((1, 0.10), (8, 0.17), (64, 0.40), (1024, 6.0)), 2e-5, 1000)
+    rows = [
+        Measured(tokens, context, made.seconds(tokens) + 2e-5 * context)
+        for tokens in (1, 2, 4, 8, 16, 64, 256, 1024)
+        for context in (0, 2000)
+    ]
+    assert mean_error(fit("found", rows, 1000), rows) < 0.001
+
+
+def test_a_fit_finds_what_a_request_takes_beside_its_tokens() -> None:
+    rows = [Measured(tokens, 0, 0.1 + 0.01 * tokens) for tokens in (1, 2, 4, 8)]
+    rows += [Measured(tokens, 0, 0.1 + 0.01 * tokens + 0.03, requests=1) for tokens in (1, 16, 64)]
+    assert fit("found", rows, 1000).request_s == pytest.approx(0.03)
+
+
+def test_many_sizes_are_fitted_as_well() -> None:
+    rows = [Measured(tokens + 0.5, 0, 0.1 + 0.01 * tokens) for tokens in range(500)]
+    assert mean_error(fit("found", rows, 1000), rows) < 0.01

@@ -149,8 +149,9 @@ SIGNALS: dict[str, tuple[Definition, ...]] = {
 }
 """What each moves at, as recorded from 0.32 with 4 requests running, 38 waiting and 8 finished: prompt tokens and first
 tokens at a request's first token (12), generated tokens and iterations at each step, the queue's and the computing time
-only when a request finishes (8), by any end, aborts included. The gauges are set at each step: without one they stay.
-Several API servers report gauges only after the first request.
+only when a request finishes (8); one whose client hung up is never counted. The gauges are set at the end of each step.
+0.32 makes a step of no tokens once all clients hung up, so its gauges go to zero; older ones kept their values. Several API
+servers report gauges only after the first request.
 """
 
 METRICS = EngineMetrics(

@@ -58,12 +58,19 @@ class Engine:
         self._context = 0  # tokens that a decode of all who decode reads
         self._step = 0
         self._admissions = 0
+        self._left = 0  # requests that waited once the last iteration was decided on
+        self._before_chunks = Gauges(0, 0, 0)  # at the end of the last iteration
         self._frozen: Gauges | None = None
 
     @property
     def gauges(self) -> Gauges:
-        """What its metrics show: after a mass abort with ``gauges_freeze``, the values from before it."""
-        return self._frozen or Gauges(len(self._waiting), self._running, self._kv_used)
+        """What its metrics show, which vLLM sets at the end of each iteration: whom an iteration admits is seen waiting
+        until it ends, and who arrives during one is not seen yet. After a mass abort with ``gauges_freeze``, the values
+        from before it.
+        """
+        if self._frozen:
+            return self._frozen
+        return self._before_chunks if self._chunks else Gauges(self._left, self._running, self._kv_used)
 
     @property
     def _running(self) -> int:
@@ -81,6 +88,8 @@ class Engine:
         elif len(self._waiting) == 1 and not self._chunks and self._planned > 1 and self._fits(request, self._running):
             self._planned = 1  # the next iteration begins to prefill it
             self.next_s = self._start_s + self._stretch_s(1)
+        elif not self._chunks and self._planned > 1:
+            self._left += 1
         return True
 
     def advance(self, now_s: float) -> list[Request]:
@@ -110,7 +119,7 @@ class Engine:
         self._prefilling.clear()
         self._decoding.clear()
         self._chunks = []
-        self._kv_used = self._context = self._planned = self.in_flight = 0
+        self._kv_used = self._context = self._planned = self.in_flight = self._left = 0
         self.next_s = inf
         return gone
 
@@ -126,15 +135,18 @@ class Engine:
                 break
             chunks.append((one, min(one.prefill_left, budget)))
             budget -= chunks[-1][1]
+        admissions = self._admissions
         if not preempted:
             self._admit(budget, chunks)
         self._chunks = chunks
+        self._left = len(self._waiting)
         batch = len(self._decoding)
         if chunks:
             self._planned = 1
             tokens = batch + sum(tokens for _, tokens in chunks)
             read = self._context + batch + sum(one.context - one.prefill_left + tokens for one, tokens in chunks)
-            self.next_s = self._start_s + self._seconds[tokens] + self.profile.kv_read_s * read
+            host_s = self.profile.request_s * (self._admissions - admissions)
+            self.next_s = self._start_s + host_s + self._seconds[tokens] + self.profile.kv_read_s * read
         elif batch:
             room = (self.profile.kv_capacity_tokens - self._kv_used) // batch
             self._planned = 1 if preempted else max(min(self._decoding[0][0] - self._step, room), 1)
@@ -223,6 +235,7 @@ class Engine:
             if not one.prefill_left:
                 self._prefilling.remove(one)
                 self._first_token(one, end_s, finished)
+        self._before_chunks = Gauges(self._left, self._running, self._kv_used)
         self._frozen = None
 
     def _first_token(self, one: _Sequence, end_s: float, finished: list[Request]) -> None:

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class EngineProfile:
-    """An iteration takes ``iteration_s`` for the tokens that it computes, and ``kv_read_s`` for each token whose keys
-    and values it reads.
+    """An iteration takes ``iteration_s`` for the tokens that it computes, ``kv_read_s`` for each token whose keys and
+    values it reads, and ``request_s`` for each request that it admits: what the host does with it besides.
 
     ``iteration_s`` has (tokens, seconds) in ascending order; between them it is linear, and beyond the last it goes on
     as between the last two. ``batched_tokens_limit`` is vLLM's max_num_batched_tokens, ``running_limit`` its
@@ -23,6 +23,7 @@ class EngineProfile:
     batched_tokens_limit: int = 2048
     running_limit: int = 256
     devices: int = 1
+    request_s: float = 0.0
 
     def __post_init__(self) -> None:
         points = self.iteration_s
@@ -55,6 +56,7 @@ class EngineProfile:
             name=f"{self.name} x{factor:g}",
             iteration_s=tuple((tokens, seconds * factor) for tokens, seconds in self.iteration_s),
             kv_read_s=self.kv_read_s * factor,
+            request_s=self.request_s * factor,
         )
 
 

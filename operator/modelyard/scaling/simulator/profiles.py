@@ -1,7 +1,10 @@
 """Profiles of engines by name, and a profile fitted to measurements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
+from math import inf
+from operator import itemgetter
 
 from modelyard.scaling.simulator.profile import EngineProfile
 
@@ -50,43 +53,62 @@ PROFILES = {
 @dataclass(frozen=True)
 class Measured:
     """One iteration, or the mean of many: the tokens it computed (one for each request that decodes, the prompt of one
-    that prefills), the tokens whose keys and values it read, and its seconds.
+    that prefills), the tokens whose keys and values it read, its seconds, and the requests that it admitted.
     """
 
     tokens: float
     context_tokens: float
     seconds: float
+    requests: float = 0.0
+
+
+_KNEES = 2
+_KNEES_FROM = 12
+"""Sizes that are tried as knees: all of a few, else so many that are spread over them."""
 
 
 def fit(name: str, rows: Sequence[Measured], kv_capacity_tokens: int, **limits: int) -> EngineProfile:
-    """The profile that is nearest to the measurements by relative error: flat, then linear from a knee on, plus what
-    reading takes. ``limits`` are further fields of EngineProfile. Raises ValueError where there are too few rows.
+    """The profile that is nearest to the measurements by relative error: linear from knee to knee, of which there are
+    at most two, plus what reading and each request take. ``limits`` are further fields of EngineProfile. Raises
+    ValueError where there are too few rows.
     """
     sizes = sorted({row.tokens for row in rows})
     if len(sizes) < 2:
         raise ValueError("a fit needs iterations of at least two sizes")
-    best = min((_least_squares(rows, knee) for knee in sizes[:-1]), key=lambda found: found[0])
-    _, knee, (base, slope, steeper, read) = best
-    points = [(tokens, base + slope * tokens + steeper * max(tokens - knee, 0.0)) for tokens in _points(sizes, knee)]
-    return EngineProfile(name, tuple(points), read, kv_capacity_tokens, **limits)
+    tried = _spread(sizes[1:-1])
+    choices = (knees for number in range(_KNEES + 1) for knees in combinations(tried, number))
+    _, knees, (base, read, request, *slopes) = min(
+        (_least_squares(rows, knees) for knees in choices), key=itemgetter(0)
+    )
+    points = [
+        (tokens, base + sum(slope * part for slope, part in zip(slopes, _parts(tokens, knees), strict=True)))
+        for tokens in (sizes[0], *knees, sizes[-1])
+    ]
+    return EngineProfile(name, tuple(points), read, kv_capacity_tokens, request_s=request, **limits)
 
 
-def _points(sizes: Sequence[float], knee: float) -> list[float]:
-    return sorted({sizes[0], knee, sizes[-1]})
+def _spread(sizes: Sequence[float]) -> Sequence[float]:
+    step = max(len(sizes) / _KNEES_FROM, 1.0)
+    return [sizes[int(number * step)] for number in range(min(len(sizes), _KNEES_FROM))]
 
 
-Solution = tuple[float, float, tuple[float, float, float, float]]
+def _parts(tokens: float, knees: Sequence[float]) -> list[float]:
+    """How many of the tokens lie before the first knee, between each two, and from the last on."""
+    return [max(min(tokens, end) - begin, 0.0) for begin, end in pairwise((0.0, *knees, inf))]
 
 
-def _least_squares(rows: Sequence[Measured], knee: float) -> Solution:
-    """The squared error, the knee, and base, slope, further slope from the knee on and seconds per token read; none is
-    negative: an unknown that would be is left out.
+Solution = tuple[float, Sequence[float], list[float]]
+
+
+def _least_squares(rows: Sequence[Measured], knees: Sequence[float]) -> Solution:
+    """The squared error, the knees, and the seconds: base, per token read, per request, and per token of each
+    part. None is negative: an unknown that would be is left out.
     """
     features = [
-        tuple(value / row.seconds for value in (1.0, row.tokens, max(row.tokens - knee, 0.0), row.context_tokens))
+        [value / row.seconds for value in (1.0, row.context_tokens, row.requests, *_parts(row.tokens, knees))]
         for row in rows
     ]
-    used = [at for at in range(4) if any(feature[at] for feature in features)]
+    used = [at for at in range(len(features[0])) if any(feature[at] for feature in features)]
     while True:
         solved = _solve(features, used)
         worst = min(used, key=lambda at: solved[at])
@@ -94,13 +116,14 @@ def _least_squares(rows: Sequence[Measured], knee: float) -> Solution:
             break
         used.remove(worst)
     error = sum((sum(x * y for x, y in zip(feature, solved, strict=True)) - 1) ** 2 for feature in features)
-    return error, knee, (solved[0], solved[1], solved[2], solved[3])
+    return error, knees, solved
 
 
-def _solve(features: Iterable[tuple[float, ...]], used: Sequence[int]) -> list[float]:
+def _solve(features: Sequence[Sequence[float]], used: Sequence[int]) -> list[float]:
     """The factors of the ``used`` features that make their sum 1 as nearly as possible; 0 for the others."""
-    rows = list(features)
-    matrix = [[sum(row[i] * row[j] for row in rows) for j in used] + [sum(row[i] for row in rows)] for i in used]
+    matrix = [
+        [sum(row[i] * row[j] for row in features) for j in used] + [sum(row[i] for row in features)] for i in used
+    ]
     size = len(used)
     for at in range(size):
         pivot = max(range(at, size), key=lambda i: abs(matrix[i][at]))
@@ -111,7 +134,7 @@ def _solve(features: Iterable[tuple[float, ...]], used: Sequence[int]) -> list[f
             if i != at:
                 factor = matrix[i][at] / matrix[at][at]
                 matrix[i] = [x - factor * y for x, y in zip(matrix[i], matrix[at], strict=True)]
-    solved = [0.0] * 4
+    solved = [0.0] * len(features[0])
     for at, feature in enumerate(used):
         solved[feature] = matrix[at][size] / matrix[at][at] if abs(matrix[at][at]) >= 1e-300 else 0.0
     return solved
@@ -119,8 +142,9 @@ def _solve(features: Iterable[tuple[float, ...]], used: Sequence[int]) -> list[f
 
 def mean_error(profile: EngineProfile, rows: Sequence[Measured]) -> float:
     """Mean of the relative errors of the profile's times."""
-    errors = [
-        abs(profile.seconds(row.tokens) + profile.kv_read_s * row.context_tokens - row.seconds) / row.seconds
-        for row in rows
-    ]
-    return sum(errors) / len(errors)
+    return sum(abs(predicted_s(profile, row) / row.seconds - 1) for row in rows) / len(rows)
+
+
+def predicted_s(profile: EngineProfile, row: Measured) -> float:
+    """What the profile says of such an iteration."""
+    return profile.seconds(row.tokens) + profile.kv_read_s * row.context_tokens + profile.request_s * row.requests
