@@ -56,14 +56,13 @@ async def _measure(url: str, options: Options) -> Recording:
     measured: dict[str, Measured] = {}
     runs: list[Run] = []
     async with connected(url) as client:
+        tokens_per_s = await saturated_tokens_per_s(client, options.seed)
+        kv_capacity = (await client.sample()).kv_capacity_tokens
+        assert kv_capacity is not None
+        calibration = Calibration(measured, int(kv_capacity), tokens_per_s)
+        arrivals = phased(calibration.capacity_per_s, options.phase_s, options.seed)
         for number in range(1, options.runs + 1):
             measured |= await measure_rows(client, number, _log)
-            if number == 1:
-                tokens_per_s = await saturated_tokens_per_s(client, options.seed)
-                capacity = (await client.sample()).kv_capacity_tokens
-                assert capacity is not None
-            calibration = Calibration(measured, int(capacity), tokens_per_s)
-            arrivals = phased(calibration.capacity_per_s, options.phase_s, options.seed)
             _log(f"run {number} of {options.runs}: {len(arrivals)} requests, for {tokens_per_s:.1f} tokens/s at most")
             runs.append(await measure(client, arrivals, len(PHASES) * options.phase_s, _log))
     return Recording(options.seed, options.phase_s, calibration, runs)
