@@ -1,3 +1,3 @@
-"""How does one InferenceService become a model that is served, with vLLM or Triton, on Kubernetes?"""
+"""modelyard: a Kubernetes operator that serves models with vLLM and Triton."""
 
 __version__ = "0.1.0"

@@ -193,7 +193,7 @@ class Accelerator(ApiModel):
     product: list[Annotated[LabelValue, StringConstraints(min_length=1)]] = Field(
         default=[],
         max_length=16,
-        description="Accelerator products that pods may run on, as the nodes' labels name them, such as NVIDIA-A10G "
+        description="Accelerator products to run on, any of them, as in the nodes' labels, such as NVIDIA-A10G "
         "(kubectl get nodes -L nvidia.com/gpu.product). Defaults to any product.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
@@ -293,8 +293,8 @@ class InferenceServiceSpec(ApiModel):
     )
     pod_template: PodTemplate | None = Field(
         default=None,
-        description="Pod fields that no other field of this spec covers: priority class, runtime class, volumes, "
-        "sidecars, affinity and so on. Merged last.",
+        description="Pod fields that the fields above do not cover: priority class, runtime class, volumes, sidecars, "
+        "affinity and so on. Merged last.",
     )
 
 

@@ -99,8 +99,8 @@ class PodTemplate(ApiModel):
     )
     spec: PodSpec = Field(
         default={},
-        description="Partial pod spec, merged into modelyard's. Containers, volumes, variables and other named items "
-        "merge by name; $patch: replace in a map replaces modelyard's part of it. The containers are engine and the "
-        "init container modelyard-fetch. At most 32 KiB. Fields that would break the service are refused by name in "
-        "the condition Accepted.",
+        description="Partial pod spec, merged into modelyard's. Containers, volumes, variables and the like merge by "
+        "name; $patch: replace in a map replaces modelyard's part of it. The containers are engine and the init "
+        "container modelyard-fetch. At most 32 KiB. Fields that would break the service are refused by name in the "
+        "condition Accepted.",
     )

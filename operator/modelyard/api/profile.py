@@ -56,7 +56,7 @@ class ProfileEngine(ApiModel):
 
     type: Word | None = Field(
         default=None,
-        description="Type of the engine, such as vllm. Services with another type do not get these engine defaults.",
+        description="Type of the engine, such as vllm. Services with another type use none of these engine defaults.",
     )
     version: Word | None = Field(
         default=None, description="Version of the engine. Ignored by services that set a version or an image."
@@ -87,7 +87,7 @@ class ProfileDefaults(ApiModel):
     engine: ProfileEngine = Field(default=ProfileEngine(), description="Defaults for the engine.")
     accelerator: Accelerator = Field(
         default=Accelerator(),
-        description="Accelerators of each replica. Services with another type do not get these defaults.",
+        description="Accelerators of each replica. Services with another type use none of these defaults.",
     )
     resources: Resources = Field(
         default=Resources(),

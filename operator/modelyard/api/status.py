@@ -10,7 +10,7 @@ from modelyard.contract import names
 
 
 class Condition(ApiModel):
-    """A Kubernetes condition (metav1.Condition, with the same limits)."""
+    """A Kubernetes condition (metav1.Condition, with its bounds)."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(
         description="Type of the condition: Ready, Accepted and so on."
@@ -124,7 +124,7 @@ class Effective(ApiModel):
         default=None, description="Extended resource that each replica requests."
     )
     accelerator_product_label: ShortText | None = Field(
-        default=None, description="Node label that accelerator.product is matched against. Absent if no product is set."
+        default=None, description="Node label that accelerator.product is matched against; set only if that is."
     )
     fetch_image: ImageName = Field(description="Container image of the init container that fetches the model.")
     cache_medium: names.Medium | None = Field(default=None, description="Where the model is cached.")

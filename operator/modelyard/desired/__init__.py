@@ -1,4 +1,4 @@
-"""What should exist for one service? Pure: as plain objects.
+"""Pure: what should exist for one service, as plain objects.
 
 resolve() answers every question that a spec leaves open, desired() renders the answers: one child kind per file, each
 with build(resolved), which gives the service's children of that kind: none, one or several.

@@ -39,7 +39,7 @@ SHARED_MODE = 0o777
 """Pods of one namespace may run as different users."""
 
 
-def log(text: str) -> None:
+def say(text: str) -> None:
     """A line for the container's log."""
     sys.stderr.write(f"compile cache: {text}\n")
 
@@ -104,7 +104,7 @@ class CompileCache:
         Once an engine has not become ready with a snapshot, its pod restores none: it starts with an empty cache.
         """
         if self._on_trial.exists():
-            log("the engine did not become ready with what was restored: it starts without")
+            say("the engine did not become ready with what was restored: it starts without")
             shutil.rmtree(self._engine_cache, ignore_errors=True)
             self._on_trial.replace(self._distrusted)
             return
@@ -113,11 +113,11 @@ class CompileCache:
         self._enter()
         snapshot = self._newest()
         if snapshot is None:
-            log("nothing was compiled on this node for this model, engine and accelerator yet")
+            say("nothing was compiled on this node for this model, engine and accelerator yet")
             return
         files = files_in(snapshot)
         if size_bytes(files) > LIMIT_BYTES:
-            log(f"{snapshot.name} has {size_bytes(files)} bytes, more than are ever kept: it is not restored")
+            say(f"{snapshot.name} has {size_bytes(files)} bytes, more than are ever kept: it is not restored")
             return
         arriving = self._engine_cache.with_name(f".{self._engine_cache.name}-arriving")
         shutil.rmtree(arriving, ignore_errors=True)
@@ -129,7 +129,7 @@ class CompileCache:
             shutil.rmtree(arriving, ignore_errors=True)
             self._on_trial.unlink(missing_ok=True)
             raise
-        log(f"restored {len(files)} files with {size_bytes(files)} bytes of {snapshot.name}")
+        say(f"restored {len(files)} files with {size_bytes(files)} bytes of {snapshot.name}")
 
     def publish(self) -> None:
         """Keeps what the engine compiled, once it is ready, if no snapshot has it. Raises OSError."""
@@ -147,7 +147,7 @@ class CompileCache:
             return
         free_bytes = shutil.disk_usage(self._snapshots.parent).free
         if size_bytes(files) > min(LIMIT_BYTES, free_bytes // 2):
-            log(f"{size_bytes(files)} bytes are too much to keep: {LIMIT_BYTES} at most, and half of {free_bytes} free")
+            say(f"{size_bytes(files)} bytes are too much to keep: {LIMIT_BYTES} at most, and half of {free_bytes} free")
             return
         self._enter()
         arriving = self._snapshots / f".{self._pod_uid}"
@@ -161,13 +161,13 @@ class CompileCache:
     def _write(self, files: Files, arriving: pathlib.Path) -> None:
         copy(files, self._engine_cache, arriving)
         if files_in(self._engine_cache) != files:
-            log("the engine compiles on: nothing is kept")
+            say("the engine compiles on: nothing is kept")
             return
         sync(arriving)
         name = f"{time.time_ns():020}-{self._pod_uid}"
         arriving.replace(self._snapshots / name)
         sync_one(self._snapshots)
-        log(f"kept {len(files)} files with {size_bytes(files)} bytes as {name}")
+        say(f"kept {len(files)} files with {size_bytes(files)} bytes as {name}")
 
     def _enter(self) -> None:
         """Makes the folders that are missing, and this pod one of the cache's users."""
@@ -214,7 +214,7 @@ def main() -> int:
             os.nice(19)  # the engine serves
             cache.publish()
     except OSError as error:
-        log(f"{options.action} failed, the engine does without: {error}")
+        say(f"{options.action} failed, the engine does without: {error}")
         return 1
     return 0
 

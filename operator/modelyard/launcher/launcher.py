@@ -178,7 +178,7 @@ def cut(text: str, limit_bytes: int) -> str:
     return text.encode("utf-8", "replace")[:limit_bytes].decode("utf-8", "ignore")
 
 
-def log(text: str) -> None:
+def say(text: str) -> None:
     """A line of the launcher's own, straight to the container's log."""
     write_all(2, ("launcher: " + text + "\n").encode("utf-8", "replace"))
 
@@ -254,10 +254,10 @@ class Engine:
 class Launcher:
     """One run: the threads around the engine, and the state that they share."""
 
-    def __init__(self, options: argparse.Namespace, engine: Engine, stop_requested: threading.Event) -> None:
+    def __init__(self, options: argparse.Namespace, engine: Engine, told_to_stop: threading.Event) -> None:
         self._options = options
         self._engine = engine
-        self._stop_requested = stop_requested
+        self._told_to_stop = told_to_stop
         self._ready = threading.Event()
         self._finder = CauseFinder()
 
@@ -281,7 +281,7 @@ class Launcher:
             if answers_200(self._options.ready_url):
                 self._ready.set()
                 self._finder.forget()
-                log("the engine is ready")
+                say("the engine is ready")
                 start_compile_cache("publish", self._options)  # reaped by Engine.wait
                 return
 
@@ -294,23 +294,23 @@ class Launcher:
             self._finder.feed(chunk)
 
     def _stop_at_signal(self) -> None:
-        self._stop_requested.wait()
+        self._told_to_stop.wait()
         if not self._ready.is_set():
-            log("SIGTERM before the model was ready: stopping the engine now")
+            say("SIGTERM before the model was ready: stopping the engine now")
             self._engine.end()
             return
-        log(f"SIGTERM: serving for another {self._options.pause_s:g} s, then draining")
+        say(f"SIGTERM: serving for another {self._options.pause_s:g} s, then draining")
         if self._engine.ended.wait(self._options.pause_s):
             return
         self._engine.signal(signal.SIGTERM)
         if not self._engine.ended.wait(self._options.drain_s):
-            log(f"the drain's {self._options.drain_s:g} s are up: killing the engine and its connections")
+            say(f"the drain's {self._options.drain_s:g} s are up: killing the engine and its connections")
             self._engine.signal_group(signal.SIGKILL)
 
     def _report_end(self, code: int) -> None:
         """Writes why the engine ended, unless it was stopped after it had served: then nothing is wrong."""
         causes = self._finder.causes()
-        if self._stop_requested.is_set():
+        if self._told_to_stop.is_set():
             if causes and not self._ready.is_set():
                 write_termination_log(self._options.termination_log, causes)
             return
@@ -334,35 +334,35 @@ def start_compile_cache(action: str, options: argparse.Namespace) -> subprocess.
     try:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
     except OSError as error:
-        log(f"the compile cache is left alone: {error}")
+        say(f"the compile cache is left alone: {error}")
         return None
 
 
-def restore_compile_cache(options: argparse.Namespace, stop_requested: threading.Event) -> None:
+def restore_compile_cache(options: argparse.Namespace, told_to_stop: threading.Event) -> None:
     """Waits until the compile cache is restored, the restore fails, or it takes too long."""
     deadline_s = time.monotonic() + RESTORE_LIMIT_S
     process = start_compile_cache("restore", options)
     while process and process.poll() is None:
-        if stop_requested.wait(RESTORE_INTERVAL_S) or time.monotonic() > deadline_s:
+        if told_to_stop.wait(RESTORE_INTERVAL_S) or time.monotonic() > deadline_s:
             process.kill()
 
 
-def known_flags(options: argparse.Namespace, stop_requested: threading.Event) -> list[str]:
+def known_flags(options: argparse.Namespace, told_to_stop: threading.Event) -> list[str]:
     """The engine's command without the arguments that the package installed in this image is too old for."""
     if not options.package:
         return list(options.command)
-    text = package_version(options.package, options.command[0], stop_requested)
+    text = package_version(options.package, options.command[0], told_to_stop)
     installed = release(text)
     if installed is None:
-        log(f"the version of {options.package} is not known ({text or 'not found'}): every flag is given to it")
+        say(f"the version of {options.package} is not known ({text or 'not found'}): every flag is given to it")
         return list(options.command)
     doubtful = [entry.partition(":") for entry in options.since]
     too_new = [argument for since, _, argument in doubtful if installed < (release(since) or installed)]
-    log(f"{options.package} {text} is installed; flags that it does not know: {' '.join(too_new) or 'none'}")
+    say(f"{options.package} {text} is installed; flags that it does not know: {' '.join(too_new) or 'none'}")
     return [argument for argument in options.command if argument not in too_new]
 
 
-def package_version(package: str, command: str, stop_requested: threading.Event) -> str:
+def package_version(package: str, command: str, told_to_stop: threading.Event) -> str:
     """The version of the Python package that provides the command; empty if it cannot be found in time."""
     arguments = [interpreter_of(shutil.which(command) or ""), "-c", VERSION_OF, package]
     try:
@@ -373,7 +373,7 @@ def package_version(package: str, command: str, stop_requested: threading.Event)
         return ""
     deadline_s = time.monotonic() + VERSION_LIMIT_S
     while process.poll() is None:
-        if stop_requested.wait(VERSION_INTERVAL_S) or time.monotonic() > deadline_s:
+        if told_to_stop.wait(VERSION_INTERVAL_S) or time.monotonic() > deadline_s:
             process.kill()
     with process.stdout or contextlib.nullcontext() as output:
         output_bytes = output.read(256) if output and process.returncode == 0 else b""
@@ -408,7 +408,7 @@ def write_termination_log(path: str, lines: list[str]) -> None:
     try:
         pathlib.Path(path).write_text(cut(text, TERMINATION_LOG_LIMIT_BYTES), encoding="utf-8")
     except OSError as error:
-        log(f"the termination log cannot be written: {error}")
+        say(f"the termination log cannot be written: {error}")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -466,20 +466,20 @@ def why_not_started(command: str, error: OSError) -> tuple[str, int]:
 def main() -> int:
     """Runs the engine to its end and returns the exit code: the engine's, or 128 + N when signal N ended it."""
     options = parse(sys.argv[1:])
-    stop_requested = threading.Event()
+    told_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # before the engine: PID 1 without a handler ignores them
-        signal.signal(number, lambda *_: stop_requested.set())
-    command = known_flags(options, stop_requested)
-    restore_compile_cache(options, stop_requested)
+        signal.signal(number, lambda *_: told_to_stop.set())
+    command = known_flags(options, told_to_stop)
+    restore_compile_cache(options, told_to_stop)
     try:
         command += ipv6_arguments(options, os.environ.get("MODELYARD_POD_IPS", ""))
         engine = Engine(with_entrypoint(options.entrypoint, command))
     except OSError as error:
         text, code = why_not_started(options.command[0], error)
-        log(text)
+        say(text)
         write_termination_log(options.termination_log, [text])
         return code
-    return Launcher(options, engine, stop_requested).run()
+    return Launcher(options, engine, told_to_stop).run()
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Which nodes get a model ahead of the pods, by which Job, and what does the status report of it? Pure."""
+"""Which nodes get a model ahead of the pods, by which Job, and what the status reports of it. Pure."""

@@ -1,4 +1,4 @@
-"""Which engines can serve a model? One file each, and their registry."""
+"""The engines that can serve a model, one file each, and their registry."""
 
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.engines.base import Engine

@@ -1,1 +1,1 @@
-"""What do running pods report about themselves? Bounded, untrusted, and unknown rather than zero when missing."""
+"""What running pods report about themselves: bounded, untrusted, and unknown rather than zero when missing."""

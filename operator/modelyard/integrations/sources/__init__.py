@@ -1,4 +1,4 @@
-"""Where do models come from, and what does each source add to a pod? One file each, and their registry."""
+"""Where models come from: what each kind of source adds to a pod, one file each, and their registry."""
 
 from modelyard.contract.errors import InvalidError
 from modelyard.integrations.sources.base import Source

@@ -63,7 +63,7 @@ def open_beneath(folder: int, path: str, flags: int) -> int:
 def bind_mount(source: int, target: int, attributes: int) -> None:
     """Mounts the folder ``source`` on the folder ``target``, both open.
 
-    The mount has its ``attributes`` (MOUNT_*) before any process can see it. To set them on a finished one would change
+    The mount has its ``attributes`` (MOUNT_*) before anybody can see it. To set them on a finished one would change
     only this process's view: changes of flags do not propagate to the host and its pods.
     """
     tree = _syscall(_OPEN_TREE, "open_tree", source, b"", _AT_EMPTY_PATH | _OPEN_TREE_CLONE | os.O_CLOEXEC)
