@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.contract import agent_protocol, cache_page, entry_record
@@ -58,7 +58,6 @@ def test_a_record_with_a_value_that_no_fetcher_writes_is_none(field: dict[str, A
         entry_record.parse(json.dumps(fields).encode())
 
 
-@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_what_a_tenant_writes_is_a_record_or_a_value_error(value: object) -> None:
     for name in ("uri", "fetched_at", "digest", "files"):

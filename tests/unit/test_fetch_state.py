@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.contract.fetch_report import FetchFailure, FetchReport, Phase, Reason, parse
@@ -132,7 +132,6 @@ def test_an_error_without_words_is_still_an_error() -> None:
     assert parse('{"error": {}}') == FetchReport(error=FetchFailure(None, "the fetcher gave no message"))
 
 
-@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_no_answer_raises(value: object) -> None:
     parse(json.dumps(dict.fromkeys((*REPORT, "error"), value)))

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.contract import cache_page
@@ -67,7 +67,6 @@ def test_a_field_that_is_missing_makes_the_answer_none() -> None:
         assert parse(json.dumps(answer).encode()) is None
 
 
-@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_no_answer_raises(value: object) -> None:
     parse(json.dumps(value).encode())

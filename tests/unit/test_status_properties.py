@@ -5,7 +5,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.api.conditions import MESSAGE_LENGTH
@@ -128,7 +128,6 @@ def worlds(draw: st.DrawFn) -> World:
 STORED = broken(st.sampled_from([World(crashed("boom")).verdict().status, World(serving()).verdict().status]))
 
 
-@settings(deadline=None)
 @given(world=worlds(), stored=STORED)
 def test_no_object_raises_and_ready_needs_a_ready_pod(world: World, stored: Any) -> None:
     verdict = world.verdict(stored)
@@ -154,7 +153,6 @@ def test_no_object_raises_and_ready_needs_a_ready_pod(world: World, stored: Any)
     assert not any(has_driver(body) for body in world.pods)
 
 
-@settings(deadline=None)
 @given(world=worlds(), stored=STORED)
 def test_a_second_look_at_the_same_world_reports_nothing_new(world: World, stored: Any) -> None:
     first = world.verdict(stored)
@@ -163,7 +161,6 @@ def test_a_second_look_at_the_same_world_reports_nothing_new(world: World, store
     assert again.status == first.status
 
 
-@settings(deadline=None)
 @given(world=worlds(), stored=STORED)
 def test_what_does_not_answer_is_looked_at_again_within_half_a_minute(world: World, stored: Any) -> None:
     verdict = world.verdict(stored)
@@ -173,14 +170,12 @@ def test_what_does_not_answer_is_looked_at_again_within_half_a_minute(world: Wor
         assert verdict.requeue_after_s <= 30
 
 
-@settings(deadline=None)
 @given(st.permutations([serving("a"), loading("b"), pod("c"), crashed("boom", restarts=9), pod("d", fetch=running(3))]))
 def test_the_order_of_the_pods_does_not_matter(pods: list[Any]) -> None:
     in_order = World(*sorted(pods, key=lambda p: str(p["metadata"]["name"])), replicas=5)
     assert World(*pods, replicas=5).verdict() == in_order.verdict()
 
 
-@settings(deadline=None)
 @given(broken(PODS))
 def test_a_pod_is_ready_only_by_its_own_condition(found: Any) -> None:
     facts = pod_facts(found)
